@@ -27,7 +27,7 @@ mod agent;
 mod claims;
 mod credentials;
 mod durability;
-mod endings;
+mod failed_operations;
 mod inside;
 mod kill;
 mod lost;

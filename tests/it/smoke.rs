@@ -14,27 +14,27 @@ use tempfile::TempDir;
 use crate::support::program::{Server, command, log_lines, output_text, reply, sandbox_file, stdout_of};
 
 /// Longer than any step takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 const SANDBOX: [&str; 4] = ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data"];
 const SERVE: [&str; 3] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data"];
 
-/// A directory with a first start of the sandbox and its file for scripts.
+/// Starts a sandbox in a new directory; returns its file for scripts as well.
 fn start_sandbox(flags: &[&str]) -> (TempDir, Server, Value) {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[&SANDBOX[..], flags].concat());
-    let scripts = sandbox_file(&directory.path().join("data"));
-    (directory, server, scripts)
+    let sandbox = sandbox_file(&directory.path().join("data"));
+    (directory, server, sandbox)
 }
 
 /// Makes the sandbox slow or faulty.
-async fn inject_fault(server: &Server, scripts: &Value, fault: &Value) {
-    let request = server.http.post(format!("{}/faults", text(scripts, "control_url")));
+async fn inject_fault(server: &Server, sandbox: &Value, fault: &Value) {
+    let request = server.http.post(format!("{}/faults", str_at(sandbox, "control_url")));
     let added = reply(request.header("content-type", "application/json").body(fault.to_string())).await;
     assert_eq!(added.status, 201, "{}", added.text);
 }
 
-fn text<'a>(object: &'a Value, key: &str) -> &'a str {
+fn str_at<'a>(object: &'a Value, key: &str) -> &'a str {
     object[key].as_str().unwrap_or_else(|| panic!("{key}: {object}"))
 }
 
@@ -43,13 +43,13 @@ fn mode(file: &Path) -> u32 {
 }
 
 /// The output of a command that fails with exit code 1.
-fn fails(directory: &Path, arguments: &[&str]) -> String {
+fn failure_output(directory: &Path, arguments: &[&str]) -> String {
     let output = command(directory, arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", output_text(&output));
     output_text(&output)
 }
 
-/// The administrator's token of a first start.
+/// The administrator's token, which the first start writes.
 fn admin_token(directory: &Path) -> String {
     fs::read_to_string(directory.join("data/admin-token")).unwrap().trim_end().to_owned()
 }
@@ -97,7 +97,7 @@ fn curl_request(http: &reqwest::Client, line: &str) -> reqwest::RequestBuilder {
 
 #[tokio::test]
 async fn sandbox_prints_working_examples() {
-    let (_directory, server, scripts) = start_sandbox(&[]);
+    let (_directory, server, sandbox) = start_sandbox(&[]);
     let output = server.stdout();
     let mut replies = Vec::new();
     for line in output.lines().map(str::trim).filter(|line| line.starts_with("curl ")) {
@@ -106,10 +106,10 @@ async fn sandbox_prints_working_examples() {
         replies.push(reply);
     }
     let [versions, regions, check] = replies.try_into().expect("three commands");
-    assert!(versions.json().as_array().unwrap().contains(&scripts["kubernetes_version"]), "{versions:?}");
+    assert!(versions.json().as_array().unwrap().contains(&sandbox["kubernetes_version"]), "{versions:?}");
     let regions = regions.json();
     assert!(
-        regions.as_array().unwrap().iter().any(|region| region["name"] == scripts["location"]),
+        regions.as_array().unwrap().iter().any(|region| region["name"] == sandbox["location"]),
         "{regions}"
     );
     assert_eq!(check.text, "");
@@ -119,45 +119,45 @@ async fn sandbox_prints_working_examples() {
 }
 
 #[tokio::test]
-async fn sandbox_writes_correct_file_for_scripts() {
-    let (directory, server, scripts) = start_sandbox(&[]);
+async fn sandbox_file_for_scripts_has_working_values() {
+    let (directory, server, sandbox) = start_sandbox(&[]);
     assert_eq!(mode(&directory.path().join("data/sandbox.json")), 0o600);
     assert_eq!(mode(&directory.path().join("data")), 0o700);
     let path = directory.path().canonicalize().unwrap().display().to_string();
     assert!(server.stdout().contains(&path), "{path}\n{}", server.stdout());
-    assert_eq!(text(&scripts, "api_url"), server.url);
+    assert_eq!(str_at(&sandbox, "api_url"), server.url);
     assert!(
-        fs::read_to_string(text(&scripts, "ca_file")).unwrap().starts_with("-----BEGIN CERTIFICATE-----")
+        fs::read_to_string(str_at(&sandbox, "ca_file")).unwrap().starts_with("-----BEGIN CERTIFICATE-----")
     );
 
     // Both secrets are valid, the second version is available, and the named objects exist.
-    let token = text(&scripts, "token_key");
-    let mut body = json!({"subscriptionId": scripts["subscription_id"], "clientId": scripts["client_id"],
-        "tenantId": scripts["tenant_id"], "region": scripts["location"]});
+    let token = str_at(&sandbox, "token_key");
+    let mut body = json!({"subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"],
+        "tenantId": sandbox["tenant_id"], "region": sandbox["location"]});
     for secret in ["client_secret", "client_secret_2"] {
-        body["clientSecret"] = scripts[secret].clone();
+        body["clientSecret"] = sandbox[secret].clone();
         assert_eq!(server.post("/meta/aksCheckCredentials", token, &body).await.status, 200, "{secret}");
     }
     let versions = server.post("/meta/aksVersions", token, &body).await.json();
-    assert!(versions.as_array().unwrap().contains(&scripts["kubernetes_version_2"]), "{versions}");
+    assert!(versions.as_array().unwrap().contains(&sandbox["kubernetes_version_2"]), "{versions}");
     for (action, keys) in [
         ("aksClusters", ["imported_cluster_name", "resource_group"].as_slice()),
         ("aksVirtualNetworks", &["virtual_network", "subnet", "resource_group"]),
     ] {
         let reply = server.post(&format!("/meta/{action}"), token, &body).await;
         for key in keys {
-            assert!(reply.text.contains(text(&scripts, key)), "{action} {key}: {}", reply.text);
+            assert!(reply.text.contains(str_at(&sandbox, key)), "{action} {key}: {}", reply.text);
         }
     }
-    assert!(!text(&scripts, "log_workspace").is_empty() & !text(&scripts, "credential_id").is_empty());
+    assert!(!str_at(&sandbox, "log_workspace").is_empty() && !str_at(&sandbox, "credential_id").is_empty());
     server.stop();
 }
 
 #[tokio::test]
 async fn data_survives_sigkill() {
     let (directory, server, first) = start_sandbox(&[]);
-    let authority = fs::read(text(&first, "ca_file")).unwrap();
-    let token = text(&first, "token_key");
+    let authority = fs::read(str_at(&first, "ca_file")).unwrap();
+    let token = str_at(&first, "token_key");
     let created = server.post("/v3/cloudcredentials", token, &credential("kept")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     server.signal("KILL");
@@ -168,10 +168,10 @@ async fn data_survives_sigkill() {
     for key in ["token_key", "credential_id", "ca_file"] {
         assert_eq!(first[key], second[key], "{key}");
     }
-    assert_eq!(authority, fs::read(text(&second, "ca_file")).unwrap());
-    let path = format!("/v3/cloudcredentials/{}", text(&created.json(), "id"));
+    assert_eq!(authority, fs::read(str_at(&second, "ca_file")).unwrap());
+    let path = format!("/v3/cloudcredentials/{}", str_at(&created.json(), "id"));
     assert_eq!(server.get(&path, token).await.json()["name"], "kept");
-    let seeded = text(&second, "credential_id");
+    let seeded = str_at(&second, "credential_id");
     let listed = server.get(&format!("/meta/aksLocations?cloudCredentialId={seeded}"), token).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
     let check = stdout_of(directory.path(), &["check", "--sandbox", "--data-dir=data"]);
@@ -188,9 +188,9 @@ async fn first_start_creates_token_and_key() {
     }
     let token = admin_token(directory.path());
     let (output, secret) = (server.stdout(), token.split_once(':').unwrap().1);
-    assert!(output.contains("data/admin-token") & !output.contains(secret), "{output}");
+    assert!(output.contains("data/admin-token") && !output.contains(secret), "{output}");
     let logged = server.stop();
-    assert!(logged.contains("encryption key created") & !logged.contains(secret), "{logged}");
+    assert!(logged.contains("encryption key created") && !logged.contains(secret), "{logged}");
 
     let server = Server::start(directory.path(), &SERVE);
     assert_eq!(admin_token(directory.path()), token, "no second token is created");
@@ -199,7 +199,7 @@ async fn first_start_creates_token_and_key() {
 }
 
 #[tokio::test]
-async fn wrong_key_is_rejected_by_id() {
+async fn missing_encryption_key_is_reported_by_id() {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &SERVE);
     let token = admin_token(directory.path());
@@ -208,35 +208,35 @@ async fn wrong_key_is_rejected_by_id() {
     server.stop();
 
     let keys = directory.path().join("data/encryption.keys");
-    let right = fs::read_to_string(&keys).unwrap();
-    let (id, key) = right.trim_end().split_once(':').unwrap();
+    let original = fs::read_to_string(&keys).unwrap();
+    let (id, key) = original.trim_end().split_once(':').unwrap();
     fs::write(&keys, stdout_of(directory.path(), &["key", "generate"])).unwrap();
-    let error = fails(directory.path(), &SERVE);
-    assert!(error.contains(&format!("need the encryption key {id}")) & !error.contains(key), "{error}");
+    let error = failure_output(directory.path(), &SERVE);
+    assert!(error.contains(&format!("need the encryption key {id}")) && !error.contains(key), "{error}");
     fs::remove_file(&keys).unwrap();
-    let error = fails(directory.path(), &SERVE);
-    assert!(error.contains(id) & !keys.exists(), "no other key is created: {error}");
-    fs::write(&keys, &right).unwrap();
+    let error = failure_output(directory.path(), &SERVE);
+    assert!(error.contains(id) && !keys.exists(), "no other key is created: {error}");
+    fs::write(&keys, &original).unwrap();
     Server::start(directory.path(), &SERVE).stop();
 }
 
 #[tokio::test]
 async fn bootstrap_token_is_replaced_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
-    let mut last = "token-first:none";
+    let mut previous = "token-first:none";
     for token in ["token-first:one", "token-first:two", "token-second:three"] {
         let mut command = command(directory.path(), &SERVE);
         let server = Server::spawn(command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", token));
         assert!(!directory.path().join("data/admin-token").exists());
         assert_eq!(server.get("/v3/clusters", token).await.status, 200, "{token}");
-        assert_eq!(server.get("/v3/clusters", last).await.status, 401, "{last}");
+        assert_eq!(server.get("/v3/clusters", previous).await.status, 401, "{previous}");
         server.stop();
-        last = token;
+        previous = token;
     }
 }
 
 #[test]
-fn warning_about_backtraces_is_not_the_first_line() {
+fn backtrace_warning_is_not_the_first_log_line() {
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::spawn(command(directory.path(), &SANDBOX).env("RUST_BACKTRACE", "1"));
     let warning = "RUST_BACKTRACE is set";
@@ -247,23 +247,23 @@ fn warning_about_backtraces_is_not_the_first_line() {
 }
 
 #[test]
-fn databases_of_the_other_kind_are_rejected() {
+fn sandbox_and_azure_cannot_share_a_database() {
     for (first, second) in [(&SANDBOX[..], &SERVE[..]), (&SERVE, &SANDBOX)] {
         let directory = tempfile::tempdir().unwrap();
         Server::start(directory.path(), first).stop();
-        let error = fails(directory.path(), second);
-        assert!(error.contains("sandbox") & error.contains("azure"), "{error}");
+        let error = failure_output(directory.path(), second);
+        assert!(error.contains("sandbox") && error.contains("azure"), "{error}");
     }
 }
 
 #[tokio::test]
 async fn requests_and_failures_appear_in_metrics_and_json_logs() {
-    let (_directory, mut server, scripts) = start_sandbox(&[
+    let (_directory, mut server, sandbox) = start_sandbox(&[
         "--metrics-listen=127.0.0.1:0",
         "--log-format=json",
         "--sandbox-control-listen=127.0.0.1:0",
     ]);
-    let (token, id) = (text(&scripts, "token_key"), text(&scripts, "credential_id"));
+    let (token, id) = (str_at(&sandbox, "token_key"), str_at(&sandbox, "credential_id"));
     let path = format!("/meta/aksLocations?cloudCredentialId={id}&apiKey=in-the-query");
     for expected in ["miss", "hit", "hit"] {
         assert_eq!(server.get(&path, token).await.header("x-norman-aks-cache"), expected);
@@ -271,14 +271,14 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     assert_eq!(server.get("/v3/no/such/thing", token).await.status, 404);
     assert_eq!(server.get("/v3/clusters", "token-x:wrong").await.status, 401);
     let fault = json!({"operation": "virtualNetworks", "effect": {"status": {"status": 403, "code": "AuthorizationFailed"}}});
-    inject_fault(&server, &scripts, &fault).await;
+    inject_fault(&server, &sandbox, &fault).await;
     let failed = server.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}"), token).await;
     assert_eq!(failed.status, 400, "{}", failed.text);
 
     let metrics_url = format!("http://{}/metrics", server.listener_address("metrics"));
     let rendered = reply(server.http.get(metrics_url)).await;
     assert!(rendered.header("content-type").starts_with("text/plain; version=0.0.4"), "{rendered:?}");
-    // Metrics that appear only with due snapshots of the lists, stale lists, pending roles, or a Rancher.
+    // Without a value here: no snapshot is due, no list is stale, no role is pending, and there is no Rancher.
     let absent = [
         "norman_aks_snapshots_total",
         "norman_aks_stale_responses_total",
@@ -300,7 +300,7 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
         "norman_aks_failed_logins_total 1",
         r#"norman_aks_upstream_requests_total{operation="locations",status="200"} 1"#,
     ] {
-        assert!(rendered.text.lines().any(|rendered| rendered == line), "{line}\n{}", rendered.text);
+        assert!(rendered.text.lines().any(|sample| sample == line), "{line}\n{}", rendered.text);
     }
 
     let failed_id = failed.json()["requestId"].as_str().unwrap().to_owned();
@@ -328,30 +328,30 @@ async fn tls_listener_uses_configured_certificate() {
     let tls = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--log-format=json"];
     let mut server = Server::start(directory.path(), &[&SERVE[..], &tls].concat());
     let address: std::net::SocketAddr = server.listener_address("the API over TLS").parse().unwrap();
-    let root = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
+    let trusted = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
     let http = reqwest::Client::builder()
         .no_proxy()
-        .tls_certs_only([root])
+        .tls_certs_only([trusted])
         .resolve("aks.example", address)
         .build()
         .unwrap();
     let base = format!("https://aks.example:{}", address.port());
-    let root = reply(http.get(format!("{base}/v3")).bearer_auth(admin_token(directory.path()))).await;
-    assert_eq!(root.status, 200, "{}", root.text);
-    assert_eq!(text(&root.json()["links"], "self"), format!("{base}/v3"));
+    let response = reply(http.get(format!("{base}/v3")).bearer_auth(admin_token(directory.path()))).await;
+    assert_eq!(response.status, 200, "{}", response.text);
+    assert_eq!(str_at(&response.json()["links"], "self"), format!("{base}/v3"));
     // The client keeps its connection open, which must not delay the stop.
     server.stop();
 
     fs::write(directory.path().join("cert.pem"), "no certificate").unwrap();
-    let error = fails(directory.path(), &[&SERVE[..], &tls[..3]].concat());
+    let error = failure_output(directory.path(), &[&SERVE[..], &tls[..3]].concat());
     assert!(error.contains("cert.pem"), "{error}");
 }
 
 #[tokio::test]
 async fn keys_are_rotated_while_the_server_runs() {
-    let (directory, mut server, scripts) = start_sandbox(&["--log-format=json"]);
-    let (token, id) = (text(&scripts, "token_key"), text(&scripts, "credential_id"));
-    let listing = format!("/meta/aksRegions?cloudCredentialId={id}");
+    let (directory, mut server, sandbox) = start_sandbox(&["--log-format=json"]);
+    let (token, id) = (str_at(&sandbox, "token_key"), str_at(&sandbox, "credential_id"));
+    let path = format!("/meta/aksRegions?cloudCredentialId={id}");
     let keys = directory.path().join("data/encryption.keys");
     let rotate = ["key", "rotate", "--sandbox", "--data-dir=data"];
 
@@ -359,8 +359,8 @@ async fn keys_are_rotated_while_the_server_runs() {
     let both = fs::read_to_string(&keys).unwrap();
     let (new, old) = both.trim_end().split_once('\n').unwrap();
     let (new_id, old_id) = (new.split(':').next().unwrap(), old.split(':').next().unwrap());
-    let error = fails(directory.path(), &rotate);
-    assert!(error.contains("running server") & error.contains(new_id), "{error}");
+    let error = failure_output(directory.path(), &rotate);
+    assert!(error.contains("running server") && error.contains(new_id), "{error}");
 
     let reloads = |server: &Server| server.stderr().matches("encryption keys reloaded").count();
     server.signal("HUP");
@@ -370,16 +370,16 @@ async fn keys_are_rotated_while_the_server_runs() {
     fs::write(&keys, format!("{new}\n")).unwrap();
     server.signal("HUP");
     server.wait_for("the removal of the old key", |server| (reloads(server) == 2).then_some(()));
-    let listed = server.get(&listing, token).await;
+    let listed = server.get(&path, token).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
     server.stop();
 
     let server = Server::start(directory.path(), &SANDBOX);
-    assert_eq!(server.get(&listing, token).await.status, 200);
+    assert_eq!(server.get(&path, token).await.status, 200);
     server.stop();
     fs::write(&keys, format!("{old}\n")).unwrap();
-    let error = fails(directory.path(), &SANDBOX);
-    assert!(error.contains(new_id) & !error.contains(&format!("key {old_id}")), "{error}");
+    let error = failure_output(directory.path(), &SANDBOX);
+    assert!(error.contains(new_id) && !error.contains(&format!("key {old_id}")), "{error}");
 }
 
 #[tokio::test]
@@ -391,7 +391,7 @@ async fn cli_token_changes_reach_a_running_server() {
     assert_eq!(server.get("/v3/clusters", token).await.status, 200);
     let name = token.split(':').next().unwrap();
     stdout_of(directory.path(), &["token", "revoke", name, "--data-dir=data"]);
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     while server.get("/v3/clusters", token).await.status == 200 {
         assert!(Instant::now() < deadline, "the revoked token is still valid");
         tokio::time::sleep(Duration::from_millis(50)).await;

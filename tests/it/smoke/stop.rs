@@ -5,23 +5,23 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{DEADLINE, inject_fault, start_sandbox, text};
+use super::{STEP_TIMEOUT, inject_fault, start_sandbox, str_at};
 use crate::support::program::{Reply, Server, reply};
 
 /// A sandbox with a request that waits for Azure.
 async fn start_slow_request(latency_ms: u64) -> (TempDir, Server, tokio::task::JoinHandle<Option<Reply>>) {
-    let (directory, server, scripts) = start_sandbox(&["--sandbox-control-listen=127.0.0.1:0"]);
-    inject_fault(&server, &scripts, &json!({"operation": "skus", "latency_ms": latency_ms})).await;
-    let (id, region) = (text(&scripts, "credential_id"), text(&scripts, "location"));
+    let (directory, server, sandbox) = start_sandbox(&["--sandbox-control-listen=127.0.0.1:0"]);
+    inject_fault(&server, &sandbox, &json!({"operation": "skus", "latency_ms": latency_ms})).await;
+    let (id, region) = (str_at(&sandbox, "credential_id"), str_at(&sandbox, "location"));
     let url = format!("{}/meta/aksVMSizesV2?cloudCredentialId={id}&region={region}", server.url);
-    let request = server.http.get(url).bearer_auth(text(&scripts, "token_key"));
+    let request = server.http.get(url).bearer_auth(str_at(&sandbox, "token_key"));
     let running = tokio::spawn(async {
         let response = request.send().await.ok()?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Some(Reply { status, headers, text: response.text().await.ok()? })
     });
-    let requests = format!("{}/requests", text(&scripts, "control_url"));
-    let deadline = Instant::now() + DEADLINE;
+    let requests = format!("{}/requests", str_at(&sandbox, "control_url"));
+    let deadline = Instant::now() + STEP_TIMEOUT;
     while !reply(server.http.get(&requests)).await.text.contains("\"skus\"") {
         assert!(Instant::now() < deadline, "the request did not reach Azure");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -34,7 +34,7 @@ async fn stop_finishes_running_requests_and_rejects_new_ones() {
     let (_directory, server, running) = start_slow_request(2_000).await;
     server.signal("TERM");
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + STEP_TIMEOUT;
     while http.get(format!("{}/ping", server.url)).send().await.is_ok() {
         assert!(Instant::now() < deadline, "new requests are still accepted");
     }

@@ -8,16 +8,16 @@ use super::{Database, Progress, TestCluster, condition, pool, system_pool};
 use crate::support::fault;
 
 on_both_databases!(
-    failed_creation_is_explained_and_repaired,
+    failed_creation_waits_for_an_update,
     failed_creation_can_be_removed,
     failed_change_is_repeated_on_request,
     failing_change_is_not_sent_forever,
-    unreported_failure_is_found_by_reading,
+    failure_is_found_without_operation_status,
     failed_removal_is_repeated,
 );
 
-/// Makes operations of a kind end with `status`: the first `times` of them, or all.
-fn ending(kind: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
+/// The outcome `status` for the next `times` operations of a kind, or for all of them.
+fn outcome(kind: OperationKind, status: FinalStatus, times: Option<u32>) -> ScriptedOutcome {
     let outcome = fault::outcome(kind, "AllocationFailed", "There is no room for these machines.");
     ScriptedOutcome { status, times, ..outcome }
 }
@@ -26,10 +26,10 @@ fn accepted_count(cluster: &TestCluster, request: &str) -> usize {
     cluster.accepted_writes().iter().filter(|accepted| *accepted == request).count()
 }
 
-async fn failed_creation_is_explained_and_repaired(database: Database) {
+async fn failed_creation_waits_for_an_update(database: Database) {
     for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let cluster = TestCluster::create(database).await;
-        cluster.app.control.add_outcome(ending(OperationKind::CreateCluster, status, Some(1)));
+        cluster.app.control.add_outcome(outcome(OperationKind::CreateCluster, status, Some(1)));
         cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
         for seconds in [0, 10, 600] {
             cluster.advance_secs(seconds).await;
@@ -41,7 +41,7 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
             );
         }
         assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"], "there is no automatic retry");
-        // Any update is a new attempt, also one that changes nothing.
+        // Any update is a new attempt, even one that changes nothing.
         let change = match status {
             FinalStatus::Canceled => json!({}),
             _ => json!({"tags": {"again": "1"}}),
@@ -56,7 +56,7 @@ async fn failed_creation_is_explained_and_repaired(database: Database) {
 
 async fn failed_creation_can_be_removed(database: Database) {
     let cluster = TestCluster::create(database).await;
-    cluster.app.control.add_outcome(ending(OperationKind::CreateCluster, FinalStatus::Failed, None));
+    cluster.app.control.add_outcome(outcome(OperationKind::CreateCluster, FinalStatus::Failed, None));
     cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
     cluster.advance_secs(30).await;
     cluster.delete().await;
@@ -64,7 +64,7 @@ async fn failed_creation_can_be_removed(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
-/// Operations in Azure, the changes that cause them, and the requests. The last two changes need the pool of the one before.
+/// Operations in Azure, the changes that cause them, and the requests. The last two need the pool of `CreatePool`.
 fn changes() -> [(OperationKind, Value, &'static str); 5] {
     let system = system_pool();
     [
@@ -81,7 +81,7 @@ async fn failed_change_is_repeated_on_request(database: Database) {
         let cluster = TestCluster::create_active(database).await;
         for (kind, change, expected_request) in changes() {
             cluster.app.control.clear_requests();
-            cluster.app.control.add_outcome(ending(kind, status, Some(1)));
+            cluster.app.control.add_outcome(outcome(kind, status, Some(1)));
             cluster.update(change.clone()).await;
             let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
             let Progress { state, message, .. } = super::progress_of(&object);
@@ -124,9 +124,9 @@ async fn failing_change_is_not_sent_forever(database: Database) {
             cluster.wait_until_active().await;
             cluster.app.control.clear_requests();
         }
-        cluster.app.control.add_outcome(ending(kind, FinalStatus::Failed, None));
-        // So does the PUT with which the server repairs a failed cluster.
-        cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
+        cluster.app.control.add_outcome(outcome(kind, FinalStatus::Failed, None));
+        // The PUT with which the server repairs a failed cluster fails too.
+        cluster.app.control.add_outcome(outcome(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         cluster.update(change).await;
         cluster.advance_secs(1_200).await;
         let object = cluster.wait_until("a failure", |object| object["transitioning"] == "error").await;
@@ -141,25 +141,25 @@ async fn failing_change_is_not_sent_forever(database: Database) {
     }
 }
 
-async fn unreported_failure_is_found_by_reading(database: Database) {
+async fn failure_is_found_without_operation_status(database: Database) {
     let operation_not_found = || fault::error(404, "NotFound", "The entity was not found.");
     // A creation.
     let cluster = TestCluster::create(database).await;
     cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
-    cluster.app.control.add_outcome(ending(OperationKind::CreateCluster, FinalStatus::Failed, None));
-    cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
+    cluster.app.control.add_outcome(outcome(OperationKind::CreateCluster, FinalStatus::Failed, None));
+    cluster.app.control.add_outcome(outcome(OperationKind::UpdateCluster, FinalStatus::Failed, None));
     cluster.advance_secs(600).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{message}");
     assert!(message.contains("creation for cluster [one") && message.contains("status: Failed"), "{message}");
     assert!(accepted_count(&cluster, "PUT cluster") <= 2, "{:?}", cluster.sent_writes());
 
-    // Changes that Azure returns as applied although they failed.
+    // Changes that failed although Azure returns their values.
     for (kind, change, _) in changes().into_iter().take(3) {
         let cluster = TestCluster::create_active(database).await;
         cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
-        cluster.app.control.add_outcome(ending(kind, FinalStatus::Failed, None));
-        cluster.app.control.add_outcome(ending(OperationKind::UpdateCluster, FinalStatus::Failed, None));
+        cluster.app.control.add_outcome(outcome(kind, FinalStatus::Failed, None));
+        cluster.app.control.add_outcome(outcome(OperationKind::UpdateCluster, FinalStatus::Failed, None));
         cluster.update(change).await;
         cluster.advance_secs(600).await;
         let Progress { state, message, .. } = cluster.progress().await;
@@ -170,7 +170,7 @@ async fn unreported_failure_is_found_by_reading(database: Database) {
 async fn failed_removal_is_repeated(database: Database) {
     for status in [FinalStatus::Failed, FinalStatus::Canceled] {
         let cluster = TestCluster::create_active(database).await;
-        cluster.app.control.add_outcome(ending(OperationKind::DeleteCluster, status, Some(2)));
+        cluster.app.control.add_outcome(outcome(OperationKind::DeleteCluster, status, Some(2)));
         cluster.delete().await;
         let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
         let Progress { state, message, .. } = super::progress_of(&object);
