@@ -31,7 +31,7 @@ use crate::support::databases::{self, TestDb};
 use crate::support::program::{Server, command, output_text, reply, sandbox_file, stdout_of};
 
 /// The most verbose log level of every library.
-const TALKATIVE: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
+const TRACE_ALL: &str = "trace,azure_core=trace,azure_identity=trace,h2=trace,hyper=trace,hyper_util=trace,\
     reqwest=trace,rustls=trace,sqlx=trace,tower=trace,tower_http=trace,typespec_client_core=trace";
 
 /// A secret, and the part of it that no escaping changes.
@@ -134,7 +134,8 @@ impl Hunt {
         self.send(&what, request).await
     }
 
-    async fn steer(&self, method: Method, path: &str, body: &Value) {
+    /// Sends a request to the sandbox's control API.
+    async fn control_sandbox(&self, method: Method, path: &str, body: &Value) {
         let request = self.server.http.request(method, format!("{}{path}", self.control));
         let answer = reply(request.header("content-type", "application/json").body(body.to_string())).await;
         assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
@@ -142,7 +143,8 @@ impl Hunt {
 
     /// Sets Entra's outcome for logins with a secret.
     async fn login(&self, canary: &Canary, outcome: &Value) {
-        self.steer(Method::POST, "/logins", &json!({"secret": canary.text(), "outcome": outcome})).await;
+        let body = json!({"secret": canary.text(), "outcome": outcome});
+        self.control_sandbox(Method::POST, "/logins", &body).await;
     }
 }
 
@@ -216,14 +218,14 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     let repeated = json!({"error": {"code": "Forbidden", "message": format!("not with Authorization: Bearer {}", token.core)}});
     let fault = json!({"operation": "managedClusters",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
-    hunt.steer(Method::POST, "/faults", &fault).await;
+    hunt.control_sandbox(Method::POST, "/faults", &fault).await;
     let body = inline(it, &holder.text()).to_string();
     let (_, text) = hunt.ask(Method::POST, "/meta/aksClusters", body.clone()).await;
     assert!(text.contains("Bearer ****"), "{text}");
     hunt.ask(Method::POST, "/meta/aksLocations", body).await;
     let fault = json!({"operation": "permissions",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
-    hunt.steer(Method::POST, "/faults", &fault).await;
+    hunt.control_sandbox(Method::POST, "/faults", &fault).await;
     let (_, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &holder.text())).await;
     assert!(text.contains("notChecked"), "{text}");
     let unusable = hunt.canary("an access token in an answer that cannot be used");
@@ -232,13 +234,13 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     hunt.login(&holder, &json!({"answer": page})).await;
     hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &holder.text()).to_string()).await;
     for effect in ["cut_before_answer", "cut_in_body", "truncated_body", "invalid_json"] {
-        hunt.steer(Method::POST, "/faults", &json!({"operation": "token", "effect": effect})).await;
+        hunt.control_sandbox(Method::POST, "/faults", &json!({"operation": "token", "effect": effect})).await;
         let canary = hunt.canary(&format!("a secret whose login ends with {effect}"));
         hunt.login(&canary, &json!("token")).await;
         let (status, text) =
             hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &canary.text()).to_string()).await;
         assert!(status >= 400, "{effect}: {text}");
-        hunt.steer(Method::DELETE, "/faults", &Value::Null).await;
+        hunt.control_sandbox(Method::DELETE, "/faults", &Value::Null).await;
     }
 }
 
@@ -435,7 +437,7 @@ async fn add_tables(found: &mut Found, url: &str) {
     }
 }
 
-async fn hunted(db: Option<&TestDb>) {
+async fn search_for_secrets(db: Option<&TestDb>) {
     let folder = tempfile::tempdir().unwrap();
     let mut canaries = vec![Canary::new("the bootstrap token")];
     let bootstrap = format!("token-boot:{}", canaries[0].core);
@@ -456,7 +458,7 @@ async fn hunted(db: Option<&TestDb>) {
         if let Some(url) = &database {
             command.env("NORMAN_AKS_DATABASE_URL", url.as_str());
         }
-        command.env("RUST_LOG", TALKATIVE);
+        command.env("RUST_LOG", TRACE_ALL);
         command
     };
     let mut found = Found::default();
@@ -522,14 +524,14 @@ async fn hunted(db: Option<&TestDb>) {
 }
 
 #[tokio::test]
-async fn no_secret_leaves_a_server_on_sqlite() {
-    hunted(None).await;
+async fn secrets_do_not_leak_on_sqlite() {
+    search_for_secrets(None).await;
 }
 
 #[tokio::test]
-async fn no_secret_leaves_a_server_on_postgres() {
+async fn secrets_do_not_leak_on_postgres() {
     if let Some(db) = databases::postgres().await {
-        hunted(Some(&db)).await;
+        search_for_secrets(Some(&db)).await;
     }
 }
 
