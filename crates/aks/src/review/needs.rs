@@ -45,7 +45,7 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
             need(Block::Regions, has_region && is_unseen);
         }
     }
-    let has_upgrade = pools.iter().any(Pool::is_upgraded);
+    let has_upgrade = pools.iter().any(Pool::needs_upgrade);
     let has_new_size = pools.iter().any(|pool| pool.is_new() && pool.spec.vm_size.is_some());
     need(Block::Versions, has_region && case.has_version_change());
     need(Block::Sizes, has_region && (has_new_size || grows || has_upgrade));

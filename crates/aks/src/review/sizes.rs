@@ -167,7 +167,7 @@ fn max_growth(pool: &Pool<'_>) -> i64 {
 
 /// Checks the quotas for surge nodes, for each pool by itself: the worker upgrades one pool after the other.
 fn quota_of_upgrade(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools().iter().filter(|pool| pool.is_upgraded()) {
+    for pool in case.pools().iter().filter(|pool| pool.needs_upgrade()) {
         let (Some(offer), Some(current)) = (find_offer(case, pool), pool.current) else { continue };
         let nodes = surge_nodes(pool.spec, current.count.unwrap_or_default());
         let usages = list(&case.azure.usages);
