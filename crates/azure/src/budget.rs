@@ -1,11 +1,12 @@
-//! The remaining requests of an application in a subscription, by the headers of Azure's responses, and who may use them.
+//! The budget of an application in a subscription: the number of requests that Azure still accepts, as the headers of its
+//! responses report it. Decides which requests may be sent.
 //!
-//! Resource Manager counts reads, writes and deletes of each subscription and application in token buckets; Compute counts
-//! requests of its own. If little is left, background refreshes stop first, then speculative requests; if nothing is left,
-//! callers get an error with the time of the next attempt. Nothing is limited before Azure has sent such a header or a 429.
+//! Resource Manager counts the reads, writes and deletes of each application in a subscription in token buckets; Compute has
+//! limits of its own. If few requests remain, background refreshes stop first, then speculative requests; if none remain, callers
+//! get an error with the time of the next attempt. Nothing is limited before Azure has sent such a header or a 429.
 
 mod headers;
-mod pool;
+mod limit;
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -18,7 +19,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use self::headers::{ARM_THROTTLED_CODE, ArmLimit, GLOBAL_FACTOR, remaining, remaining_of_compute};
-use self::pool::{DeferralReason, Pool, Rejection};
+use self::limit::{DeferralReason, Limit, Rejection};
 use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::error::Error;
@@ -33,16 +34,16 @@ const CAPACITY: u64 = 4_096;
 /// The values of the label `kind` in metrics.
 const KINDS: [&str; 4] = ["reads", "writes", "deletes", COMPUTE];
 
-/// The value for limits of Compute.
+/// The value of the label `kind` for limits of Compute.
 const COMPUTE: &str = "compute";
 
 /// The most URLs with limits of their own in one budget.
 const MAX_URLS: usize = 64;
 
-/// The time in milliseconds for which a caller that could not be served is counted as waiting.
+/// The time for which a rejected caller counts as waiting.
 const WAITING_MS: i64 = 5_000;
 
-/// The caller of a request to Azure, as far as fairness needs to know.
+/// Identifies the caller of a request to Azure, so that callers get fair shares of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct CallerId(u64);
 
@@ -58,14 +59,14 @@ impl CallerId {
     }
 }
 
-/// The importance of a request when little of the budget is left, most important first.
+/// The priority of a request when few requests remain, highest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// The caller waits for the response.
     Caller(CallerId),
-    /// No caller waits for the response.
+    /// No caller waits for the response: the worker reads the state of a cluster.
     Speculative,
-    /// Refreshes a value that is served meanwhile.
+    /// No caller waits for the response: it refreshes a value that is served meanwhile.
     Background,
 }
 
@@ -112,22 +113,22 @@ impl Budgets {
         self.by_key.get_with(key, || Arc::new(Budget::new(self.clock.clone())))
     }
 
-    /// Sets the gauges to the least that is left in any budget; to NaN where it is unknown.
+    /// Sets the gauges to the minimum over all budgets; NaN if it is unknown.
     pub(super) fn set_gauges(&self) {
-        let mut least: HashMap<&'static str, f64> = KINDS.into_iter().map(|kind| (kind, f64::NAN)).collect();
+        let mut minima: HashMap<&'static str, f64> = KINDS.into_iter().map(|kind| (kind, f64::NAN)).collect();
         for (_, budget) in &self.by_key {
-            for (kind, left) in budget.left() {
+            for (kind, available) in budget.available_by_kind() {
                 // The minimum of NaN and a number is the number.
-                least.entry(kind).and_modify(|least| *least = least.min(left.floor().max(0.0)));
+                minima.entry(kind).and_modify(|minimum| *minimum = minimum.min(available.floor().max(0.0)));
             }
         }
-        for (kind, left) in least {
-            metrics::gauge!("norman_aks_azure_budget_remaining", "kind" => kind).set(left);
+        for (kind, minimum) in minima {
+            metrics::gauge!("norman_aks_azure_budget_remaining", "kind" => kind).set(minimum);
         }
     }
 }
 
-/// What is left to one application in one subscription.
+/// The budget of one application in one subscription.
 #[derive(Debug)]
 pub(super) struct Budget {
     clock: Clock,
@@ -136,10 +137,10 @@ pub(super) struct Budget {
 
 #[derive(Debug)]
 struct State {
-    /// By [`ArmLimit`]: of the application, and of all applications.
-    arm: [[Pool; 2]; 3],
-    /// Limits of resource providers, by method and URL without its query: they depend on operation and region.
-    by_url: HashMap<String, Pool>,
+    /// For each [`ArmLimit`], the limit of the application and that of all applications together.
+    arm: [[Limit; 2]; 3],
+    /// Limits of resource providers, by [`request_key`]: they depend on operation and region.
+    by_url: HashMap<String, Limit>,
     callers: HashMap<CallerId, CallerActivity>,
 }
 
@@ -154,18 +155,19 @@ struct CallerActivity {
 /// The limits and the caller for which a request counts.
 #[derive(Clone, Debug)]
 struct Charge {
-    limit: ArmLimit,
-    url: String,
+    arm_limit: ArmLimit,
+    /// The [`request_key`].
+    key: String,
     is_compute: bool,
     caller: CallerId,
 }
 
 impl Budget {
     fn new(clock: Clock) -> Self {
-        let arm = ArmLimit::ALL.map(|limit| {
-            let documented = limit.documented();
+        let arm = ArmLimit::ALL.map(|arm_limit| {
+            let documented = arm_limit.documented();
             [1, GLOBAL_FACTOR]
-                .map(|factor| Pool::new(documented.bucket * factor, documented.refill_per_second * factor))
+                .map(|factor| Limit::new(documented.bucket * factor, documented.refill_per_second * factor))
         });
         Self { clock, state: Mutex::new(State { arm, by_url: HashMap::new(), callers: HashMap::new() }) }
     }
@@ -195,7 +197,7 @@ impl Budget {
         }
     }
 
-    /// Counts a request that is sent in any case.
+    /// Counts a request that is sent even if the budget is exhausted.
     pub(super) fn reserve(self: &Arc<Self>, priority: Priority, request: &RequestKind<'_>) -> Reservation {
         let charge = Charge::new(priority.caller(), request);
         self.lock().start(&charge, self.clock.now_ms());
@@ -203,17 +205,17 @@ impl Budget {
     }
 
     fn reservation(self: &Arc<Self>, charge: Charge) -> Reservation {
-        Reservation { budget: Arc::clone(self), charge, left: Remaining::default() }
+        Reservation { budget: Arc::clone(self), charge, remaining: Remaining::default() }
     }
 
-    /// What is left, by the value of the label `kind`.
-    fn left(&self) -> Vec<(&'static str, f64)> {
+    /// The available requests of each known limit, with the value of the label `kind`.
+    fn available_by_kind(&self) -> Vec<(&'static str, f64)> {
         let now_ms = self.clock.now_ms();
         let state = self.lock();
-        let arm = ArmLimit::ALL.iter().zip(&state.arm).flat_map(|(limit, pools)| {
-            pools.iter().filter_map(move |pool| Some((limit.name(), pool.available(now_ms)?)))
+        let arm = ArmLimit::ALL.iter().zip(&state.arm).flat_map(|(arm_limit, limits)| {
+            limits.iter().filter_map(move |limit| Some((arm_limit.name(), limit.available(now_ms)?)))
         });
-        let compute = state.by_url.values().filter_map(|pool| Some((COMPUTE, pool.available(now_ms)?)));
+        let compute = state.by_url.values().filter_map(|limit| Some((COMPUTE, limit.available(now_ms)?)));
         arm.chain(compute).collect()
     }
 
@@ -227,7 +229,7 @@ impl Budget {
 pub(super) struct RequestKind<'a> {
     pub(super) name: RequestName,
     pub(super) method: &'a Method,
-    /// Without its query.
+    /// The URL without its query.
     pub(super) url: &'a str,
 }
 
@@ -236,61 +238,58 @@ impl Charge {
         let RequestKind { name, method, url } = request;
         let is_compute =
             matches!(name, RequestName::ListSkus | RequestName::ListVmSizes | RequestName::ListUsages);
-        Self { limit: ArmLimit::new(method), url: request_key(method, url), is_compute, caller }
+        Self { arm_limit: ArmLimit::new(method), key: request_key(method, url), is_compute, caller }
+    }
+
+    /// Whether the error is Azure's response to the same request.
+    fn matches_error(&self, error: &ArmError) -> bool {
+        self.key == request_key(&error.method, &error.url)
     }
 }
 
-impl Charge {
-    /// Whether an error is that of the same request.
-    fn is_for(&self, error: &ArmError) -> bool {
-        self.url == request_key(&error.method, &error.url)
-    }
-}
-
-/// Method and URL.
+/// The key of a request: its method, and its URL in lower case.
 fn request_key(method: &Method, url: &str) -> String {
     format!("{method} {}", url.to_ascii_lowercase())
 }
 
 impl State {
-    fn pools(&self, charge: &Charge) -> impl Iterator<Item = &Pool> {
-        self.arm.get(charge.limit as usize).into_iter().flatten().chain(self.by_url.get(&charge.url))
+    fn limits(&self, charge: &Charge) -> impl Iterator<Item = &Limit> {
+        self.arm.get(charge.arm_limit as usize).into_iter().flatten().chain(self.by_url.get(&charge.key))
     }
 
     fn check(&self, priority: Priority, charge: &Charge, now_ms: i64) -> Result<(), Rejection> {
         let others_wait = self.callers.iter().any(|(caller, activity)| {
             *caller != charge.caller && (activity.in_flight > 0 || activity.waiting_until_ms > now_ms)
         });
-        let checked = self.pools(charge).try_for_each(|pool| pool.check(priority, others_wait, now_ms));
-        // The error of another request names what another caller requested.
+        let checked = self.limits(charge).try_for_each(|limit| limit.check(priority, others_wait, now_ms));
+        // The error of another request would reveal what another caller requested.
         checked.map_err(|rejection| Rejection {
-            error: rejection.error.filter(|error| charge.is_for(error)),
+            error: rejection.error.filter(|error| charge.matches_error(error)),
             ..rejection
         })
     }
 
     fn start(&mut self, charge: &Charge, now_ms: i64) {
         if charge.is_compute {
-            self.add_url(&charge.url, now_ms);
+            self.add_url(&charge.key, now_ms);
         }
         let Self { arm, by_url, callers } = self;
-        for pool in
-            arm.get_mut(charge.limit as usize).into_iter().flatten().chain(by_url.get_mut(&charge.url))
-        {
-            pool.start(charge.caller, now_ms);
+        let arm = arm.get_mut(charge.arm_limit as usize).into_iter().flatten();
+        for limit in arm.chain(by_url.get_mut(&charge.key)) {
+            limit.start(charge.caller, now_ms);
         }
         callers.entry(charge.caller).or_default().in_flight += 1;
     }
 
-    fn finish(&mut self, charge: &Charge, left: Remaining, now_ms: i64) {
+    fn finish(&mut self, charge: &Charge, remaining: Remaining, now_ms: i64) {
         let Self { arm, by_url, callers } = self;
-        if let Some(arm) = arm.get_mut(charge.limit as usize) {
-            for (pool, left) in arm.iter_mut().zip(left.arm) {
-                pool.finish(left, now_ms);
+        if let Some(arm) = arm.get_mut(charge.arm_limit as usize) {
+            for (limit, remaining) in arm.iter_mut().zip(remaining.arm) {
+                limit.finish(remaining, now_ms);
             }
         }
-        if let Some(pool) = by_url.get_mut(&charge.url) {
-            pool.finish(left.compute, now_ms);
+        if let Some(limit) = by_url.get_mut(&charge.key) {
+            limit.finish(remaining.compute, now_ms);
         }
         if let Some(activity) = callers.get_mut(&charge.caller) {
             activity.in_flight = activity.in_flight.saturating_sub(1);
@@ -298,64 +297,67 @@ impl State {
         callers.retain(|_, activity| activity.in_flight > 0 || activity.waiting_until_ms > now_ms);
     }
 
-    /// Adds the limit of a URL if there is room.
-    fn add_url(&mut self, url: &str, now_ms: i64) {
-        if !self.by_url.contains_key(url) && self.by_url.len() >= MAX_URLS {
-            self.by_url.retain(|_, pool| !pool.is_idle(now_ms));
+    /// Adds the limit of a URL, unless there are [`MAX_URLS`] others in use.
+    fn add_url(&mut self, key: &str, now_ms: i64) {
+        if self.by_url.contains_key(key) {
+            return;
         }
-        if self.by_url.contains_key(url) || self.by_url.len() < MAX_URLS {
-            self.by_url.entry(url.to_owned()).or_default();
+        if self.by_url.len() >= MAX_URLS {
+            self.by_url.retain(|_, limit| !limit.is_idle(now_ms));
+        }
+        if self.by_url.len() < MAX_URLS {
+            self.by_url.insert(key.to_owned(), Limit::default());
         }
     }
 }
 
-/// A request that is being sent. Dropping it ends the request.
+/// A counted request in flight. Dropping it counts the request as finished.
 #[derive(Debug)]
 pub(super) struct Reservation {
     budget: Arc<Budget>,
     charge: Charge,
-    left: Remaining,
+    remaining: Remaining,
 }
 
-/// What Azure says is left after a request.
+/// The remaining requests that Azure reports in a response.
 #[derive(Clone, Copy, Debug, Default)]
 struct Remaining {
-    /// Of the application, and of all applications.
+    /// Of the application, and of all applications together.
     arm: [Option<u32>; 2],
     compute: Option<u32>,
 }
 
 impl Reservation {
-    /// Reads what is left from the headers of the response.
+    /// Reads the remaining requests from the headers of the response.
     pub(super) fn observe(&mut self, headers: &HeaderMap) {
-        let documented = self.charge.limit.documented();
-        self.left = Remaining {
+        let documented = self.charge.arm_limit.documented();
+        self.remaining = Remaining {
             arm: [documented.header, documented.global_header].map(|name| remaining(headers, name)),
             compute: remaining_of_compute(headers),
         };
     }
 
-    /// Records a 429 that says when to retry: for all such requests if it is Resource Manager's own, for the same URL if it
-    /// is a resource provider's.
+    /// Records a 429 that says when to retry. That of Resource Manager is for all reads, writes or deletes, that of a resource
+    /// provider for the same method and URL.
     pub(super) fn throttle(&self, error: &ArmError) {
         let now_ms = self.budget.clock.now_ms();
         let mut state = self.budget.lock();
         if error.code.as_deref() == Some(ARM_THROTTLED_CODE) {
-            if let Some([pool, _]) = state.arm.get_mut(self.charge.limit as usize) {
-                pool.throttle(error, now_ms);
+            if let Some([limit, _]) = state.arm.get_mut(self.charge.arm_limit as usize) {
+                limit.throttle(error, now_ms);
             }
             return;
         }
-        state.add_url(&self.charge.url, now_ms);
-        if let Some(pool) = state.by_url.get_mut(&self.charge.url) {
-            pool.throttle(error, now_ms);
+        state.add_url(&self.charge.key, now_ms);
+        if let Some(limit) = state.by_url.get_mut(&self.charge.key) {
+            limit.throttle(error, now_ms);
         }
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.lock().finish(&self.charge, self.left, self.budget.clock.now_ms());
+        self.budget.lock().finish(&self.charge, self.remaining, self.budget.clock.now_ms());
     }
 }
 
@@ -372,7 +374,7 @@ impl Deferral {
         self.rejection.delay
     }
 
-    /// Counts it, and turns it into an error: Azure's own if Azure has throttled such requests.
+    /// Counts it in the metrics, and converts it to an error: Azure's own if Azure has throttled the same request.
     pub(super) fn into_error(self) -> Error {
         let Self { priority, rejection: Rejection { reason, delay, error } } = self;
         metrics::counter!("norman_aks_azure_deferred_requests_total", "reason" => reason.name()).increment(1);

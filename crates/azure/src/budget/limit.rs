@@ -19,9 +19,9 @@ const SPECULATIVE_FLOOR: (f64, f64) = (0.1, 5.0);
 /// The shortest delay that is requested of callers.
 const MIN_DELAY: Duration = Duration::from_millis(20);
 
-/// The state of one limit.
+/// One limit, with the requests that count for it.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(super) struct Limit {
     /// The documented size of the bucket, and the tokens that it gets each second; both 0 if they are unknown.
     bucket: f64,
     refill_per_second: f64,
@@ -95,7 +95,7 @@ pub(super) struct Rejection {
     pub(super) error: Option<Box<ArmError>>,
 }
 
-impl Pool {
+impl Limit {
     /// A limit with a known bucket.
     pub(super) fn new(bucket: u32, refill_per_second: u32) -> Self {
         Self { bucket: bucket.into(), refill_per_second: refill_per_second.into(), ..Self::default() }
