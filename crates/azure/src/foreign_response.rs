@@ -5,33 +5,35 @@ use serde::de::IgnoredAny;
 
 use crate::response::{Response, without_byte_order_mark};
 
-/// Only a proxy requests this authentication.
-const PROXY_AUTHENTICATION: u16 = 407;
+/// The status with which only a proxy responds.
+const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
 /// Headers of Azure's responses.
 const AZURE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
 
-/// The content type of a response that is not from Azure; `None` if it may be from Azure.
+/// The content type of a response that is not from Azure, or `status 407`; `None` if it may be from Azure.
 pub(super) fn foreign_content_type(response: &Response) -> Option<String> {
     let header = response.header("content-type").unwrap_or_default();
     let content_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if is_html(&content_type, &response.body) {
         return Some(if content_type.is_empty() { "text/html".to_owned() } else { content_type });
     }
-    if response.status == PROXY_AUTHENTICATION {
-        return Some(format!("status {PROXY_AUTHENTICATION}"));
+    if response.status == PROXY_AUTHENTICATION_REQUIRED {
+        return Some(format!("status {PROXY_AUTHENTICATION_REQUIRED}"));
     }
-    let is_data = ["json", "xml"].iter().any(|word| content_type.contains(word));
+    let is_json_or_xml = ["json", "xml"].iter().any(|format| content_type.contains(format));
     let has_azure_header = AZURE_HEADERS.iter().any(|name| response.headers.contains_key(*name));
-    if content_type.is_empty() || is_data || has_azure_header || response.body.trim_ascii().is_empty() {
+    if content_type.is_empty() || is_json_or_xml || has_azure_header || response.body.trim_ascii().is_empty()
+    {
         return None;
     }
-    let is_readable = serde_json::from_slice::<IgnoredAny>(without_byte_order_mark(&response.body)).is_ok()
+    // JSON or an XML error with another content type.
+    let is_azure_body = serde_json::from_slice::<IgnoredAny>(without_byte_order_mark(&response.body)).is_ok()
         || response.xml_element("Code").is_some();
-    (!is_readable).then_some(content_type)
+    (!is_azure_body).then_some(content_type)
 }
 
-/// Whether the body is HTML, regardless of its content type.
+/// Whether a response is HTML, by its content type or the start of its body.
 fn is_html(content_type: &str, body: &[u8]) -> bool {
     let body = without_byte_order_mark(body).trim_ascii_start();
     let starts_with_tag =
