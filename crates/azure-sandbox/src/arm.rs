@@ -1,6 +1,6 @@
 //! Azure Resource Manager: the checks of every request, in Azure's order, and the dispatch to the handlers.
 //!
-//! Codes, statuses, keys and the form of the messages are Azure's; longer sentences are our own.
+//! Codes, statuses, keys and the wording of short messages are Azure's; longer sentences are our own.
 
 mod call;
 mod clusters;
@@ -108,9 +108,9 @@ fn authenticate_and_dispatch(
         let text = format!("The sandbox does not support '{}' on '{}'.", request.method, target.route.kind());
         return Err(ArmError::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
     }
-    if listings::is_fixed(&target.route) {
+    if listings::handles(&target.route) {
         let info = listings::SubscriptionInfo::new(subscription, state.page_size);
-        // Long lists are written without the lock.
+        // The lock is not held while long lists are serialized.
         drop(state);
         return listings::respond(sandbox, request, &target, &version, &info);
     }
@@ -121,7 +121,7 @@ fn authenticate_and_dispatch(
     Ok(response)
 }
 
-/// Responds to a request for the state, under its lock.
+/// Responds to a request that reads or changes resources of the subscription. The caller holds the lock of `state`.
 fn respond_locked(
     sandbox: &SandboxState,
     state: &mut State,
@@ -204,7 +204,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
     }
 }
 
-/// Resources need their group, and cannot be changed while it is being deleted.
+/// Checks that the resource group in the URL exists and, for a PUT, PATCH or POST, that it is not being deleted.
 fn check_group(call: &Call<'_>) -> Result<(), ArmError> {
     let Some(name) = call.target.group.as_deref().filter(|_| call.target.route != Route::ResourceGroup)
     else {
@@ -231,17 +231,17 @@ fn find_subscription<'a>(
     })
 }
 
-/// The token, if it is valid for this subscription in this cloud.
+/// Returns the token of the request if it is valid for this subscription in this cloud.
 fn authenticate(
     sandbox: &SandboxState,
     state: &State,
     request: &AzureRequest,
     subscription: &Subscription,
 ) -> Result<Token, ArmError> {
-    let unauthorized = |code, text: &str, why: &str| {
+    let unauthorized = |code, text: &str, description: &str| {
         let authority = format!("https://{}/{}", request.cloud.names().challenge, subscription.tenant);
         let challenge = format!(
-            "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{why}\""
+            "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{description}\""
         );
         ArmError::new(StatusCode::UNAUTHORIZED, code, text).with_header("www-authenticate", challenge)
     };
@@ -259,15 +259,16 @@ fn authenticate(
         return Err(unauthorized("InvalidAuthenticationToken", text, text));
     };
     if let Audience::Application(audience) = &token.audience {
-        let allowed = request.cloud.names().audiences.map(|audience| format!("'{audience}/'")).join(",");
+        let allowed = request.cloud.names().audiences.map(|name| format!("'{name}/'")).join(",");
         let text = format!(
             "The access token is for the audience '{audience}'. It must be for one of the allowed audiences {allowed}."
         );
         return Err(unauthorized("InvalidAuthenticationTokenAudience", &text, &text));
     }
-    let now = sandbox.clock.now();
-    if token.expires_ms <= sandbox.clock.now_ms() {
-        let expiry = now - time::Duration::milliseconds(sandbox.clock.now_ms() - token.expires_ms);
+    let expired_for_ms = sandbox.clock.now_ms() - token.expires_ms;
+    if expired_for_ms >= 0 {
+        let now = sandbox.clock.now();
+        let expiry = now - time::Duration::milliseconds(expired_for_ms);
         let text = format!(
             "The access token expiry UTC time '{}' is earlier than current UTC time '{}'.",
             format_us(expiry),
@@ -287,7 +288,7 @@ fn authenticate(
     Ok(token.clone())
 }
 
-/// `11/23/2026 6:53:45 PM`, as in messages of the gateway.
+/// Formats a time as in Azure's messages, such as `11/23/2026 6:53:45 PM`.
 fn format_us(time: time::OffsetDateTime) -> String {
     let format = time::macros::format_description!(
         "[month padding:none]/[day padding:none]/[year] [hour repr:12 padding:none]:[minute]:[second] [period]"
@@ -338,7 +339,8 @@ fn authorize(
     let roles = roles.get(&token.client_id).map(Vec::as_slice).unwrap_or_default();
     let action = target.route.action(&request.method);
     let is_allowed = match &target.route {
-        // Azure shows a subscription to everyone with a role in any part of it, and an operation to its initiator.
+        // Azure shows a subscription to every caller with a role in any part of it. The URL of an operation is signed, so that
+        // only its initiator knows it.
         Route::Subscription | Route::LongOperation { .. } | Route::OperationResult { .. } => {
             !roles.is_empty()
         }

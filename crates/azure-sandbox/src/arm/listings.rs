@@ -37,7 +37,7 @@ impl SubscriptionInfo {
 }
 
 /// Whether this module responds to the route.
-pub(crate) fn is_fixed(route: &Route) -> bool {
+pub(crate) fn handles(route: &Route) -> bool {
     matches!(
         route,
         Route::Subscription
