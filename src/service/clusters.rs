@@ -23,7 +23,7 @@ use aks::ids;
 use aks::review::{Review, UnknownField, region_mismatch};
 use aks::role::Role;
 use aks::spec::merge::{self, Mode};
-use aks::spec::rules::{self, Region};
+use aks::spec::rules::{self, RegionMutability};
 use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 use aks::status::{ClusterStatus, State};
 use clock::Clock;
@@ -320,8 +320,8 @@ impl Clusters {
         let upstream = stored.status.upstream_spec.as_ref();
         rules::check_request(&change.body, &requested, upstream, false).map_err(violation_error)?;
         let region = match stored.state {
-            State::Provisioning => Region::Open,
-            _ => Region::Fixed(stored.status.details.region.as_deref()),
+            State::Provisioning => RegionMutability::Mutable,
+            _ => RegionMutability::Immutable(stored.status.details.region.as_deref()),
         };
         rules::check_fixed(stored.spec.body(), &change.body, region).map_err(violation_error)?;
         let identity = credential.identity(new);

@@ -13,7 +13,7 @@ use super::rule::{Faults, Rule, Scope};
 use super::sources::{
     AGENT_POOLS, CREATE_POOLS, MANAGED_CLUSTERS, MONITOR, NODE_GROUP, OUTBOUND, PRIVATE_CLUSTERS, SSH, learn,
 };
-use crate::spec::rules::{Region, Violation, fixed_violations};
+use crate::spec::rules::{RegionMutability, Violation, fixed_violations};
 use crate::spec::{AksConfig, NodePool};
 
 const ZONES: &str = learn!("Availability zones in AKS", "azure/aks/reliability-availability-zones-configure");
@@ -347,7 +347,10 @@ fn without_effect(case: &Case<'_>, faults: &mut Faults) {
 
 fn identity(case: &Case<'_>, faults: &mut Faults) {
     let Some(stored) = case.stored() else { return };
-    let region = case.current.map_or(Region::Open, |_| Region::Fixed(case.azure_region()));
+    let region = match case.current {
+        None => RegionMutability::Mutable,
+        Some(_) => RegionMutability::Immutable(case.azure_region()),
+    };
     for violation in fixed_violations(stored, case.requested, region) {
         faults.add_violation(&violation);
     }

@@ -1,5 +1,5 @@
-//! Rancher's rules and messages, and the validation of a cluster on save, for rules that need only the request and the stored
-//! object (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
+//! Rancher's rules for cluster objects, with its messages. Those that need only the request and the stored object are checked on
+//! save (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ pub enum Violation {
     /// The setting `kev2-operators` disables AKS.
     #[error("aks operator is inactive")]
     Inactive,
-    /// Project network isolation without an engine that enforces policies.
+    /// Project network isolation (`enableNetworkPolicy`) without an engine that enforces network policies.
     #[error(
         "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation"
     )]
@@ -51,13 +51,13 @@ pub enum Violation {
     /// The zones of a pool cannot be changed.
     #[error("changing availability zones for node pool [{pool}] in cluster [{cluster}] is not permitted")]
     ZonesChanged { cluster: String, pool: String },
-    /// System pods require a pool.
+    /// The last pool with mode System cannot be removed.
     #[error("cannot remove node pool [{pool}] with mode System from cluster [{cluster}]")]
     LastSystemPool { cluster: String, pool: String },
 }
 
 impl Violation {
-    /// The field, `aksConfig.clusterName`.
+    /// The path of the field, such as `aksConfig.clusterName`.
     pub fn field(&self) -> String {
         let key = match self {
             Self::Inactive => return AKS_CONFIG.to_owned(),
@@ -103,13 +103,12 @@ impl Violation {
     }
 }
 
-/// Whether a network policy with this name is enforced in the cluster, by any of Azure's engines.
-pub fn enforces_policies(policy: &str) -> bool {
-    !policy.eq_ignore_ascii_case("none")
+/// Whether this value of `networkPolicy` is an engine that enforces network policies, such as `calico`.
+pub fn enforces_policies(network_policy: &str) -> bool {
+    !network_policy.eq_ignore_ascii_case("none")
 }
 
-/// Checks network isolation, version and node pools of a request. `body` is its raw form. `upstream` is the observed state, with
-/// the enforced policy and the existing pools.
+/// Checks network isolation, version and node pools. `body` is the raw form of `request`; `upstream` is the observed state.
 ///
 /// # Errors
 /// The first violation, in Rancher's order.
@@ -120,10 +119,9 @@ pub fn check_request(
     is_new: bool,
 ) -> Result<(), Violation> {
     let isolation = body.get("enableNetworkPolicy").and_then(Value::as_bool).unwrap_or_default();
-    let enforced = upstream.and_then(|upstream| upstream.network_policy.as_deref());
-    if isolation
-        && request.network_policy.as_deref().or(enforced).is_some_and(|policy| !enforces_policies(policy))
-    {
+    let observed_policy = upstream.and_then(|upstream| upstream.network_policy.as_deref());
+    let network_policy = request.network_policy.as_deref().or(observed_policy);
+    if isolation && network_policy.is_some_and(|policy| !enforces_policies(policy)) {
         return Err(Violation::NoNetworkPolicy);
     }
     if is_new && request.is_import() {
@@ -161,30 +159,30 @@ pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
     request.resource_location.as_ref().map(|_| ()).ok_or(Violation::NoRegion)
 }
 
-/// Whether the region of a cluster can still be corrected.
+/// Whether the region of a cluster object can change.
 #[derive(Clone, Copy, Debug)]
-pub enum Region<'a> {
-    /// It can, because the cluster was never active. The review checks whether Azure has the region.
-    Open,
-    /// The cluster exists in Azure, in this region if it is known.
-    Fixed(Option<&'a str>),
+pub enum RegionMutability<'a> {
+    /// It can change, because the cluster was never active. The review checks whether Azure has the new region.
+    Mutable,
+    /// It cannot change, because the cluster exists in Azure, in this region if it is known.
+    Immutable(Option<&'a str>),
 }
 
-/// Checks that a change does not change keys that identify the cluster. Both are raw bodies, so that messages use the user's
+/// Rejects a change of keys that identify the cluster. `stored` and `change` are raw bodies, so that messages use the user's
 /// spelling.
-pub fn check_fixed(stored: &Object, change: &Object, region: Region<'_>) -> Result<(), Violation> {
+pub fn check_fixed(stored: &Object, change: &Object, region: RegionMutability<'_>) -> Result<(), Violation> {
     let read = |body: &Object| -> AksConfig {
         body.get(AKS_CONFIG).and_then(|config| AksConfig::deserialize(config).ok()).unwrap_or_default()
     };
     fixed_violations(&read(stored), &read(change), region).next().map_or(Ok(()), Err)
 }
 
-/// The changed keys that identify a cluster. Differences in letter case or in the spelling of a region are not changes, nor is a
-/// value for a key without a stored one. The region that Azure reports is always accepted.
+/// The violations by changes of keys that identify a cluster. Other letter case, another spelling of a region, and a value for a
+/// key that was not set are not changes. The region that Azure reports is always accepted.
 pub fn fixed_violations(
     stored: &AksConfig,
     change: &AksConfig,
-    region: Region<'_>,
+    region: RegionMutability<'_>,
 ) -> impl Iterator<Item = Violation> + use<> {
     type Read = fn(&AksConfig) -> Option<&String>;
     let name: Read = |config| config.cluster_name.as_ref();
@@ -193,13 +191,13 @@ pub fn fixed_violations(
         let (old, new) = (read(stored)?, read(change)?);
         (!old.eq_ignore_ascii_case(new)).then(|| Violation::Fixed { key, stored: old.clone() })
     };
-    // Without `imported`, this server created the cluster.
+    // A cluster without `imported` was created by this server, so that setting `imported` to true is a change.
     let imported = change
         .imported
         .filter(|new| *new != stored.is_import())
         .map(|_| Violation::Fixed { key: "imported", stored: stored.is_import().to_string() });
     let location = || {
-        let Region::Fixed(azure) = region else { return None };
+        let RegionMutability::Immutable(azure) = region else { return None };
         let (old, new) = (stored.resource_location.as_ref()?, change.resource_location.as_ref()?);
         let new = regions::normalize(new);
         let is_same = new == regions::normalize(old) || Some(new.as_str()) == azure;
@@ -240,10 +238,10 @@ mod tests {
     }
 
     #[test]
-    fn first_violation_is_ranchers() {
+    fn first_violation_is_in_ranchers_order() {
         use Violation::{EmptyVersion, NoNetworkPolicy, NoNodePool, UnnamedNodePool, WindowsNodePool};
         let (new, old, isolation) = (true, false, true);
-        for (sent, (isolation, upstream, is_new), expected) in cases! {
+        for (sent, (is_isolated, upstream, is_new), expected) in cases! {
             {}, [isolation, null, new] => None;
             {"networkPolicy": "calico"}, [isolation, null, new] => None;
             {"networkPolicy": "cilium"}, [false, null, new] => None;
@@ -270,16 +268,16 @@ mod tests {
             let policy = conditions[1].as_str().map(|policy| config(json!({"networkPolicy": policy})));
             (sent, (conditions[0] == true, policy, conditions[2] == true), expected)
         }) {
-            assert_eq!(check(sent.clone(), isolation, upstream.as_ref(), is_new).err(), expected, "{sent}");
+            assert_eq!(check(sent.clone(), is_isolated, upstream.as_ref(), is_new).err(), expected, "{sent}");
         }
     }
 
     #[test]
     fn existing_windows_pool_is_accepted() {
         let pools = |pools: Value| json!({"nodePools": pools});
-        let known =
+        let upstream =
             config(pools(json!([{"name": "win", "osType": "Windows"}, {"name": "lin", "osType": "Linux"}])));
-        let check = |sent: Value| check(pools(sent), false, Some(&known), false);
+        let check = |sent: Value| check(pools(sent), false, Some(&upstream), false);
         assert_eq!(check(json!([{"name": "win", "osType": "Windows", "count": 3}, {"name": "lin"}])), Ok(()));
         for sent in [
             json!([{"name": "lin"}, {"name": "new", "osType": "Windows"}]),
@@ -327,11 +325,12 @@ mod tests {
             {"resourceLocation": "East US"}, {"resourceLocation": "eastus2"} => Some(("resourceLocation", "East US"));
         } {
             let [stored, change] = [stored, change].map(|config| object(json!({"aksConfig": config})));
-            let outcome = check_fixed(&stored, &change, Region::Fixed(Some("westus2")));
+            let outcome = check_fixed(&stored, &change, RegionMutability::Immutable(Some("westus2")));
             let expected = expected.map(|(key, stored)| Violation::Fixed { key, stored: stored.to_owned() });
             assert_eq!(outcome.err(), expected, "{stored:?} {change:?}");
             if let Some(Violation::Fixed { key: "resourceLocation", .. }) = expected {
-                assert_eq!(check_fixed(&stored, &change, Region::Open), Ok(()), "not in Azure yet");
+                let outcome = check_fixed(&stored, &change, RegionMutability::Mutable);
+                assert_eq!(outcome, Ok(()), "not in Azure yet");
             }
         }
     }
