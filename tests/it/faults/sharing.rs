@@ -1,4 +1,5 @@
-//! Several servers of one database, servers that are killed with a lease, and servers that return too late.
+//! Several servers with one database: servers that are killed while they hold a lease, and servers that continue a step after
+//! their lease has expired.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,33 +19,28 @@ on_both_databases!(
     crash_before_the_request_is_recovered,
     crash_after_the_request_is_recovered,
     late_server_sends_and_saves_nothing,
+    late_result_of_a_request_is_not_saved,
     late_server_does_not_restore_a_removed_cluster,
 );
 
-/// The duration of a lease.
+/// The duration of the worker's leases.
 const LEASE_MS: i64 = 150_000;
 
-/// Claims the cluster as another server that is then killed.
-async fn die(cluster: &TestCluster) -> ClusterRow {
-    claim_and_die(cluster, 600_000).await
-}
+/// A longer lease, which does not expire during a test's step.
+const LONG_LEASE_MS: i64 = 600_000;
 
-/// Claims the cluster with the usual lease.
-async fn die_for_a_lease(cluster: &TestCluster) -> ClusterRow {
-    claim_and_die(cluster, LEASE_MS).await
-}
-
-/// Claims the cluster with the usual lease, and records another state of the step.
-async fn die_with_state(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
-    let ClusterRow { id, mut work, generation, .. } = die_for_a_lease(cluster).await;
+/// Claims the cluster as another server that is then killed, after it has recorded a state of the step.
+async fn claim_and_record(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
+    let ClusterRow { id, mut work, generation, .. } = claim_as_other_server(cluster, LEASE_MS).await;
     change(&mut work);
     let now = cluster.app.clock.now_ms();
     assert!(clusters::record(&cluster.db.store, &id, &work, generation, now).await.unwrap());
 }
 
-async fn claim_and_die(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
+/// Claims the cluster as another server, which runs no step.
+async fn claim_as_other_server(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
     let now = cluster.app.clock.now_ms();
-    // Even if it is not due yet.
+    // Also a cluster that is due only later.
     let claimed = clusters::claim(&cluster.db.store, "another", now + 600_000, now + lease_ms, 10).await;
     let [row] = claimed.unwrap().try_into().unwrap();
     row
@@ -52,12 +48,12 @@ async fn claim_and_die(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
 
 async fn expired_lease_is_taken_over(database: Database) {
     let cluster = TestCluster::create(database).await;
-    die_for_a_lease(&cluster).await;
+    claim_as_other_server(&cluster, LEASE_MS).await;
     cluster.advance_secs(140).await;
     assert_eq!(
         (cluster.progress().await.state.as_str(), cluster.app.take_azure_requests()),
         ("provisioning", vec![]),
-        "it has a lease"
+        "the lease has not expired"
     );
     cluster.advance_secs(20).await;
     assert!(cluster.accepted_writes().contains(&"PUT cluster".to_owned()), "{:?}", cluster.sent_writes());
@@ -67,7 +63,7 @@ async fn expired_lease_is_taken_over(database: Database) {
 
 async fn crash_before_the_request_is_recovered(database: Database) {
     let cluster = TestCluster::create(database).await;
-    die_with_state(&cluster, |work| {
+    claim_and_record(&cluster, |work| {
         work.claimed = true;
         "creating".clone_into(&mut work.phase);
     })
@@ -83,7 +79,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
     // The operation that the PUT started was not recorded.
-    die_with_state(&cluster, |work| work.operation = None).await;
+    claim_and_record(&cluster, |work| work.operation = None).await;
     cluster.advance_secs(140).await;
     assert_eq!(cluster.progress().await.state, "provisioning");
     cluster.wait_until_active().await;
@@ -98,7 +94,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
             super::progress_of(object).message.contains("node pool more is being")
         })
         .await;
-    die_with_state(&cluster, |work| work.operation = None).await;
+    claim_and_record(&cluster, |work| work.operation = None).await;
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT pool more"]);
 
@@ -107,43 +103,49 @@ async fn crash_after_the_request_is_recovered(database: Database) {
     cluster
         .wait_until("the deletion", |object| super::progress_of(object).message.contains("is being removed"))
         .await;
-    die_with_state(&cluster, |work| work.operation = None).await;
+    claim_and_record(&cluster, |work| work.operation = None).await;
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-/// Delays a step at a request until its lease has expired; `other` then takes the lease, and the step ends.
-async fn outlived(cluster: &TestCluster, operation: Operation, method: &str, other: impl AsyncFnOnce()) {
-    let slow = fault::once(fault::delay_request(operation, method, 600_000));
-    cluster.app.control.add_fault(slow);
+/// Runs a step that Azure delays at a request until the lease has expired. Meanwhile, another server claims the cluster and calls
+/// `other`; returns the row as claimed.
+async fn run_step_past_lease(
+    cluster: &TestCluster,
+    operation: Operation,
+    method: &str,
+    other: impl AsyncFnOnce(&ClusterRow),
+) -> ClusterRow {
+    cluster.app.control.add_fault(fault::once(fault::delay_request(operation, method, 600_000)));
     let worker = cluster.app.server.worker.clone();
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await });
     wait_until_received(&cluster.app, operation, method).await;
     cluster.app.clock.advance(Duration::from_secs(200));
-    other().await;
-    assert!(!step.is_finished(), "the lease was lost during the step");
+    let row = claim_as_other_server(cluster, LONG_LEASE_MS).await;
+    other(&row).await;
+    assert!(!step.is_finished(), "the step is still delayed");
     cluster.app.control.clear_faults();
     step.await.unwrap().unwrap();
+    row
 }
 
 async fn late_server_sends_and_saves_nothing(database: Database) {
     // Before the first request for the cluster, and at the read before the PUT.
     for (operation, method) in [(Operation::ManagedCluster, "GET"), (Operation::ResourceGroup, "HEAD")] {
         let cluster = TestCluster::create(database).await;
-        let mut row = None;
-        outlived(&cluster, operation, method, async || row = Some(die(&cluster).await)).await;
+        let claimed = run_step_past_lease(&cluster, operation, method, async |_| ()).await;
         assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "delayed at {method} of {operation:?}");
-        let row = row.unwrap();
-        let now = clusters::get(&cluster.db.store, &row.id).await.unwrap().unwrap();
-        assert_eq!(now, row, "the late server wrote nothing");
+        let stored = clusters::get(&cluster.db.store, &claimed.id).await.unwrap().unwrap();
+        assert_eq!(stored, claimed, "the late server wrote nothing");
     }
-    // During an update whose PUT is delayed in Azure: the result is not saved.
+}
+
+async fn late_result_of_a_request_is_not_saved(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     cluster.update(json!({"tags": {"a": "b"}})).await;
-    let mut row = None;
-    outlived(&cluster, Operation::ManagedCluster, "PATCH", async || row = Some(die(&cluster).await)).await;
-    let row = row.unwrap();
-    assert_eq!(clusters::get(&cluster.db.store, &row.id).await.unwrap().unwrap(), row);
+    let claimed = run_step_past_lease(&cluster, Operation::ManagedCluster, "PATCH", async |_| ()).await;
+    let stored = clusters::get(&cluster.db.store, &claimed.id).await.unwrap().unwrap();
+    assert_eq!(stored, claimed, "the late server wrote nothing");
     assert_eq!(cluster.sent_writes(), ["PATCH cluster"]);
     // When the lease of the other server has expired, the state is read and the change is complete.
     cluster.app.clock.advance(Duration::from_mins(10));
@@ -154,8 +156,7 @@ async fn late_server_sends_and_saves_nothing(database: Database) {
 async fn late_server_does_not_restore_a_removed_cluster(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     cluster.app.clock.advance(Duration::from_secs(301));
-    outlived(&cluster, Operation::ManagedCluster, "GET", async || {
-        let row = die(&cluster).await;
+    run_step_past_lease(&cluster, Operation::ManagedCluster, "GET", async |row| {
         assert!(
             clusters::delete_claimed(&cluster.db.store, &row.id, row.work.fence, &[], None).await.unwrap()
         );
@@ -165,7 +166,7 @@ async fn late_server_does_not_restore_a_removed_cluster(database: Database) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_share_the_work_without_duplicate_requests() {
+async fn servers_share_steps_without_duplicate_requests() {
     let Some(db) = databases::postgres().await else { return };
     let one = TestApp::builder().database(&db).start().await;
     let two = TestApp::builder().database(&db).with_azure_of(&one).start().await;
@@ -177,55 +178,56 @@ async fn servers_share_the_work_without_duplicate_requests() {
         paths.push(super::create_object(app, &small_cluster(name, &credential)).await);
     }
     one.control.clear_requests();
-    let round = async |wanted: &str| {
+    // Runs both workers until all clusters have the state; with "gone", until none exists.
+    let run_until = async |state: &str| {
         for _ in 0..600 {
             let steps = [&one, &two].map(|app| {
                 let worker = app.server.worker.clone();
                 tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() })
             });
-            let mut done = 0;
+            let mut count = 0;
             for step in steps {
-                done += step.await.unwrap();
+                count += step.await.unwrap();
             }
-            if done == 0 {
+            if count == 0 {
                 one.clock.advance(Duration::from_secs(1));
             }
             let list = one.get("/v3/clusters").send().await.expect(200).json();
             let objects = list["data"].as_array().unwrap();
-            let left = if wanted == "gone" { 0 } else { names.len() };
-            if objects.len() == left && objects.iter().all(|object| object["state"] == wanted) {
+            let expected_len = if state == "gone" { 0 } else { names.len() };
+            if objects.len() == expected_len && objects.iter().all(|object| object["state"] == state) {
                 return;
             }
         }
-        panic!("not all {wanted}");
+        panic!("not all {state}");
     };
-    // The write requests for each cluster.
-    let sent = || {
-        let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for seen in super::sent_writes(&one) {
-            let name = names.iter().find(|name| seen.path.contains(name.as_str())).unwrap();
-            sent.entry(name.clone()).or_default().push(super::short_line(&seen));
+    // The write requests for each cluster since the last call.
+    let take_writes = || {
+        let mut writes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for request in super::sent_writes(&one) {
+            let name = names.iter().find(|name| request.path.contains(name.as_str())).unwrap();
+            writes.entry(name.clone()).or_default().push(super::short_line(&request));
         }
         one.control.clear_requests();
-        sent
+        writes
     };
-    let expected = |requests: &[&str]| -> BTreeMap<String, Vec<String>> {
-        let requests: Vec<String> = requests.iter().map(|it| (*it).to_owned()).collect();
+    let for_each_cluster = |requests: &[&str]| -> BTreeMap<String, Vec<String>> {
+        let requests: Vec<String> = requests.iter().map(|request| (*request).to_owned()).collect();
         names.iter().map(|name| (name.clone(), requests.clone())).collect()
     };
-    round("active").await;
-    assert_eq!(sent(), expected(&["PUT group", "PUT cluster"]));
+    run_until("active").await;
+    assert_eq!(take_writes(), for_each_cluster(&["PUT group", "PUT cluster"]));
     for (number, path) in paths.iter().enumerate() {
         let app = if number % 2 == 0 { &two } else { &one };
         let system = system_pool();
         let change = json!({"name": names[number], "aksConfig": {"tags": {"a": "b"}, "nodePools": [system, pool("more", 1)]}});
         app.put(path).json(&change).send().await.expect(200);
     }
-    round("active").await;
-    assert_eq!(sent(), expected(&["PATCH cluster", "PUT pool more"]));
+    run_until("active").await;
+    assert_eq!(take_writes(), for_each_cluster(&["PATCH cluster", "PUT pool more"]));
     for path in &paths {
         assert_eq!(two.delete(path).send().await.status, 200);
     }
-    round("gone").await;
-    assert_eq!(sent(), expected(&["DELETE cluster"]));
+    run_until("gone").await;
+    assert_eq!(take_writes(), for_each_cluster(&["DELETE cluster"]));
 }
