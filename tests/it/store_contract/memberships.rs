@@ -1,18 +1,19 @@
-//! Members, watches and revocations.
+//! Members of clusters, watches, and revocations: the rows for users who lost rights in a cluster.
 
 use super::*;
 
 on_both_databases!(
-    members_are_deleted_with_their_cluster,
-    find_returns_strongest_role,
+    members_are_stored_until_their_cluster_is_deleted,
+    strongest_role_determines_rights,
+    labels_annotations_and_role_change_separately,
     watch_has_one_holder,
     announce_writes_one_event,
-    lost_roles_are_marked_until_searched_twice,
-    former_administrators_are_marked_in_all_clusters,
-    deleted_cluster_has_no_marks
+    lost_rights_cause_revocations,
+    former_administrators_lose_rights_in_all_clusters,
+    deleted_cluster_has_no_revocations
 );
 
-async fn members_are_deleted_with_their_cluster(db: &TestDb) {
+async fn members_are_stored_until_their_cluster_is_deleted(db: &TestDb) {
     let store = &db.store;
     add_user(store, &user("user-m", "member")).await;
     add_cluster(store, &cluster("c-a")).await;
@@ -20,9 +21,9 @@ async fn members_are_deleted_with_their_cluster(db: &TestDb) {
     let member = member("crtb-1", "c-a", "user-m");
     add_member(store, &member).await;
     assert!(matches!(members::insert(store, &member, &audit()).await, Err(Error::Duplicate { .. })));
-    let again = MemberRow { id: "crtb-2".to_owned(), ..member.clone() };
-    let nobody = MemberRow { user_id: "user-none".to_owned(), ..again.clone() };
-    assert!(matches!(members::insert(store, &nobody, &audit()).await, Err(Error::Dangling { .. })));
+    let of_unknown_user =
+        MemberRow { id: "crtb-2".to_owned(), user_id: "user-none".to_owned(), ..member.clone() };
+    assert!(matches!(members::insert(store, &of_unknown_user, &audit()).await, Err(Error::Dangling { .. })));
     let ids: Vec<_> =
         clusters::list(store, Some("user-m")).await.unwrap().into_iter().map(|row| row.id).collect();
     assert_eq!(ids, ["c-a"]);
@@ -36,50 +37,59 @@ async fn members_are_deleted_with_their_cluster(db: &TestDb) {
     assert!(!set_role(store, "crtb-1", "read-only", &audit()).await.unwrap());
 }
 
-async fn find_returns_strongest_role(db: &TestDb) {
+/// A membership of the user in `c-a`.
+fn membership(id: &str, user_id: &str, role: &str) -> MemberRow {
+    MemberRow { id: format!("c-a:{id}"), ..member_with_role("c-a", user_id, role) }
+}
+
+async fn strongest_role_determines_rights(db: &TestDb) {
     let store = &db.store;
     add_user(store, &user("user-m", "m")).await;
-    active_cluster(store, "c-a").await;
-    let part = |id: &str, user_id: &str, role: &str| MemberRow {
-        id: format!("c-a:{id}"),
-        ..member_with_role("c-a", user_id, role)
-    };
+    add_active_cluster(store, "c-a").await;
     for (id, role) in
         [("1", "read-only"), ("2", "cluster-owner"), ("3", "cluster-member"), ("4", "cluster-owner")]
     {
-        add_member(store, &part(id, "user-m", role)).await;
+        add_member(store, &membership(id, "user-m", role)).await;
     }
     let strongest = async || members::find(store, "c-a", "user-m").await.unwrap().map(|row| row.role);
-    let marks = async || {
-        let marks = revocations::list(store, "c-a", 10).await.unwrap().len();
+    // The number of revocations since the last call.
+    let take_revocations = async || {
+        let count = revocations::list(store, "c-a", 10).await.unwrap().len();
         execute(db, "delete from cluster_revocations").await;
-        marks
+        count
     };
     assert_eq!(strongest().await.as_deref(), Some("cluster-owner"));
-    // Rights are lost only with the last of the strongest roles.
-    for (gone, left, marked) in
+    // Rights are lost only with the last membership of the strongest role.
+    for (deleted, remaining, revoked) in
         [("1", "cluster-owner", 0), ("2", "cluster-owner", 0), ("4", "cluster-member", 1)]
     {
-        assert!(members::delete(store, &format!("c-a:{gone}"), &audit()).await.unwrap());
-        assert_eq!((strongest().await.as_deref(), marks().await), (Some(left), marked), "{gone}");
+        assert!(members::delete(store, &format!("c-a:{deleted}"), &audit()).await.unwrap());
+        let outcome = (strongest().await, take_revocations().await);
+        assert_eq!(outcome, (Some(remaining.to_owned()), revoked), "{deleted}");
     }
-    add_member(store, &part("5", "user-m", "cluster-member")).await;
-    for (demoted, left, marked) in [("c-a:5", "cluster-member", 0), ("c-a:3", "read-only", 1)] {
+    add_member(store, &membership("5", "user-m", "cluster-member")).await;
+    for (demoted, remaining, revoked) in [("c-a:5", "cluster-member", 0), ("c-a:3", "read-only", 1)] {
         assert!(set_role(store, demoted, "read-only", &audit()).await.unwrap());
-        assert_eq!((strongest().await.as_deref(), marks().await), (Some(left), marked), "{demoted}");
+        let outcome = (strongest().await, take_revocations().await);
+        assert_eq!(outcome, (Some(remaining.to_owned()), revoked), "{demoted}");
     }
-    // Two that end together leave a mark too.
+    // Deleting the last two at the same time revokes the rights too.
     let (one, other) = (audit(), audit());
     let (one, other) =
         tokio::join!(members::delete(store, "c-a:3", &one), members::delete(store, "c-a:5", &other));
     assert!(one.unwrap() && other.unwrap());
-    assert_eq!((strongest().await, marks().await), (None, 1));
-    // The owner of the cluster loses nothing with another role in it.
-    add_member(store, &part("6", OWNER, "cluster-owner")).await;
+    assert_eq!((strongest().await, take_revocations().await), (None, 1));
+    // The user who owns the cluster keeps all rights without a membership.
+    add_member(store, &membership("6", OWNER, "cluster-owner")).await;
     assert!(members::delete(store, "c-a:6", &audit()).await.unwrap());
-    assert_eq!(marks().await, 0);
-    // Labels and annotations change without the role, and vice versa.
-    add_member(store, &part("7", "user-m", "read-only")).await;
+    assert_eq!(take_revocations().await, 0);
+}
+
+async fn labels_annotations_and_role_change_separately(db: &TestDb) {
+    let store = &db.store;
+    add_user(store, &user("user-m", "m")).await;
+    add_active_cluster(store, "c-a").await;
+    add_member(store, &membership("7", "user-m", "read-only")).await;
     let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
     let update = MemberUpdate { labels: Some(&labels), ..MemberUpdate::default() };
     assert!(members::update(store, "c-a:7", update, &audit()).await.unwrap());
@@ -87,7 +97,7 @@ async fn find_returns_strongest_role(db: &TestDb) {
     let annotations = BTreeMap::from([("c".to_owned(), "d".to_owned())]);
     let update = MemberUpdate { annotations: Some(&annotations), ..MemberUpdate::default() };
     assert!(members::update(store, "c-a:7", update, &audit()).await.unwrap());
-    let expected = MemberRow { labels, annotations, ..part("7", "user-m", "cluster-member") };
+    let expected = MemberRow { labels, annotations, ..membership("7", "user-m", "cluster-member") };
     assert_eq!(members::get(store, "c-a:7").await.unwrap(), Some(expected));
 }
 
@@ -95,13 +105,13 @@ async fn watch_has_one_holder(db: &TestDb) {
     let store = &db.store;
     add_cluster(store, &cluster("c-new")).await;
     for id in ["c-a", "c-b"] {
-        active_cluster(store, id).await;
+        add_active_cluster(store, id).await;
     }
     assert_eq!(watches::claim(store, "one", 100, 200, 1).await.unwrap(), ["c-a"]);
     assert_eq!(watches::claim(store, "two", 100, 200, 10).await.unwrap(), ["c-b"]);
     assert!(watches::claim(store, "two", 199, 300, 10).await.unwrap().is_empty());
     assert_eq!(watches::renew(store, "one", 400).await.unwrap(), ["c-a"]);
-    // The lease of the second one has expired, that of the first one has not.
+    // The lease of `two` has expired, that of `one` has not.
     assert_eq!(watches::claim(store, "one", 300, 500, 10).await.unwrap(), ["c-b"]);
     assert!(watches::renew(store, "two", 900).await.unwrap().is_empty());
     assert_eq!(watches::release(store, "one").await.unwrap(), 2);
@@ -116,14 +126,14 @@ async fn watch_has_one_holder(db: &TestDb) {
 
 async fn announce_writes_one_event(db: &TestDb) {
     let store = &db.store;
-    active_cluster(store, "c-a").await;
+    add_active_cluster(store, "c-a").await;
     let event = NewClusterEvent {
         at_ms: 5,
         kind: "access".to_owned(),
         message: "members\0lose".to_owned(),
         data: "{}".to_owned(),
     };
-    assert!(!watches::announce(store, "c-a", 5, &event).await.unwrap(), "nobody watches");
+    assert!(!watches::announce(store, "c-a", 5, &event).await.unwrap(), "no server watches");
     watches::claim(store, "one", 1, 2, 10).await.unwrap();
     for (id, expected) in [("c-a", true), ("c-a", false), ("c-none", false), ("a\0b", false)] {
         assert_eq!(watches::announce(store, id, 5, &event).await.unwrap(), expected, "{id:?}");
@@ -138,13 +148,13 @@ async fn announce_writes_one_event(db: &TestDb) {
     assert!(events.is_sorted_by(|one, other| one.id < other.id));
 }
 
-async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
+async fn lost_rights_cause_revocations(db: &TestDb) {
     let store = &db.store;
     for name in ["user-m", "user-o", "user-r", "user-up"] {
         add_user(store, &user(name, name)).await;
     }
     for id in ["c-a", "c-b"] {
-        active_cluster(store, id).await;
+        add_active_cluster(store, id).await;
     }
     for (id, role) in [("user-m", "cluster-member"), ("user-o", "cluster-owner"), ("user-r", "read-only")] {
         add_member(store, &member_with_role("c-a", id, role)).await;
@@ -155,39 +165,39 @@ async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
         assert!(set_role(store, "c-a:user-up", role, &audit()).await.unwrap());
     }
     assert_eq!(revocations::count(store).await.unwrap(), 0, "more rights cause no revocation");
-    let marked = async |id: &str| -> Vec<String> {
-        let marks = revocations::list(store, id, 10).await.unwrap();
-        marks.into_iter().map(|mark| mark.user_id).collect()
+    let revoked_users = async |cluster_id: &str| -> Vec<String> {
+        let revocations = revocations::list(store, cluster_id, 10).await.unwrap();
+        revocations.into_iter().map(|revocation| revocation.user_id).collect()
     };
     assert!(set_role(store, "c-a:user-o", "cluster-member", &audit()).await.unwrap());
     assert!(set_role(store, "c-a:user-m", "read-only", &audit()).await.unwrap());
     assert!(set_role(store, "c-a:user-m", "read-only", &audit()).await.unwrap());
     assert!(members::delete(store, "c-a:user-r", &audit()).await.unwrap());
-    assert_eq!(marked("c-a").await, ["user-m", "user-o", "user-r"]);
-    // Deleting a user deletes the memberships.
+    assert_eq!(revoked_users("c-a").await, ["user-m", "user-o", "user-r"]);
+    // Deleting a user deletes the user's memberships.
     assert!(remove_user(store, "user-o", &audit()).await.unwrap());
-    assert_eq!(marked("c-b").await, ["user-o"]);
-    // A disabled user keeps them and still loses the rights.
+    assert_eq!(revoked_users("c-b").await, ["user-o"]);
+    // A disabled user keeps the memberships, but loses the rights.
     users::set_enabled(store, "user-m", false, |_| audit()).await.unwrap();
-    assert_eq!(marked("c-b").await, ["user-m", "user-o"]);
+    assert_eq!(revoked_users("c-b").await, ["user-m", "user-o"]);
     users::set_enabled(store, OWNER, false, |_| audit()).await.unwrap();
-    assert_eq!(marked("c-b").await.len(), 3, "the owner of both");
-    assert!(marked("c-b").await.contains(&OWNER.to_owned()));
+    assert_eq!(revoked_users("c-b").await.len(), 3, "the owner of both clusters");
+    assert!(revoked_users("c-b").await.contains(&OWNER.to_owned()));
     execute(db, "delete from cluster_revocations where cluster_id = 'c-a'").await;
     execute(db, "update clusters set owner = 'user-b' where id = 'c-a'").await;
-    assert_eq!(marked("c-a").await, [OWNER], "the former owner");
+    assert_eq!(revoked_users("c-a").await, [OWNER], "the former owner");
 
     assert!(revocations::pending_clusters(store, "one").await.unwrap().is_empty());
     watches::claim(store, "one", 1, 2, 10).await.unwrap();
     assert_eq!(revocations::pending_clusters(store, "one").await.unwrap(), ["c-a", "c-b"]);
     let first = revocations::list(store, "c-b", 1).await.unwrap().remove(0);
-    assert!(!revocations::delete(store, &first).await.unwrap(), "it was not searched for");
+    assert!(!revocations::delete(store, &first).await.unwrap(), "it is not scanned yet");
     assert!(revocations::set_scanned(store, &first, 50).await.unwrap());
     assert!(!revocations::set_scanned(store, &first, 60).await.unwrap());
     let scanned = RevocationRow { scanned_ms: Some(50), ..first.clone() };
     let last = revocations::list(store, "c-b", 10).await.unwrap().pop();
-    assert_eq!(last, Some(scanned.clone()), "those that were never searched for come first");
-    // Marked again in the meantime, so two more searches follow.
+    assert_eq!(last, Some(scanned.clone()), "those that were never scanned come first");
+    // After another revocation in the meantime, two more scans are needed.
     users::set_enabled(store, &first.user_id, true, |_| audit()).await.unwrap();
     users::set_enabled(store, &first.user_id, false, |_| audit()).await.unwrap();
     assert!(!revocations::delete(store, &scanned).await.unwrap());
@@ -197,16 +207,18 @@ async fn lost_roles_are_marked_until_searched_twice(db: &TestDb) {
     assert!(!revocations::delete(store, &scanned).await.unwrap());
 }
 
-async fn former_administrators_are_marked_in_all_clusters(db: &TestDb) {
+async fn former_administrators_lose_rights_in_all_clusters(db: &TestDb) {
     let store = &db.store;
     for id in ["c-a", "c-b", "c-c"] {
-        active_cluster(store, id).await;
+        add_active_cluster(store, id).await;
     }
-    let marked = async |user: &str| -> Vec<&'static str> {
+    let revoked_clusters = async |user: &str| -> Vec<&'static str> {
         let mut clusters = Vec::new();
         for id in ["c-a", "c-b", "c-c"] {
-            let marks = revocations::list(store, id, 10).await.unwrap();
-            clusters.extend(marks.iter().any(|mark| mark.user_id == user).then_some(id));
+            let revocations = revocations::list(store, id, 10).await.unwrap();
+            if revocations.iter().any(|revocation| revocation.user_id == user) {
+                clusters.push(id);
+            }
         }
         clusters
     };
@@ -214,23 +226,23 @@ async fn former_administrators_are_marked_in_all_clusters(db: &TestDb) {
         let administrator = UserRow { admin: true, ..user(name, name) };
         add_user(store, &administrator).await;
     }
-    // A user who is still an owner keeps the bindings there.
+    // A former administrator who is an owner of a cluster keeps the bindings there.
     add_member(store, &member_with_role("c-b", "user-x", "cluster-owner")).await;
     add_member(store, &member_with_role("c-c", "user-x", "cluster-member")).await;
     users::ensure(store, &user("user-x", "user-x"), Some(true), |_| audit()).await.unwrap();
-    assert!(marked("user-x").await.is_empty());
+    assert!(revoked_clusters("user-x").await.is_empty());
     users::ensure(store, &user("user-x", "user-x"), Some(false), |_| audit()).await.unwrap();
-    assert_eq!(marked("user-x").await, ["c-a", "c-c"]);
+    assert_eq!(revoked_clusters("user-x").await, ["c-a", "c-c"]);
     users::set_enabled(store, "user-y", false, |_| audit()).await.unwrap();
-    assert_eq!(marked("user-y").await, ["c-a", "c-b", "c-c"]);
+    assert_eq!(revoked_clusters("user-y").await, ["c-a", "c-b", "c-c"]);
     assert!(remove_user(store, "user-z", &audit()).await.unwrap());
-    assert_eq!(marked("user-z").await, ["c-a", "c-b", "c-c"]);
+    assert_eq!(revoked_clusters("user-z").await, ["c-a", "c-b", "c-c"]);
 }
 
-async fn deleted_cluster_has_no_marks(db: &TestDb) {
+async fn deleted_cluster_has_no_revocations(db: &TestDb) {
     let store = &db.store;
     add_user(store, &user("user-m", "m")).await;
-    active_cluster(store, "c-a").await;
+    add_active_cluster(store, "c-a").await;
     add_member(store, &member_with_role("c-a", "user-m", "cluster-member")).await;
     watches::claim(store, "one", 1, 2, 10).await.unwrap();
     users::set_enabled(store, "user-m", false, |_| audit()).await.unwrap();
@@ -241,8 +253,8 @@ async fn deleted_cluster_has_no_marks(db: &TestDb) {
     assert!(watches::renew(store, "one", 9).await.unwrap().is_empty());
 }
 
-/// Adds a cluster that was active once.
-async fn active_cluster(store: &Store, id: &str) {
+/// Adds a cluster that has been active.
+async fn add_active_cluster(store: &Store, id: &str) {
     add_due_cluster(store, id, Some(1)).await;
     let claimed = clusters::claim(store, "worker", 1, 2, 10).await.unwrap();
     let row = claimed.into_iter().find(|row| row.id == id).unwrap();
