@@ -194,11 +194,6 @@ async fn denied_run_command_names_both_rights(database: Database) {
 
 async fn failed_run_command_is_retried(database: Database) {
     let cluster = create_private(database).await;
-    cluster
-        .wait_until("its API", |_| {
-            cluster.app.control.kubernetes().iter().any(|kubernetes| kubernetes.fqdn.starts_with("one-"))
-        })
-        .await;
     // The command itself succeeds in Azure, but kubectl fails.
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
