@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::Outcome;
 
-/// The sessions of all clients that were ever connected.
+/// The open sessions of all clients.
 type Sessions = Arc<Mutex<Vec<Session>>>;
 
 /// Copies between its callers and `target`.
@@ -71,8 +71,10 @@ async fn accept_clients(listener: TcpListener, sessions: Sessions) -> std::io::R
             tokio::spawn(async move {
                 let Ok(stream) = upgraded.await else { return };
                 let (session, driver) = Session::server(TokioIo::new(stream), SessionConfig::server());
-                sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+                sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session.clone());
                 driver.await;
+                let mut open = sessions.lock().unwrap_or_else(PoisonError::into_inner);
+                open.retain(|other| !other.is_same(&session));
             });
             async move { response.map(|response| response.map(|()| Empty::<Bytes>::new())) }
         });
