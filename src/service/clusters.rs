@@ -12,7 +12,7 @@ mod version;
 
 use std::sync::Arc;
 
-use self::body::{add_creator_label, check_texts, missing_aks_config, parse_config, parse_spec};
+use self::body::{add_creator_label, check_characters, missing_aks_config, parse_config, parse_spec};
 use self::checks::{
     check_changeable, check_subscription, insert_error, is_renamed, name_scope, violation_error,
 };
@@ -194,7 +194,7 @@ impl Clusters {
         if !change.body.contains_key(AKS_CONFIG) {
             return Err(missing_aks_config());
         }
-        check_texts(&name, &change.body, None)?;
+        check_characters(&name, &change.body, None)?;
         let mut body = merge::apply_change(&Object::new(), change.body, Mode::Replace);
         add_creator_label(&mut body);
         let spec = parse_spec(body)?;
@@ -300,7 +300,7 @@ impl Clusters {
             _ => return Err(missing_aks_config()),
         };
         let name = change.name.clone().unwrap_or_default();
-        check_texts(&name, &change.body, Some((&stored.name, stored.spec.body())))?;
+        check_characters(&name, &change.body, Some((&stored.name, stored.spec.body())))?;
         let mut body = stored.changed(change.body.clone(), mode);
         add_creator_label(&mut body);
         let spec = parse_spec(body)?;

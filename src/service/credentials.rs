@@ -17,7 +17,7 @@ use azure::Cloud;
 use clock::Clock;
 
 pub use self::access::CredentialSource;
-use self::change::check_texts;
+use self::change::check_characters;
 pub use self::change::{AzureChange, CredentialChange, Mode};
 pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure};
 
@@ -138,7 +138,7 @@ impl Credentials {
             ..CredentialRow::default()
         };
         change.apply(&mut row, Mode::Replace);
-        check_texts(&row, None)?;
+        check_characters(&row, None)?;
         let row = insert_with_fresh_id("cc-", |id| {
             let audit = by.audit(Action::Create, OBJECT, &full_id(&id), now);
             let secret = change.secret().map(|secret| self.inner.secrets.seal(&id, secret)).transpose();
@@ -178,29 +178,30 @@ impl Credentials {
         change: CredentialChange,
         mode: Mode,
     ) -> Result<Credential> {
-        let result = self.replace(by, id, &change, mode).await;
+        let result = self.update_with_retries(by, id, &change, mode).await;
         self.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
-    async fn replace(
+    async fn update_with_retries(
         &self,
         by: &Actor,
         id: &str,
         change: &CredentialChange,
         mode: Mode,
     ) -> Result<Credential> {
+        const CONSEQUENCE: &str = "; its subscription and cloud cannot be changed";
         if mode == Mode::Replace && change.azure.as_ref().is_none_or(AzureChange::is_empty) {
             return Err(missing_config());
         }
         let mut sealed = None;
         for _ in 0..MAX_ATTEMPTS {
-            const CONSEQUENCE: &str = "; its subscription and cloud cannot be changed";
-            let mut row = self.row(&by.caller, id).await?;
-            let (stored, before) = (row.clone(), (row.subscription_id.clone(), cloud(&row)));
+            let stored = self.row(&by.caller, id).await?;
+            let mut row = stored.clone();
             change.apply(&mut row, mode);
-            check_texts(&row, Some(&stored))?;
-            let changes_target = before != (row.subscription_id.clone(), cloud(&row));
+            check_characters(&row, Some(&stored))?;
+            let changes_target =
+                row.subscription_id != stored.subscription_id || cloud(&row) != cloud(&stored);
             if changes_target {
                 self.reject_if_used(&row.id, CONSEQUENCE).await?;
             }
@@ -214,7 +215,7 @@ impl Credentials {
             let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
             match store::credentials::update(&self.inner.store, &row, changes_target, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
-                // A cluster was created since the check.
+                // A cluster started to use the credential after the check.
                 Err(store::Error::InUse { .. }) => self.reject_if_used(&row.id, CONSEQUENCE).await?,
                 outcome => {
                     outcome.map_err(from_store)?;
@@ -239,12 +240,12 @@ impl Credentials {
 
     /// The row of a credential that the caller may see. A credential whose deletion is pending is not found.
     pub(super) async fn row(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
-        let row = self.row_or_pending(caller, id).await?;
+        let row = self.row_including_pending(caller, id).await?;
         if row.deleted_ms.is_some() { Err(Error::NotFound { id: id.to_owned() }) } else { Ok(row) }
     }
 
     /// The row of a credential that the caller may see, even if its deletion is pending.
-    async fn row_or_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
+    async fn row_including_pending(&self, caller: &Caller, id: &str) -> Result<CredentialRow> {
         let row = match bare_id(id) {
             Some(bare) => store::credentials::get(&self.inner.store, bare).await?,
             None => None,
@@ -276,7 +277,7 @@ fn cloud(row: &CredentialRow) -> Cloud {
 pub(super) fn from_store(error: store::Error) -> Error {
     match error {
         store::Error::Nul => Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into(),
-        // Disabled or deleted during the request.
+        // The owner was disabled or deleted during the request.
         store::Error::NoOwner { .. } => Error::Forbidden(ForbiddenReason::UserDisabled),
         error => error.into(),
     }

@@ -62,7 +62,7 @@ pub struct TokenInfo {
     pub created_ms: i64,
     /// Milliseconds since 1970; `None` never expires.
     pub expires_ms: Option<i64>,
-    /// Milliseconds since 1970, to the minute; `None` when never used.
+    /// Milliseconds since 1970, updated at most once a minute; `None` if never used.
     pub last_used_ms: Option<i64>,
     /// The description; may be empty.
     pub description: String,

@@ -18,7 +18,7 @@ pub struct TokenRow {
     pub created_ms: i64,
     /// Milliseconds since 1970; `None` never expires.
     pub expires_ms: Option<i64>,
-    /// Milliseconds since 1970, to the minute.
+    /// Milliseconds since 1970; updated at most once a minute.
     pub last_used_ms: Option<i64>,
     /// The description; may be empty.
     pub description: String,
@@ -83,8 +83,8 @@ macro_rules! insert {
     };
 }
 
-/// Adds a token. With `created_with`, the token with that name must exist until the new one does, so that a revoked token
-/// cannot create another one.
+/// Adds a token. If `created_with` is set, the token with that name must still exist when the new one is committed, so that a
+/// revoked token cannot create another one.
 ///
 /// # Errors
 /// [`Error::Duplicate`] if the name is taken; [`Error::Dangling`] if the user does not exist; [`Error::Conflict`] if the token
@@ -98,12 +98,12 @@ pub async fn insert(
     write(store, token, created_with, insert!(""), audit).await.map(drop)
 }
 
-/// Adds or updates the token with this name; returns whether anything changed. A token that already has this user and hash
-/// keeps its times.
+/// Adds or updates the token with this name; returns whether anything changed. A token that already has this user and hash,
+/// never expires and has no cluster is left unchanged.
 ///
 /// # Errors
 /// [`Error::Dangling`] if the user does not exist.
-pub async fn put(store: &Store, token: &TokenRow, audit: &AuditRow) -> Result<bool, Error> {
+pub async fn upsert(store: &Store, token: &TokenRow, audit: &AuditRow) -> Result<bool, Error> {
     let sql = insert!(
         " on conflict (name) do update set user_id = excluded.user_id, hash = excluded.hash,
         created_ms = excluded.created_ms, expires_ms = excluded.expires_ms, description = excluded.description,
@@ -176,7 +176,7 @@ pub async fn delete(store: &Store, name: &str, audit: &AuditRow) -> Result<bool,
     store.execute_audited("delete from tokens where name = $1", args![name], audit).await
 }
 
-/// Deletes the tokens that have expired at `now_ms`; returns their number.
+/// Deletes the tokens that expired by `now_ms`; returns their number.
 pub async fn delete_expired(store: &Store, now_ms: i64) -> Result<u64, Error> {
     store.execute("delete from tokens where expires_ms <= $1", args![now_ms]).await
 }

@@ -16,7 +16,7 @@ pub(super) fn add_creator_label(body: &mut Object) {
 
 /// Rejects characters that are not allowed in the name or the body of a cluster that is to be saved. Text that is already
 /// `stored` is accepted.
-pub(super) fn check_texts(
+pub(super) fn check_characters(
     name: &str,
     body: &Object,
     stored: Option<(&str, &Object)>,

@@ -75,7 +75,7 @@ impl CredentialChange {
 }
 
 /// Rejects characters that are not allowed in a credential, in the `row` to be saved. Stored values (`before`) remain valid.
-pub(super) fn check_texts(
+pub(super) fn check_characters(
     row: &CredentialRow,
     before: Option<&CredentialRow>,
 ) -> Result<(), ForbiddenCharacter> {

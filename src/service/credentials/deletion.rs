@@ -97,7 +97,7 @@ impl Credentials {
     }
 
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
-        let row = self.row_or_pending(&by.caller, id).await?;
+        let row = self.row_including_pending(&by.caller, id).await?;
         let now_ms = self.inner.clock.now_ms();
         for _ in 0..MAX_ATTEMPTS {
             let audit = |clusters: &[ClusterName]| {

@@ -39,7 +39,7 @@ impl Tokens {
         };
         let name = token.name;
         let audit = by.audit_with_detail(Action::Create, OBJECT, &name, &row.description, now);
-        store::tokens::put(store, &row, &audit).await?;
+        store::tokens::upsert(store, &row, &audit).await?;
         let earlier = instance::get(store, "bootstrap-token").await?;
         if let Some(earlier) = earlier.filter(|earlier| *earlier != name) {
             let audit = by.audit(Action::Delete, OBJECT, &earlier, now);

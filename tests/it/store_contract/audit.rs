@@ -91,7 +91,7 @@ async fn change_is_written_with_its_audit_record(db: &TestDb) {
     users::ensure(store, &user("user-c", "cid"), None, |_| record("02")).await.unwrap();
     users::ensure(store, &user("user-c", "cid"), Some(true), |_| record("03")).await.unwrap();
     tokens::insert(store, &token("t", "user-b"), None, &record("04")).await.unwrap();
-    tokens::put(store, &token("u", "user-b"), &record("05")).await.unwrap();
+    tokens::upsert(store, &token("u", "user-b"), &record("05")).await.unwrap();
     tokens::delete(store, "u", &record("06")).await.unwrap();
     credentials::insert(store, &credential("cc-a"), &record("07")).await.unwrap();
     credentials::update(store, &credential("cc-a"), true, &record("08")).await.unwrap();
@@ -132,7 +132,7 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     let same = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.unwrap();
     assert_eq!(same, Ensured::Unchanged(user("user-b", "bob")));
     assert!(!remove_user(store, "user-x", &audit()).await.unwrap());
-    assert!(!tokens::put(store, &token("t", "user-b"), &audit()).await.unwrap());
+    assert!(!tokens::upsert(store, &token("t", "user-b"), &audit()).await.unwrap());
     assert!(!tokens::delete(store, "x", &audit()).await.unwrap());
     let ended = tokens::insert(store, &token("u", "user-b"), Some("x"), &audit()).await.unwrap_err();
     assert!(matches!(ended, Error::Conflict { table: "tokens", .. }), "{ended:?}");

@@ -5,7 +5,7 @@ use super::*;
 on_both_databases!(
     users_are_unique_by_name,
     tokens_are_read_with_their_users,
-    put_replaces_a_token,
+    upsert_replaces_a_token,
     delete_expired_keeps_valid_tokens,
     last_administrator_survives_every_race,
     no_object_is_left_without_an_owner,
@@ -98,26 +98,26 @@ async fn tokens_are_read_with_their_users(db: &TestDb) {
     assert!(!tokens::delete(store, "token-1", &audit()).await.unwrap());
 }
 
-async fn put_replaces_a_token(db: &TestDb) {
+async fn upsert_replaces_a_token(db: &TestDb) {
     let store = &db.store;
     add_user(store, &user("user-a", "ann")).await;
     add_user(store, &user("user-b", "bob")).await;
     let row = async || tokens::find(store, "t").await.unwrap().unwrap().0;
     assert!(
-        tokens::put(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }, &audit())
+        tokens::upsert(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }, &audit())
             .await
             .unwrap()
     );
     assert_eq!(row().await.expires_ms, Some(1));
-    assert!(tokens::put(store, &token("t", "user-a"), &audit()).await.unwrap());
+    assert!(tokens::upsert(store, &token("t", "user-a"), &audit()).await.unwrap());
     assert_eq!(row().await, token("t", "user-a"));
     let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
-    assert!(!tokens::put(store, &later, &audit()).await.unwrap(), "its times are unchanged");
+    assert!(!tokens::upsert(store, &later, &audit()).await.unwrap(), "its times are unchanged");
     assert_eq!(row().await.created_ms, 10);
     let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
-    assert!(tokens::put(store, &other, &audit()).await.unwrap());
+    assert!(tokens::upsert(store, &other, &audit()).await.unwrap());
     assert_eq!(row().await, other);
-    let dangling = tokens::put(store, &token("t", "user-z"), &audit()).await.unwrap_err();
+    let dangling = tokens::upsert(store, &token("t", "user-z"), &audit()).await.unwrap_err();
     assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
 }
 
