@@ -29,7 +29,7 @@ pub(in crate::cli) struct Sizes {
     #[arg(long)]
     reasons: bool,
     #[command(flatten)]
-    wanted: Requirements,
+    requirements: Requirements,
     #[command(flatten)]
     filter: Filter,
     #[command(flatten)]
@@ -149,17 +149,17 @@ pub(in crate::cli) fn run(command: Sizes) -> Result<(), Error> {
 
 impl Sizes {
     fn query(&self, credential: &str, region: &str) -> Query {
-        let Self { text, wanted, filter, .. } = self;
+        let Self { text, requirements, filter, .. } = self;
         let verdicts = Some(filter.verdict.join(",")).filter(|verdicts| !verdicts.is_empty());
         Query::default()
             .with("cloudCredentialId", Some(credential))
             .with("region", Some(region))
             .with("q", text.as_ref())
-            .with("count", wanted.count)
-            .with("zones", wanted.zones.as_ref())
-            .with("mode", wanted.mode.as_ref())
-            .with("osType", wanted.os_type.as_ref())
-            .with("ephemeralOsDiskGiB", wanted.ephemeral_os_disk_gib)
+            .with("count", requirements.count)
+            .with("zones", requirements.zones.as_ref())
+            .with("mode", requirements.mode.as_ref())
+            .with("osType", requirements.os_type.as_ref())
+            .with("ephemeralOsDiskGiB", requirements.ephemeral_os_disk_gib)
             .with("minVcpus", filter.min_vcpus)
             .with("maxVcpus", filter.max_vcpus)
             .with("minMemoryGiB", filter.min_memory_gib)
@@ -172,7 +172,7 @@ impl Sizes {
     }
 }
 
-/// The most important columns are dropped last: the verdict, the possible number of nodes, and the reason.
+/// NAME and VERDICT are never dropped; VCPUS, GIB, NODES and REASON are dropped last.
 fn table(sizes: &[Size]) -> Table {
     let columns = vec![
         Column::text("NAME", 0),
@@ -193,14 +193,14 @@ fn table(sizes: &[Size]) -> Table {
 
 fn row(size: &Size) -> Row {
     let quota = size.quota.family.as_ref().map(|quota| format!("{}/{}", quota.used, quota.limit));
-    let positive = |number: i64| if number > 0 { number.to_string() } else { String::new() };
+    let positive_or_empty = |number: i64| if number > 0 { number.to_string() } else { String::new() };
     let cells = vec![
         size.name.as_str().into(),
         number_or_unknown(size.vcpus).into(),
         size.memory_gib.map_or_else(|| "?".to_owned(), gib).into(),
         size.architecture.as_deref().unwrap_or_default().into(),
-        positive(size.gpus).into(),
-        positive(size.ephemeral_os_disk_gib.unwrap_or_default()).into(),
+        positive_or_empty(size.gpus).into(),
+        positive_or_empty(size.ephemeral_os_disk_gib.unwrap_or_default()).into(),
         zones(&size.zones).into(),
         quota.unwrap_or_default().into(),
         number_or_unknown(size.quota.nodes).into(),

@@ -1,4 +1,4 @@
-//! A size of `Microsoft.Compute/locations/<region>/vmSizes`, the older of Azure's two lists.
+//! A size of `Microsoft.Compute/locations/<region>/vmSizes`, an older list than `Microsoft.Compute/skus`.
 
 use super::lenient::lenient_structs;
 

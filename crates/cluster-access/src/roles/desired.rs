@@ -28,7 +28,7 @@ const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "norman-aks");
 /// The names of the roles that are maintained.
 pub(super) const CLUSTER_ROLES: [&str; 3] = [ADMINISTRATOR, MEMBER, NAMESPACE_EDIT];
 
-/// The binding of a role in the whole cluster.
+/// The name of the cluster role binding of a role.
 fn cluster_binding_name(role: Role) -> &'static str {
     match role {
         Role::Owner => "norman-aks-cluster-owner",
@@ -37,7 +37,7 @@ fn cluster_binding_name(role: Role) -> &'static str {
     }
 }
 
-/// The ClusterRole of a role in the whole cluster.
+/// The name of the ClusterRole that a role grants.
 fn cluster_role_name(role: Role) -> &'static str {
     match role {
         Role::Owner => ADMINISTRATOR,
@@ -92,10 +92,11 @@ pub(super) enum Kind {
 pub(super) struct Plan {
     pub(super) removals: Vec<Removal>,
     pub(super) objects: Vec<Object>,
-    /// Namespaces that members may edit after the change, and may no longer edit.
+    /// Namespaces that the change opens for members.
     pub(super) opened: Vec<String>,
+    /// Namespaces that the change closes for members.
     pub(super) closed: Vec<String>,
-    /// Whether members lose the rights of earlier versions.
+    /// Whether members lose `edit` in all namespaces, which earlier versions granted.
     pub(super) ends_edit_everywhere: bool,
 }
 
@@ -123,7 +124,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
         }
         plan.objects.push(Object::ClusterBinding(desired));
     }
-    // Roles precede their bindings, and cluster bindings those in namespaces.
+    // Roles are created before their bindings, and cluster bindings before namespace bindings.
     plan.objects.sort_by_key(|object| match object {
         Object::ClusterRole(_) => 0,
         Object::ClusterBinding(_) => 1,
@@ -132,14 +133,14 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
     plan
 }
 
-/// The removal of all rights whose objects have the label of this server.
+/// Plans the removal of all objects with the `managed-by` label of this server.
 pub(super) fn removal_plan(current: &CurrentObjects) -> Plan {
     let mut plan = Plan::default();
     let bindings = current.namespace_bindings.iter().map(|binding| (Kind::Binding, &binding.metadata));
     let cluster_bindings =
         current.cluster_bindings.iter().map(|binding| (Kind::ClusterBinding, &binding.metadata));
     let roles = current.cluster_roles.iter().map(|role| (Kind::ClusterRole, &role.metadata));
-    for (kind, meta) in bindings.chain(cluster_bindings).chain(roles).filter(|(_, meta)| is_labeled(meta)) {
+    for (kind, meta) in bindings.chain(cluster_bindings).chain(roles).filter(|(_, meta)| is_managed(meta)) {
         plan.remove(kind, meta);
     }
     plan
@@ -156,48 +157,48 @@ impl Plan {
     }
 
     fn add_namespace_bindings(&mut self, current: &CurrentObjects, system: &SystemNamespaces) {
-        let opened: BTreeSet<&str> =
+        let to_open: BTreeSet<&str> =
             current.labeled.iter().map(String::as_str).filter(|name| !system.contains(name)).collect();
-        let mut bound = BTreeSet::new();
+        let mut correct = BTreeSet::new();
         for binding in &current.namespace_bindings {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let desired = namespace_binding(namespace);
-            if !opened.contains(namespace) {
+            if !to_open.contains(namespace) {
                 self.remove(Kind::Binding, &binding.metadata);
                 self.closed.push(namespace.to_owned());
             } else if are_same_subjects(binding.subjects.as_deref(), desired.subjects.as_deref())
                 && is_same_role(&binding.role_ref, &desired.role_ref)
-                && is_labeled(&binding.metadata)
+                && is_managed(&binding.metadata)
             {
-                bound.insert(namespace);
+                correct.insert(namespace);
             } else if !is_same_role(&binding.role_ref, &desired.role_ref) {
                 self.remove(Kind::Binding, &binding.metadata);
             }
         }
-        for namespace in opened.difference(&bound) {
+        for namespace in to_open.difference(&correct) {
             self.objects.push(Object::Binding(namespace_binding(namespace)));
             self.opened.push((*namespace).to_owned());
         }
     }
 
     fn add_cluster_roles(&mut self, current: &CurrentObjects) {
-        let existing = |name: &str| {
+        let find_role = |name: &str| {
             current.cluster_roles.iter().find(|role| role.metadata.name.as_deref() == Some(name))
         };
-        // An existing role of Kubernetes is left unchanged.
-        if existing(ADMINISTRATOR).is_none() {
+        // `cluster-admin` belongs to Kubernetes: an existing one is never changed.
+        if find_role(ADMINISTRATOR).is_none() {
             self.objects.push(Object::ClusterRole(administrator_role()));
         }
         for desired in [
             cluster_role(MEMBER, rules::cluster_rules()),
             cluster_role(NAMESPACE_EDIT, rules::namespace_rules()),
         ] {
-            match existing(desired.metadata.name.as_deref().unwrap_or_default()) {
+            match find_role(desired.metadata.name.as_deref().unwrap_or_default()) {
                 Some(existing) if existing.aggregation_rule.is_some() => {
                     // A controller overwrites the rules of an aggregated role.
                     self.remove(Kind::ClusterRole, &existing.metadata);
                 }
-                Some(existing) if existing.rules == desired.rules && is_labeled(&existing.metadata) => {
+                Some(existing) if existing.rules == desired.rules && is_managed(&existing.metadata) => {
                     continue;
                 }
                 _ => {}
@@ -216,32 +217,32 @@ fn is_former_member_binding(binding: &ClusterRoleBinding) -> bool {
         && (binding.role_ref.name == FORMER_MEMBER_ROLE || is_for_members())
 }
 
-fn is_same_binding(known: &ClusterRoleBinding, desired: &ClusterRoleBinding) -> bool {
-    is_same_role(&known.role_ref, &desired.role_ref)
-        && are_same_subjects(known.subjects.as_deref(), desired.subjects.as_deref())
-        && is_labeled(&known.metadata)
+fn is_same_binding(existing: &ClusterRoleBinding, desired: &ClusterRoleBinding) -> bool {
+    is_same_role(&existing.role_ref, &desired.role_ref)
+        && are_same_subjects(existing.subjects.as_deref(), desired.subjects.as_deref())
+        && is_managed(&existing.metadata)
 }
 
-fn is_same_role(one: &RoleRef, other: &RoleRef) -> bool {
-    one.kind == other.kind && one.name == other.name
+fn is_same_role(left: &RoleRef, right: &RoleRef) -> bool {
+    left.kind == right.kind && left.name == right.name
 }
 
-fn are_same_subjects(one: Option<&[Subject]>, other: Option<&[Subject]>) -> bool {
+fn are_same_subjects(left: Option<&[Subject]>, right: Option<&[Subject]>) -> bool {
     let identities = |subjects: Option<&[Subject]>| -> Vec<(String, String, Option<String>)> {
         let subjects = subjects.unwrap_or_default().iter();
         subjects
             .map(|subject| (subject.kind.clone(), subject.name.clone(), subject.namespace.clone()))
             .collect()
     };
-    identities(one) == identities(other)
+    identities(left) == identities(right)
 }
 
-fn is_labeled(meta: &ObjectMeta) -> bool {
+fn is_managed(meta: &ObjectMeta) -> bool {
     let (key, value) = MANAGED_BY;
-    meta.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|known| known == value)
+    meta.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|actual| actual == value)
 }
 
-fn labeled_meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
+fn managed_meta(name: &str, namespace: Option<&str>) -> ObjectMeta {
     let (key, value) = MANAGED_BY;
     ObjectMeta {
         name: Some(name.to_owned()),
@@ -266,7 +267,7 @@ fn group_subjects(role: Role) -> Vec<Subject> {
 
 fn cluster_binding(role: Role) -> ClusterRoleBinding {
     ClusterRoleBinding {
-        metadata: labeled_meta(cluster_binding_name(role), None),
+        metadata: managed_meta(cluster_binding_name(role), None),
         role_ref: role_ref(cluster_role_name(role)),
         subjects: Some(group_subjects(role)),
     }
@@ -274,14 +275,14 @@ fn cluster_binding(role: Role) -> ClusterRoleBinding {
 
 fn namespace_binding(namespace: &str) -> RoleBinding {
     RoleBinding {
-        metadata: labeled_meta(NAMESPACE_EDIT, Some(namespace)),
+        metadata: managed_meta(NAMESPACE_EDIT, Some(namespace)),
         role_ref: role_ref(NAMESPACE_EDIT),
         subjects: Some(group_subjects(Role::Member)),
     }
 }
 
 fn cluster_role(name: &str, rules: Vec<PolicyRule>) -> ClusterRole {
-    ClusterRole { metadata: labeled_meta(name, None), rules: Some(rules), aggregation_rule: None }
+    ClusterRole { metadata: managed_meta(name, None), rules: Some(rules), aggregation_rule: None }
 }
 
 /// Kubernetes' role for administrators, for a cluster that lacks it.

@@ -1,4 +1,4 @@
-//! The types of the server itself: `setting`, `nodeDriver`, `kontainerDriver`.
+//! The types of the server itself: `setting`, `feature`, `rkeK8sSystemImage`, `nodeDriver`, `kontainerDriver`.
 
 use crate::api::norman::schemas::{Field, Kind, Schema};
 
