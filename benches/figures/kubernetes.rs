@@ -59,7 +59,7 @@ pub(crate) struct Kubernetes {
 impl Kubernetes {
     pub(crate) fn start(directory: &Path) -> Result<Self> {
         let mut process = Process::start_self(&[ARGUMENT], &directory.join("kubernetes.log"))?;
-        Ok(Self { ready: serde_json::from_str(&process.line()?)?, _process: process })
+        Ok(Self { ready: serde_json::from_str(&process.read_line()?)?, _process: process })
     }
 }
 

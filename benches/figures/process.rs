@@ -26,7 +26,7 @@ impl Process {
         Self::start(&std::env::current_exe()?, arguments, log)
     }
 
-    /// Starts `norman-aks` with a new data directory; `name` is that of directory and log.
+    /// Starts `norman-aks` with a new data directory; `name` names the directory and its log.
     pub(crate) fn start_norman_aks(
         command: &str,
         directory: &Path,
@@ -38,7 +38,7 @@ impl Process {
         Self::start(Path::new(NORMAN_AKS), &arguments, &directory.join(format!("{name}.log")))
     }
 
-    /// Starts `norman-aks serve`, which need not reach Azure, and returns its address.
+    /// Starts `norman-aks serve`, for measurements without Azure, and returns its address.
     pub(crate) fn serve(directory: &Path, name: &str) -> Result<(Self, SocketAddr)> {
         let mut process = Self::start_norman_aks("serve", directory, name, &["--listen=127.0.0.1:0"])?;
         let address = process.word_after("listens on http://")?.parse()?;
@@ -47,15 +47,15 @@ impl Process {
 
     fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
         let mut command = Command::new(program);
-        // Standard input is closed when this process ends, which stops the child.
+        // Closed when this process exits, which ends `wait_for_parent` in the child.
         command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(fs::File::create(log)?).spawn()?;
         let output = child.stdout.take().ok_or("child without output")?;
         Ok(Self { child, output: BufReader::new(output) })
     }
 
-    /// Reads the next line of its output.
-    pub(crate) fn line(&mut self) -> Result<String> {
+    /// Reads the next line of the child's output.
+    pub(crate) fn read_line(&mut self) -> Result<String> {
         let mut line = String::new();
         match self.output.read_line(&mut line)? {
             0 => Err("a process exited before it was ready".into()),
@@ -63,10 +63,10 @@ impl Process {
         }
     }
 
-    /// Reads to the first line that contains `words`, and returns the next word.
+    /// Reads up to the first line that contains `words`, and returns the word after them.
     pub(crate) fn word_after(&mut self, words: &str) -> Result<String> {
         loop {
-            if let Some((_, rest)) = self.line()?.split_once(words) {
+            if let Some((_, rest)) = self.read_line()?.split_once(words) {
                 return Ok(rest.split([' ', ';', '/', '\n']).next().unwrap_or_default().to_owned());
             }
         }
@@ -75,7 +75,7 @@ impl Process {
     /// CPU time so far, user and system, of all threads.
     pub(crate) fn cpu_ms(&self) -> Option<f64> {
         let stat = fs::read_to_string(self.proc("stat")).ok()?;
-        // The name of the program is in parentheses and may contain spaces.
+        // utime and stime are fields 14 and 15; field 2 is the program's name in parentheses, which may contain spaces.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
         let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
         Some(ticks * TICK_MS)
@@ -83,19 +83,20 @@ impl Process {
 
     /// Resident memory.
     pub(crate) fn resident_mb(&self) -> Option<f64> {
-        self.status("VmRSS:")
+        self.status_mb("VmRSS:")
     }
 
     /// Peak resident memory since [`Process::reset_peak`].
     pub(crate) fn peak_mb(&self) -> Option<f64> {
-        self.status("VmHWM:")
+        self.status_mb("VmHWM:")
     }
 
+    /// Resets `VmHWM` to the resident memory.
     pub(crate) fn reset_peak(&self) -> Option<()> {
         fs::write(self.proc("clear_refs"), "5").ok()
     }
 
-    fn status(&self, name: &str) -> Option<f64> {
+    fn status_mb(&self, name: &str) -> Option<f64> {
         let status = fs::read_to_string(self.proc("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
@@ -114,7 +115,7 @@ impl Drop for Process {
     }
 }
 
-/// Blocks a child until its parent exits, which closes standard input.
+/// Waits, in a child, until the parent exits and so closes standard input.
 pub(crate) async fn wait_for_parent() -> Result<()> {
     tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await??;
     Ok(())

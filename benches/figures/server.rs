@@ -89,7 +89,7 @@ impl Server {
         let kubernetes = serde_json::to_string(&kubernetes.map(|kubernetes| &kubernetes.ready))?;
         let arguments = [ARGUMENT, &azure, &authority, &data.display().to_string(), &kubernetes];
         let mut process = Process::start_self(&arguments, &log)?;
-        let ready = serde_json::from_str(&process.line()?)?;
+        let ready = serde_json::from_str(&process.read_line()?)?;
         Ok(Self { ready, process })
     }
 

@@ -1,4 +1,4 @@
-//! Control characters, line separators and marks of text direction are rejected when an object is saved. Objects that have
+//! Control characters, line separators and text direction marks are rejected when an object is saved. Objects that have
 //! them already keep working.
 
 use http::Method;
@@ -18,7 +18,7 @@ fn assert_rejected(answer: &Answer, field: &str) {
     assert!(message.contains("U+00") || message.contains("U+20"), "{message}");
 }
 
-async fn cluster(app: &TestApp) -> Value {
+async fn cluster_body(app: &TestApp) -> Value {
     let id = app.store_credential(&app.admin).await;
     json!({"name": "shop", "aksConfig": {
         "azureCredentialSecret": id, "clusterName": "shop", "resourceGroup": "rancher", "resourceLocation": "eastus",
@@ -28,10 +28,10 @@ async fn cluster(app: &TestApp) -> Value {
     }})
 }
 
-/// The body with a string at a path; missing objects are created.
-fn with(body: &Value, path: &[&str], text: &str) -> Value {
+/// The body with a string at a JSON path; missing objects are created.
+fn with_string_at(body: &Value, json_path: &[&str], text: &str) -> Value {
     let mut body = body.clone();
-    let target = path.iter().fold(&mut body, |value, key| match key.parse::<usize>() {
+    let target = json_path.iter().fold(&mut body, |value, key| match key.parse::<usize>() {
         Ok(index) => &mut value[index],
         Err(_) => &mut value[*key],
     });
@@ -42,8 +42,8 @@ fn with(body: &Value, path: &[&str], text: &str) -> Value {
 #[tokio::test]
 async fn cluster_with_control_characters_is_not_saved() {
     let app = TestApp::with_advisory_review().await;
-    let body = cluster(&app).await;
-    for (place, field) in [
+    let body = cluster_body(&app).await;
+    for (json_path, field) in [
         (&["name"][..], "name"),
         (&["description"], "description"),
         (&["labels", "k"], "labels.k"),
@@ -53,27 +53,29 @@ async fn cluster_with_control_characters_is_not_saved() {
         (&["aksConfig", "tags", "k"], "aksConfig.tags.k"),
     ] {
         for text in FORBIDDEN {
-            let answer = app.post("/v3/clusters").json(&with(&body, place, text)).send().await;
+            let answer = app.post("/v3/clusters").json(&with_string_at(&body, json_path, text)).send().await;
             assert_rejected(&answer, field);
         }
     }
     for text in FORBIDDEN {
-        let answer = app.post("/v3/clusters").json(&with(&body, &["labels", text], "v")).send().await;
+        let answer =
+            app.post("/v3/clusters").json(&with_string_at(&body, &["labels", text], "v")).send().await;
         assert_rejected(&answer, "labels");
     }
     assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
-    let lines = with(&body, &["annotations", "k"], "{\n\t\"document\": 1\n}");
-    let answer = app.post("/v3/clusters").json(&lines).send().await;
+    let multiline = with_string_at(&body, &["annotations", "k"], "{\n\t\"document\": 1\n}");
+    let answer = app.post("/v3/clusters").json(&multiline).send().await;
     assert_eq!(answer.status, 201, "annotations may contain documents: {}", answer.text());
 }
 
 #[tokio::test]
 async fn stored_cluster_with_control_characters_can_be_changed() {
     let app = TestApp::with_advisory_review().await;
-    let body = cluster(&app).await;
-    let made = app.post("/v3/clusters").json(&with(&body, &["description"], "placeholder")).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
-    let id = made.id();
+    let body = cluster_body(&app).await;
+    let created =
+        app.post("/v3/clusters").json(&with_string_at(&body, &["description"], "placeholder")).send().await;
+    assert_eq!(created.status, 201, "{}", created.text());
+    let id = created.id();
     // As saved by a version without the check.
     app.execute("update clusters set spec = replace(spec, 'placeholder', 'two\\nlines')").await;
     let path = format!("/v3/clusters/{id}");
@@ -90,12 +92,12 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
 }
 
 #[tokio::test]
-async fn credential_with_control_characters_is_not_saved() {
+async fn credential_rejects_only_new_control_characters() {
     let app = TestApp::with_advisory_review().await;
     let body = json!({"name": "azure", "azurecredentialConfig": {"clientId": "c", "subscriptionId": "s"}});
     let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
-    for (place, field) in [
+    for (json_path, field) in [
         (&["name"][..], "name"),
         (&["description"], "description"),
         (&["labels", "k"], "labels.k"),
@@ -104,12 +106,13 @@ async fn credential_with_control_characters_is_not_saved() {
         (&["azurecredentialConfig", "environment"], "azurecredentialConfig.environment"),
     ] {
         for text in FORBIDDEN {
-            let body = with(&body, place, text);
+            let body = with_string_at(&body, json_path, text);
             for (method, path) in [(Method::POST, "/v3/cloudcredentials"), (Method::PUT, path.as_str())] {
                 assert_rejected(&app.call(method, path).json(&body).send().await, field);
             }
         }
     }
+    // As saved by a version without the check.
     app.execute("update credentials set description = 'two' || char(10) || 'lines'").await;
     let stored = app.get(&path).send().await.json();
     let answer = app.put(&path).json(&stored).send().await;

@@ -1,4 +1,4 @@
-//! A full disk of the database: reported in responses and `/readyz` until there is space again.
+//! A full database disk: reported in responses and `/readyz` until there is space again.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ async fn start() -> TestApp {
     TestApp::builder().advisory_review().max_pages(400).start().await
 }
 
-/// Fills the disk, as another program would.
+/// Fills the disk over a connection without the page limit, as another program would.
 async fn fill_disk(app: &TestApp) {
     app.execute("create table filler (bytes blob)").await;
     app.execute("insert into filler values (zeroblob(2000000))").await;
@@ -25,7 +25,7 @@ fn large_credential() -> Value {
     json!({"name": "large", "description": "d".repeat(40_000), "azurecredentialConfig": {"clientId": "c"}})
 }
 
-fn assert_full(answer: &Answer) {
+fn assert_disk_full(answer: &Answer) {
     assert_eq!(answer.status, 507, "{}", answer.text());
     let body = answer.json();
     assert_eq!(body["code"], "InsufficientStorage", "{body}");
@@ -34,7 +34,7 @@ fn assert_full(answer: &Answer) {
     assert_eq!(answer.header("retry-after"), "30");
 }
 
-fn check<'a>(ready: &'a Value, name: &str) -> &'a Value {
+fn find_check<'a>(ready: &'a Value, name: &str) -> &'a Value {
     ready["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()
 }
 
@@ -46,14 +46,14 @@ async fn full_disk_is_reported_until_space_is_free() {
     assert_eq!(app.get("/readyz").send().await.status, 200);
     fill_disk(&app).await;
 
-    assert_full(&app.post("/v3/cloudcredentials").json(&large_credential()).send().await);
-    assert_full(&app.put(&path).json(&large_credential()).send().await);
+    assert_disk_full(&app.post("/v3/cloudcredentials").json(&large_credential()).send().await);
+    assert_disk_full(&app.put(&path).json(&large_credential()).send().await);
     let ready = app.get("/readyz").send().await.expect(503);
     let body = ready.json();
     assert_eq!(body["ready"], false);
-    assert_eq!(check(&body, "disk")["ok"], false, "{body}");
-    assert!(check(&body, "disk")["message"].as_str().unwrap().contains("free space"), "{body}");
-    assert_eq!(check(&body, "database"), &json!({"name": "database", "ok": true}), "{body}");
+    assert_eq!(find_check(&body, "disk")["ok"], false, "{body}");
+    assert!(find_check(&body, "disk")["message"].as_str().unwrap().contains("free space"), "{body}");
+    assert_eq!(find_check(&body, "database"), &json!({"name": "database", "ok": true}), "{body}");
     assert_eq!(app.get("/livez").send().await.status, 200);
     assert_eq!(app.get(&path).send().await.json()["name"], "azure", "reads succeed");
     app.get(&format!("/meta/aksLocations?cloudCredentialId={id}")).send().await.expect(200);
@@ -64,7 +64,7 @@ async fn full_disk_is_reported_until_space_is_free() {
     loop {
         let ready = app.get("/readyz").send().await;
         if ready.status == 200 {
-            assert_eq!(check(&ready.json(), "disk"), &json!({"name": "disk", "ok": true}));
+            assert_eq!(find_check(&ready.json(), "disk"), &json!({"name": "disk", "ok": true}));
             break;
         }
         assert!(Instant::now() < deadline, "{}", ready.text());
@@ -78,7 +78,7 @@ async fn full_disk_leaves_no_partial_change() {
     fill_disk(&app).await;
     let before = app.get("/v3/cloudcredentials").send().await.json()["data"].clone();
     for _ in 0..3 {
-        assert_full(&app.post("/v3/cloudcredentials").json(&large_credential()).send().await);
+        assert_disk_full(&app.post("/v3/cloudcredentials").json(&large_credential()).send().await);
     }
     assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], before);
 }

@@ -222,7 +222,7 @@ fn table_of_uses(uses: &[Use<'_>]) -> Table {
         Column::text("OPERATIONS", 1),
         Column::text("SCOPE", 2).shortened_to(14),
     ];
-    Table { rows: rows.collect(), columns, summary_of_notes: "" }
+    Table { rows: rows.collect(), columns, column_replaced_by_notes: "" }
 }
 
 /// The operations that are not allowed.
@@ -245,7 +245,7 @@ fn missing_operations(report: &Report) -> Table {
         ];
         Row { cells, notes: Vec::new() }
     });
-    Table { rows: rows.collect(), columns, summary_of_notes: "" }
+    Table { rows: rows.collect(), columns, column_replaced_by_notes: "" }
 }
 
 /// The resource group of a scope, or `subscription`.
@@ -264,7 +264,7 @@ fn providers(providers: &[Provider]) -> Table {
         }
     });
     let columns = vec![Column::text("RESOURCE PROVIDER", 0), Column::text("STATE", 0)];
-    Table { rows: rows.collect(), columns, summary_of_notes: "" }
+    Table { rows: rows.collect(), columns, column_replaced_by_notes: "" }
 }
 
 #[cfg(test)]

@@ -155,7 +155,7 @@ fn table(regions: &[Region]) -> Table {
         Column::text("VERDICT", 0),
         Column::text("REASON", 3).shortened_to(24),
     ];
-    Table { columns, rows: regions.iter().map(row).collect(), summary_of_notes: "REASON" }
+    Table { columns, rows: regions.iter().map(row).collect(), column_replaced_by_notes: "REASON" }
 }
 
 fn row(region: &Region) -> Row {

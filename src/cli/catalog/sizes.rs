@@ -119,6 +119,7 @@ struct Size {
 #[derive(Deserialize)]
 struct Quotas {
     family: Option<Quota>,
+    /// The number of nodes that the quota still allows.
     nodes: Option<i64>,
 }
 
@@ -188,7 +189,7 @@ fn table(sizes: &[Size]) -> Table {
         Column::text("REASON", 4).shortened_to(24),
         Column::text("FAMILY", 10),
     ];
-    Table { columns, rows: sizes.iter().map(row).collect(), summary_of_notes: "REASON" }
+    Table { columns, rows: sizes.iter().map(row).collect(), column_replaced_by_notes: "REASON" }
 }
 
 fn row(size: &Size) -> Row {

@@ -72,7 +72,7 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
     /// The heading of a column that is omitted if notes are shown, because they contain its text.
-    pub(super) summary_of_notes: &'static str,
+    pub(super) column_replaced_by_notes: &'static str,
 }
 
 /// The layout of a column.
@@ -119,7 +119,7 @@ impl Table {
         for (index, column) in self.columns.iter().enumerate() {
             let cells = self.rows.iter().filter_map(|row| row.cells.get(index));
             let content = cells.map(|cell| cell.text.chars().count()).max().unwrap_or_default();
-            let is_redundant = with_notes && column.heading == self.summary_of_notes;
+            let is_redundant = with_notes && column.heading == self.column_replaced_by_notes;
             let is_shown = column.rank == 0 || (content > 0 && !is_redundant);
             let natural = if is_shown { content.max(column.heading.chars().count()) } else { 0 };
             layouts.push(ColumnLayout { column: *column, natural, width: natural });
@@ -253,7 +253,7 @@ mod tests {
                 "quotaShort: too short; ask for more",
             ),
         ];
-        Table { columns: COLUMNS.to_vec(), rows, summary_of_notes: "REASON" }
+        Table { columns: COLUMNS.to_vec(), rows, column_replaced_by_notes: "REASON" }
     }
 
     fn at(width: usize) -> String {
@@ -350,8 +350,11 @@ mod tests {
     #[test]
     fn texts_cannot_control_the_terminal() {
         let hostile = "a\u{1b}[2J\nb\u{202e}c";
-        let table =
-            Table { columns: COLUMNS.to_vec(), rows: vec![row([hostile; 5], hostile)], summary_of_notes: "" };
+        let table = Table {
+            columns: COLUMNS.to_vec(),
+            rows: vec![row([hostile; 5], hostile)],
+            column_replaced_by_notes: "",
+        };
         let text = table.render(Terminal::default(), true);
         assert_eq!(text.lines().count(), 3, "{text:?}");
         assert!(!text.replace('\n', "").contains(plain_text::is_forbidden), "{text:?}");

@@ -84,7 +84,7 @@ fn table(minors: &[Minor]) -> Table {
         Column::text("UPGRADES TO", 3).shortened_to(12),
         Column::text("OTHER PATCHES", 2).shortened_to(14),
     ];
-    Table { columns, rows: minors.iter().rev().map(row).collect(), summary_of_notes: "" }
+    Table { columns, rows: minors.iter().rev().map(row).collect(), column_replaced_by_notes: "" }
 }
 
 fn row(minor: &Minor) -> Row {
