@@ -109,7 +109,8 @@ async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> Answer {
     for _ in 0..10 {
         let token = format!("token-{caller}:key-{caller}");
         let answer = app.get_versions(&id(credential), &token).send().await;
-        if answer.status != 503 {
+        let is_late = answer.status == 503 && answer.error().starts_with("Rancher does not answer");
+        if !is_late {
             return answer;
         }
     }
