@@ -13,7 +13,7 @@ const REQUIRED_RIGHTS: [(&str, &str, &str); 3] = [
     ("create", "rbac.authorization.k8s.io", "clusterrolebindings"),
 ];
 
-/// Checks each right with a review in the cluster.
+/// Checks each right with a `SelfSubjectAccessReview`.
 pub(super) async fn check(kube: &KubeClient) -> Result<(), Error> {
     for (verb, group, resource) in REQUIRED_RIGHTS {
         let attributes = json!({"verb": verb, "group": group, "resource": resource});

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::hosts;
 use crate::relay::Relay;
 
-/// Maximum number of proved sessions of a cluster. Agents need two or three.
+/// Maximum number of proved sessions of a cluster. A cluster's agents need two or three.
 const MAX_PROVED: usize = 8;
 /// Maximum number of sessions of a cluster that are not proved.
 const MAX_UNPROVED: usize = 2;
@@ -24,12 +24,12 @@ const MAX_UNPROVED: usize = 2;
 /// After this time, a session that is not proved may be closed in favor of a new one.
 const FIRST_PROOF_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A session whose peer is silent for longer is used last. Agents send a ping every 5 s.
+/// A session whose peer has been silent for longer is tried last. Agents send a ping every 5 s.
 const MAX_SILENCE: Duration = Duration::from_secs(7);
-/// A session is used last for this time after a request through it failed.
-const FAILURE_PENALTY: Duration = Duration::from_secs(30);
+/// After a failed request, a session is tried last for this time.
+const SESSION_FAILURE_PENALTY: Duration = Duration::from_secs(30);
 
-/// Another server is used last for this time after a request through it failed.
+/// After a failed request, another server is tried last for this time.
 const SERVER_FAILURE_PENALTY: Duration = Duration::from_secs(10);
 
 /// The sessions of agents, by cluster. Clones share them.
@@ -60,7 +60,7 @@ pub struct AgentSession {
     id: u64,
     reserved_at: Instant,
     /// Unset while the upgrade is in progress.
-    session: OnceLock<Session>,
+    tunnel: OnceLock<Session>,
     proved: AtomicBool,
     last_failure: Mutex<Option<Instant>>,
 }
@@ -112,7 +112,7 @@ impl AgentSessions {
         let session = Arc::new(AgentSession {
             id: self.shared.next_id.fetch_add(1, Ordering::Relaxed),
             reserved_at: Instant::now(),
-            session: OnceLock::new(),
+            tunnel: OnceLock::new(),
             proved: AtomicBool::new(false),
             last_failure: Mutex::default(),
         });
@@ -153,7 +153,7 @@ impl AgentSessions {
     }
 
     /// Sets the addresses of the other servers that have sessions, by cluster. Returns the clusters that gained their first
-    /// or lost their last one.
+    /// such server or lost their last.
     pub fn set_servers(&self, servers: HashMap<String, Vec<String>>) -> Vec<String> {
         let mut remote = self.lock_remote_sessions();
         let previous = std::mem::replace(&mut remote.servers, servers);
@@ -163,7 +163,7 @@ impl AgentSessions {
         previous.keys().chain(remote.servers.keys()).filter(is_changed).cloned().collect()
     }
 
-    /// The addresses of other servers with a session of a cluster.
+    /// The addresses of other servers with a session of a cluster, those with a recent failure last. Empty without a relay.
     pub(crate) fn servers(&self, cluster_id: &str) -> Vec<String> {
         if self.shared.relay.get().is_none() {
             return Vec::new();
@@ -221,12 +221,12 @@ impl AgentSessions {
         for session in &sessions {
             session.close(CloseCode::GOING_AWAY, "the server stops");
         }
-        for session in sessions.iter().filter_map(|session| session.session.get()) {
+        for session in sessions.iter().filter_map(|session| session.tunnel()) {
             session.closed().await;
         }
     }
 
-    /// The number of open sessions of all clusters, and of those that can be used.
+    /// The number of open sessions of all clusters, and the number of those that can be used.
     pub fn count(&self) -> (usize, usize) {
         let clusters = self.lock_clusters();
         let open = clusters.values().flatten().filter(|session| session.is_open());
@@ -252,7 +252,7 @@ impl AgentSession {
 
     /// The tunnel; `None` while the upgrade is in progress.
     pub(crate) fn tunnel(&self) -> Option<&Session> {
-        self.session.get()
+        self.tunnel.get()
     }
 
     /// Whether the session is proved: the cluster's API has responded through it.
@@ -270,18 +270,19 @@ impl AgentSession {
 
     /// Whether the session is open.
     pub fn is_open(&self) -> bool {
-        self.session.get().is_some_and(|session| !session.is_closed())
+        self.tunnel.get().is_some_and(|session| !session.is_closed())
     }
 
     /// Whether the peer has been silent for longer than `MAX_SILENCE`.
     pub fn is_silent(&self) -> bool {
-        self.session.get().is_some_and(|session| session.last_heard().elapsed() > MAX_SILENCE)
+        self.tunnel.get().is_some_and(|session| session.last_heard().elapsed() > MAX_SILENCE)
     }
 
     /// Whether another session is preferred.
     fn is_unreliable(&self) -> bool {
         let last_failure = self.last_failure.lock().unwrap_or_else(PoisonError::into_inner);
-        last_failure.is_some_and(|failed_at| failed_at.elapsed() < FAILURE_PENALTY) || self.is_silent()
+        last_failure.is_some_and(|failed_at| failed_at.elapsed() < SESSION_FAILURE_PENALTY)
+            || self.is_silent()
     }
 
     /// Records that a request failed.
@@ -291,7 +292,7 @@ impl AgentSession {
 
     /// Closes the session. `reason` is shown in the log of the agent.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        if let Some(session) = self.session.get() {
+        if let Some(session) = self.tunnel.get() {
             session.close(code, reason);
         }
     }
@@ -301,11 +302,11 @@ impl SessionSlot {
     /// Adds the session, after the upgrade.
     pub fn attach(&self, session: Session) -> Arc<AgentSession> {
         // A slot is filled once. A second session would be dropped, and so closed.
-        let _ = self.session.session.set(session);
+        let _ = self.session.tunnel.set(session);
         Arc::clone(&self.session)
     }
 
-    /// Whether the cluster has another session that works.
+    /// Whether the cluster has another session that is usable and reliable.
     pub fn has_replacement(&self) -> bool {
         let usable = self.sessions.usable(&self.cluster_id);
         usable.iter().any(|other| other.id != self.session.id && !other.is_unreliable())
@@ -417,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_server_is_used_last_and_for_its_cluster_only() {
+    fn failed_server_is_tried_last_for_its_cluster_only() {
         struct UnreachableRelay;
         impl Relay for UnreachableRelay {
             fn connect(&self, _: &str, _: &str) -> crate::BoxFuture<Box<dyn crate::RelayStream>, io::Error> {

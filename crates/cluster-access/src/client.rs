@@ -1,5 +1,5 @@
-//! The client of one cluster: a connection pool with TLS verified by the authority from Azure, this server's identity on
-//! every request, and the proxy of the environment.
+//! The client of one cluster: a connection pool with TLS verified by the certificate authority from Azure, this server's
+//! identity on every request, and the proxy of the environment.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,8 @@ use crate::routes::{Channel, OpenTunnel, Path, Route, Routes};
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 const MAX_IDLE_CONNECTIONS: usize = 16;
 
-/// The time limit for opening a connection through an agent, and for the first response.
+/// The time limit for opening a connection through an agent, and for probing a session. A request that is dropped unanswered
+/// after this time marks its route as failed.
 const TUNNEL_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The delay after which a repeatable request is also sent through another session.
@@ -66,7 +67,7 @@ impl Connectors {
     }
 }
 
-/// A cluster with an identity. Clones share the connections.
+/// The client of a cluster with one identity. Clones share the connections.
 #[derive(Clone)]
 pub(super) struct ClusterClient {
     inner: Arc<Inner>,
@@ -171,7 +172,7 @@ impl ClusterClient {
                 routes.record_success(&other);
                 Ok(response)
             }
-            // The error of the direct route to a private cluster is expected.
+            // A cluster with an agent often has no direct route, so that error is expected.
             Err(_) if other.is_direct() => Err(error),
             Err(error) => Err(error),
         }
@@ -230,7 +231,7 @@ impl ClusterClient {
     }
 }
 
-/// Marks a route as failed if the request is dropped after a while without a response.
+/// Marks a route as failed if the request is dropped without a response after [`TUNNEL_TIMEOUT`].
 struct UnansweredRequest<'a> {
     routes: &'a Routes,
     route: Option<&'a Route>,
@@ -263,8 +264,7 @@ fn is_client_failure(error: &legacy::Error) -> bool {
     false
 }
 
-/// The outcome of `first`. If it is slow, `second` starts too, and the first success is returned, with whether it is that of
-/// `second`.
+/// Runs `first`, and also `second` if `first` is slow. Returns the earlier success, and whether it is that of `second`.
 async fn hedge<T, E, S>(
     mut first: impl Future<Output = Result<T, E>> + Unpin,
     second: impl FnOnce() -> S,
@@ -306,7 +306,7 @@ fn bearer_header(token: &SecretString) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// kube's configuration of TLS: the authority, and the client certificate if there is one.
+/// kube's configuration of TLS: the certificate authority, and the client certificate if there is one.
 fn kube_config(base_uri: &Uri, access: &Access) -> Result<kube::Config, Error> {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
@@ -366,16 +366,16 @@ fn proxied_channel(
         let reason = "the proxy of the environment is neither http nor https".to_owned();
         return Err(Error::Unreachable { host: host.to_owned(), reason });
     }
-    // For the proxy, the system's authorities are trusted.
+    // The proxy is verified with the system's certificate authorities.
     let proxy_connector = kube::Config::new(uri.clone())
         .rustls_https_connector_with_connector(configure(HttpConnector::new()))
         .map_err(|_| Error::InvalidInput("the system's certificate authorities, for the proxy,"))?;
-    let tunnel = Tunnel::new(uri.clone(), proxy_connector);
-    let tunnel = match proxy.basic_auth() {
-        Some(authorization) => tunnel.with_auth(authorization.clone()),
-        None => tunnel,
+    let proxy_tunnel = Tunnel::new(uri.clone(), proxy_connector);
+    let proxy_tunnel = match proxy.basic_auth() {
+        Some(authorization) => proxy_tunnel.with_auth(authorization.clone()),
+        None => proxy_tunnel,
     };
-    secure_channel(config, tunnel, connect_timeout)
+    secure_channel(config, proxy_tunnel, connect_timeout)
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use crate::tunnel::Tunnel;
 use crate::{access_review, headers, manifest, nodes, service_account};
 
 /// Kubernetes' group of all authenticated users.
-const AUTHENTICATED: &str = "system:authenticated";
+const AUTHENTICATED_GROUP: &str = "system:authenticated";
 const IMPERSONATE_USER: HeaderName = HeaderName::from_static("impersonate-user");
 const IMPERSONATE_GROUP: HeaderName = HeaderName::from_static("impersonate-group");
 
@@ -40,8 +40,8 @@ pub struct ClusterInfo {
 pub struct ForwardOptions {
     /// The time limit for the head of the response.
     pub limit: Duration,
-    /// Whether an application in the cluster responds, and not Kubernetes. A 401 of Kubernetes is about this server's access; a
-    /// 401 of an application is for the client.
+    /// Whether an application in the cluster responds, not Kubernetes. A 401 from Kubernetes rejects this server's access; a
+    /// 401 from an application is for the client.
     pub is_application: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct ForwardOptions {
 pub struct ImpersonatedUser<'a> {
     /// The name of the user.
     pub user: &'a str,
-    /// The group that has the rights.
+    /// The group to which the roles are bound.
     pub group: &'a str,
 }
 
@@ -75,7 +75,7 @@ struct Inner {
 }
 
 impl ClusterAccess {
-    /// Creates the clients without sending a request. Reads the proxies of the environment, as the client of Azure does.
+    /// Creates the clients without sending a request. Reads the proxy settings of the environment, as the client of Azure does.
     pub fn new(options: Options) -> Self {
         let clients = ClientPool::new(options.clone());
         Self { inner: Arc::new(Inner { clients, options }) }
@@ -103,7 +103,7 @@ impl ClusterAccess {
         Ok(self.inner.clients.get(access)?.kube())
     }
 
-    /// Reads the version and the number of nodes. The cluster must be reachable and accept this server's access.
+    /// Reads the version and the number of nodes.
     pub async fn info(&self, access: &Access) -> Result<ClusterInfo, Error> {
         let kube = self.kube(access)?;
         let reading = async {
@@ -205,8 +205,8 @@ impl ClusterAccess {
     /// cluster, or not for the client, are dropped, and `Location` becomes a path in the cluster. After
     /// [`Error::is_access_outdated`] the request can be forwarded again with other access.
     ///
-    /// Only for callers with a bearer token. A WebSocket request gets the cluster's own origin, regardless of the page that
-    /// opened it; this is safe because browsers never send bearer tokens automatically.
+    /// Only for callers with a bearer token. The `Origin` of a WebSocket request is replaced by the cluster's own, regardless
+    /// of the page that opened it; this is safe because browsers never send bearer tokens automatically.
     ///
     /// Dropping the response or the future aborts the request.
     pub async fn forward(
@@ -247,7 +247,7 @@ impl ClusterAccess {
 fn add_impersonation(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
     let header_value = |text: &str, what| HeaderValue::try_from(text).map_err(|_| Error::InvalidInput(what));
     headers.insert(IMPERSONATE_USER, header_value(user.user, "the name of the user")?);
-    headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED));
+    headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED_GROUP));
     headers.append(IMPERSONATE_GROUP, header_value(user.group, "the group of the user")?);
     Ok(())
 }

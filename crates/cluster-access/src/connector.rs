@@ -34,7 +34,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 /// The time limit for the first bytes from a cluster through an agent.
 const TUNNEL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// rustls reads 4 KiB at a time, which without a buffer is a system call each.
+/// rustls reads 4 KiB at a time; without a buffer, each read would be a system call.
 const READ_BUFFER_LEN: usize = 32 * 1024;
 
 /// Connects to hosts of AKS only.
@@ -63,7 +63,7 @@ pub(super) fn configure<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> 
 #[derive(Debug)]
 pub(super) struct ClientStream<S>(TokioIo<S>);
 
-/// A connection of this server.
+/// A direct connection.
 type BufferedTcp = ClientStream<BufReader<TcpStream>>;
 
 /// A connection through an agent.
@@ -201,7 +201,7 @@ impl Service<Uri> for TunnelConnector {
         match self {
             Self::Session { session, address } => {
                 let mut options = session.dial_options();
-                // TLS is inside the tunnel, where the cluster responds immediately.
+                // The connection starts with a TLS handshake, to which the cluster responds immediately.
                 options.response_timeout = Some(TUNNEL_RESPONSE_TIMEOUT);
                 let dialed = session.dial_with("tcp", address, options);
                 Box::pin(std::future::ready(dialed.map(Tunneled::boxed).map_err(Into::into)))

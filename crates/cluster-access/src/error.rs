@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::hosts::{NOT_AN_AKS_HOST, WRONG_PORT};
 
-/// A cluster cannot be reached, or rejects a request. Contains no secret.
+/// Errors of the access to a cluster. They contain no secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kubeconfig is invalid, with the reason.
@@ -24,7 +24,7 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// The named authority, certificate, key or token is invalid.
+    /// The named certificate authority, certificate, key or token is invalid.
     #[error("{0} of the cluster cannot be used")]
     InvalidInput(&'static str),
     /// The host name does not exist. Names of private clusters exist only in their own network.
@@ -146,7 +146,7 @@ impl Error {
         matches!(self, Self::Tls { .. }) || self.is_unauthorized() || self.is_name_unknown()
     }
 
-    /// Converts an error of the transport, by the first cause of a known type; the innermost cause is the reason otherwise.
+    /// Converts an error of the transport by its first cause of a known type. Without one, the innermost cause is the reason.
     pub(super) fn from_transport(host: &str, error: &(dyn StdError + 'static)) -> Self {
         let mut innermost = None;
         let mut next = Some(error);

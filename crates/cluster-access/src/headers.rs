@@ -1,6 +1,6 @@
 //! Filters headers between clients and clusters. Requests lose the client's credentials for this server, impersonation
-//! headers and origin; responses keep only the headers that Kubernetes' clients read, because all others are instructions to
-//! browsers or proxies.
+//! headers and origin; responses keep only the headers that Kubernetes' clients read, because others could be instructions
+//! to browsers or proxies.
 
 use http::Uri;
 use http::header::{
@@ -174,7 +174,7 @@ fn drop_prefixed(headers: &mut HeaderMap, prefixes: &[&str]) {
     }
 }
 
-/// Removes tokens: browsers send this server's token as a protocol, and the cluster must not get it.
+/// Removes tokens from the WebSocket subprotocols: browsers send this server's token there, and the cluster must not get it.
 fn remove_tokens(headers: &mut HeaderMap) {
     // Values that are not ASCII are dropped too: `list_elements` skips them, so they could hide a token.
     let is_ascii = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().all(|value| value.to_str().is_ok());
@@ -210,7 +210,7 @@ mod tests {
     const HOST: &str = "a.azmk8s.io";
     static PATH: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/api/v1/nodes/n/proxy/app?x=y"));
 
-    fn map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
+    fn header_map(headers: &[(&'static str, &'static str)]) -> HeaderMap {
         headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn headers_for_this_server_are_dropped() {
-        let mut headers = map(&[
+        let mut headers = header_map(&[
             ("accept", "application/json"),
             ("content-type", "application/json"),
             ("user-agent", "kubectl"),
@@ -275,7 +275,7 @@ mod tests {
             let request: &dyn Fn(&mut HeaderMap) = &|headers| filter_request(headers, HOST);
             let response: &dyn Fn(&mut HeaderMap) = &|headers| filter_response(headers, HOST, &PATH, false);
             for filter in [request, response] {
-                let mut headers = map(&[("connection", connection), ("upgrade", requested)]);
+                let mut headers = header_map(&[("connection", connection), ("upgrade", requested)]);
                 filter(&mut headers);
                 let actual = headers.get("upgrade").map(|value| value.to_str().unwrap());
                 assert_eq!(actual, expected, "{connection} {requested}");
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn token_among_websocket_protocols_is_dropped() {
-        let mut headers = map(&[
+        let mut headers = header_map(&[
             ("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io"),
             ("sec-websocket-key", "a"),
         ]);
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(headers["sec-websocket-protocol"], "v5.channel.k8s.io");
         assert!(headers.contains_key("sec-websocket-key"));
         let mut headers =
-            map(&[("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0")]);
+            header_map(&[("sec-websocket-protocol", "base64url.bearer.authorization.k8s.io.c2VjcmV0")]);
         filter_request(&mut headers, HOST);
         assert!(headers.is_empty());
     }
@@ -303,7 +303,7 @@ mod tests {
     fn websocket_has_the_origin_of_the_cluster() {
         for (protocol, expected) in [("websocket", Some("https://a.azmk8s.io")), ("SPDY/3.1", None)] {
             let mut headers =
-                map(&[("connection", "Upgrade"), ("upgrade", protocol), ("origin", "https://evil")]);
+                header_map(&[("connection", "Upgrade"), ("upgrade", protocol), ("origin", "https://evil")]);
             filter_request(&mut headers, HOST);
             assert_eq!(headers.get("origin").map(|value| value.to_str().unwrap()), expected, "{protocol}");
         }
@@ -357,7 +357,7 @@ mod tests {
             ("x-invented", "a"),
             ("x-sendfile", "/etc/passwd"),
         ];
-        let mut headers = map(&[passing.as_slice(), &dropped].concat());
+        let mut headers = header_map(&[passing.as_slice(), &dropped].concat());
         filter_response(&mut headers, HOST, &PATH, false);
         assert_eq!(names(&headers), passing.map(|(name, _)| name));
     }
@@ -365,7 +365,8 @@ mod tests {
     #[test]
     fn responses_of_applications_are_private() {
         for value in ["public, max-age=3600", "no-store"] {
-            let mut headers = map(&[("cache-control", value), ("expires", "Thu, 01 Dec 2044 16:00:00 GMT")]);
+            let mut headers =
+                header_map(&[("cache-control", value), ("expires", "Thu, 01 Dec 2044 16:00:00 GMT")]);
             filter_response(&mut headers, HOST, &PATH, true);
             assert_eq!(names(&headers), ["cache-control"]);
             assert_eq!(headers["cache-control"], "no-cache, private");

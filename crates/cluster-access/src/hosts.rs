@@ -13,7 +13,7 @@ const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks
 pub(super) const NOT_AN_AKS_HOST: &str = "it is no host name that AKS gives";
 pub(super) const WRONG_PORT: &str = "its port is not 443, where AKS serves";
 
-/// Azure's platform address for the agents of its VMs.
+/// Azure's WireServer, an address of the platform that serves the agents of VMs.
 const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
 
 /// The port of all Kubernetes APIs of AKS.

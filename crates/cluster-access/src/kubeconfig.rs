@@ -1,4 +1,4 @@
-//! Parses kubeconfigs of Azure: the endpoint, the authority and the sign-in of the current context.
+//! Parses kubeconfigs of Azure: the endpoint, the certificate authority and the sign-in of the current context.
 //!
 //! Commands, files and proxies in it are not used, and `insecure-skip-tls-verify` is ignored.
 
@@ -26,11 +26,11 @@ pub struct Kubeconfig {
 /// The sign-in of a kubeconfig.
 #[derive(Clone, Debug)]
 pub enum SignIn {
-    /// An identity in the kubeconfig.
+    /// An identity that the kubeconfig contains.
     Identity(Identity),
     /// A token of Microsoft Entra, which must be requested.
     Entra {
-        /// The ID of AKS' server application, for which the token is.
+        /// The ID of AKS' server application, the audience of the token.
         server_id: String,
         /// The tenant that issues the token.
         tenant_id: String,

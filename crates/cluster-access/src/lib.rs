@@ -1,5 +1,5 @@
 //! Access to the Kubernetes APIs of AKS clusters: version, nodes, rights, and forwarded requests that impersonate users.
-//! Independent of Azure and of callers.
+//! Sends no requests to Azure, and does not authorize callers.
 //!
 //! A cluster is reached directly, or through the tunnel of an agent inside it (`agents`, `routes`).
 //!

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::kube_client::{FIELD_MANAGER, KubeClient, none_if_not_found};
 
-/// The kind whose label names the server.
+/// The kind of the object whose label identifies the installation that deployed the agent.
 const DEPLOYMENT: &str = "Deployment";
 const NAMESPACE_KIND: &str = "Namespace";
 
@@ -56,7 +56,7 @@ pub(super) async fn delete_secrets(kube: &KubeClient, names: &[String]) -> Resul
     Ok(())
 }
 
-/// Fails if the cluster has the deployment without the label of this server.
+/// Fails if the cluster has the deployment without the label of this installation.
 async fn check_installation(kube: &KubeClient, objects: &[Value]) -> Result<(), Error> {
     for object in objects.iter().filter(|object| kind(object) == DEPLOYMENT) {
         let (collection, name) = (collection_path(kube, kind(object))?, name(object));

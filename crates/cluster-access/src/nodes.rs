@@ -20,7 +20,7 @@ const MAX_LIST_PAGES: usize = 100;
 const MAX_VALUE_LEN: usize = 4_096;
 /// The reason why a node is not ready is truncated to this number of characters.
 const MAX_REASON_LEN: usize = 500;
-const ENDLESS: &str = "a list of nodes without an end";
+const ENDLESS_LIST: &str = "a list of nodes without an end";
 
 /// Counts the nodes; reads only their metadata.
 pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
@@ -35,10 +35,10 @@ pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
             None => return Ok(count),
         }
     }
-    Err(kube.unreadable(ENDLESS))
+    Err(kube.unreadable(ENDLESS_LIST))
 }
 
-/// Lists the nodes by name.
+/// Lists the nodes, sorted by name.
 pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
     let api = kube.api::<KubernetesNode>();
     let mut nodes = Vec::new();
@@ -52,7 +52,7 @@ pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
         };
         params = params.continue_token(&token);
     }
-    Err(kube.unreadable(ENDLESS))
+    Err(kube.unreadable(ENDLESS_LIST))
 }
 
 fn next_page_token(meta: ListMeta) -> Option<String> {

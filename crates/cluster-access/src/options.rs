@@ -18,11 +18,11 @@ pub struct Options {
     pub sessions: AgentSessions,
     /// The time limit for opening a connection, with DNS and TLS.
     pub connect_timeout: Duration,
-    /// The time limit for reading version and number of nodes.
+    /// The time limit for reading version and number of nodes, and for checking this server's rights.
     pub info_timeout: Duration,
-    /// The time limit for removing the service account, and for applying or deleting the agent's manifest.
+    /// The time limit for removing the service account, applying the agent's manifest, and deleting secrets of the agent.
     pub setup_timeout: Duration,
-    /// The time limit for reading or changing the rights in a cluster.
+    /// The time limit for reading or changing the rights in a cluster, and for deleting all objects of this server.
     pub roles_timeout: Duration,
     /// The time limit for listing nodes.
     pub nodes_timeout: Duration,

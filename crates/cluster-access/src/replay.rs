@@ -54,7 +54,7 @@ impl ReplayableRequest {
         Self { head: Request::from_parts(head, ()), client_upgrade, shared: Arc::new(Mutex::new(shared)) }
     }
 
-    /// Whether the request can be repeated.
+    /// Whether the whole request, with its body, can be sent again.
     pub fn can_repeat(&self) -> bool {
         !lock(&self.shared).is_buffer_incomplete
     }
@@ -75,7 +75,7 @@ impl ReplayableRequest {
         self.head.uri()
     }
 
-    /// The request from its beginning, for another attempt. Aborts earlier attempts.
+    /// The request from its beginning, for another attempt. The bodies of earlier attempts fail from now on.
     pub(super) fn new_attempt(&self) -> Request<RequestBody> {
         let attempt = {
             let mut shared = lock(&self.shared);
@@ -137,7 +137,7 @@ impl Body for AttemptBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
         let mut shared = lock(&this.shared);
-        // Only one attempt may read from the client. Earlier attempts already have a response.
+        // Only one attempt may read from the client. Earlier attempts have failed or already have a response.
         if shared.attempt != this.attempt {
             return Poll::Ready(Some(Err("the request is sent again".into())));
         }

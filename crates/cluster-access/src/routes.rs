@@ -1,5 +1,5 @@
-//! The routes to a cluster: directly, or through the session of an agent. A route that has worked is kept until a request
-//! through it fails.
+//! The routes to a cluster: directly, or through the session of an agent. A path that has worked is preferred until a
+//! request fails.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -22,10 +22,10 @@ use crate::connector::TunnelConnector;
 use crate::error::Error;
 use crate::replay::RequestBody;
 
-/// The head start of the direct route.
+/// The head start of the direct route over tunnels.
 const HEAD_START: Duration = Duration::from_secs(1);
-/// The time for which a comparison in which no route worked is not repeated.
-const COMPARISON_PAUSE: Duration = Duration::from_secs(1);
+/// The minimum interval between comparisons if no route worked.
+const COMPARISON_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The time limit of an attempt to find out whether a route works.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -48,7 +48,7 @@ pub(super) struct Route {
     via: Via,
 }
 
-/// The part of a route between this server and the cluster.
+/// The means by which a route reaches the cluster.
 #[derive(Clone)]
 enum Via {
     Direct,
@@ -133,7 +133,7 @@ impl Routes {
         }
     }
 
-    /// The route for the next request. If none is known, those that exist are tried with `probe`.
+    /// Chooses the route for the next request. If none is known to work, tries all with `probe`.
     pub(super) async fn choose<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Route
     where
         F: Future<Output = bool> + Send,
@@ -145,7 +145,8 @@ impl Routes {
         if let Some(route) = self.known_route() {
             return route;
         }
-        let has_just_failed = failed_at.is_some_and(|failed_at| failed_at.elapsed() < COMPARISON_PAUSE);
+        let has_just_failed =
+            failed_at.is_some_and(|failed_at| failed_at.elapsed() < COMPARISON_RETRY_INTERVAL);
         let working_route = if has_just_failed { None } else { self.first_working_route(probe).await };
         if let Some(route) = working_route {
             *lock(&self.preferred_path) = Some(route.path());
@@ -154,7 +155,7 @@ impl Routes {
         if !has_just_failed {
             *failed_at = Some(Instant::now());
         }
-        // The error of a request through the tunnel is more helpful: the cluster has an agent because it is private.
+        // The error of a request through a tunnel is more helpful: the cluster may have an agent for lack of a direct route.
         self.tunnels().into_iter().next().unwrap_or_else(|| self.direct())
     }
 
@@ -201,8 +202,8 @@ impl Routes {
         if preferred_path == Some(Path::Direct) {
             return Some(self.direct());
         }
-        let vias = self.vias();
-        match vias.first() {
+        let tunnel_vias = self.tunnel_vias();
+        match tunnel_vias.first() {
             None => Some(self.direct()),
             Some(via) if preferred_path == Some(Path::Tunnel) => self.route(via.clone()),
             Some(_) => None,
@@ -214,11 +215,11 @@ impl Routes {
     }
 
     fn tunnels(&self) -> Vec<Route> {
-        self.vias().into_iter().filter_map(|via| self.route(via)).collect()
+        self.tunnel_vias().into_iter().filter_map(|via| self.route(via)).collect()
     }
 
     /// The sessions of this server, and other servers with sessions.
-    fn vias(&self) -> Vec<Via> {
+    fn tunnel_vias(&self) -> Vec<Via> {
         let sessions = self.sessions.usable(&self.cluster_id).into_iter().map(Via::Session);
         sessions.chain(self.sessions.servers(&self.cluster_id).into_iter().map(Via::Server)).collect()
     }
@@ -245,7 +246,7 @@ impl Routes {
             let error: &dyn std::error::Error = error;
             tracing::warn!(cluster = self.cluster_id, error, "cannot use the session of an agent");
         });
-        let usable_keys: Vec<_> = self.vias().iter().map(Via::key).collect();
+        let usable_keys: Vec<_> = self.tunnel_vias().iter().map(Via::key).collect();
         let mut tunnels = lock(&self.tunnels);
         tunnels.retain(|key, _| usable_keys.contains(key));
         Some(tunnels.entry(via.key()).or_insert(channel.ok()?).clone())

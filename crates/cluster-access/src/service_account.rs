@@ -1,4 +1,4 @@
-//! Removes the service account that earlier versions used in clusters. May be repeated.
+//! Removes the service account that earlier versions used in clusters. Idempotent.
 
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ pub(super) async fn remove(kube: &KubeClient) -> Result<(), Error> {
     remove_object(kube, &format!("{namespace}/serviceaccounts"), ACCOUNT).await
 }
 
-/// Whether a binding is for the account. Its name is Rancher's, which had other accounts.
+/// Whether a binding is for the account. Rancher uses the same name for bindings of other accounts.
 async fn is_binding_of_account(kube: &KubeClient, path: &str) -> Result<bool, Error> {
     let request = http::Request::get(path).body(Vec::new());
     let Some(binding) = none_if_not_found(kube.request_text(request).await)? else { return Ok(false) };

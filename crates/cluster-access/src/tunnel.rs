@@ -1,4 +1,4 @@
-//! Joins connections after a change of the protocol, until one end closes or the server closes them. In the latter case, the
+//! Joins two connections after a protocol upgrade, until one end closes or the server closes them. In the latter case, the
 //! client gets a closing frame of its protocol, between two frames, instead of an aborted connection.
 
 mod frames;
@@ -20,7 +20,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const BUFFER_LEN: usize = 16 * 1024;
 
-/// Two connections with the same protocol.
+/// The client's and the cluster's connection, upgraded to the same protocol.
 #[derive(Debug)]
 pub struct Tunnel {
     pub(super) client: OnUpgrade,
@@ -56,7 +56,7 @@ impl Tunnel {
             to_client_pump.finish_frame(&mut cluster_reader, &mut client_writer).await?;
             client_writer.write_all(&to_client_pump.frames.closing_frames(&closing)).await?;
             client_writer.shutdown().await?;
-            // A connection with unread bytes would be reset, and the reset could overtake the closing frame.
+            // Closing a connection with unread bytes would reset it, and the reset could overtake the closing frame.
             copy(&mut client_reader, &mut sink()).await.map(drop)
         };
         let closed = timeout(CLOSE_TIMEOUT, close).await;

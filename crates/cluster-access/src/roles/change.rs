@@ -23,7 +23,7 @@ pub(crate) async fn apply_changes(kube: &KubeClient, changes: &RoleChanges) -> R
     // Stale rights are removed first, so that no caller has them together with the new ones.
     let removals: Vec<_> = plan.removals.iter().map(|removal| remove(kube, removal)).collect();
     let mut outcome = run_concurrently(removals).await;
-    let is_namespace_binding = |object: &&Object| matches!(object, Object::Binding(_));
+    let is_namespace_binding = |object: &&Object| matches!(object, Object::NamespaceBinding(_));
     for object in plan.objects.iter().filter(|object| !is_namespace_binding(object)) {
         outcome = outcome.and(apply_object(kube, object).await);
     }
@@ -43,7 +43,7 @@ async fn remove(kube: &KubeClient, removal: &Removal) -> Result<(), Error> {
     match kind {
         Kind::ClusterRole => delete(kube, &kube.api::<ClusterRole>(), meta).await,
         Kind::ClusterBinding => delete(kube, &kube.api::<ClusterRoleBinding>(), meta).await,
-        Kind::Binding => delete(kube, &bindings_in_namespace(kube, meta), meta).await,
+        Kind::NamespaceBinding => delete(kube, &bindings_in_namespace(kube, meta), meta).await,
     }
     .map(drop)
 }
@@ -54,7 +54,7 @@ async fn apply_object(kube: &KubeClient, object: &Object) -> Result<(), Error> {
         Object::ClusterBinding(binding) => {
             apply_forced(kube, &kube.api(), name(&binding.metadata), binding).await
         }
-        Object::Binding(binding) => {
+        Object::NamespaceBinding(binding) => {
             let api = bindings_in_namespace(kube, &binding.metadata);
             match apply_forced(kube, &api, name(&binding.metadata), binding).await {
                 // The namespace was deleted.

@@ -20,7 +20,7 @@ pub(super) const MEMBER: &str = "norman-aks-member";
 /// The members' role in opened namespaces, and its binding in each of them.
 pub(super) const NAMESPACE_EDIT: &str = "norman-aks-namespace-edit";
 /// The binding of earlier versions, which let members edit in all namespaces.
-pub(super) const FORMER_MEMBER: &str = "norman-aks-cluster-member";
+pub(super) const FORMER_MEMBER_BINDING: &str = "norman-aks-cluster-member";
 const FORMER_MEMBER_ROLE: &str = "edit";
 
 const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "norman-aks");
@@ -48,7 +48,7 @@ fn cluster_role_name(role: Role) -> &'static str {
 
 /// Whether a cluster role binding is one of ours, by its name.
 pub(super) fn is_cluster_binding(name: &str) -> bool {
-    name == FORMER_MEMBER || Role::ALL.into_iter().any(|role| cluster_binding_name(role) == name)
+    name == FORMER_MEMBER_BINDING || Role::ALL.into_iter().any(|role| cluster_binding_name(role) == name)
 }
 
 /// The objects in a cluster that grant rights.
@@ -69,7 +69,7 @@ pub(super) struct CurrentObjects {
 pub(super) enum Object {
     ClusterRole(ClusterRole),
     ClusterBinding(ClusterRoleBinding),
-    Binding(RoleBinding),
+    NamespaceBinding(RoleBinding),
 }
 
 /// An object to delete, as it was read.
@@ -84,7 +84,7 @@ pub(super) struct Removal {
 pub(super) enum Kind {
     ClusterRole,
     ClusterBinding,
-    Binding,
+    NamespaceBinding,
 }
 
 /// The changes to a cluster: first all removals, then the objects in their order.
@@ -128,7 +128,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
     plan.objects.sort_by_key(|object| match object {
         Object::ClusterRole(_) => 0,
         Object::ClusterBinding(_) => 1,
-        Object::Binding(_) => 2,
+        Object::NamespaceBinding(_) => 2,
     });
     plan
 }
@@ -136,7 +136,8 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
 /// Plans the removal of all objects with the `managed-by` label of this server.
 pub(super) fn removal_plan(current: &CurrentObjects) -> Plan {
     let mut plan = Plan::default();
-    let bindings = current.namespace_bindings.iter().map(|binding| (Kind::Binding, &binding.metadata));
+    let bindings =
+        current.namespace_bindings.iter().map(|binding| (Kind::NamespaceBinding, &binding.metadata));
     let cluster_bindings =
         current.cluster_bindings.iter().map(|binding| (Kind::ClusterBinding, &binding.metadata));
     let roles = current.cluster_roles.iter().map(|role| (Kind::ClusterRole, &role.metadata));
@@ -164,7 +165,7 @@ impl Plan {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let desired = namespace_binding(namespace);
             if !to_open.contains(namespace) {
-                self.remove(Kind::Binding, &binding.metadata);
+                self.remove(Kind::NamespaceBinding, &binding.metadata);
                 self.closed.push(namespace.to_owned());
             } else if are_same_subjects(binding.subjects.as_deref(), desired.subjects.as_deref())
                 && is_same_role(&binding.role_ref, &desired.role_ref)
@@ -172,11 +173,11 @@ impl Plan {
             {
                 correct.insert(namespace);
             } else if !is_same_role(&binding.role_ref, &desired.role_ref) {
-                self.remove(Kind::Binding, &binding.metadata);
+                self.remove(Kind::NamespaceBinding, &binding.metadata);
             }
         }
         for namespace in to_open.difference(&correct) {
-            self.objects.push(Object::Binding(namespace_binding(namespace)));
+            self.objects.push(Object::NamespaceBinding(namespace_binding(namespace)));
             self.opened.push((*namespace).to_owned());
         }
     }
@@ -213,7 +214,7 @@ fn is_former_member_binding(binding: &ClusterRoleBinding) -> bool {
         let group = Role::Member.group();
         binding.subjects.iter().flatten().any(|subject| subject.kind == "Group" && subject.name == group)
     };
-    binding.metadata.name.as_deref() == Some(FORMER_MEMBER)
+    binding.metadata.name.as_deref() == Some(FORMER_MEMBER_BINDING)
         && (binding.role_ref.name == FORMER_MEMBER_ROLE || is_for_members())
 }
 
@@ -322,7 +323,7 @@ mod tests {
         let name = |object: &Object| match object {
             Object::ClusterRole(role) => format!("role {}", full_name(&role.metadata)),
             Object::ClusterBinding(binding) => format!("binding {}", full_name(&binding.metadata)),
-            Object::Binding(binding) => format!("binding {}", full_name(&binding.metadata)),
+            Object::NamespaceBinding(binding) => format!("binding {}", full_name(&binding.metadata)),
         };
         objects.iter().map(name).collect()
     }
@@ -339,7 +340,7 @@ mod tests {
             match object {
                 Object::ClusterRole(role) => current.cluster_roles.push(role),
                 Object::ClusterBinding(binding) => current.cluster_bindings.push(binding),
-                Object::Binding(binding) => current.namespace_bindings.push(binding),
+                Object::NamespaceBinding(binding) => current.namespace_bindings.push(binding),
             }
         }
         current
@@ -347,7 +348,7 @@ mod tests {
 
     fn former_member_binding() -> ClusterRoleBinding {
         ClusterRoleBinding {
-            metadata: ObjectMeta { name: Some(FORMER_MEMBER.to_owned()), ..ObjectMeta::default() },
+            metadata: ObjectMeta { name: Some(FORMER_MEMBER_BINDING.to_owned()), ..ObjectMeta::default() },
             role_ref: role_ref(FORMER_MEMBER_ROLE),
             subjects: Some(group_subjects(Role::Member)),
         }
@@ -385,7 +386,7 @@ mod tests {
         let mut current = correct_objects();
         current.cluster_bindings.push(former_member_binding());
         let plan = plan(&current, &default_system_namespaces());
-        assert_eq!((removed_names(&plan), plan.objects.len()), (vec![FORMER_MEMBER.to_owned()], 0));
+        assert_eq!((removed_names(&plan), plan.objects.len()), (vec![FORMER_MEMBER_BINDING.to_owned()], 0));
         assert!(plan.ends_edit_everywhere);
     }
 

@@ -13,7 +13,7 @@ use crate::kube_client::KubeClient;
 const PAGE_SIZE: u32 = 500;
 const MAX_PAGES: usize = 200;
 
-pub(super) fn version<K: Clone>(list: &ObjectList<K>) -> String {
+pub(super) fn resource_version<K: Clone>(list: &ObjectList<K>) -> String {
     list.metadata.resource_version.clone().unwrap_or_default()
 }
 
@@ -39,7 +39,7 @@ where
     let mut all = Vec::new();
     for _ in 0..MAX_PAGES {
         let page = api.list(&params).await.map_err(|error| kube.error(error))?;
-        let version = version(&page);
+        let version = resource_version(&page);
         let token = page.metadata.continue_.clone().filter(|token| !token.is_empty());
         all.extend(page.items);
         match token {
@@ -58,11 +58,11 @@ where
     let preconditions =
         Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    unless_conflict(kube, api.delete(name(meta), &params).await)
+    false_if_conflict(kube, api.delete(name(meta), &params).await)
 }
 
-/// Converts a conflict: false if the object was deleted or changed since it was read.
-pub(super) fn unless_conflict<T>(kube: &KubeClient, outcome: kube::Result<T>) -> Result<bool, Error> {
+/// Converts the error of a conflict: false if the object was deleted or changed since it was read.
+pub(super) fn false_if_conflict<T>(kube: &KubeClient, outcome: kube::Result<T>) -> Result<bool, Error> {
     match outcome {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),

@@ -1,5 +1,5 @@
-//! The rules of the members' two roles. They have no wildcards and no aggregation: RBAC cannot subtract rules, so an
-//! role could gain rules that give control of the cluster.
+//! The rules of the members' two roles. They have no wildcards and no aggregation, through which a role could gain rules that
+//! give control of the cluster: RBAC cannot subtract rules.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 

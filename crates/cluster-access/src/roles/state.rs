@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::api::ListParams;
 
 use super::desired::{self, CLUSTER_ROLES, CurrentObjects, NAMESPACE_EDIT, Plan};
-use super::objects::{list, name, version};
+use super::objects::{list, name, resource_version};
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 
@@ -81,7 +81,7 @@ pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
     // The version is read before the objects, so that no change between the two is missed.
     let roles = kube.api::<ClusterRole>();
     let first_page = roles.list_metadata(&ListParams::default().limit(1)).await;
-    let cluster_roles_version = version(&first_page.map_err(|error| kube.error(error))?);
+    let cluster_roles_version = resource_version(&first_page.map_err(|error| kube.error(error))?);
     let mut cluster_roles = Vec::new();
     for name in CLUSTER_ROLES {
         cluster_roles.extend(roles.get_opt(name).await.map_err(|error| kube.error(error))?);

@@ -10,19 +10,19 @@ use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::{bindings_in_namespace, delete, list, name, unless_conflict};
+use super::objects::{bindings_in_namespace, delete, false_if_conflict, list, name};
 use crate::error::Error;
 use crate::kube_client::{FIELD_MANAGER, KubeClient};
 
-/// The maximum number of times that bindings are read again if other clients change them concurrently.
+/// The maximum number of times that bindings are read, because other clients may change them concurrently.
 const MAX_ROUNDS: usize = 4;
 
 /// The result of removing users from bindings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RemovedUsers {
-    /// Bindings that no longer name them: `ClusterRoleBinding x`, `RoleBinding namespace/x`.
+    /// Bindings that no longer name the users: `ClusterRoleBinding x`, `RoleBinding namespace/x`.
     pub removed: BTreeSet<String>,
-    /// Bindings that still name them because the cluster denies the change, with the reason.
+    /// Bindings that still name users because the cluster denies the change, with the reason.
     pub denied: Vec<(String, String)>,
 }
 
@@ -120,7 +120,7 @@ async fn remove_from<B: Binding>(
     }
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let name = name(binding.meta()).to_owned();
-    unless_conflict(kube, api.replace(&name, &params, &binding).await)
+    false_if_conflict(kube, api.replace(&name, &params, &binding).await)
 }
 
 /// Whether the cluster denies the change, so that a retry is useless.

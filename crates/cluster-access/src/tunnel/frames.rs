@@ -12,14 +12,14 @@ pub struct Closing {
     pub last_message: Option<String>,
 }
 
-/// The protocols of Kubernetes' sessions.
+/// The protocols of upgraded connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     WebSocket,
     Spdy,
 }
 
-/// GOAWAY of SPDY/3.1: control bit and version 3, type 7, eight bytes; no stream was accepted last, status 0 (OK).
+/// GOAWAY of SPDY/3.1: control bit and version 3, type 7, eight bytes: last good stream 0 (none), status 0 (OK).
 const GO_AWAY: [u8; 16] = [0x80, 3, 0, 7, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// A close frame has at most 125 bytes, of which two are the code.
@@ -31,7 +31,7 @@ const MAX_HEAD_LEN: usize = 14;
 const OPCODE_CONTINUATION: u8 = 0;
 const OPCODE_TEXT: u8 = 1;
 const OPCODE_CLOSE: u8 = 8;
-const FINAL: u8 = 0x80;
+const FIN: u8 = 0x80;
 
 /// The position in a stream of frames.
 pub(super) struct Frames {
@@ -105,10 +105,10 @@ impl Frames {
         let [first, ..] = self.head;
         match first & 0x0f {
             OPCODE_CLOSE => self.is_closed = true,
-            OPCODE_CONTINUATION => self.in_message = first & FINAL == 0,
+            OPCODE_CONTINUATION => self.in_message = first & FIN == 0,
             opcode if opcode < OPCODE_CLOSE => {
                 self.is_text = opcode == OPCODE_TEXT;
-                self.in_message = first & FINAL == 0;
+                self.in_message = first & FIN == 0;
             }
             _ => {}
         }
@@ -155,7 +155,7 @@ impl Frames {
 
 /// Appends an unmasked frame.
 fn push_frame(bytes: &mut Vec<u8>, opcode: u8, content: &[u8]) {
-    bytes.push(FINAL | opcode);
+    bytes.push(FIN | opcode);
     match (u8::try_from(content.len()), u16::try_from(content.len())) {
         (Ok(length @ ..126), _) => bytes.push(length),
         (_, Ok(length)) => {
