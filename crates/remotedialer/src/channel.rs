@@ -27,7 +27,7 @@ const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
 /// The minimum interval between responses to Resume.
 const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(5);
 
-/// The maximum length of the body of a sent Data message, in bytes. Longer ones can deadlock the original agent.
+/// The maximum body length of the Data messages that this side sends, in bytes. Longer ones can deadlock the original agent.
 pub(crate) const MAX_DATA_LEN: usize = 32 * 1024;
 
 /// Timeouts of a dialed connection.
@@ -107,7 +107,7 @@ impl Channel {
         &self,
         data: &[u8],
         config: &SessionConfig,
-        is_session_full: bool,
+        is_session_half_full: bool,
     ) -> ReceiveOutcome {
         let mut state = self.lock();
         state.receiving.has_received = true;
@@ -118,7 +118,7 @@ impl Channel {
             return ReceiveOutcome::Overflow;
         }
         state.receiving.push(data);
-        let threshold = if is_session_full { config.resume_threshold } else { config.pause_threshold };
+        let threshold = if is_session_half_full { config.resume_threshold } else { config.pause_threshold };
         let pause = !state.receiving.pause_sent && state.receiving.len > threshold;
         state.receiving.pause_sent |= pause;
         let waker = state.receiving.waker.take();
@@ -127,7 +127,7 @@ impl Channel {
         ReceiveOutcome::Buffered { pause }
     }
 
-    /// Takes the oldest chunk of received data and recycles one that was read. `None` is the end of the stream.
+    /// Takes the oldest chunk of received data and recycles `used_chunk`. `None` is the end of the stream.
     pub(crate) fn poll_chunk(
         &self,
         cx: &mut Context<'_>,
@@ -237,7 +237,7 @@ impl Channel {
         state.sending.stalled_since = None;
         let has_more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
         state.sending.is_scheduled = has_more;
-        // Waking when the buffer is half full halves the wake-ups of a fast writer.
+        // Waking a fast writer only when the buffer is at most half full halves its wake-ups.
         let waker = if state.sending.len <= send_buffer / 2 { state.sending.waker.take() } else { None };
         drop(state);
         wake(waker);

@@ -172,7 +172,7 @@ async fn with_timeout<T>(attempt: impl Future<Output = Result<T, ConnectError>>)
     tokio::time::timeout(HANDSHAKE_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
-/// The TLS and WebSocket handshakes. Returns the stream, and the bytes received after the response's head.
+/// Performs the TLS and WebSocket handshakes. Returns the stream, and the bytes received after the response's head.
 async fn handshake<S: ClientIo + 'static>(
     stream: S,
     request: &ClientRequest,

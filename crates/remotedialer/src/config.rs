@@ -24,8 +24,8 @@ pub struct SessionConfig {
     pub close_timeout: Duration,
     /// The interval of SyncConnections messages. Only clients send them.
     pub sync_interval: Option<Duration>,
-    /// The time after its Connect during which an unanswered connection is not ended by a SyncConnections message that does not
-    /// list it, because the two may have crossed. The original ends such connections.
+    /// The time after Connect during which a connection that has received no data survives a SyncConnections message that does
+    /// not list it, because the two may have crossed. The original ends such connections.
     pub sync_grace: Duration,
     /// The time after the first byte written to a dialed connection within which the peer must send data. `None` by default,
     /// because an upload may have no response until its end. Set it to about 10 s for connections with TLS, where the target
@@ -47,7 +47,8 @@ pub struct SessionConfig {
     pub resume_threshold: usize,
     /// The number of received bytes of a connection above which it fails, because the peer ignores Pause.
     pub max_connection_buffer: usize,
-    /// The number of received bytes of all connections above which the one with the largest buffer fails.
+    /// The number of received bytes of all connections above which the one with the largest buffer fails. Above half of it,
+    /// a Pause is sent above `resume_threshold` instead of `pause_threshold`.
     pub max_session_buffer: usize,
     /// The number of unsent bytes of a connection above which writes wait.
     pub send_buffer: usize,

@@ -133,7 +133,7 @@ impl From<io::Error> for SessionError {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DialError {
-    /// The target is not `host:port`, contains a `/` in the network, or is too long.
+    /// The network or the address is empty, the network contains a `/`, or the target is too long.
     #[error("invalid target {0:?}; use a network such as \"tcp\" and \"host:port\"")]
     InvalidTarget(String),
     /// The session has ended.

@@ -101,7 +101,7 @@ async fn copy_to_target<S: AsyncRead + AsyncWrite + Unpin>(connection: Connectio
         ForwardEnd::StreamFailed(error) => connection.close_with_error(&error.to_string()),
         ForwardEnd::Connection(_) => {
             drop(connection);
-            // The target is closed in any case, and there is no peer for the error.
+            // The target is closed in any case, and there is no peer to report the error to.
             let _ = stream.shutdown().await;
         }
     }

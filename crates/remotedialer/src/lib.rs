@@ -22,7 +22,7 @@
 //!     // Stands for a WebSocket after its handshake.
 //!     let (server_stream, client_stream) = tokio::io::duplex(64 * 1024);
 //!
-//!     // The client reaches one address, which answers with a greeting.
+//!     // The client reaches one address, which sends a greeting.
 //!     let dialer = |target: Target| async move {
 //!         if target.network != "tcp" || target.address != "10.0.0.1:443" {
 //!             return Err(remotedialer::denied());
@@ -53,20 +53,20 @@
 //! - **Dials succeed immediately.** The protocol does not confirm them. A failed dial is an error of the first read, with the
 //!   client's text in [`ConnectionError::Peer`]. [`SessionConfig::response_timeout`] limits the wait.
 //! - **No half-close.** A connection ends in both directions, see [`Connection`].
-//! - **Flow control in both directions.** The original has one flag for pausing both directions of a connection: its own Resume
-//!   clears a Pause of its peer, and a Resume of its peer clears its own Pause. So each Resume is answered with the state of this
-//!   side, and a Pause that may have crossed a Resume is ignored after a second, for 4 MiB.
+//! - **Flow control in both directions.** The original has one flag for pausing both directions of a connection: a Resume that
+//!   it sends also clears its peer's Pause, and a Resume that it receives also clears its own. So each Resume is answered with
+//!   the state of this side, and a Pause that may have crossed a Resume is ignored after a second, for 4 MiB.
 //! - **Bounded memory.** If a reader stops, the peer is paused; data in transit is buffered, up to
 //!   [`SessionConfig::max_connection_buffer`]. Other connections of the session continue. Messages have a maximum length and are
 //!   read without a separate buffer; an idle session has no buffers.
 //! - **Dead peers** are detected by pings and by writes that make no progress. A peer that violates the protocol gets a close
 //!   frame with the reason.
 //!
-//! # Source of the facts
+//! # Sources
 //!
 //! The protocol has no specification. Formats, limits and timing were observed between the server and client of the Go module;
-//! `tests/fixtures/tunnel.json` is a recorded session. Documentation of an item mentions where this crate is stricter than the
-//! original.
+//! `tests/fixtures/tunnel.json` is a recorded session. The documentation of an item says where this crate is stricter than
+//! the original.
 
 mod channel;
 mod client;

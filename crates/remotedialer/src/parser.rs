@@ -6,7 +6,7 @@ use crate::error::ProtocolError;
 use crate::message::{self, MAX_CLIENT_LEN, MAX_ERROR_LEN, MAX_TARGET_LEN, Message, Payload, Target, kind};
 use crate::varint;
 
-/// Bytes of a header that can be pending: four varints.
+/// The maximum length of an incomplete header, in bytes: four varints.
 const PENDING_LEN: usize = 4 * varint::MAX_LEN;
 
 /// A part of the body of a Data message.

@@ -21,7 +21,7 @@ use crate::shared::Shared;
 use crate::stats::StatsSnapshot;
 use crate::websocket::Role;
 
-/// A handle of a session. Clones refer to the same session. Dropping it does not end the session.
+/// A handle to a session. Clones refer to the same session. Dropping it does not end the session.
 #[derive(Clone)]
 pub struct Session {
     shared: Arc<Shared>,

@@ -18,7 +18,7 @@ use crate::message::kind;
 use crate::stats::Stats;
 use crate::websocket::Role;
 
-/// Control messages that may wait for the socket. Dials fail at half of it, the session at all of it.
+/// The maximum number of control messages that wait for the socket. At half of it, dials fail; at all of it, the session.
 const MAX_CONTROL_MESSAGES: usize = 16_384;
 
 /// The capacity that the tables of an idle session may retain from a busy period.
@@ -56,7 +56,7 @@ pub(crate) struct SessionState {
 }
 
 impl SessionState {
-    /// Frees queues that were long once.
+    /// Frees empty queues that were once long.
     pub(crate) fn shrink_queues(&mut self) {
         if self.control.is_empty() && self.control.capacity() > MAX_IDLE_CAPACITY {
             self.control = VecDeque::new();
@@ -140,7 +140,7 @@ impl Shared {
         self.next_connection_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Queues a control message. It fails the session if the peer reads none of them.
+    /// Queues a control message. Fails the session if the queue is full, because the peer does not read.
     pub(crate) fn push_control(&self, message: ControlMessage) -> Result<(), SessionError> {
         let mut state = self.lock();
         if state.has_ended {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters of one session, or totals of several. All values only grow, except through [`StatsSnapshot::open`].
+/// Counters of one session, or totals of several. They never decrease.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub(crate) bytes_received: AtomicU64,

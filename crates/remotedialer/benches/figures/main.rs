@@ -26,13 +26,13 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// The target for the memory of a transfer.
 const MAX_PEAK_MB: f64 = 16.0;
 
-/// Sessions of the memory figures.
+/// The number of idle sessions.
 const IDLE_SESSIONS: u64 = 1000;
 
 /// The time for which idle sessions are measured.
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
-/// Small requests of one round.
+/// The number of small requests, through the proxy and through the tunnel.
 const REQUESTS: u32 = 20_000;
 
 #[tokio::main]

@@ -10,7 +10,7 @@ use crate::Outcome;
 pub(crate) struct Child {
     process: std::process::Child,
     output: RefCell<BufReader<ChildStdout>>,
-    /// The first line that it printed: where it listens.
+    /// The first line that it printed: the address for callers, or `connected` for a client.
     pub(crate) address: String,
 }
 
@@ -62,7 +62,7 @@ impl Child {
         self.memory_mb("VmHWM")
     }
 
-    /// Starts a new peak. Returns the resident memory in MB.
+    /// Resets the peak to the resident memory, which is returned in MB.
     pub(crate) fn reset_peak(&self) -> Outcome<f64> {
         std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?;
         self.resident_mb()

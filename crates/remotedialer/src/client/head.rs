@@ -30,8 +30,8 @@ impl<S> HeadStream<S> {
         (self.inner, self.pending)
     }
 
-    /// The number of pending bytes that belong to the head.
-    fn head_len(&mut self, limit: usize) -> usize {
+    /// Scans up to `limit` pending bytes for the end of the head. Returns the number that belong to the head.
+    fn scan_head(&mut self, limit: usize) -> usize {
         let mut len = 0;
         for &byte in self.pending.iter().take(limit) {
             if self.matched == HEAD_END.len() {
@@ -59,7 +59,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
             ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
             this.pending.extend_from_slice(read.filled());
         }
-        let len = this.head_len(buf.remaining());
+        let len = this.scan_head(buf.remaining());
         buf.put_slice(&this.pending.split_to(len));
         Poll::Ready(Ok(()))
     }

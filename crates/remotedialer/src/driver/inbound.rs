@@ -22,7 +22,7 @@ use crate::websocket::{Control, Event};
 /// The number of reads before the driver writes.
 const READS_PER_ROUND: usize = 2;
 
-/// The maximum number of responses per second to data of unknown connections. The peer does not need them.
+/// The maximum number of responses per second to data of unknown connections. The peer does not need the others.
 const MAX_NOT_FOUND_ANSWERS: u32 = 100;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
@@ -103,8 +103,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let config = &self.shared.config;
         // Counted before the reader can take it.
         self.shared.add_received(len);
-        let is_session_full = self.shared.received() > config.max_session_buffer / 2;
-        match channel.receive(piece.bytes, config, is_session_full) {
+        let is_session_half_full = self.shared.received() > config.max_session_buffer / 2;
+        match channel.receive(piece.bytes, config, is_session_half_full) {
             ReceiveOutcome::Buffered { pause } => {
                 self.shared.count_by(|stats| &stats.bytes_received, len);
                 if pause {

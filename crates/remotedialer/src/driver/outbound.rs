@@ -69,11 +69,11 @@ impl Outbound {
     /// Encodes and appends a control message.
     pub(super) fn push_message(&mut self, role: Role, message: &ControlMessage) {
         let frame = FrameBuffer::with_body(&message.body);
-        self.seal_and_push(frame, role, message.connection, message.kind);
+        self.push_with_headers(frame, role, message.connection, message.kind);
     }
 
-    fn seal_and_push(&mut self, mut frame: FrameBuffer, role: Role, connection: i64, kind: i64) {
-        frame.seal(role, self.next_message_id, connection, kind);
+    fn push_with_headers(&mut self, mut frame: FrameBuffer, role: Role, connection: i64, kind: i64) {
+        frame.add_headers(role, self.next_message_id, connection, kind);
         self.next_message_id = self.next_message_id.wrapping_add(1);
         self.push(frame);
     }
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             Outgoing::Data { frame, .. } => {
                 shared.sub_outgoing(frame.body_len());
                 shared.count_by(|stats| &stats.bytes_sent, frame.body_len());
-                self.outbound.seal_and_push(frame, shared.role, connection, kind::DATA);
+                self.outbound.push_with_headers(frame, shared.role, connection, kind::DATA);
             }
             Outgoing::Close(text) => {
                 shared.remove(connection);

@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             self.check_peer(now)?;
             self.check_periodic(now)?;
         }
-        // A timer that fires too early is harmless, so it is not changed while deadlines only move away.
+        // A timer that fires too early is harmless, so it is not reset if the deadline moves to a later time.
         let deadline = self.next_deadline();
         if self.timers.sleep.is_elapsed() || deadline < self.timers.sleep.deadline() {
             self.timers.sleep.as_mut().reset(deadline);

@@ -37,7 +37,7 @@ pub(crate) struct FrameDecoder {
     frame: Option<Frame>,
     /// Whether a message has started and not ended.
     in_message: bool,
-    /// The payload bytes of the current message, including announced frames.
+    /// The payload length of the current message, including bytes of its frames that have not arrived.
     message_len: u64,
     control: Vec<u8>,
 }

@@ -6,7 +6,7 @@ use crate::message;
 /// Space before the body: WebSocket header (2 + 8 + 4 bytes) and tunnel header.
 const HEADROOM: usize = 14 + message::MAX_HEADER_LEN;
 
-/// The initial capacity of a frame, so that small writes share one allocation.
+/// The minimum initial capacity of a body, so that small writes share one allocation.
 const MIN_BODY_CAPACITY: usize = 512;
 
 /// The body of a message with space before it, so that headers are added without moving bytes.
@@ -43,13 +43,13 @@ impl FrameBuffer {
         taken
     }
 
-    /// Bytes after the headroom.
+    /// The length of the body, without headers.
     pub(crate) fn body_len(&self) -> usize {
         self.bytes.len() - HEADROOM
     }
 
     /// Adds the tunnel header and the WebSocket header, and masks the frame on the client side.
-    pub(crate) fn seal(&mut self, role: Role, id: i64, connection: i64, kind: i64) {
+    pub(crate) fn add_headers(&mut self, role: Role, id: i64, connection: i64, kind: i64) {
         let mut header = HeaderBytes::default();
         message::write_header(&mut header, id, connection, kind);
         self.prepend(header.as_slice());
@@ -179,7 +179,7 @@ mod tests {
             for len in [0, 1, 119, 120, 125, 126, 65_000, 70_000] {
                 let mut frame = FrameBuffer::with_capacity(len);
                 assert_eq!(frame.append(&vec![7; len], 80_000), len);
-                frame.seal(role, 0, 2, kind::DATA);
+                frame.add_headers(role, 0, 2, kind::DATA);
                 assert_eq!(
                     decode(peer, frame.as_slice()),
                     [format!("{} bytes", len + 6), "MessageEnd".to_owned()]

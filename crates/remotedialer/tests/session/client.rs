@@ -1,4 +1,4 @@
-//! The client's side against a server that breaks the rules, and connecting.
+//! Clients of a server that violates the protocol, and connecting to a server.
 
 use std::io;
 use std::sync::Arc;
@@ -78,7 +78,7 @@ async fn unknown_types_and_announcements_are_ignored() {
 }
 
 #[tokio::test]
-async fn connections_missing_in_the_list_of_the_server_are_ended() {
+async fn connections_not_listed_by_the_server_are_ended() {
     let (client, mut peer) = client_with(SessionConfig::client(), echo());
     peer.send(connect_message(2, "a:1")).await;
     peer.send(data(2, "x")).await;
@@ -234,7 +234,7 @@ async fn endless_response_head_is_rejected() {
 }
 
 #[tokio::test]
-async fn urls_are_checked() {
+async fn invalid_urls_are_rejected() {
     for url in ["http://a/", "ws:///path", "a:1", "", "wss://"] {
         assert!(matches!(ClientRequest::new(url), Err(ConnectError::InvalidUrl(_))), "{url}");
     }

@@ -151,7 +151,7 @@ async fn client_connects_over_tls_to_an_upgraded_stream() {
 }
 
 #[tokio::test]
-async fn client_that_stops_ends_with_tunnel_disconnect() {
+async fn closing_client_ends_connections_with_tunnel_disconnect() {
     let (server, client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
     let mut connection = dial(&server.session);
     connection.write_all(b"x").await.unwrap();

@@ -49,7 +49,7 @@ async fn connections_take_turns() {
 }
 
 #[tokio::test]
-async fn control_messages_and_pongs_pass_waiting_data() {
+async fn pong_overtakes_waiting_data() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;

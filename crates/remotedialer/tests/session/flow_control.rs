@@ -148,7 +148,7 @@ async fn dropped_connection_sends_its_data_after_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_connection_does_not_wait_for_resume_for_ever() {
+async fn dropped_connection_ends_even_without_resume() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
@@ -162,7 +162,7 @@ async fn dropped_connection_does_not_wait_for_resume_for_ever() {
 }
 
 #[tokio::test]
-async fn pause_holds_one_direction_only() {
+async fn pause_stops_one_direction_only() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.send(message(2, Payload::Pause)).await;

@@ -32,7 +32,7 @@ async fn frame_of_2_to_the_62_closes_at_its_header() {
 }
 
 #[tokio::test]
-async fn long_error_message_counts_as_message() {
+async fn oversized_error_message_closes_at_its_header() {
     let (server, mut peer) = server();
     let _connection = dial(&server.session);
     let payload = encode(&message(2, Payload::Error(Bytes::from(vec![b'x'; 64 * MIB]))));
@@ -112,7 +112,7 @@ async fn full_session_fails_the_largest_buffer() {
 }
 
 #[tokio::test]
-async fn one_byte_messages_share_memory() {
+async fn one_byte_messages_are_buffered_and_delivered() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     for _ in 0..5000 {
@@ -148,7 +148,7 @@ async fn peer_that_does_not_read_answers_is_disconnected() {
 }
 
 #[tokio::test]
-async fn dial_target_is_checked() {
+async fn invalid_dial_targets_are_rejected() {
     let (server, _peer) = server();
     let long = format!("{}:443", "x".repeat(259));
     let cases = [("", "a:1"), ("a/b", "a:1"), ("tcp", ""), ("tcp", &long)];
@@ -189,7 +189,7 @@ async fn dials_fail_while_the_peer_does_not_read() {
 }
 
 #[tokio::test]
-async fn five_thousand_short_sessions_leave_nothing() {
+async fn short_sessions_leave_no_open_connection() {
     let totals = Arc::new(Stats::default());
     for _ in 0..5000 {
         let config = SessionConfig { totals: Some(Arc::clone(&totals)), ..SessionConfig::server() };

@@ -66,7 +66,7 @@ async fn client_pings_every_five_seconds_and_lists_its_connections() {
 }
 
 #[tokio::test]
-async fn newest_ping_is_answered_with_its_payload() {
+async fn ping_is_answered_with_its_payload() {
     let (_server, mut peer) = server();
     peer.send_frame(PING, b"payload").await;
     let frame = peer.receive_frame().await.unwrap();

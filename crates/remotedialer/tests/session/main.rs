@@ -1,6 +1,6 @@
 //! Tests of sessions through the public interface.
 
-// The lints of the library's own code are relaxed by `cfg(test)`.
+// Clippy's `allow-*-in-tests` settings apply only inside `cfg(test)`.
 #[cfg(test)]
 mod client;
 #[cfg(test)]
@@ -19,6 +19,5 @@ mod liveness;
 mod messages;
 #[cfg(test)]
 mod recording;
-#[cfg(test)]
 #[cfg(test)]
 mod support;

@@ -1,4 +1,4 @@
-//! Messages that a well-behaved client does not send, and what the server makes of them.
+//! The server's handling of messages that a well-behaved client does not send.
 
 use bytes::Bytes;
 use remotedialer::{CloseCode, ConnectionError, Payload, ProtocolError, SessionError, Target};

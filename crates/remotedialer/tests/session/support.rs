@@ -173,7 +173,7 @@ impl Peer {
         }
     }
 
-    /// Receives the next tunnel message without its ID.
+    /// Receives the next tunnel message. Returns its connection and payload.
     pub(crate) async fn receive_payload(&mut self) -> (i64, Payload) {
         let message = self.receive().await;
         (message.connection, message.payload)
@@ -186,7 +186,7 @@ impl Peer {
             if frame.first_byte == CLOSE {
                 let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
                 let answer = self.frame(CLOSE, &frame.payload);
-                // A session that the peer closed has ended by now.
+                // If the peer sent a close frame first, the session may have ended already.
                 let _ = self.stream.write_all(&answer).await;
                 let _ = self.stream.shutdown().await;
                 assert_eq!(self.receive_frame().await, None, "the socket is closed");
