@@ -23,7 +23,7 @@ use norman_aks::config::{Config, Flags};
 use crate::client::{Load, call, request};
 use crate::error::Result;
 use crate::process::Process;
-use crate::rounds::rounds;
+use crate::rounds::run_rounds;
 use crate::sandbox::Sandbox;
 use crate::server::{LARGE, SMALL, Server, listing_path};
 use crate::table::{Table, Target, median};
@@ -69,12 +69,12 @@ async fn secret(
 }
 
 /// The routes of a server alongside the Rancher at this address.
-pub(crate) fn router(rancher: SocketAddr, to_azure: azure::Options) -> Result<Router> {
+pub(crate) fn router(rancher: SocketAddr, azure_options: azure::Options) -> Result<Router> {
     let url = format!("http://{rancher}");
     let settings = BTreeMap::from([("NORMAN_AKS_RANCHER_URL".to_owned(), url)]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
     let settings = config.rancher.as_ref().ok_or("no rancher-url")?;
-    let connectors = Connectors { azure: to_azure, ..Connectors::default() };
+    let connectors = Connectors { azure: azure_options, ..Connectors::default() };
     Ok(BesideRancher::build(&config, settings, connectors)?.router())
 }
 
@@ -128,7 +128,7 @@ async fn warm(table: &mut Table, server: &Server) -> Result<()> {
         let bare = load(server.ready.bare, request("GET", path, None, ""));
         let own = listing_path(action, "cattle-global-data:beside");
         let own = load(server.ready.beside, request("GET", &own, Some("token-a:x"), ""));
-        let [bare, own] = rounds(server, [bare, own]).await?;
+        let [bare, own] = run_rounds(server, [bare, own]).await?;
         if let Some((bare, own)) = bare.cpu_us().zip(own.cpu_us()) {
             let multiple = format!("{action}: CPU time as a multiple of the bare route's");
             match target {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::client::{Connection, Load, Response, call, request, request_with};
 use crate::error::Result;
-use crate::rounds::rounds;
+use crate::rounds::run_rounds;
 use crate::server::{LARGE, PAGES, Server};
 use crate::table::{Table, Target, median};
 
@@ -19,7 +19,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let bare = load(server.ready.bare, request("GET", &format!("/page-{name}"), None, ""));
         let path = server.page_path(query);
         let page = load(server.ready.api, request("GET", &path, token, ""));
-        let [bare, page] = rounds(server, [bare, page]).await?;
+        let [bare, page] = run_rounds(server, [bare, page]).await?;
         let label = |what: &str| format!("{name} page ({} kB), {what}", length.div_ceil(1024));
         table.target(&label("share of the bare route"), "%", Target::AtLeast(60.0), page.share_of(&bare));
         for (what, rounds) in [("bare route", &bare), ("catalog", &page)] {

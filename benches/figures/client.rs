@@ -69,37 +69,38 @@ impl Connection {
     }
 
     pub(crate) async fn call(&mut self, request: &[u8]) -> Result<Response> {
-        let (status, head) = self.exchange(request).await?;
-        let body = self.received.split_off(head);
+        let (status, head_len) = self.exchange(request).await?;
+        let body = self.received.split_off(head_len);
         Ok(Response { status, head: String::from_utf8_lossy(&self.received).into_owned(), body })
     }
 
     /// Sends a request and receives the response; returns its status and the length of its head in `received`.
     async fn exchange(&mut self, request: &[u8]) -> Result<(u16, usize)> {
-        const END: &[u8] = b"\r\n\r\n";
+        const HEAD_END: &[u8] = b"\r\n\r\n";
         self.received.clear();
         self.stream.write_all(request).await?;
         loop {
             if self.stream.read_buf(&mut self.received).await? == 0 {
                 return Err("the server closed the connection".into());
             }
-            let Some(end) = self.received.windows(END.len()).position(|window| window == END) else {
+            let Some(end) = self.received.windows(HEAD_END.len()).position(|window| window == HEAD_END)
+            else {
                 continue;
             };
-            let (status, length) = head(self.received.get(..end).unwrap_or_default())?;
-            let whole = end + END.len() + length;
-            while self.received.len() < whole {
+            let (status, body_len) = parse_head(self.received.get(..end).unwrap_or_default())?;
+            let head_len = end + HEAD_END.len();
+            while self.received.len() < head_len + body_len {
                 if self.stream.read_buf(&mut self.received).await? == 0 {
                     return Err("the server closed the connection in the middle of a response".into());
                 }
             }
-            return Ok((status, end + END.len()));
+            return Ok((status, head_len));
         }
     }
 }
 
-/// Status and length of the body. Our servers always send the length, in lower case.
-fn head(head: &[u8]) -> Result<(u16, usize)> {
+/// Parses the status and the length of the body. Our servers always send the length, with its name in lower case.
+fn parse_head(head: &[u8]) -> Result<(u16, usize)> {
     let head = std::str::from_utf8(head)?;
     let status: u16 = head.get(9..12).ok_or("response without status")?.parse()?;
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
@@ -123,7 +124,7 @@ impl Load {
         let mut open = Vec::with_capacity(connections);
         for _ in 0..connections {
             let mut connection = Connection::open(self.address).await?;
-            self.once(&mut connection).await?;
+            self.send_once(&mut connection).await?;
             open.push(connection);
         }
         let started = Instant::now();
@@ -136,7 +137,7 @@ impl Load {
                 tasks.spawn_local(async move {
                     let mut responses = 0.0;
                     while Instant::now() < end {
-                        load.once(&mut connection).await?;
+                        load.send_once(&mut connection).await?;
                         responses += 1.0;
                     }
                     Result::Ok(responses)
@@ -152,9 +153,9 @@ impl Load {
         Ok(responses / duration)
     }
 
-    async fn once(&self, connection: &mut Connection) -> Result<()> {
-        let (status, head) = connection.exchange(&self.request).await?;
-        let length = connection.received.len() - head;
+    async fn send_once(&self, connection: &mut Connection) -> Result<()> {
+        let (status, head_len) = connection.exchange(&self.request).await?;
+        let length = connection.received.len() - head_len;
         if status != 200 || length != self.body_length {
             return Err(format!("unexpected response: status {status} with {length} bytes").into());
         }

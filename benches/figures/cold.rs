@@ -11,7 +11,7 @@ const CALLS: u32 = 100;
 /// The number of concurrent calls.
 const CALLERS: u32 = 32;
 /// The number of calls before CPU time is measured. They also open connections and enlarge the heap.
-const FIRST_CALLS: u32 = 8;
+const WARM_UP_CALLS: u32 = 8;
 
 const CPU_MS: Target = Target::AtMost(15.0);
 const EXTRA_MB: Target = Target::AtMost(10.0);
@@ -21,12 +21,12 @@ pub(crate) async fn measure(table: &mut Table, sandbox: &Sandbox, server: &Serve
     let cpu_ms = || server.process.cpu_ms().unwrap_or_default();
     let mut extra = Vec::new();
     let mut cpu = 0.0;
-    for number in 0..FIRST_CALLS + CALLS {
+    for number in 0..WARM_UP_CALLS + CALLS {
         let secret = format!("single-{number}");
         sandbox.accept(&secret).await?;
         let before = cpu_ms();
         extra.extend(extra_peak_mb(server, &[secret]).await?);
-        if number >= FIRST_CALLS {
+        if number >= WARM_UP_CALLS {
             cpu += cpu_ms() - before;
         }
     }

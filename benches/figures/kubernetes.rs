@@ -78,7 +78,7 @@ pub(crate) fn run() -> Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let ready = Ready { address: listener.local_addr()?, authority };
         let app = [SMALL, LARGE].into_iter().fold(Router::new(), |app, (path, length)| {
-            let body = Bytes::from(object(length));
+            let body = Bytes::from(json_list(length));
             app.route(path, get(move || async move { ([(CONTENT_TYPE, "application/json")], body) }))
         });
         let options = serve::Options::default();
@@ -89,7 +89,7 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// A JSON list of the given length.
-fn object(length: usize) -> String {
+fn json_list(length: usize) -> String {
     let (start, end) = (r#"{"kind":"List","apiVersion":"v1","metadata":{},"items":["#, "{}]}");
     let item =
         r#"{"metadata":{"name":"web-7d9f","namespace":"default","labels":{"app":"web"}},"data":{"a":"b"}},"#;

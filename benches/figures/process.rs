@@ -74,7 +74,7 @@ impl Process {
 
     /// CPU time so far, user and system, of all threads.
     pub(crate) fn cpu_ms(&self) -> Option<f64> {
-        let stat = fs::read_to_string(self.proc("stat")).ok()?;
+        let stat = fs::read_to_string(self.proc_path("stat")).ok()?;
         // utime and stime are fields 14 and 15; field 2 is the program's name in parentheses, which may contain spaces.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
         let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
@@ -93,16 +93,16 @@ impl Process {
 
     /// Resets `VmHWM` to the resident memory.
     pub(crate) fn reset_peak(&self) -> Option<()> {
-        fs::write(self.proc("clear_refs"), "5").ok()
+        fs::write(self.proc_path("clear_refs"), "5").ok()
     }
 
     fn status_mb(&self, name: &str) -> Option<f64> {
-        let status = fs::read_to_string(self.proc("status")).ok()?;
+        let status = fs::read_to_string(self.proc_path("status")).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
     }
 
-    fn proc(&self, file: &str) -> String {
+    fn proc_path(&self, file: &str) -> String {
         format!("/proc/{}/{file}", self.child.id())
     }
 }

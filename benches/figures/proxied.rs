@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::client::{Load, request};
 use crate::error::Result;
 use crate::kubernetes::{CLUSTER, LARGE, SMALL};
-use crate::rounds::rounds;
+use crate::rounds::run_rounds;
 use crate::server::Server;
 use crate::table::{Table, Target, median};
 
@@ -23,7 +23,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let bare = load(server.ready.bare, request("GET", path, None, ""));
         let proxied_path = format!("/k8s/clusters/{CLUSTER}{path}");
         let proxied = load(server.ready.api, request("GET", &proxied_path, token, ""));
-        let [bare, proxied] = rounds(server, [bare, proxied]).await?;
+        let [bare, proxied] = run_rounds(server, [bare, proxied]).await?;
         let is_small = length < 1_000_000;
         #[expect(clippy::cast_precision_loss, reason = "a few million")]
         let (unit, megabytes) = if is_small { ("ms", 1.0) } else { ("ms/MB", length as f64 / 1e6) };

@@ -19,7 +19,7 @@ pub(crate) struct Rounds {
     /// Responses per second of each round.
     pub(crate) per_second: Vec<f64>,
     responses: f64,
-    /// CPU time of the server, if known.
+    /// CPU time of the server, if it can be measured.
     cpu_ms: Option<f64>,
 }
 
@@ -36,7 +36,7 @@ impl Rounds {
 }
 
 /// Runs the rounds of all loads.
-pub(crate) async fn rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]) -> Result<[Rounds; N]> {
+pub(crate) async fn run_rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]) -> Result<[Rounds; N]> {
     let mut all: [Rounds; N] = std::array::from_fn(|_| Rounds::default());
     for number in 0..ROUNDS {
         let mut pairs: Vec<_> = loads.iter().zip(&mut all).collect();

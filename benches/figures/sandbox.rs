@@ -52,7 +52,7 @@ impl Sandbox {
 }
 
 /// The body of a listing action with an inline credential.
-pub(crate) fn credential(secret: &str) -> String {
+pub(crate) fn inline_credential_body(secret: &str) -> String {
     let Seed { tenant_id, subscription_id, client_id, location, .. } = azure_sandbox::Sandbox::seed();
     json!({
         "tenantId": tenant_id,

@@ -40,7 +40,7 @@ use crate::sandbox;
 /// The first argument of the child process.
 pub(crate) const ARGUMENT: &str = "the-server-itself";
 
-/// The interval that `serve` has.
+/// The same interval as in `norman-aks serve`.
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The two listings that are measured.
@@ -55,13 +55,15 @@ pub(crate) const PAGES: [(&str, &str); 2] = [("small", "q=d4s_v5&count=3"), ("wh
 pub(crate) struct Ready {
     pub(crate) api: SocketAddr,
     pub(crate) bare: SocketAddr,
-    /// The same server alongside Rancher, and the Rancher.
+    /// The same server alongside Rancher.
     pub(crate) beside: SocketAddr,
+    /// The Rancher of `beside`.
     pub(crate) rancher: SocketAddr,
     /// An administrator's token.
     pub(crate) token: String,
     /// The ID of a stored credential.
     pub(crate) credential: String,
+    /// The lengths of the responses of [`SMALL`] and [`LARGE`].
     pub(crate) small: usize,
     pub(crate) large: usize,
     /// The lengths of [`PAGES`].
@@ -77,7 +79,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the server on a new data directory, with a cluster that has the Kubernetes API.
+    /// Starts the server on a new data directory; if `kubernetes` is set, with a cluster that has this Kubernetes API.
     pub(crate) fn start(
         sandbox: &sandbox::Sandbox,
         kubernetes: Option<&Kubernetes>,
@@ -111,9 +113,9 @@ impl Server {
         is_expected: impl Fn(&Response) -> bool,
     ) -> Result<()> {
         let path = format!("/meta/{action}");
-        let requests = secrets
-            .into_iter()
-            .map(|secret| request("POST", &path, Some(&self.ready.token), &sandbox::credential(secret)));
+        let requests = secrets.into_iter().map(|secret| {
+            request("POST", &path, Some(&self.ready.token), &sandbox::inline_credential_body(secret))
+        });
         let calls = requests.map(|request| async move { call(self.ready.api, &request).await });
         let responses = try_join_all(calls).await?;
         match responses.iter().find(|response| !is_expected(response)) {
@@ -203,11 +205,12 @@ async fn build(
 ) -> Result<(App, Store)> {
     let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
-    let to_azure = azure_options(azure, authority)?;
+    let azure_options = azure_options(azure, authority)?;
     let store = app::open_store(&config).await?;
-    let secrets = app::open_secrets(&config, &store, &to_azure.clock).await?;
+    let secrets = app::open_secrets(&config, &store, &azure_options.clock).await?;
     let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
-    let app = App::build(&config, store.clone(), secrets, Connectors { azure: to_azure, clusters }).await?;
+    let app =
+        App::build(&config, store.clone(), secrets, Connectors { azure: azure_options, clusters }).await?;
     Ok((app, store))
 }
 
@@ -237,7 +240,7 @@ async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
     Ok(app.credentials.create(&by, change).await?.id)
 }
 
-/// The response of the server, for the bare route.
+/// The body of the server's response, which a bare route returns too.
 async fn response(app: &App, ready: &Ready, path: &str) -> Result<Bytes> {
     let http_request = Request::get(path)
         .header(AUTHORIZATION, format!("Bearer {}", ready.token))

@@ -49,9 +49,9 @@ impl Table {
     /// Prints a figure with its target; `unit` is that of both, for example `ms`.
     pub(crate) fn target(&mut self, name: &str, unit: &str, target: Target, figure: f64) {
         let text = match target {
-            Target::Exactly(expected) => number(expected),
-            Target::AtMost(limit) => format!("≤ {}", number(limit)),
-            Target::AtLeast(limit) => format!("≥ {}", number(limit)),
+            Target::Exactly(expected) => format_figure(expected),
+            Target::AtMost(limit) => format!("≤ {}", format_figure(limit)),
+            Target::AtLeast(limit) => format!("≥ {}", format_figure(limit)),
         };
         let is_met = target.is_met(figure);
         self.targets += 1;
@@ -75,11 +75,11 @@ impl Table {
 }
 
 fn print_line(name: &str, target: &str, unit: &str, figure: f64, is_met: &str) {
-    println!("  {name:<66} {target:>9}  {:>6} {unit:<4}  {is_met}", number(figure));
+    println!("  {name:<66} {target:>9}  {:>6} {unit:<4}  {is_met}", format_figure(figure));
 }
 
-/// A number with two or three significant digits.
-fn number(figure: f64) -> String {
+/// Formats a figure; large figures have fewer decimals.
+fn format_figure(figure: f64) -> String {
     match figure {
         _ if figure.fract() == 0.0 || figure.abs() >= 100.0 => format!("{figure:.0}"),
         _ if figure.abs() >= 10.0 => format!("{figure:.1}"),

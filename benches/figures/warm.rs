@@ -6,8 +6,8 @@ use azure_sandbox::Sandbox;
 
 use crate::client::{Load, call, request};
 use crate::error::Result;
-use crate::rounds::rounds;
-use crate::sandbox::credential;
+use crate::rounds::run_rounds;
+use crate::sandbox::inline_credential_body;
 use crate::server::{LARGE, SMALL, Server};
 use crate::table::{Table, Target, median};
 
@@ -28,9 +28,9 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let bare = load(server.ready.bare, request("GET", path, None, ""));
         let stored =
             load(server.ready.api, request("GET", &server.path_with_stored_credential(action), token, ""));
-        let body = credential(Sandbox::seed().client_secret);
+        let body = inline_credential_body(Sandbox::seed().client_secret);
         let inline = load(server.ready.api, request("POST", &format!("/meta/{action}"), token, &body));
-        let [bare, stored, inline] = rounds(server, [bare, stored, inline]).await?;
+        let [bare, stored, inline] = run_rounds(server, [bare, stored, inline]).await?;
         let label = |name: &str| format!("{action} ({} kB), {name}", length.div_ceil(1024));
         for (name, rounds) in [("stored credential", &stored), ("credential in the body", &inline)] {
             table.target(
@@ -61,9 +61,11 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
     // The cost of every request: middleware, log line and metrics, without token, credential, list and audit.
     let check = request("GET", "/livez", None, "");
     let length = call(server.ready.api, &check).await?.body.len();
-    let [check] =
-        rounds(server, [Rc::new(Load { address: server.ready.api, request: check, body_length: length })])
-            .await?;
+    let [check] = run_rounds(
+        server,
+        [Rc::new(Load { address: server.ready.api, request: check, body_length: length })],
+    )
+    .await?;
     if let Some(cpu) = check.cpu_us() {
         table.info("health check, for comparison: CPU time of the server", "µs", cpu);
     }
