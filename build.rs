@@ -1,5 +1,5 @@
-//! Packs the relocations of the program, which its loader reads at each start: 20 kB instead of 2 MB, all of which would remain in
-//! memory. glibc can load such programs since version 2.36.
+//! Packs the relocations of the program. The loader reads them at each start, and they remain in memory: 20 kB instead of 2 MB.
+//! glibc can load such programs since version 2.36.
 
 use std::env;
 use std::process::Command;
@@ -11,7 +11,7 @@ fn main() {
     }
 }
 
-/// Whether the program is built for machines like this one.
+/// Whether the target is this machine's platform.
 fn is_native() -> bool {
     env::var_os("HOST") == env::var_os("TARGET")
 }

@@ -32,7 +32,7 @@ pub use self::api::openapi_json;
 pub use self::cli::main;
 pub use self::vault::{KeyRing, Vault};
 
-/// Services that tests and benchmarks use. Everything else is private, so that the compiler reports dead code.
+/// Items of `service` that tests and benchmarks use. The rest is private, so that the compiler reports dead code.
 pub mod services {
     pub use crate::service::Caller;
     pub use crate::service::actor::Actor;

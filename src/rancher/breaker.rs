@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// The number of consecutive failures after which requests are suspended.
 const MAX_FAILURES: u32 = 3;
 /// The duration of a suspension. After it, one request is admitted to check whether Rancher responds.
-const SUSPENSION: Duration = Duration::from_secs(2);
+const SUSPENSION_DURATION: Duration = Duration::from_secs(2);
 
 /// Counts failures, and suspends requests after too many.
 #[derive(Debug, Default)]
@@ -22,14 +22,14 @@ struct State {
 }
 
 impl Breaker {
-    /// Whether a request may be sent now. While requests are suspended, one is admitted at the end of each suspension.
+    /// Whether a request may be sent now. At the end of each suspension, admits one request and suspends the others again.
     pub(super) fn admits(&self) -> bool {
         let mut state = self.lock();
         match state.suspended_until {
             None => true,
             Some(until) if Instant::now() < until => false,
             Some(_) => {
-                state.suspended_until = Some(Instant::now() + SUSPENSION);
+                state.suspended_until = Some(Instant::now() + SUSPENSION_DURATION);
                 true
             }
         }
@@ -48,7 +48,7 @@ impl Breaker {
         } else {
             state.failures = state.failures.saturating_add(1);
             if state.failures >= MAX_FAILURES {
-                state.suspended_until = Some(Instant::now() + SUSPENSION);
+                state.suspended_until = Some(Instant::now() + SUSPENSION_DURATION);
             }
         }
         metrics::gauge!("norman_aks_rancher_up").set(if has_responded { 1.0 } else { 0.0 });
@@ -71,7 +71,7 @@ mod tests {
             breaker.record(false);
         }
         assert!(!breaker.admits());
-        tokio::time::advance(SUSPENSION).await;
+        tokio::time::advance(SUSPENSION_DURATION).await;
         assert!(breaker.admits(), "one request is admitted");
         assert!(!breaker.admits(), "the others stay suspended");
         breaker.record(true);

@@ -23,7 +23,7 @@ use super::secret::Secret;
 use super::session::Session;
 use super::trust::{self, Trust};
 
-/// The time limit of a lookup. Rancher does not respond while its Kubernetes API does not.
+/// The time limit of a lookup. Rancher does not respond while its Kubernetes API is unavailable.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for the headers of the response to a forwarded request. Rancher itself has no limit.
@@ -246,7 +246,7 @@ impl Rancher {
     fn url(&self, path: &str) -> Result<Url, Error> {
         let base = self.0.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::AmbiguousPath)?;
-        // Parsing resolves dot segments, so that the request would go to another path.
+        // Parsing resolves dot segments, so the request could go to another path.
         let raw = path.split('?').next().unwrap_or_default();
         if url.path() == raw { Ok(url) } else { Err(Error::AmbiguousPath) }
     }

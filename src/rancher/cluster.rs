@@ -122,9 +122,9 @@ mod tests {
             (Some("eastus"), Some("a"))
         );
         assert_eq!(managed.region().as_deref(), Some("westeurope"), "Azure's region takes precedence");
-        let import = cluster(json!({"kubernetesVersion": null}));
-        assert_eq!(import.stated_version().as_deref(), Some("1.32.1"));
-        assert_eq!(import.region().as_deref(), Some("westeurope"));
+        let imported = cluster(json!({"kubernetesVersion": null}));
+        assert_eq!(imported.stated_version().as_deref(), Some("1.32.1"));
+        assert_eq!(imported.region().as_deref(), Some("westeurope"));
         assert_eq!(Cluster::parse(b"{}").unwrap().stated_version(), None);
     }
 }

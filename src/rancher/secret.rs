@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 /// The prefix of the keys of an Azure credential.
 const AZURE_PREFIX: &str = "azurecredentialConfig-";
-/// The annotation in which Rancher stores a tenant ID that it found.
+/// The annotation in which Rancher stores a tenant ID that it looked up.
 const TENANT_ANNOTATION: &str = "cluster.management.cattle.io/azure-tenant-id";
 
 /// A Secret that the caller may read.
@@ -56,7 +56,7 @@ struct Metadata {
 }
 
 impl Secret {
-    /// Reads the response; `None` if it cannot be interpreted.
+    /// Parses the response; `None` if its format is unexpected.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let Object { metadata, data } = serde_json::from_slice(body).ok()?;
         let data = data.unwrap_or_default();

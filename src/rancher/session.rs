@@ -21,8 +21,8 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token in the
-    /// one of them that Rancher uses, if its format is known.
+    /// `authorization` is the value of the header, `cookie` that of the cookie `R_SESS`. `token` is the token that Rancher
+    /// takes from one of the two, if its format is known.
     pub fn new(authorization: Option<&HeaderValue>, cookie: Option<&str>, token: Option<&str>) -> Self {
         let cookie = cookie.and_then(|value| HeaderValue::try_from(format!("R_SESS={value}")).ok());
         let (mut authorization, mut cookie) = (authorization.cloned(), cookie);
@@ -75,7 +75,7 @@ fn public_name(token: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn with_token(token: &str) -> Session {
+    fn session_with_token(token: &str) -> Session {
         let header = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
         Session::new(Some(&header), None, Some(token))
     }
@@ -102,7 +102,7 @@ mod tests {
             ("eyJh.eyJz.c2ln", "", true),
             ("a.b:c.d", "a.b", false),
         ] {
-            let session = with_token(token);
+            let session = session_with_token(token);
             assert_eq!((session.token_name(), session.is_jwt()), (name, is_jwt), "{token}");
         }
     }
