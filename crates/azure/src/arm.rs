@@ -26,7 +26,7 @@ use crate::token::TokenSource;
 use crate::transport::Transport;
 use crate::url::{self, without_query};
 
-/// The first attempt and three more, as Azure's Go libraries (`docs/contract/azure.md#retries`).
+/// The first attempt and three more, as in Azure's Go libraries (`docs/contract/azure.md#retries`).
 const MAX_ATTEMPTS: u32 = 4;
 
 /// The longest time that a request waits for its turn if few requests remain.
@@ -70,14 +70,14 @@ impl Arm {
         }
     }
 
-    /// Sets the importance of the requests; without it, the server itself waits for them.
+    /// Sets the priority of the requests; by default, the server itself is the caller that waits for them.
     #[must_use]
     pub fn with_priority(self, priority: Priority) -> Self {
         Self { priority, ..self }
     }
 
     /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
-    /// The first request is sent even if no requests remain: the login is tried in any case.
+    /// The first request is sent even if no requests remain, because it checks the credential.
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own_token: Some(Arc::default()), ..self }
@@ -115,7 +115,7 @@ impl Arm {
         url::arm(self.credential.cloud, segments, query)
     }
 
-    /// The URL of a list of a region.
+    /// The URL of a regional list.
     pub(super) fn regional_url(
         &self,
         provider: &str,
@@ -155,8 +155,8 @@ impl Arm {
         }
     }
 
-    /// Waits a little for the request's turn, and fails if it does not come. Further attempts have waited as long as Azure
-    /// requested, so they are not admitted again.
+    /// Waits a little for the request's turn, and fails if it does not come. Retries are not admitted again, because they have
+    /// waited as long as Azure requested.
     async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
         let kind = request_kind(request);
         if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {

@@ -2,8 +2,8 @@
 //! responses report it. Decides which requests may be sent.
 //!
 //! Resource Manager counts the reads, writes and deletes of each application in a subscription in token buckets; Compute has
-//! limits of its own. If few requests remain, background refreshes stop first, then speculative requests; if none remain, callers
-//! get an error with the time of the next attempt. Nothing is limited before Azure has sent such a header or a 429.
+//! limits of its own. If few requests remain, background refreshes stop first, then speculative requests; if none remain,
+//! callers get an error that says when to retry. Nothing is limited before Azure has sent such a header or a 429.
 
 mod headers;
 mod limit;
@@ -37,7 +37,7 @@ const KINDS: [&str; 4] = ["reads", "writes", "deletes", COMPUTE];
 /// The value of the label `kind` for limits of Compute.
 const COMPUTE: &str = "compute";
 
-/// The most URLs with limits of their own in one budget.
+/// The maximum number of URLs with their own limit in one budget.
 const MAX_URLS: usize = 64;
 
 /// The time for which a rejected caller counts as waiting.
@@ -152,7 +152,7 @@ struct CallerActivity {
     waiting_until_ms: i64,
 }
 
-/// The limits and the caller for which a request counts.
+/// The limits and the caller that a request counts against.
 #[derive(Clone, Debug)]
 struct Charge {
     arm_limit: ArmLimit,
@@ -337,8 +337,8 @@ impl Reservation {
         };
     }
 
-    /// Records a 429 that says when to retry. That of Resource Manager is for all reads, writes or deletes, that of a resource
-    /// provider for the same method and URL.
+    /// Records a 429 that says when to retry. A 429 of Resource Manager applies to all reads, writes or deletes; a 429 of a
+    /// resource provider applies to the same method and URL.
     pub(super) fn throttle(&self, error: &ArmError) {
         let now_ms = self.budget.clock.now_ms();
         let mut state = self.budget.lock();
@@ -369,12 +369,12 @@ pub(super) struct Deferral {
 }
 
 impl Deferral {
-    /// The time after which it may be sent.
+    /// The time after which the request may be sent.
     pub(super) fn delay(&self) -> Duration {
         self.rejection.delay
     }
 
-    /// Counts it in the metrics, and converts it to an error: Azure's own if Azure has throttled the same request.
+    /// Counts the deferral in the metrics and converts it to an error: Azure's own if it throttled a request like this one.
     pub(super) fn into_error(self) -> Error {
         let Self { priority, rejection: Rejection { reason, delay, error } } = self;
         metrics::counter!("norman_aks_azure_deferred_requests_total", "reason" => reason.name()).increment(1);

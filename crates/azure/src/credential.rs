@@ -25,7 +25,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// Checks that need no request, in the order of Azure's Go libraries (`docs/contract/azure.md#tokens`).
+    /// Checks the values without a request, in the order of Azure's Go libraries (`docs/contract/azure.md#tokens`).
     pub(super) fn check(&self) -> Result<(), Error> {
         if !is_valid_tenant(&self.tenant_id) {
             return Err(Error::InvalidTenant);
@@ -43,8 +43,7 @@ impl Credential {
     }
 }
 
-/// ASCII letters, digits, dots and hyphens, but not only dots: those would be resolved as path segments in the URL of the
-/// token endpoint.
+/// ASCII letters, digits, dots and hyphens, but not only dots: `.` and `..` would be resolved in the URL of the token endpoint.
 fn is_valid_tenant(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
         && text.bytes().any(|byte| byte != b'.')

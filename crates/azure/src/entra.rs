@@ -168,7 +168,7 @@ impl HttpClient for EntraTransport {
             error.client_id = Some(self.client_id.clone());
             return Err(self.fail(Error::Login(Box::new(error))));
         }
-        // Checked here, because `azure_identity` adds it to the current time without a check for overflow.
+        // The lifetime is checked here, because `azure_identity` adds it to the current time without a check for overflow.
         let lifetime_s =
             serde_json::from_slice::<TokenLifetime>(&response.body).ok().map(|token| token.expires_in);
         if let Some(lifetime_s) = lifetime_s.filter(|lifetime_s| (1..=MAX_LIFETIME_S).contains(lifetime_s)) {

@@ -43,7 +43,7 @@ pub enum Error {
         /// The error of the transport, without its URL.
         source: Cause,
     },
-    /// The caller's deadline passed.
+    /// Our deadline passed: the caller's, or that of a shared request.
     #[error("no answer from {to} before the deadline")]
     TimedOut {
         /// The service.
@@ -95,7 +95,7 @@ pub enum Error {
     /// A list with a repeated page, or with too many pages.
     #[error("the list does not end: {pages} pages were read")]
     Endless {
-        /// The pages that were read.
+        /// The number of pages that were read.
         pages: usize,
     },
     /// A successful response that is not in the expected format.
@@ -121,7 +121,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the request was not sent because no caller waits for it and few are left.
+    /// Whether the request was not sent because no caller waits for it and few requests remain.
     pub fn is_deferred(&self) -> bool {
         matches!(self, Self::Deferred { .. })
     }
@@ -178,7 +178,7 @@ impl Error {
     }
 
     /// Whether Azure reports that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
-    /// subscription or the resource type does not mean that, and a 404 without a code is not from Azure.
+    /// subscription or the resource type does not count, and a 404 without a code is not from Azure.
     pub fn is_absence(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
@@ -209,7 +209,7 @@ impl Error {
         }
     }
 
-    /// The delay that Azure requests, or until the request can be sent.
+    /// The delay that Azure requests, or the time until the request can be sent.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::BudgetExhausted { retry_after, .. } | Self::Deferred { retry_after } => Some(*retry_after),
@@ -265,7 +265,7 @@ pub enum Reason {
     /// The host name cannot be resolved.
     #[error("the host name cannot be resolved")]
     Dns,
-    /// The connection was refused.
+    /// The connection could not be opened.
     #[error("the connection was not accepted")]
     Connect,
     /// The TLS handshake failed, mostly because of an untrusted certificate.

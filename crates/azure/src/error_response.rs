@@ -27,7 +27,7 @@ pub struct ArmError {
     pub code: Option<String>,
     /// Azure's message, from the same body.
     pub message: Option<String>,
-    /// The body as received, truncated to 64 KiB.
+    /// The body, truncated to 64 KiB and without the token and the client secret of the request.
     pub body: Bytes,
     /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,

@@ -32,7 +32,7 @@ pub struct LongRunningOperation {
     url: Url,
 }
 
-/// The polled resource, which determines how the response is read.
+/// The kind of URL that is polled, which determines how the response is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum PollTarget {
     /// `Azure-AsyncOperation`: a small object with a status.
@@ -46,7 +46,7 @@ enum PollTarget {
 const POLL_TARGETS: [(PollTarget, &str); 3] =
     [(PollTarget::Status, "status"), (PollTarget::Location, "location"), (PollTarget::Resource, "resource")];
 
-/// The purpose of an operation.
+/// The kind of write that started an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     Change,
@@ -71,7 +71,7 @@ pub enum UnreadableOperation {
 pub enum OperationStatus {
     /// Poll again after [`LongRunningOperation::retry_after`] of the operation in it.
     InProgress(Box<Progress>),
-    /// Succeeded. Azure sometimes reports an error from which it has recovered, or assumes it has: read the resource.
+    /// Succeeded. Azure sometimes also reports an error from which it has recovered, or believes so: read the resource.
     Succeeded {
         /// The error, if Azure reported one.
         error: Option<Box<ServiceError>>,
@@ -80,7 +80,7 @@ pub enum OperationStatus {
     Failed(Box<ServiceError>),
     /// Cancelled by a user.
     Cancelled(Box<ServiceError>),
-    /// Azure does not know the operation, or no longer: read the resource.
+    /// Azure does not know the operation (or no longer does), or reports no status: read the resource.
     Gone,
 }
 
@@ -93,13 +93,13 @@ pub struct Progress {
     pub status: Option<String>,
     /// From 0 to 100, if Azure reports it.
     pub percent: Option<f64>,
-    /// The error after which Azure retries.
+    /// The error that Azure reports while it retries.
     pub error: Option<Box<ServiceError>>,
 }
 
 impl LongRunningOperation {
-    /// The operation that a write of `resource` started; `None` if the write is complete. A URL that is not on Resource Manager
-    /// is replaced by that of the resource.
+    /// The operation that a write of `resource` started; `None` if the write is complete. A header with a URL that is not on
+    /// Resource Manager is ignored.
     pub(super) fn from_response(
         arm: &Arm,
         resource: &Url,
@@ -206,7 +206,7 @@ impl LongRunningOperation {
                 Purpose::Delete => OperationStatus::Succeeded { error: None },
                 Purpose::Change => OperationStatus::Gone,
             }),
-            // The status of a result is the status of the operation.
+            // This URL responds with the result of the operation, which may be an error.
             (PollTarget::Location, 400 | 409 | 412 | 422) => {
                 let body = json_object(&response.body).unwrap_or_default();
                 let error = error_in(&body).or_else(|| non_empty_error(&body));
@@ -239,7 +239,7 @@ enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome of a state in any letter case. Azure has four final states and many others.
+    /// The outcome of a state in any letter case. Azure has three final states and many others.
     fn from_state(state: &str) -> Self {
         match state.to_ascii_lowercase().as_str() {
             "succeeded" => Self::Succeeded,
@@ -250,13 +250,13 @@ impl Outcome {
     }
 }
 
-/// Whether a write is complete if its response has no operation URL.
+/// Whether a write whose response has no operation URL is complete.
 fn is_complete(purpose: Purpose, body: Option<&Value>) -> bool {
     match body {
         Some(body) => {
             provisioning_state(body).is_none_or(|state| Outcome::from_state(state) == Outcome::Succeeded)
         }
-        // A change without a body does not show its result.
+        // The response to a change without a body does not show the result.
         None => purpose == Purpose::Delete,
     }
 }

@@ -8,13 +8,13 @@ use clock::Clock;
 /// Options of [`Azure`](crate::Azure). The default is the real Azure.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The clock by which tokens expire.
+    /// The clock by which tokens, tenants and budgets expire.
     pub clock: Clock,
     /// Addresses for host names, instead of DNS.
     pub resolve: Vec<(String, SocketAddr)>,
     /// Certificate authorities (PEM) to trust in addition to the system's.
     pub extra_roots_pem: Option<String>,
-    /// Whether to use the proxy of the environment.
+    /// Whether to use the proxy that the environment variables configure.
     pub use_proxy: bool,
     /// The value of the header `User-Agent`.
     pub user_agent: String,
@@ -22,7 +22,7 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// The time limit for the next part of a response.
     pub read_timeout: Duration,
-    /// The delay before the first retry; later ones grow from it.
+    /// The delay before the first retry; later delays grow from it.
     pub retry_base_delay: Duration,
 }
 

@@ -35,7 +35,7 @@ struct Needles {
     texts: BTreeSet<String>,
     /// The bytes of the secrets, matched as hexadecimal digits.
     bytes: Vec<Vec<u8>>,
-    /// Whether a match may start with a byte. Most bytes of a long body are skipped by this test.
+    /// For each byte, whether a match may start with it. Most bytes of a long body are skipped by this test.
     first_bytes: Vec<bool>,
 }
 

@@ -1,4 +1,4 @@
-//! A request to Resource Manager, independent of its sender.
+//! Requests to Resource Manager and their rules: which responses are successes, and what may be repeated.
 
 use std::ops::RangeInclusive;
 
@@ -32,8 +32,8 @@ impl<'a> ArmRequest<'a> {
         Self { name, method, url, body: None, success_statuses: 200..=200, changes_nothing: true }
     }
 
-    /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it. The same is
-    /// true of requests that the transport repeats itself: refused streams, and connections that were closed before use.
+    /// A request that changes something; any 2xx is a success. It is repeated only if Azure cannot have accepted it. The
+    /// transport's own retries follow the same rule: refused streams, and connections that were closed before use.
     pub(super) fn write(name: RequestName, method: Method, url: &'a Url, body: Option<&Value>) -> Self {
         let body = body.map(|body| Bytes::from(body.to_string()));
         Self { name, method, url, body, success_statuses: 200..=299, changes_nothing: false }

@@ -19,7 +19,7 @@ pub enum RequestName {
     ListPolicyAssignments,
     /// Policy Definitions - Get, Get Built In, and Get At Management Group.
     GetPolicyDefinition,
-    /// Policy Set Definitions - Get, - Get Built In, and - Get At Management Group.
+    /// Policy Set Definitions - Get, Get Built In, and Get At Management Group.
     GetPolicySetDefinition,
     /// Providers - Get.
     GetProvider,

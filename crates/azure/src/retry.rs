@@ -23,7 +23,7 @@ pub(super) trait RetryAfter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryPolicy {
     pub(super) max_attempts: u32,
-    /// The delay before the first retry; later ones grow from it.
+    /// The delay before the first retry; later delays grow from it.
     pub(super) base_delay: Duration,
     /// The longest delay that the caller accepts.
     pub(super) max_delay: Duration,
@@ -94,8 +94,8 @@ fn parse_saturating(digits: &str) -> Option<u64> {
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The delay after this many failed attempts, or `None` if it would be longer than a minute or than the time
-/// `max_delay`. It is the one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
+/// The delay after this many failed attempts; `None` if it would exceed a minute, or not be shorter than `max_delay`. It is the
+/// one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
 fn delay(
     failed_attempts: u32,
     requested: Option<Duration>,

@@ -24,7 +24,7 @@ impl<T: Send + Sync + 'static> Start<T> {
         let task = async move {
             self.0.send_replace(Some(work.await));
         };
-        // Of one type, so that the runtime's code for tasks is compiled once, and not for each kind of work.
+        // Boxed to one type, so that the runtime's code for tasks is compiled once and not for each kind of work.
         let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task.in_current_span());
         tokio::spawn(task);
     }

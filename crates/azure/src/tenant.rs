@@ -26,8 +26,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The TTL of a cached tenant.
 const TTL_MS: i64 = 60 * 60 * 1_000;
 
-/// The age up to which a cached tenant is used if Azure does not respond in time. A subscription rarely moves to another
-/// tenant, and the login service rejects a wrong one.
+/// The age up to which a cached tenant is used if Azure sends no usable response in time. A subscription rarely moves to
+/// another tenant, and the login service rejects a wrong one.
 const MAX_STALE_MS: i64 = 25 * 60 * 60 * 1_000;
 
 /// The time after which callers of a pending request get the stale tenant.
@@ -83,7 +83,8 @@ pub enum DiscoveryError {
 }
 
 impl DiscoveryError {
-    /// Whether a stale tenant may be used instead of this error. Only a 4xx of Azure is about the subscription.
+    /// Whether a stale tenant may be used instead of this error. Only a 4xx of Azure other than 408 and 429 is about the
+    /// subscription.
     fn allows_stale(&self) -> bool {
         let Self::Unexpected(error) = self else { return true };
         error.foreign.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)

@@ -17,7 +17,7 @@ use crate::retry::RetryPolicy;
 use crate::single_flight::SharedTask;
 use crate::transport::Transport;
 
-/// A token is renewed in the background this long before it expires; with a shorter lifetime, in its last quarter.
+/// A token is renewed in the background this long before it expires, or in the last quarter of a short lifetime.
 const RENEWAL_MS: i64 = 270_000;
 
 /// A token that expires within this time is used only if no newer one is available.

@@ -26,7 +26,7 @@ const MAX_BODY_LEN: usize = 32 * 1024 * 1024;
 pub(super) struct Transport {
     client: Client,
     pub(super) clock: Clock,
-    /// The delay before the first retry; later ones grow from it.
+    /// The delay before the first retry; later delays grow from it.
     pub(super) retry_base_delay: Duration,
 }
 
@@ -147,7 +147,7 @@ fn failure_reason(error: &reqwest::Error) -> Reason {
         {
             return Reason::Reset;
         }
-        // These types are private, but their messages are fixed. The last one is an HTTP/2 stream that ended too early.
+        // These types are private, but their messages are fixed. `stream error received` is a reset of an HTTP/2 stream.
         match error.to_string().as_str() {
             "dns error" => return Reason::Dns,
             message if message == "http2 error" || message.starts_with("stream error received") => {

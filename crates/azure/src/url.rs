@@ -30,8 +30,8 @@ const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.'
 const MAX_DECODINGS: usize = 8;
 
 /// The URL on Resource Manager of `cloud` with these path segments and this query, all percent-encoded. [`Error::BadUrl`]
-/// for a segment that is empty, contains a control character, or contains `.` or `..` (which would be resolved to another
-/// resource), however often percent-encoded.
+/// for an empty segment, and for one that contains, however often percent-encoded, a control character or a dot segment (`.` or
+/// `..`, which would be resolved to another resource).
 pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
     let mut url_text = cloud.arm_origin().to_owned();
     for segment in segments {

@@ -41,12 +41,13 @@ impl Arm {
     pub(super) async fn delete(&self, name: RequestName, url: &Url) -> Result<Option<WriteResponse>, Error> {
         let request = ArmRequest::write(name, Method::DELETE, url, None);
         let response = none_if_absent(self.send(&request).await)?;
-        // Resource Manager answers 204 if there was nothing to delete.
+        // Resource Manager responds with 204 if there was nothing to delete.
         let response = response.filter(|response| response.status != 204);
         Ok(response.map(|response| self.write_response(url, Purpose::Delete, &response)))
     }
 
-    /// Reads the response to a change. Azure accepted the change, so an unreadable part is not an error; the operation is polled.
+    /// Reads the response to a change. Azure accepted the change, so an unreadable part is not an error: the operation or the
+    /// resource is polled.
     fn write_response(&self, url: &Url, purpose: Purpose, response: &Response) -> WriteResponse {
         let resource = response.json_object();
         let operation = LongRunningOperation::from_response(self, url, purpose, response, resource.as_ref());

@@ -10,7 +10,7 @@ pub(super) const ARM_THROTTLED_CODE: &str = "SubscriptionRequestsThrottled";
 
 const COMPUTE_HEADER: &str = "x-ms-ratelimit-remaining-resource";
 
-/// The limit of Resource Manager that a request counts for.
+/// The limit of Resource Manager that a request counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ArmLimit {
     Reads,
@@ -18,8 +18,8 @@ pub(super) enum ArmLimit {
     Deletes,
 }
 
-/// A limit of Resource Manager: the size of the bucket, the tokens that it gets each second, and the headers with what is
-/// left for the application and for all applications together.
+/// A limit of Resource Manager: the size of the bucket, the tokens that it gets each second, and the headers with the remaining
+/// requests of the application and of all applications together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DocumentedLimit {
     pub(super) bucket: u32,
@@ -28,7 +28,7 @@ pub(super) struct DocumentedLimit {
     pub(super) global_header: &'static str,
 }
 
-/// The limits for all applications of a subscription together are those of one, this many times.
+/// The limits of all applications of a subscription together, as a multiple of the limits of one.
 pub(super) const GLOBAL_FACTOR: u32 = 15;
 
 impl ArmLimit {
@@ -79,8 +79,8 @@ pub(super) fn remaining(headers: &HeaderMap, name: &str) -> Option<u32> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// The least of what the policies of a resource provider leave for requests like this one: the header has
-/// `<policy>;<number>` for each, for example `Microsoft.Compute/HighCostGet3Min;107`, in one line or in several.
+/// The smallest number of remaining requests that Compute reports. The header has `<policy>;<number>` for each of its policies,
+/// for example `Microsoft.Compute/HighCostGet3Min;107`, in one line or in several.
 pub(super) fn remaining_of_compute(headers: &HeaderMap) -> Option<u32> {
     let lines = headers.get_all(COMPUTE_HEADER).iter().filter_map(|line| line.to_str().ok());
     let policies = lines.flat_map(|line| line.split(','));

@@ -6,20 +6,20 @@ use std::time::Duration;
 use super::{CallerId, Priority};
 use crate::error_response::ArmError;
 
-/// The time in milliseconds for which a report of Azure counts. The buckets of Resource Manager are full again after
+/// The time in milliseconds after which a report of Azure expires. The buckets of Resource Manager are full again after
 /// 20 s, and those of Compute get new tokens each minute.
 const MAX_AGE_MS: i64 = 60_000;
 
 /// Background refreshes stop if less than this share of the largest reported number is left, or less than this number.
 const BACKGROUND_FLOOR: (f64, f64) = (0.2, 10.0);
 
-/// The same for speculative requests.
+/// The same for speculative requests, which stop later.
 const SPECULATIVE_FLOOR: (f64, f64) = (0.1, 5.0);
 
 /// The shortest delay that is requested of callers.
 const MIN_DELAY: Duration = Duration::from_millis(20);
 
-/// One limit, with the requests that count for it.
+/// One limit, with the requests that count against it.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     /// The documented size of the bucket, and the tokens that it gets each second; both 0 if they are unknown.
@@ -50,7 +50,7 @@ struct Throttled {
     error: Box<ArmError>,
 }
 
-/// The requests of a caller, less those that the refill has made up for.
+/// The requests of a caller that still counted against its share at `at_ms`.
 #[derive(Clone, Copy, Debug)]
 struct Share {
     used: f64,
@@ -60,15 +60,15 @@ struct Share {
 /// The reason why a request must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeferralReason {
-    /// Little is left, which is for callers and speculative requests.
+    /// Few requests remain, which are reserved for callers and speculative requests.
     Background,
-    /// Little is left, which is for callers.
+    /// Few requests remain, which are reserved for callers.
     Speculative,
     /// Nothing is left.
     Exhausted,
     /// Azure has throttled such requests.
     Throttled,
-    /// Half of what is left is for others who wait.
+    /// Half of what is left is reserved for other waiting callers.
     Share,
 }
 
@@ -106,14 +106,14 @@ impl Limit {
         Some(self.left(now_ms)? - f64::from(self.in_flight))
     }
 
-    /// The same with the requests in flight.
+    /// The same without subtracting the requests in flight.
     fn left(&self, now_ms: i64) -> Option<f64> {
         let report = self.report.filter(|report| now_ms - report.received_ms < MAX_AGE_MS)?;
         let refilled = report.left + self.refill_per_second * seconds(now_ms - report.at_ms);
         Some(refilled.min(self.bucket.max(self.largest_reported)))
     }
 
-    /// Whether nothing is known that would limit a request.
+    /// Whether no request is in flight and nothing is known that would limit one.
     pub(super) fn is_idle(&self, now_ms: i64) -> bool {
         self.in_flight == 0 && self.available(now_ms).is_none() && self.throttled_for(now_ms).is_none()
     }
@@ -124,7 +124,7 @@ impl Limit {
         Some((Duration::from_millis(remaining_ms), error))
     }
 
-    /// Whether a request may be sent. `others_wait`: whether another caller waits.
+    /// Checks whether a request may be sent now. `others_wait`: whether another caller waits.
     pub(super) fn check(&self, priority: Priority, others_wait: bool, now_ms: i64) -> Result<(), Rejection> {
         if let Some((delay, error)) = self.throttled_for(now_ms) {
             let error = Some(Box::new(ArmError { retry_after: Some(delay), ..error.clone() }));
@@ -137,9 +137,9 @@ impl Limit {
             Priority::Caller(_) if available < 1.0 => (DeferralReason::Exhausted, 1.0),
             Priority::Caller(caller) if others_wait => {
                 let used = self.used(caller, now_ms);
-                // Each caller may have one request.
+                // Each caller may send at least one request.
                 if used + 1.0 > f64::midpoint(available, used).max(1.0) {
-                    // One more token gives the caller half of it.
+                    // The caller gets half of each new token, so it needs two.
                     (DeferralReason::Share, available + 2.0)
                 } else {
                     return Ok(());
@@ -157,7 +157,7 @@ impl Limit {
         (share * self.largest_reported).max(number)
     }
 
-    /// The time in which this many tokens are refilled; without a known rate, the time for which the number counts.
+    /// The time until this many tokens are refilled, at most until the report expires; without a known rate, until it expires.
     fn delay(&self, missing: f64, now_ms: i64) -> Duration {
         let expires_ms = self.report.map_or(0, |report| report.received_ms + MAX_AGE_MS - now_ms);
         let expires = Duration::from_millis(u64::try_from(expires_ms).unwrap_or(0));
@@ -166,8 +166,8 @@ impl Limit {
         refilled.unwrap_or(expires).min(expires).max(MIN_DELAY)
     }
 
-    /// The requests of a caller that count for its share. The refill makes up for half of its rate, because the other half
-    /// is for others.
+    /// The requests of a caller that count against its share. They decay at half the refill rate, because the other half is for
+    /// other callers.
     fn used(&self, caller: CallerId, now_ms: i64) -> f64 {
         let Some(share) = self.shares.get(&caller).filter(|share| now_ms - share.at_ms < MAX_AGE_MS) else {
             return 0.0;
@@ -203,7 +203,7 @@ impl Limit {
     }
 }
 
-/// Milliseconds in seconds; 0 if they are negative.
+/// Converts milliseconds to seconds; 0 if they are negative.
 fn seconds(ms: i64) -> f64 {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
 }

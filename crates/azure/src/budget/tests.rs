@@ -1,4 +1,4 @@
-//! Tables of the budget: what is admitted, in which order it stops, and when it is admitted again.
+//! Tests of the budget: what it admits, which priorities it stops first, and when it admits requests again.
 
 use super::*;
 use crate::response::response;
@@ -96,7 +96,7 @@ fn background_stops_first_and_callers_last() {
         budget.respond(VERSIONS, &[(READS, left)]);
         let rejections = [Priority::Background, Priority::Speculative, ANN].map(|priority| {
             let rejection = budget.rejection(priority, VERSIONS);
-            // What was admitted counts as spent: say again what is left.
+            // An admitted request counts as spent: report the same number again.
             budget.respond(VERSIONS, &[(READS, left)]);
             rejection
         });
@@ -166,7 +166,7 @@ fn requests_in_flight_count() {
     assert_eq!(
         budget.rejection(ANN, VERSIONS),
         Some(DeferralReason::Exhausted),
-        "they were sent, and nothing was heard"
+        "they were sent, and Azure has reported no new number"
     );
     budget.respond(VERSIONS, &[(READS, "2")]);
     assert_eq!(budget.rejection(ANN, VERSIONS), None);

@@ -11,7 +11,7 @@ use crate::request_name::RequestName;
 use crate::resource;
 
 /// Lists the assignments that apply to a resource group, or to the subscription: those on it and above it (REST: Policy
-/// Assignments - List For Resource Group, and - List). `None` if the group does not exist.
+/// Assignments - List For Resource Group, and List). `None` if the group does not exist.
 pub async fn list_assignments(
     arm: &Arm,
     group: Option<&str>,
@@ -20,8 +20,8 @@ pub async fn list_assignments(
     read_authorization(arm, RequestName::ListPolicyAssignments, group, "policyAssignments", &query).await
 }
 
-/// Gets a definition by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Definitions
-/// - Get Built In, - Get, and - Get At Management Group).
+/// Gets a definition by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy
+/// Definitions - Get Built In, Get, and Get At Management Group).
 ///
 /// # Errors
 /// [`Error::BadUrl`] if the ID is not that of a policy definition.
@@ -31,7 +31,7 @@ pub async fn get_definition(arm: &Arm, id: &str) -> Result<Resource<PolicyDefini
 }
 
 /// Gets an initiative by its resource ID: a built-in one, or one of a subscription or management group (REST: Policy Set
-/// Definitions - Get Built In, - Get, and - Get At Management Group).
+/// Definitions - Get Built In, Get, and Get At Management Group).
 ///
 /// # Errors
 /// [`Error::BadUrl`] if the ID is not that of an initiative.

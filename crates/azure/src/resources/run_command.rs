@@ -29,7 +29,7 @@ pub const RUN_ACTION: &str = "Microsoft.ContainerService/managedClusters/runComm
 /// The right to read its result, which some roles lack.
 pub const RESULT_ACTION: &str = "Microsoft.ContainerService/managedClusters/commandResults/read";
 
-/// The ID of AKS' server application, for which tokens of a command are issued.
+/// The ID of AKS's server application, the audience of a command's token.
 pub const SERVER_APPLICATION: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
 /// The poll interval without a `Retry-After`: commands take seconds.
@@ -67,7 +67,7 @@ pub enum Outcome {
     Exited {
         /// The exit code.
         code: i64,
-        /// The output and error output of the command.
+        /// The standard output and error of the command.
         logs: String,
     },
     /// Azure could not execute the command.
