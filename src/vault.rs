@@ -2,8 +2,8 @@
 //!
 //! Each secret is encrypted with its own random data key, which is encrypted (wrapped) with a named key of the key file.
 //! Both use AES-256-GCM with the context of the secret (`credentials/cc-x/clientSecret`) as associated data, so that a
-//! sealed secret that is copied to another row cannot be opened. The wrapping also includes the name of its key. When
-//! another key becomes active, data keys are wrapped again and ciphertexts stay unchanged.
+//! sealed secret that is copied to another row cannot be opened. Wrapping also authenticates the name of the key that wraps.
+//! When another key becomes active, data keys are wrapped again and ciphertexts stay unchanged.
 //! `service::secrets` reads the key file.
 
 mod digest;
@@ -87,7 +87,7 @@ impl Vault {
         Self { ring: Arc::new(ArcSwap::from_pointee(ring)) }
     }
 
-    /// Replaces the keys by those of another vault.
+    /// Replaces the keys with those of another vault.
     pub fn use_keys_of(&self, other: &Self) {
         self.ring.store(other.ring.load_full());
     }
@@ -102,7 +102,7 @@ impl Vault {
         self.ring.load().replica_keys().cloned().collect()
     }
 
-    /// The fingerprints of credentials, with a key that is derived from the active one. They do not change when another
+    /// Computes fingerprints of credentials with a key that is derived from the active one. It does not change when another
     /// key becomes active later.
     pub fn fingerprinter(&self) -> Fingerprinter {
         self.ring.load().fingerprinter().clone()
@@ -157,7 +157,7 @@ impl Vault {
         seal(key_id, key, context, plain)
     }
 
-    /// Whether the data key can be unwrapped: the key of that name sealed it, for `context`.
+    /// Whether the data key can be unwrapped, which means that the named key wrapped it for `context`.
     pub fn can_unwrap(&self, context: &str, sealed: &Sealed) -> bool {
         self.unwrap_key(context, sealed).is_ok()
     }

@@ -6,7 +6,7 @@ use std::io;
 
 use serde_json::ser::Formatter;
 
-/// Whether the character is not escaped. Quotes and backslashes are not, although `escape_debug` escapes them.
+/// Whether the character is written unchanged. Quotes and backslashes are, although `escape_debug` escapes them.
 fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || character.escape_debug().eq([character])
 }

@@ -55,7 +55,7 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        // JSON has no infinities.
+        // JSON has neither infinities nor NaN.
         let number = serde_json::Number::from_f64(value).map(Value::Number);
         self.set(field, number.unwrap_or_else(|| value.to_string().into()));
     }

@@ -32,7 +32,7 @@ const UPSTREAM_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 
 macro_rules! metrics {
     ($($kind:ident($($argument:expr),*) = $help:literal;)*) => {
-        /// All metrics. A test compares them with the names in the sources.
+        /// All metrics. A test checks that the sources use no others.
         pub const ALL: &[Metric] = &[$($kind($($argument,)* $help)),*];
     };
 }

@@ -31,7 +31,7 @@ fn write(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
     let small = [second, minute, hour, day, month.into()].map(u32::from);
     let mut numbers = [since.subsec_micros()].into_iter().chain(small).chain(u32::try_from(year));
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    // Written from the end. At each separator, the next number begins.
+    // Filled from the end. Each separator, also the final `Z`, starts the next number.
     let mut number = 0;
     for byte in text.iter_mut().rev() {
         if *byte == b'0' {

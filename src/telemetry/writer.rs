@@ -31,7 +31,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 struct Pending {
     lines: Vec<u8>,
     dropped: u64,
-    /// Senders of [`Guard::flush`], which returns when they are dropped after the lines are written.
+    /// Senders of [`Guard::flush`], which returns when its sender is dropped: after the lines are written.
     flushes: Vec<mpsc::Sender<Infallible>>,
     /// Whether the thread writes the lines without waiting for the interval.
     urgent: bool,
@@ -103,7 +103,7 @@ impl Buffer {
         }
     }
 
-    /// Waits for pending lines, and replaces them by an empty buffer.
+    /// Waits for something to write, and replaces it with the empty `buffer`.
     fn take(&self, buffer: Vec<u8>) -> Pending {
         let mut pending = self.lock();
         pending.idle = true;

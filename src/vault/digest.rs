@@ -46,7 +46,7 @@ impl fmt::Debug for Fingerprinter {
 }
 
 impl Fingerprinter {
-    /// Creates one with a new random key, whose fingerprints differ in every process.
+    /// Creates one with a new random key: fingerprints differ between processes.
     pub fn random() -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
     }

@@ -15,7 +15,7 @@ use super::{Error, Fingerprinter, KEY_LEN, random};
 /// The maximum length of the name of a key, in characters.
 const MAX_ID_LEN: usize = 64;
 
-/// At least one named key. The first one seals; all open.
+/// At least one named key. The first one is active and seals new secrets; all of them open secrets.
 pub struct KeyRing {
     active: Key,
     others: Vec<Key>,

@@ -7,11 +7,11 @@
 //! | target of the connection | always `KUBERNETES_SERVICE_HOST:KUBERNETES_SERVICE_PORT` |
 //!
 //! The last row protects the network; the others only return an early error for a wrong request. Servers request the API
-//! server's public or private name from Azure. The agent does not resolve that name: a server could send any host, and the name
-//! may not be resolvable in the cluster. The address in the cluster belongs to the same API server, whose certificate contains
-//! both names and is verified by the server.
+//! server by its public or private name in Azure. The agent does not resolve that name: a server could send any host, and the
+//! name may not be resolvable in the cluster. The address in the cluster belongs to the same API server, whose certificate
+//! contains both names and is verified by the server.
 //!
-//! Other requests fail without ending the session, because they may belong to one of many users.
+//! A denied request does not end the session, because other users share it.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

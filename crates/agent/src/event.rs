@@ -41,7 +41,7 @@ pub enum Event {
         /// The start of the response's body.
         text: String,
     },
-    /// The server or the proxy cannot be reached.
+    /// The server cannot be reached (without a proxy).
     #[error(
         "cannot connect to {address}: {reason}; check the address, DNS, and that firewalls and network policies allow TCP \
          connections to it"
@@ -52,7 +52,7 @@ pub enum Event {
         /// The reason.
         reason: String,
     },
-    /// The proxy does not connect to the server.
+    /// The proxy cannot be reached, or does not connect to the server.
     #[error("the proxy {proxy} does not connect to the server: {reason}; {}", proxy_remedy(*status))]
     ProxyFailed {
         /// The proxy, without its credentials.
@@ -100,7 +100,7 @@ pub enum Event {
         /// The checksum of the server's `cacerts`; `None` if the server has none.
         actual: Option<String>,
     },
-    /// The response is not that of a server for agents.
+    /// The WebSocket handshake failed, for example because the response is not from a server for agents.
     #[error("WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server")]
     HandshakeFailed {
         /// The reason.
@@ -151,7 +151,7 @@ pub enum Event {
     Stopped,
 }
 
-/// Gets each [`Event`] of an agent. It must not block.
+/// Receives each [`Event`] of an agent. It must not block.
 pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// The maximum length of a reported text from another program, in characters.

@@ -1,4 +1,4 @@
-//! Reading the server's certificate authorities.
+//! Reads the server's certificate authorities.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::settings::Settings;
 use crate::trust::{start_tls, with_causes};
 
-/// The size limit of the response. A bundle of all public authorities has a quarter of it.
+/// The size limit of the response. A bundle of all public authorities is a quarter of that size.
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
 /// The server's setting `cacerts`; other fields are ignored.
@@ -27,7 +27,7 @@ struct Setting {
     value: Option<String>,
 }
 
-/// Reads the server's certificate authorities, PEM, and checks that their SHA-256 is `checksum`.
+/// Reads the server's certificate authorities, in PEM, and checks that their SHA-256 is `checksum`.
 pub(crate) async fn fetch_authorities(
     settings: &Settings,
     network: &Network,

@@ -24,7 +24,7 @@ impl Network {
         Self::new(|host: String, port| async move { TcpStream::connect((host.as_str(), port)).await })
     }
 
-    /// A network whose connections `connect` opens. It gets host names and IP addresses, the latter without brackets.
+    /// A network whose connections `connect` opens, to a host name or an IP address without brackets.
     pub fn new<F, R>(connect: F) -> Self
     where
         F: Fn(String, u16) -> R + Send + Sync + 'static,

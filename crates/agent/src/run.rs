@@ -24,10 +24,11 @@ use crate::network::Network;
 use crate::settings::Settings;
 use crate::{connection, fetch, params, trust};
 
-/// Time for the TCP connection and the proxy together, for reading the certificate authorities, and for the handshakes.
+/// The time limit of each part of an attempt: reading the certificate authorities, connecting (through the proxy), and the
+/// handshakes, which `remotedialer` limits itself.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reason for which an agent cannot work at all.
+/// The reason why an agent cannot work at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -100,7 +101,7 @@ impl Agent {
         request.map(|_| ()).ok_or_else(|| RunError::Request { server: self.settings.server() })
     }
 
-    /// Attempts once to connect. The error is the event to report.
+    /// Makes one attempt to connect. The error is the event to report.
     async fn connect(&mut self) -> Result<(Session, SessionDriver<ClientStream>), Event> {
         let (server, proxy) = (self.settings.server(), self.settings.proxy());
         self.report(&Event::Connecting { server, proxy });

@@ -22,14 +22,15 @@ const API_SERVER: &str = "NORMAN_AKS_API_SERVER";
 const HTTPS_PROXY: [&str; 2] = ["HTTPS_PROXY", "https_proxy"];
 const NO_PROXY: [&str; 2] = ["NO_PROXY", "no_proxy"];
 
-/// The files of the mounted secret. They take precedence over the variables, as in Rancher's agent, because only the files change
-/// when the token is rotated.
+/// The files of the mounted secret. They take precedence over the variables, as in Rancher's agent, because only the files
+/// change when the token is rotated.
 const SERVER_FILE: &str = "/cattle-credentials/url";
 const TOKEN_FILE: &str = "/cattle-credentials/token";
 
-/// The time in which running connections may finish after the stop signal. Less than the 30 s after which Kubernetes kills a pod.
+/// The time in which running connections may finish after the stop signal. It is less than the 30 s after which Kubernetes
+/// kills a pod.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The agent does not wait for connections without traffic for this time: the server keeps idle ones for later requests.
+/// A connection without traffic for this long does not delay the stop: the server keeps idle ones for later requests.
 const DRAIN_IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// A host and a port.

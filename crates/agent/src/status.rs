@@ -27,7 +27,7 @@ impl Status {
     pub fn record(&self, event: &Event) {
         let reason = match event {
             Event::Connected { .. } => None,
-            // A new attempt does not change the reason of the previous failure.
+            // These events neither open nor end a session; the reason of the last failure stays.
             Event::Connecting { .. } | Event::DialDenied { .. } | Event::ApiServerUnreachable { .. } => {
                 return;
             }

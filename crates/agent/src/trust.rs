@@ -71,7 +71,7 @@ enum Trust {
     Published(PublishedAuthorities),
 }
 
-/// Accepts a server by its certificate, and always verifies that it has the key.
+/// Verifies the certificate of a server as `trust` requires, and always that the server has the private key.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,

@@ -58,7 +58,7 @@ impl Clock {
         }
     }
 
-    /// Waits for a duration; with a manual clock, until it was advanced by it.
+    /// Waits for a duration; with a manual clock, until the clock has been advanced that far.
     pub async fn sleep(&self, duration: Duration) {
         let Some(manual) = &self.0 else { return tokio::time::sleep(duration).await };
         let wake_ms = self.now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::Registry;
 
-/// The number of connections to close if no file descriptors are left.
+/// The maximum number of connections to close at once if no file descriptors are left.
 const MAX_CLOSED_FOR_DESCRIPTORS: usize = 16;
 
 /// The limits of [`Connections`].
@@ -71,7 +71,7 @@ impl Default for Connections {
 }
 
 impl Connections {
-    /// Creates the limits. Must be called after metrics are installed.
+    /// Creates an empty set of connections. Must be called after metrics are installed.
     pub fn new(limits: ConnectionLimits) -> Self {
         let gauge = |state| metrics::gauge!("norman_aks_connections", "state" => state);
         Self(Arc::new(Shared {
@@ -199,7 +199,7 @@ struct Inner {
     address: IpAddr,
     /// The ID in the registry; `None` for connections that are not counted.
     id: Option<u64>,
-    /// Set for connections that are not counted in the registry too.
+    /// Also set for connections that are not counted.
     authenticated: AtomicBool,
     has_request: AtomicBool,
 }
@@ -245,7 +245,7 @@ impl Connection {
         RequestGuard(Some(self.clone()))
     }
 
-    /// Checks a silent connection, with a limit for connections without a request.
+    /// Checks a connection when its silence timer fires. One without an authenticated request may be idle for `limit`.
     pub(super) fn check_silence(&self, limit: Duration) -> Silence {
         let now = Instant::now();
         if !self.0.has_request.load(Ordering::Relaxed) {
@@ -359,7 +359,7 @@ mod tests {
         open.push(admit(&connections, "192.0.2.2").await);
         assert_eq!(closed_flags(&open), [false, false, true, false, false]);
         drop(request);
-        // It has been idle for less time than the other one.
+        // This connection has now been idle for less time than the other open one of its address.
         open.push(admit(&connections, "192.0.2.3").await);
         assert_eq!(closed_flags(&open), [false, false, true, true, false, false]);
     }

@@ -11,8 +11,8 @@ use tracing::warn;
 /// Connections have their own limit, so more descriptors are not needed.
 const MAX_DESCRIPTORS: u64 = 65_536;
 
-/// Raises the process's soft limit of open files to the hard limit; returns the new limit. On many systems the default is 1,024,
-/// for programs that use `select`.
+/// Raises the process's soft limit of open files to the hard limit, but at most to 65,536; returns the new limit. On many
+/// systems the default is 1,024, for programs that use `select`.
 pub fn raise_descriptor_limit() -> u64 {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.unwrap_or(u64::MAX).min(MAX_DESCRIPTORS);
@@ -32,7 +32,7 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
         .is_some_and(|code| exhaustion_errors.iter().any(|errno| errno.raw_os_error() == code))
 }
 
-/// Whether a connection is waiting to be accepted, or this cannot be found out.
+/// Whether a connection is waiting to be accepted, or may be: the query failed.
 pub(super) fn has_waiting_connection(listener: &impl AsFd) -> bool {
     let now = Timespec::default();
     poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) != Ok(0)

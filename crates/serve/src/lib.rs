@@ -196,7 +196,7 @@ async fn accept(
         }
         let is_exhausted = descriptors::is_exhausted(&error);
         if is_exhausted && !descriptors::has_waiting_connection(listener) {
-            // Without a free descriptor, accepting fails even then. No connection has to be closed for another one.
+            // Without a free descriptor, `accept` fails even if no connection is waiting. Nothing has to be closed then.
             stop.run_until_cancelled(tokio::time::sleep(DESCRIPTOR_RETRY_DELAY)).await?;
             continue;
         }

@@ -23,7 +23,7 @@ pub(super) struct Registry {
 /// The connections of one address.
 #[derive(Default)]
 struct PeerConnections {
-    /// By ID, which is also their age.
+    /// By ID, and so in the order in which they were opened.
     open: BTreeMap<u64, Entry>,
     /// The IDs of idle ones, in the order in which they became idle.
     idle: BTreeMap<u64, u64>,
@@ -114,8 +114,9 @@ impl Registry {
         self.addresses.get(&address)?.open.get(&id)?.idle.map(|(_, since)| since)
     }
 
-    /// Removes the connection to close first: the longest idle one of the address with most connections. If addresses with at
-    /// least half as many have no idle one, the oldest connection of the busiest address, unless `only_idle`.
+    /// Removes the connection to close first: the longest idle one of the address with the most connections, or of the next
+    /// address if it has no idle one. Unless `only_idle`, addresses with fewer than half as many connections as the largest are
+    /// spared: instead, the oldest connection of the largest address is removed.
     pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
         let (largest_size, busiest) = *self.by_size.last()?;
         let is_busy_enough = |size: usize| only_idle || size * 2 >= largest_size;
@@ -146,13 +147,13 @@ mod tests {
 
     use super::*;
 
-    /// An open connection in the list with which the registry is compared.
+    /// An open connection in the plain list.
     #[derive(Clone, Debug)]
     struct Expected {
         address: IpAddr,
         id: u64,
         requests: usize,
-        /// The step after which the connection became idle.
+        /// The index of the step in which the connection became idle.
         idle_since: usize,
         close: CancellationToken,
     }

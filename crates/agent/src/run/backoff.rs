@@ -8,11 +8,11 @@ const MIN_DELAY: Duration = Duration::from_secs(1);
 /// The upper limit of every delay.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// A session that lasted this long was healthy: the next failure is a new one.
+/// A session that lasted this long was healthy: the delays start over.
 const HEALTHY_SESSION: Duration = Duration::from_secs(30);
 
-/// Delays that double with each attempt. Each is chosen at random from the upper half of its limit, so that the agents of a
-/// restarting server do not reconnect in the same second.
+/// Random delays between half of a limit and the limit, which doubles with each attempt. They are random so that the agents of
+/// a restarting server do not reconnect in the same second.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     attempts: u32,

@@ -53,10 +53,10 @@ pub enum SettingsError {
     /// A variable that Kubernetes sets is missing.
     #[error("{0} is not set; run the agent in a pod of the cluster, where Kubernetes sets it")]
     NotInCluster(&'static str),
-    /// The port of the API server is not a number.
+    /// The port of the API server is not a valid port.
     #[error("{KUBERNETES_PORT} is {0:?}, which is not a port; Kubernetes sets it, so do not override it")]
     InvalidPort(String),
-    /// The only API server address to which the server may open connections is not `host:port`.
+    /// The only address to which the server may open connections is not `host:port`.
     #[error(
         "{API_SERVER} is {0:?}, which is not host:port; use the API server's address, such as name.azmk8s.io:443"
     )]

@@ -62,7 +62,7 @@ pub(super) fn parse_server(value: &Value) -> Result<Endpoint, SettingsError> {
         Host::Ipv6(ip) => ip.to_string(),
     };
     let endpoint = Endpoint { host, port: url.port().unwrap_or(443) };
-    // A server that is not a valid URI could not be requested.
+    // Requests take an `http::Uri`, so the URL must be one too.
     let uri: Result<Uri, _> = format!("https://{endpoint}/").parse();
     uri.map(|_| endpoint).map_err(|_| invalid())
 }

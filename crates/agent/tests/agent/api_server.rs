@@ -36,7 +36,7 @@ impl ApiServer {
         Self { address, accepted }
     }
 
-    /// Number of connections so far.
+    /// The number of connections so far.
     pub(crate) fn accepted_count(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }

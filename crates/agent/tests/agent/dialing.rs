@@ -22,7 +22,7 @@ async fn other_targets_are_denied_and_the_session_stays_open() {
         let error = dial_error(&session, network, address).await;
         assert!(error.ends_with("connect not allowed"), "{network}/{address}: {error}");
     }
-    // The connection goes to the API server for every host.
+    // The connection goes to the API server, whatever the requested host.
     for address in [REQUESTED_ADDRESS, "169.254.169.254:443"] {
         let mut connection = session.dial("tcp", address).unwrap();
         assert_eq!(echo(&mut connection).await.unwrap(), "hello", "{address}");

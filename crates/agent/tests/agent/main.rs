@@ -1,6 +1,6 @@
 //! Agents against a server with TLS, a proxy and an API server, all on loopback.
 
-// The lints of the library's own code are relaxed by `cfg(test)`.
+// `clippy.toml` allows `unwrap` and the like only in code below `cfg(test)`.
 #[cfg(test)]
 mod api_server;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::{Authority, NAME, Server, URL};
 use crate::support::{Agent, network, settings, variables_with_checksum};
 
-/// A proxy that connects every request to `target`, or responds with another status.
+/// A proxy that responds to every request with a status, and connects it to `target` if the status is a success.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -85,7 +85,7 @@ async fn both_connections_go_through_the_proxy() {
         assert!(head.starts_with("CONNECT server.test:443 HTTP/1.1\r\n"), "{head}");
         let head = head.to_lowercase();
         assert!(head.contains("\r\nhost: server.test:443\r\n"), "{head}");
-        // user:canary
+        // The base64 of `user:canary`, in lower case.
         assert!(head.contains("\r\nproxy-authorization: basic dxnlcjpjyw5hcnk=\r\n"), "{head}");
     }
     let proxy = Some("http://proxy.test:3128".to_owned());
