@@ -46,7 +46,7 @@ impl Fields {
     /// Adds fields whose names do not occur yet.
     fn add_missing(&mut self, others: impl IntoIterator<Item = (&'static str, Value)>) {
         for (name, value) in others {
-            if !self.0.iter().any(|(known, _)| *known == name) {
+            if !self.0.iter().any(|(existing, _)| *existing == name) {
                 self.0.push((name, value));
             }
         }

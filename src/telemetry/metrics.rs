@@ -240,22 +240,22 @@ mod tests {
     fn every_metric_in_the_sources_is_in_the_table() {
         let mut used = BTreeSet::new();
         for directory in ["src", "crates"] {
-            collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut used);
+            collect_names(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut used);
         }
         let in_table: BTreeSet<String> = ALL.iter().map(|metric| metric.name.to_owned()).collect();
         assert_eq!(used.difference(&in_table).collect::<Vec<_>>(), Vec::<&String>::new());
     }
 
     /// Collects literals such as `"norman_aks_cache_bytes"` in the Rust files of a directory.
-    fn collect(directory: &Path, names: &mut BTreeSet<String>) {
+    fn collect_names(directory: &Path, names: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
-                collect(&path, names);
+                collect_names(&path, names);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                for (at, _) in text.match_indices("\"norman_aks_") {
-                    let name: String = text[at + 1..].chars().take_while(|c| *c != '"').collect();
+                for (start, _) in text.match_indices("\"norman_aks_") {
+                    let name: String = text[start + 1..].chars().take_while(|c| *c != '"').collect();
                     if name != "norman_aks_" && name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
                         names.insert(name);
                     }

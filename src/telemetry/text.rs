@@ -18,7 +18,7 @@ use super::timestamp::Timestamp;
 /// The target of request lines.
 const REQUEST_TARGET: &str = "norman_aks::request";
 /// The initial capacity for a request line; few are longer.
-const REQUEST_LEN: usize = 256;
+const REQUEST_LINE_CAPACITY: usize = 256;
 
 const ITALIC: &str = "\u{1b}[3m";
 const DIMMED: &str = "\u{1b}[2m";
@@ -51,7 +51,7 @@ where
             return self.general.format_event(context, writer, event);
         }
         // Written with one call, because a call of the writer takes longer than formatting a short field.
-        let mut line = String::with_capacity(REQUEST_LEN);
+        let mut line = String::with_capacity(REQUEST_LINE_CAPACITY);
         Timestamp.format_time(&mut Writer::new(&mut line))?;
         write!(line, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
         let mut fields = Fields::new(&mut line, false);

@@ -14,22 +14,22 @@ pub(super) struct Timestamp;
 impl FormatTime for Timestamp {
     #[expect(clippy::disallowed_methods, reason = "tests do not move the time of log lines")]
     fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        write(writer, SystemTime::now())
+        write_timestamp(writer, SystemTime::now())
     }
 }
 
 /// Writes a time. The date of a time before 1970 or after 9999 is 1970-01-01.
-fn write(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
+fn write_timestamp(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let time =
-        i64::try_from(since.as_secs()).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+        i64::try_from(since.as_secs()).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
     let (date, (hour, minute, second)) = {
         let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (time.date(), time.to_hms())
     };
     let (year, month, day) = date.to_calendar_date();
-    let small = [second, minute, hour, day, month.into()].map(u32::from);
-    let mut numbers = [since.subsec_micros()].into_iter().chain(small).chain(u32::try_from(year));
+    let two_digit_numbers = [second, minute, hour, day, month.into()].map(u32::from);
+    let mut numbers = [since.subsec_micros()].into_iter().chain(two_digit_numbers).chain(u32::try_from(year));
     let mut text = *b"0000-00-00T00:00:00.000000Z";
     // Filled from the end. Each separator, also the final `Z`, starts the next number.
     let mut number = 0;
@@ -54,7 +54,7 @@ mod tests {
 
     fn format(time: SystemTime) -> String {
         let mut text = String::new();
-        write(&mut text, time).unwrap();
+        write_timestamp(&mut text, time).unwrap();
         text
     }
 

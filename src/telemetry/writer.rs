@@ -22,7 +22,7 @@ const URGENT_CAPACITY: usize = 2 * CAPACITY;
 /// The interval between two batches. Waking the thread for each line would take longer than writing the line.
 const BATCH_INTERVAL: Duration = Duration::from_millis(20);
 /// The size at which a batch is written without waiting for the interval, in bytes.
-const MAX_BATCH_SIZE: usize = CAPACITY / 4;
+const URGENT_BATCH_SIZE: usize = CAPACITY / 4;
 /// The timeout of [`Guard::flush`].
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -64,7 +64,7 @@ impl Buffer {
         }
         pending.lines.extend_from_slice(line);
         // The process may exit soon after a warning or an error.
-        let urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= MAX_BATCH_SIZE;
+        let urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= URGENT_BATCH_SIZE;
         self.wake_up(pending, urgent);
     }
 
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn only_warnings_and_large_batches_are_urgent() {
-        let big = vec![b'x'; MAX_BATCH_SIZE];
+        let big = vec![b'x'; URGENT_BATCH_SIZE];
         for (line, capacity, urgent) in [
             (&b"small\n"[..], CAPACITY, false),
             (b"warning\n", URGENT_CAPACITY, true),

@@ -63,8 +63,8 @@ proptest! {
         let sealed = vault.seal("c", &secret(&text)).expect("seal");
         let mut altered = sealed.clone();
         let bits = (sealed.wrapped_key.len() + sealed.ciphertext.len()) * 8;
-        let at = bit.index(bits);
-        let (byte, mask) = (at / 8, 1_u8 << (at % 8));
+        let index = bit.index(bits);
+        let (byte, mask) = (index / 8, 1_u8 << (index % 8));
         match altered.wrapped_key.get_mut(byte) {
             Some(target) => *target ^= mask,
             None => altered.ciphertext[byte - sealed.wrapped_key.len()] ^= mask,
@@ -106,7 +106,7 @@ fn another_key_of_the_same_name_is_rejected() {
 }
 
 #[test]
-fn sealed_bytes_always_differ_and_secrets_are_not_printed() {
+fn same_secret_seals_differently_and_is_not_printed() {
     let vault = Vault::new(ring(&["a"]));
     let one = vault.seal("c", &secret("canary-secret")).expect("seal");
     let two = vault.seal("c", &secret("canary-secret")).expect("seal");
@@ -120,7 +120,7 @@ fn sealed_bytes_always_differ_and_secrets_are_not_printed() {
 }
 
 #[test]
-fn sealed_bytes_depend_on_key_and_context() {
+fn sealed_bytes_open_only_with_their_key_and_context() {
     let vault = Vault::new(ring(&["a"]));
     for plain in [&b""[..], b"x", &[0xff; 5_000]] {
         let sealed = vault.seal_bytes("here", plain.to_vec()).expect("seal");
@@ -128,9 +128,9 @@ fn sealed_bytes_depend_on_key_and_context() {
         assert_eq!(vault.open_bytes("here", sealed.clone()).expect("open"), plain);
         assert!(is_tampered(vault.open_bytes("there", sealed.clone())));
         assert!(is_missing(Vault::new(ring(&["b"])).open_bytes("here", sealed.clone()), "a"));
-        for at in [0, NONCE_LEN, sealed.ciphertext.len() - 1] {
+        for index in [0, NONCE_LEN, sealed.ciphertext.len() - 1] {
             let mut altered = sealed.clone();
-            altered.ciphertext[at] ^= 1;
+            altered.ciphertext[index] ^= 1;
             assert!(is_tampered(vault.open_bytes("here", altered)));
         }
         for length in [0, 11, 27, sealed.ciphertext.len() - 1] {

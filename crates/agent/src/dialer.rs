@@ -106,12 +106,12 @@ fn check_target(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'sta
 struct RateLimit(Mutex<(Option<Instant>, u64)>);
 
 impl RateLimit {
-    /// Counts an event. Calls `report` with the number of events since its last call, unless that call was too recent.
-    fn report(&self, report: impl FnOnce(u64)) {
-        self.report_as_of(Instant::now(), report);
+    /// Counts an event. Calls `emit` with the number of events since the last such call, unless that call was too recent.
+    fn report(&self, emit: impl FnOnce(u64)) {
+        self.report_at(Instant::now(), emit);
     }
 
-    fn report_as_of(&self, now: Instant, report: impl FnOnce(u64)) {
+    fn report_at(&self, now: Instant, emit: impl FnOnce(u64)) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, count) = &mut *state;
         *count += 1;
@@ -121,7 +121,7 @@ impl RateLimit {
         *last = Some(now);
         let count = std::mem::take(count);
         drop(state);
-        report(count);
+        emit(count);
     }
 }
 
@@ -172,7 +172,7 @@ mod tests {
         let mut reported = Vec::new();
         let start = Instant::now();
         for seconds in [0, 1, 2, 9, 10, 19, 20] {
-            limit.report_as_of(start + Duration::from_secs(seconds), |count| reported.push(count));
+            limit.report_at(start + Duration::from_secs(seconds), |count| reported.push(count));
         }
         assert_eq!(reported, [1, 4, 2]);
     }

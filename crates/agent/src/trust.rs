@@ -17,7 +17,7 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use self::pinned::{PublishedAuthorities, is_authority_as_server};
+use self::pinned::{PublishedAuthorities, is_ca_used_as_end_entity};
 use crate::event::{Event, shorten};
 use crate::settings::Endpoint;
 
@@ -149,10 +149,10 @@ pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, pinned: bool) ->
 fn untrusted_reason(error: &CertificateError, pinned: bool) -> String {
     match error {
         CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
-        error if is_authority_as_server(error) && pinned => {
+        error if is_ca_used_as_end_entity(error) && pinned => {
             "it is self-signed, and is not one of the server's cacerts".to_owned()
         }
-        error if is_authority_as_server(error) => "it is a certificate authority".to_owned(),
+        error if is_ca_used_as_end_entity(error) => "it is a certificate authority".to_owned(),
         // The text may contain all names in the certificate.
         error => shorten(&error.to_string()),
     }
@@ -171,7 +171,7 @@ fn untrusted_remedy(error: &CertificateError, pinned: bool) -> &'static str {
              authority of its certificate and apply the cluster's import manifest again, and exclude the server from \
              TLS-inspecting proxies"
         }
-        _ if is_authority_as_server(error) => {
+        _ if is_ca_used_as_end_entity(error) => {
             "set `cacerts` on the server to this certificate and apply the cluster's import manifest again, or create a \
              certificate for the server with the constraint CA:FALSE"
         }

@@ -145,11 +145,11 @@ impl Arm {
         let token = self.token().await?;
         let mut reservation = Some(self.admit(request).await?);
         let mut failed_attempts = 0;
-        match self.send_with(request, &token, &mut reservation, &mut failed_attempts).await {
+        match self.send_with_token(request, &token, &mut reservation, &mut failed_attempts).await {
             // A request that is not authenticated changes nothing.
             Err(error) if error.upstream_status() == Some(401) => {
                 let token = self.replace_token(&token).await?;
-                self.send_with(request, &token, &mut None, &mut failed_attempts).await
+                self.send_with_token(request, &token, &mut None, &mut failed_attempts).await
             }
             outcome => outcome,
         }
@@ -191,7 +191,7 @@ impl Arm {
         self.priority
     }
 
-    async fn send_with(
+    async fn send_with_token(
         &self,
         request: &ArmRequest<'_>,
         token: &Token,

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_omits_secret_and_fingerprint() {
+    fn debug_omits_secret_and_shortens_fingerprint() {
         let text = format!("{:?}", credential());
         assert!(!text.contains("canary"), "{text}");
         assert!(text.contains("Fingerprint(abababab…)"), "{text}");

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn other_strings_are_rejected() {
+    fn invalid_stored_operations_are_rejected() {
         for text in [
             "",
             "status",
@@ -348,8 +348,8 @@ mod tests {
             "status keep 30 https://management.azure.com/",
             "Status change 30 https://management.azure.com/",
         ] {
-            let read = LongRunningOperation::from_text(Cloud::Public, text);
-            assert!(matches!(read, Err(UnreadableOperation::Format)), "{text}: {read:?}");
+            let parsed = LongRunningOperation::from_text(Cloud::Public, text);
+            assert!(matches!(parsed, Err(UnreadableOperation::Format)), "{text}: {parsed:?}");
         }
         for url in [
             "https://management.azure.com.evil.example/o",
@@ -357,9 +357,9 @@ mod tests {
             "https://management.chinacloudapi.cn/o",
             "/subscriptions/s",
         ] {
-            let read = LongRunningOperation::from_text(Cloud::Public, &format!("status change 30 {url}"));
-            let Err(UnreadableOperation::Url(Error::ForeignLink { .. })) = read else {
-                panic!("{url}: {read:?}")
+            let parsed = LongRunningOperation::from_text(Cloud::Public, &format!("status change 30 {url}"));
+            let Err(UnreadableOperation::Url(Error::ForeignLink { .. })) = parsed else {
+                panic!("{url}: {parsed:?}")
             };
         }
     }
@@ -395,7 +395,7 @@ mod tests {
     fn outcome_depends_on_the_poll_target() {
         let status = |word: &str| Some(json!({"status": word}));
         let state = |word: &str| Some(json!({"id": "/x", "properties": {"provisioningState": word}}));
-        let none = || Outcome::InProgress(None);
+        let in_progress_without_state = || Outcome::InProgress(None);
         for (target, purpose, code, body, expected) in [
             ("status", "change", 200, status("InProgress"), in_progress("InProgress")),
             ("status", "change", 200, status("Succeeded"), Outcome::Succeeded),
@@ -404,10 +404,10 @@ mod tests {
             ("status", "change", 200, state("Updating"), in_progress("Updating")),
             ("status", "change", 200, Some(json!({"status": 7})), Outcome::Gone),
             ("status", "change", 200, None, Outcome::Gone),
-            ("status", "delete", 202, None, none()),
+            ("status", "delete", 202, None, in_progress_without_state()),
             ("status", "delete", 202, status("Failed"), Outcome::Failed),
             ("status", "delete", 204, None, Outcome::Gone),
-            ("location", "delete", 202, None, none()),
+            ("location", "delete", 202, None, in_progress_without_state()),
             ("location", "delete", 202, status("InProgress"), in_progress("InProgress")),
             ("location", "delete", 202, status("Succeeded"), in_progress("Succeeded")),
             ("location", "delete", 204, None, Outcome::Succeeded),
@@ -421,7 +421,7 @@ mod tests {
             ("resource", "change", 200, Some(json!({"id": "/x"})), Outcome::Succeeded),
             ("resource", "delete", 200, state("Deleting"), in_progress("Deleting")),
             ("resource", "delete", 200, state("Succeeded"), in_progress("Succeeded")),
-            ("resource", "delete", 200, Some(json!({})), none()),
+            ("resource", "delete", 200, Some(json!({})), in_progress_without_state()),
             ("resource", "delete", 200, state("Failed"), Outcome::Failed),
         ] {
             let outcome = operation(target, purpose).outcome(code, body.as_ref());

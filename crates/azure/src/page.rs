@@ -39,11 +39,11 @@ where
     T: Send + 'static,
 {
     let mut elements = Vec::new();
-    let mut read_urls = HashSet::new();
+    let mut fetched_urls = HashSet::new();
     let mut next = Some(first_url);
     while let Some(url) = next {
-        if read_urls.len() >= MAX_PAGES || read_urls.contains(&url) {
-            return Err(Error::Endless { pages: read_urls.len() });
+        if fetched_urls.len() >= MAX_PAGES || fetched_urls.contains(&url) {
+            return Err(Error::Endless { pages: fetched_urls.len() });
         }
         let response = arm.get(name, &url).await?;
         let page: Page<T> = parse(response, &url).await?;
@@ -55,7 +55,7 @@ where
             None | Some("") => None,
             Some(link) => Some(arm.link(link)?),
         };
-        read_urls.insert(url);
+        fetched_urls.insert(url);
     }
     Ok(elements)
 }

@@ -208,7 +208,7 @@ mod tests {
         }
 
         #[test]
-        fn filter_value_cannot_end_its_quotes(text in any::<String>()) {
+        fn filter_value_cannot_escape_its_quotes(text in any::<String>()) {
             let quoted = odata_string(&text);
             let inner = quoted.strip_prefix('\'').unwrap().strip_suffix('\'').unwrap();
             prop_assert!(!inner.replace("''", "").contains('\''));

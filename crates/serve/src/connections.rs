@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn oldest_idle_of_busiest_address_is_closed() {
+    async fn longest_idle_of_largest_address_is_closed() {
         let connections = connections(100, 4, &[]);
         let mut open = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn busy_address_without_idle_connections_is_closed_first() {
+    async fn largest_address_without_idle_loses_its_oldest_connection() {
         let connections = connections(100, 4, &[]);
         let mut open = Vec::new();
         for peer in ["192.0.2.1", "192.0.2.9", "192.0.2.9", "192.0.2.9"] {

@@ -34,8 +34,8 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
 
 /// Whether a connection is waiting to be accepted, or may be: the query failed.
 pub(super) fn has_waiting_connection(listener: &impl AsFd) -> bool {
-    let now = Timespec::default();
-    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&now)) != Ok(0)
+    let no_wait = Timespec::default();
+    poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&no_wait)) != Ok(0)
 }
 
 #[cfg(test)]

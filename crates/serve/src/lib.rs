@@ -267,7 +267,7 @@ impl Listener {
     {
         let request_connection = connection.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_progress = request_connection.start_request();
+            let guard = request_connection.start_request();
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(request_connection.clone());
             if let Some(tls_peer) = &tls_peer {
@@ -277,7 +277,7 @@ impl Listener {
             async move {
                 let Ok(response) = response.await;
                 let cut = response.extensions().get::<Cut>().copied();
-                cut.map_or_else(|| Ok(in_progress.hold_until_sent(response)), Err)
+                cut.map_or_else(|| Ok(guard.hold_until_sent(response)), Err)
             }
         });
         let mut serving = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
@@ -387,10 +387,10 @@ mod tests {
         format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     }
 
-    fn short_limits(header: u64, drain: u64) -> Options {
+    fn short_limits(header_ms: u64, drain_ms: u64) -> Options {
         Options {
-            header_timeout: Duration::from_millis(header),
-            drain: Duration::from_millis(drain),
+            header_timeout: Duration::from_millis(header_ms),
+            drain: Duration::from_millis(drain_ms),
             ..Options::default()
         }
     }

@@ -118,19 +118,19 @@ impl Registry {
     /// address if it has no idle one. Unless `only_idle`, addresses with fewer than half as many connections as the largest are
     /// spared: instead, the oldest connection of the largest address is removed.
     pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
-        let (largest_size, busiest) = *self.by_size.last()?;
-        let is_busy_enough = |size: usize| only_idle || size * 2 >= largest_size;
-        let idle = self.by_size.iter().rev().take_while(|(size, _)| is_busy_enough(*size)).find_map(
+        let (largest_size, largest) = *self.by_size.last()?;
+        let is_large_enough = |size: usize| only_idle || size * 2 >= largest_size;
+        let idle = self.by_size.iter().rev().take_while(|(size, _)| is_large_enough(*size)).find_map(
             |(_, address)| {
                 let (_, id) = self.addresses.get(address)?.idle.first_key_value()?;
                 Some((*address, *id))
             },
         );
-        let busy = || {
-            let (id, _) = self.addresses.get(&busiest)?.open.first_key_value()?;
-            (!only_idle).then_some((busiest, *id))
+        let oldest = || {
+            let (id, _) = self.addresses.get(&largest)?.open.first_key_value()?;
+            (!only_idle).then_some((largest, *id))
         };
-        let (address, id) = idle.or_else(busy)?;
+        let (address, id) = idle.or_else(oldest)?;
         self.closing.insert(id);
         self.take_connection(address, id)
     }
@@ -162,7 +162,7 @@ mod tests {
     enum Step {
         Insert(u8),
         Remove(usize),
-        Begin(usize),
+        Start(usize),
         End(usize),
         TakeFirst(bool),
     }
@@ -171,7 +171,7 @@ mod tests {
         prop_oneof![
             (0_u8..4).prop_map(Step::Insert),
             any::<usize>().prop_map(Step::Remove),
-            any::<usize>().prop_map(Step::Begin),
+            any::<usize>().prop_map(Step::Start),
             any::<usize>().prop_map(Step::End),
             any::<bool>().prop_map(Step::TakeFirst),
         ]
@@ -186,8 +186,8 @@ mod tests {
             for (time, step) in steps.into_iter().enumerate() {
                 let index_of = |number: usize| (!open.is_empty()).then(|| number % open.len());
                 match step {
-                    Step::Insert(last) => {
-                        let (address, close) = (IpAddr::from([192, 0, 2, last]), CancellationToken::new());
+                    Step::Insert(last_octet) => {
+                        let (address, close) = (IpAddr::from([192, 0, 2, last_octet]), CancellationToken::new());
                         let id = registry.insert(address, close.clone());
                         open.push(Expected { address, id, requests: 0, idle_since: time, close });
                     }
@@ -196,7 +196,7 @@ mod tests {
                         prop_assert!(registry.remove(address, id));
                         prop_assert!(!registry.remove(address, id));
                     },
-                    Step::Begin(number) => if let Some(index) = index_of(number) {
+                    Step::Start(number) => if let Some(index) = index_of(number) {
                         registry.start_request(open[index].address, open[index].id);
                         open[index].requests += 1;
                     },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The upper limit of the first delay.
-const MIN_DELAY: Duration = Duration::from_secs(1);
+const MAX_FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// The upper limit of every delay.
 const MAX_DELAY: Duration = Duration::from_secs(30);
@@ -20,7 +20,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn next_delay(&mut self) -> Duration {
-        let limit = MIN_DELAY.saturating_mul(1 << self.attempts.min(5)).min(MAX_DELAY);
+        let limit = MAX_FIRST_DELAY.saturating_mul(1 << self.attempts.min(5)).min(MAX_DELAY);
         self.attempts += 1;
         limit.mul_f64(rand::random_range(0.5..=1.0))
     }
@@ -54,6 +54,6 @@ mod tests {
         backoff.record_session(Duration::from_secs(1));
         assert!(backoff.next_delay() > Duration::from_secs(10));
         backoff.record_session(HEALTHY_SESSION);
-        assert!(backoff.next_delay() <= MIN_DELAY);
+        assert!(backoff.next_delay() <= MAX_FIRST_DELAY);
     }
 }

@@ -156,7 +156,7 @@ fn invalid_proxy_is_rejected_instead_of_bypassed() {
 }
 
 #[test]
-fn secrets_are_not_shown() {
+fn debug_and_redacted_texts_omit_secrets() {
     let settings = read_settings(&[("HTTPS_PROXY", "http://user:canary-proxy@proxy:3128")], &[]).unwrap();
     let printed = format!("{settings:?} {settings:#?}");
     assert!(printed.contains("http://proxy:3128") && !printed.contains("canary"), "{printed}");

@@ -46,7 +46,7 @@ impl PublishedAuthorities {
         match outcome {
             // webpki has already checked the validity period, but not the name.
             Err(Error::InvalidCertificate(error))
-                if is_authority_as_server(&error) && self.certificates.contains(end_entity) =>
+                if is_ca_used_as_end_entity(&error) && self.certificates.contains(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -57,7 +57,7 @@ impl PublishedAuthorities {
 }
 
 /// Whether a certificate was rejected only because it is marked as an authority.
-pub(super) fn is_authority_as_server(error: &CertificateError) -> bool {
+pub(super) fn is_ca_used_as_end_entity(error: &CertificateError) -> bool {
     // rustls has no variant for this error.
     matches!(error, CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity"))
 }

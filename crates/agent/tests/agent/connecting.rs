@@ -48,7 +48,7 @@ async fn request_has_token_and_parameters() {
 }
 
 #[tokio::test]
-async fn agent_connects_again_after_the_server_closed() {
+async fn agent_connects_again_after_the_session_is_closed() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, Vec::new());
     server.next_session().await.close(CloseCode::GOING_AWAY, "restart");

@@ -9,8 +9,8 @@ use crate::support::{Agent, network, settings, variables_with_checksum};
 #[tokio::test]
 async fn other_targets_are_denied_and_the_session_stays_open() {
     let (mut server, api_server) = (Server::start().await, ApiServer::start().await);
-    let secret = ApiServer::start().await;
-    let hosts = vec![("10.0.0.1", api_server.address), ("169.254.169.254", secret.address)];
+    let metadata_service = ApiServer::start().await;
+    let hosts = vec![("10.0.0.1", api_server.address), ("169.254.169.254", metadata_service.address)];
     let mut agent = Agent::for_server(&server, hosts);
     let session = server.next_session().await;
     for (network, address) in [
@@ -27,7 +27,7 @@ async fn other_targets_are_denied_and_the_session_stays_open() {
         let mut connection = session.dial("tcp", address).unwrap();
         assert_eq!(echo(&mut connection).await.unwrap(), "hello", "{address}");
     }
-    assert_eq!((api_server.accepted_count(), secret.accepted_count()), (2, 0));
+    assert_eq!((api_server.accepted_count(), metadata_service.accepted_count()), (2, 0));
     assert!(!session.is_closed() && agent.status.is_ready());
 
     // Many denials cause only one event.

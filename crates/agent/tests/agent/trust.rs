@@ -9,7 +9,7 @@ use crate::server::{Authority, NAME, Server, URL, cacerts};
 use crate::support::{Agent, network, settings, variables, variables_with_checksum};
 
 /// Asserts that the agent never sent its token.
-fn assert_not_connected(server: &Server) {
+fn assert_token_not_sent(server: &Server) {
     let paths = server.paths();
     assert!(paths.iter().all(|path| path == "/v3/settings/cacerts"), "{paths:?}");
 }
@@ -21,7 +21,7 @@ async fn failure_after(server: &Server, change: impl FnOnce(&Server)) -> Event {
     let mut agent = Agent::start(settings, network(vec![(NAME, server.address)]));
     let failure = agent.wait_for_failure().await;
     assert_eq!(agent.status.reason(), Some(failure.to_string()));
-    assert_not_connected(server);
+    assert_token_not_sent(server);
     failure
 }
 
@@ -64,7 +64,7 @@ async fn missing_authorities_are_reported() {
         let failure = agent.wait_for_failure().await;
         assert_eq!(failure, Event::ChecksumMismatch { expected, actual: None });
         assert!(failure.to_string().contains("set `cacerts` there"), "{failure}");
-        assert_not_connected(&server);
+        assert_token_not_sent(&server);
     }
 }
 
@@ -86,7 +86,7 @@ async fn unreadable_authorities_are_reported() {
 }
 
 #[tokio::test]
-async fn authorities_that_are_no_certificates_are_reported() {
+async fn cacerts_without_a_certificate_is_reported() {
     let server = Server::start().await;
     server.update_state(|state| state.cacerts = (200, cacerts("no certificate")));
     let failure = failure_after(&server, |_| ()).await;
@@ -105,7 +105,7 @@ async fn certificate_of_another_authority_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn certificate_of_another_name_is_not_trusted() {
+async fn certificate_for_another_name_is_not_trusted() {
     let server = Server::with_authority(&Authority::new("other.test")).await;
     let failure = failure_after(&server, |_| ()).await;
     assert!(matches!(failure, Event::NotTrusted { .. }), "{failure:?}");
@@ -131,7 +131,7 @@ async fn another_self_signed_certificate_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn authorities_are_read_again_after_a_failure_of_trust() {
+async fn authorities_are_read_again_after_an_untrusted_certificate() {
     let authority = Authority::new(NAME);
     let mut server = Server::with_authority(&authority).await;
     server.update_state(|state| state.tls = Authority::new(NAME).tls);
@@ -145,7 +145,7 @@ async fn authorities_are_read_again_after_a_failure_of_trust() {
 }
 
 #[tokio::test]
-async fn replaced_authority_ends_in_a_checksum_mismatch() {
+async fn replaced_authority_is_reported_as_checksum_mismatch() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, Vec::new());
     let session = server.next_session().await;

@@ -93,7 +93,7 @@ mod tests {
     use crate::response::response;
 
     #[test]
-    fn methods_count_for_their_limit() {
+    fn methods_count_against_their_limit() {
         for (method, limit) in [
             (Method::GET, ArmLimit::Reads),
             (Method::HEAD, ArmLimit::Reads),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn compute_leaves_the_least_of_its_policies() {
+    fn compute_limit_is_the_minimum_of_its_policies() {
         for (lines, expected) in [
             (&["Microsoft.Compute/HighCostGet3Min;107"][..], Some(107)),
             (

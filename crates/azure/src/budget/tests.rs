@@ -115,7 +115,7 @@ fn small_budget_has_an_absolute_floor() {
 }
 
 #[test]
-fn limits_of_operations_are_separate() {
+fn reads_writes_and_deletes_have_separate_limits() {
     let budget = TestBudget::with_headers(&[(READS, "0"), (WRITES, "7")]);
     budget.respond(PUT, &[(WRITES, "0")]);
     assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
@@ -264,7 +264,7 @@ fn errors_say_when_to_retry() {
 }
 
 #[test]
-fn budgets_are_of_an_application_in_a_subscription() {
+fn each_application_and_subscription_has_one_budget() {
     let budgets = Budgets::new(Clock::manual(0));
     let credential = |subscription: &str, client: &str, fingerprint: u8| Credential {
         cloud: Cloud::Public,
@@ -281,7 +281,7 @@ fn budgets_are_of_an_application_in_a_subscription() {
 }
 
 #[test]
-fn urls_are_bounded() {
+fn number_of_urls_is_bounded() {
     let budget = TestBudget::new();
     for number in 0..2 * MAX_URLS {
         let url = format!("https://management.azure.com/{number}");

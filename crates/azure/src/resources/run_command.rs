@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exit_code_and_state_make_the_outcome() {
+    fn exit_code_and_state_determine_the_outcome() {
         let exited = |code: i64, logs: &str| Some(Outcome::Exited { code, logs: logs.to_owned() });
         let failed = |reason: &str| Some(Outcome::Failed { reason: reason.to_owned() });
         for (properties, expected) in [
