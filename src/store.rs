@@ -1,4 +1,4 @@
-//! The database: the only SQL of the server, once for SQLite and PostgreSQL.
+//! The database. All SQL of the server is here; both SQLite and PostgreSQL can execute it.
 //!
 //! One file for each table, with functions that take the [`Store`], and rows with public fields. The meaning of the rows, and
 //! the encryption of secrets, are in `service`.

@@ -75,7 +75,7 @@ pub async fn delete_with_event(
     Ok(deleted)
 }
 
-/// The names of the encryption keys that secrets of clusters need, sorted.
+/// The IDs of the encryption keys that secrets of clusters need, sorted.
 pub async fn key_ids(store: &Store) -> Result<Vec<String>, Error> {
     store.fetch_all("select distinct key_id from cluster_secrets order by key_id", args![]).await
 }
@@ -91,8 +91,8 @@ pub async fn sealed_by(
     store.fetch_all(sql, args![key_id, limit]).await
 }
 
-/// Up to `limit` secrets that are encrypted with another key than `key_id`: cluster, name and columns, after the cluster and
-/// name of `after`.
+/// Up to `limit` secrets that are encrypted with a key other than `key_id`: cluster, name and columns, after the cluster and
+/// name `after`.
 pub async fn sealed_by_others(
     store: &Store,
     key_id: &str,
@@ -105,7 +105,7 @@ pub async fn sealed_by_others(
     store.fetch_all(sql, args![key_id, after.0, after.1, limit]).await
 }
 
-/// Replaces the wrapped data key of a secret, unless it changed since it was read; false then.
+/// Replaces the wrapped data key of a secret; false, without a change, if the key is no longer that of `old`.
 pub async fn rewrap(
     store: &Store,
     cluster_id: &str,

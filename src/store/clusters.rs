@@ -33,20 +33,22 @@ pub struct ClusterRow {
     /// Subscription, resource group and name of the AKS cluster in lower case, separated by `/`: the object's claim on that
     /// cluster, unique unless `None`.
     pub aks_identity: Option<String>,
-    /// Whether Azure had responded to the object's credential before [`Self::aks_identity`] was written. Versions before this
-    /// column wrote it without a request; a proved claim replaces such a claim, unless something was created in Azure.
+    /// Whether Azure had responded to the object's credential before [`Self::aks_identity`] was written. Servers without this
+    /// column wrote the identity before any request. A proved claim replaces an unproved one, unless the object with the
+    /// unproved claim has started to create the cluster or was active.
     pub identity_proved: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970.
     pub updated_ms: i64,
-    /// Increases by one with every change of the columns above and of the next three; starts at 1.
+    /// Increases by one with every change outside of [`Self::work`], except when another object's proved claim clears
+    /// [`Self::aks_identity`]; starts at 1.
     pub version: i64,
-    /// Increases by one with every change of the desired spec; starts at 1.
+    /// Increases by one with every change of the desired spec and with the request to delete the cluster; starts at 1.
     pub generation: i64,
     /// When its deletion was requested, in milliseconds since 1970.
     pub removing_ms: Option<i64>,
-    /// JSON: the review of the specification when it was saved.
+    /// JSON: the result of the review of the specification when it was saved.
     pub review: Option<String>,
     /// The state of the reconcile work.
     pub work: WorkColumns,
@@ -68,7 +70,7 @@ macro_rules! select {
     };
 }
 
-/// The condition for a valid claim: Azure proved it, or something was created with it.
+/// The condition for a valid claim: Azure proved it, or its object has started to create the cluster or was active.
 macro_rules! is_proved {
     () => {
         "(identity_proved or claimed or activated_ms is not null)"
@@ -243,9 +245,9 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
     store.fetch_optional(sql, args![identity]).await
 }
 
-/// Replaces the columns of users in a row that was read as `cluster.version` (ID, UUID, owner, creation time and the worker's
-/// columns are unchanged), and brings the worker's next run forward; returns the new version. If the credential changes,
-/// [`UpdateRecords::erasure`] names the previous one.
+/// Replaces the columns that users change in a row that was read as `cluster.version` (ID, UUID, owner, creation time and
+/// [`WorkColumns`] are unchanged). `wake` sets the worker's next run and resets its failures. Returns the new version. If the
+/// credential changes, [`UpdateRecords::erasure`] names the previous one.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].

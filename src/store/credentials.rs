@@ -177,7 +177,7 @@ pub async fn update(
     let id = &credential.id;
     let mut transaction = store.begin().await?;
     if only_unused {
-        // A transaction that adds a cluster holds a weaker lock on its credential, so each of the two waits for the other.
+        // A transaction that adds a cluster holds a weaker lock on its credential: the later of the two waits for the earlier.
         let lock = locking!("select id from credentials where id = $1", " for update");
         transaction.lock_row::<String>(lock, id).await?;
         if transaction.exists("select id from clusters where credential_id = $1 limit 1", args![id]).await? {
@@ -213,7 +213,7 @@ pub async fn update(
     Ok(credential.version + 1)
 }
 
-/// The names of the encryption keys that stored secrets need, sorted.
+/// The IDs of the encryption keys that stored secrets need, sorted.
 pub async fn key_ids(store: &Store) -> Result<Vec<String>, Error> {
     let sql = "select distinct key_id from credentials where key_id is not null order by key_id";
     store.fetch_all(sql, args![]).await
@@ -230,7 +230,7 @@ pub async fn sealed_by(
     store.fetch_all(sql, args![key_id, limit]).await
 }
 
-/// Up to `limit` secrets that are encrypted with another key than `key_id`, after the ID `after` (`""` for the first): ID,
+/// Up to `limit` secrets that are encrypted with a key other than `key_id`, after the ID `after` (`""` for the first): ID,
 /// version and columns, by ID.
 pub async fn sealed_by_others(
     store: &Store,

@@ -153,9 +153,9 @@ impl Store {
         }
     }
 
-    /// A number that increases with every write through this store or its clones, except writes to the audit log. A caching
-    /// caller gets the version first and reads the data second: while the version stays the same, the data is current, unless
-    /// another server writes to the same database.
+    /// A number that increases with every write through this store or its clones, except [`super::events::insert_many`]. A
+    /// caching caller gets the version first and reads the data second: while the version stays the same, the data is current,
+    /// unless another server writes to the same database.
     pub fn version(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
@@ -207,7 +207,7 @@ pub fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
 }
 
-/// Creates the file with access for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
+/// Creates a missing file with access for its owner only. SQLite gives its `-wal` and `-shm` files the same permissions.
 fn create_private_file(path: &Path) -> std::io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Errors of the database by remedy, with the driver's error as the cause.
+//! Errors of the database, grouped by their remedy, with the driver's error as the cause.
 
 use std::fmt;
 use std::io;
@@ -23,7 +23,7 @@ pub enum Error {
         /// The cause.
         source: std::io::Error,
     },
-    /// No connection, no free one in time, or a server that is starting or stopping. Transient.
+    /// No connection, no free one in time, or another transient error, such as a deadlock or a server that is starting.
     #[error("the database is not available")]
     Unavailable(#[source] sqlx::Error),
     /// The disk of the database is full; nothing was written.

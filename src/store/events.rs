@@ -37,7 +37,7 @@ pub struct AuditRow {
     pub remote: String,
     /// A remark for administrators.
     pub detail: String,
-    /// The count, for actions that are counted. `at_ms` and `request_id` are those of the first time.
+    /// The count, for actions that are counted; `at_ms` and `request_id` are then those of the first action.
     pub counted: Option<Count>,
 }
 
@@ -110,7 +110,7 @@ pub(super) const INSERT: &str = concat!(
 );
 
 impl AuditRow {
-    /// The values of the columns. NUL is replaced, so that the record does not fail its change.
+    /// The values of the columns. NUL is replaced, so that the record cannot make its change fail.
     pub(super) fn values(&self) -> [Value<'_>; 14] {
         let text = Value::without_nul;
         let (count, last_ms) = self.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
@@ -133,13 +133,13 @@ impl AuditRow {
     }
 }
 
-/// Inserts the record of a change that wrote no other row.
+/// Inserts the record of an action that wrote no other row.
 pub async fn insert(store: &Store, audit: &AuditRow) -> Result<(), Error> {
     store.begin().await?.commit_with_audit(audit).await
 }
 
 /// A string greater than every ID.
-const LAST_ID: &str = "~";
+const ABOVE_ALL_IDS: &str = "~";
 
 /// Updates only the count of an existing record, which an earlier attempt inserted.
 const ON_CONFLICT: &str = "on conflict (id) do update set count = excluded.count, last_ms = excluded.last_ms";
@@ -217,7 +217,7 @@ pub async fn list(store: &Store, limit: u32, filter: &Filter) -> Result<Vec<Audi
         since_ms.unwrap_or(i64::MIN),
         *until_ms,
         before_ms.unwrap_or(i64::MAX),
-        before_id.unwrap_or(LAST_ID),
+        before_id.unwrap_or(ABOVE_ALL_IDS),
         limit,
     ];
     store.fetch_all(sql, values).await

@@ -27,7 +27,7 @@ pub struct MemberRow {
     pub created_ms: i64,
 }
 
-/// The change of a member; `None` keeps the stored value.
+/// A change of a membership; `None` keeps the stored value.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemberUpdate<'a> {
     /// The role.
@@ -49,7 +49,7 @@ macro_rules! select {
     };
 }
 
-/// Adds a member.
+/// Adds a membership.
 ///
 /// # Errors
 /// [`Error::Duplicate`] if the ID is taken, [`Error::Dangling`] if the cluster or the user does not exist.
@@ -90,15 +90,15 @@ pub async fn list(
     store.fetch_all(sql, args![cluster_id, user_id]).await
 }
 
-/// Locks the memberships of the user of membership `id` until the transaction ends. If two memberships end concurrently, the
-/// second transaction adds the revocation.
+/// Locks all memberships of the user of membership `id` until the transaction ends. Otherwise, if the last two memberships in a
+/// cluster ended concurrently, each transaction would still see the other one, and neither would add a revocation.
 async fn lock_memberships(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Error> {
     let sql = "select user_id from cluster_members where id = $1";
     let user_id: Option<String> = transaction.fetch_optional(sql, args![id]).await?;
     transaction.lock_name(&format!("memberships of {}", user_id.unwrap_or_default())).await
 }
 
-/// Changes a member; false if it does not exist.
+/// Changes a membership; false if it does not exist.
 pub async fn update(
     store: &Store,
     id: &str,
@@ -117,7 +117,7 @@ pub async fn update(
     Ok(changed)
 }
 
-/// Deletes a member; false if it does not exist.
+/// Deletes a membership; false if it does not exist.
 pub async fn delete(store: &Store, id: &str, audit: &AuditRow) -> Result<bool, Error> {
     let mut transaction = store.begin().await?;
     lock_memberships(&mut transaction, id).await?;

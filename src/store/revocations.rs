@@ -1,6 +1,6 @@
-//! Table `cluster_revocations`: users who lost rights in a cluster and still have bindings in it. Triggers add the rows in the
-//! same transaction: for a removed or demoted member, a former owner and a disabled user in the cluster, and for an
-//! administrator who is disabled, demoted or deleted in every cluster.
+//! Table `cluster_revocations`: users who lost rights in a cluster and may still have bindings in it. Triggers add the rows in
+//! the transaction of the change: for one cluster if a member is removed or demoted, or its owner is replaced; for all clusters
+//! of a user who is disabled; for every cluster if an administrator is disabled, demoted or deleted.
 
 use super::{Error, Store};
 
@@ -17,14 +17,14 @@ pub struct RevocationRow {
 
 record!(RevocationRow, "cluster_revocations", user_id, cluster_id, scanned_ms);
 
-/// The clusters with revocations that `holder` watches.
+/// The clusters that `holder` watches and that have revocations.
 pub async fn pending_clusters(store: &Store, holder: &str) -> Result<Vec<String>, Error> {
     let sql = "select distinct r.cluster_id from cluster_revocations r
                join cluster_watches w on w.cluster_id = r.cluster_id where w.holder = $1 order by r.cluster_id";
     store.fetch_all(sql, args![holder]).await
 }
 
-/// Up to `limit` revocations of a cluster; those without a search come first.
+/// Up to `limit` revocations of a cluster; those that have not been searched for come first.
 pub async fn list(store: &Store, cluster_id: &str, limit: u32) -> Result<Vec<RevocationRow>, Error> {
     let sql = "select cluster_id, user_id, scanned_ms from cluster_revocations where cluster_id = $1
                order by scanned_ms is not null, scanned_ms, user_id limit $2";

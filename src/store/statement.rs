@@ -98,7 +98,7 @@ pub(super) fn has_no_effect(sql: &str, values: &[Value<'_>]) -> Result<bool, Err
     }
 }
 
-/// Runs the body with a read-only pool.
+/// Runs the body with the pool for reads, and with the [`DbRow`] variant of its rows.
 macro_rules! on_reader {
     ($store:expr, |$pool:ident, $row:ident| $body:expr) => {
         match &$store.db {
@@ -155,7 +155,7 @@ impl Store {
 
     /// Runs a statement in its own transaction; returns the number of changed rows.
     pub(super) async fn execute(&self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, Error> {
-        let _counted = self.change_guard();
+        let _change_guard = self.change_guard();
         if has_no_effect(sql, values)? {
             return Ok(0);
         }

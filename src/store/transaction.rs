@@ -14,7 +14,7 @@ use super::{AuditRow, Error, Store};
 /// between read and write. On PostgreSQL, rules about several rows require [`Transaction::lock_name`] first.
 pub(super) struct Transaction<'a> {
     connection: Connection,
-    _counted: ChangeGuard<'a>,
+    _change_guard: ChangeGuard<'a>,
 }
 
 enum Connection {
@@ -32,12 +32,12 @@ macro_rules! locking {
 impl Store {
     /// Starts a transaction. Its end increases [`Store::version`].
     pub(super) async fn begin(&self) -> Result<Transaction<'_>, Error> {
-        let counted = self.change_guard();
+        let change_guard = self.change_guard();
         let connection = match &self.db {
             Db::Sqlite { writer, .. } => Connection::Sqlite(writer.begin_with("begin immediate").await?),
             Db::Postgres(pool) => Connection::Postgres(pool.begin().await?),
         };
-        Ok(Transaction { connection, _counted: counted })
+        Ok(Transaction { connection, _change_guard: change_guard })
     }
 
     /// Runs one statement for a caller, with its audit record; false if it changed no row, in which case no record is written.
@@ -138,7 +138,7 @@ impl Transaction<'_> {
         self.commit().await
     }
 
-    /// Commits a change that was not made for a caller.
+    /// Commits without adding an audit record.
     pub(super) async fn commit(self) -> Result<(), Error> {
         match self.connection {
             Connection::Sqlite(connection) => connection.commit().await?,

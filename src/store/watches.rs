@@ -1,8 +1,8 @@
-//! Table `cluster_watches`: the servers that maintain the rights in clusters, with one lease for each cluster.
+//! Table `cluster_watches`: a lease for each active cluster, held by the server that maintains the rights in it.
 
 use super::{Error, NewClusterEvent, Store};
 
-/// Claims up to `limit` active clusters whose lease has expired at `now_ms`, until `lease_until_ms`; returns their IDs.
+/// Claims up to `limit` active clusters that have no lease at `now_ms`, until `lease_until_ms`; returns their IDs.
 pub async fn claim(
     store: &Store,
     holder: &str,
@@ -41,8 +41,8 @@ pub async fn release_all(store: &Store) -> Result<u64, Error> {
     store.execute("update cluster_watches set lease_until_ms = 0 where lease_until_ms <> 0", args![]).await
 }
 
-/// Records that the change of members' rights was announced, and adds its event; false if it was already announced, or the
-/// cluster has no lease, and nothing is written then.
+/// Records that the change of members' rights was announced, and adds the event of the announcement. False, without writing
+/// anything, if the change was already announced, or the cluster was never watched.
 pub async fn announce(
     store: &Store,
     cluster_id: &str,

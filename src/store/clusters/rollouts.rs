@@ -16,7 +16,7 @@ pub async fn begin_rollout(
     let mut transaction = store.begin().await?;
     transaction.lock_name("agent rollouts").await?;
     let others: Vec<i64> = transaction.fetch_all(count_others, args![id, now_ms]).await?;
-    if others.iter().any(|others| *others >= max_rollouts) {
+    if others.iter().any(|count| *count >= max_rollouts) {
         return Ok(false);
     }
     let is_started = transaction.execute(SET_ROLLOUT, args![id, fence, Some(until_ms)]).await? > 0;

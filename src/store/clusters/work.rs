@@ -13,7 +13,7 @@ pub struct WorkColumns {
     pub fence: i64,
     /// `new`, `creating`, `active` or `removing`.
     pub phase: String,
-    /// Whether the intent to create it in Azure is stored.
+    /// Whether the creation in Azure was started; saved before the request is sent.
     pub claimed: bool,
     /// JSON: the status (conditions, aksStatus, …).
     pub status: String,
@@ -23,9 +23,9 @@ pub struct WorkColumns {
     pub applied_spec: Option<String>,
     /// JSON: the long-running operation in Azure.
     pub operation: Option<String>,
-    /// When it first became active, in milliseconds since 1970.
+    /// When the cluster first became active, in milliseconds since 1970.
     pub activated_ms: Option<i64>,
-    /// When its state in Azure was last read, in milliseconds since 1970.
+    /// When Azure's state of the cluster was last read, in milliseconds since 1970.
     pub refreshed_ms: Option<i64>,
     /// The number of consecutive failures.
     pub attempts: i64,
@@ -148,8 +148,8 @@ async fn write_work(
     Ok(written)
 }
 
-/// Claims the AKS cluster `identity` for an object, after Azure has responded to its credential. Requires the lease `fence` and
-/// the row in `version`; false otherwise. Replaces an invalid claim.
+/// Claims the AKS cluster `identity` for an object, after Azure has responded to its credential. Replaces an invalid claim.
+/// False if the lease `fence` was lost, or the row is no longer at `version`.
 ///
 /// # Errors
 /// [`Error::Duplicate`] if another object has a valid claim.
@@ -169,8 +169,8 @@ pub async fn claim_identity(
     Ok(claimed)
 }
 
-/// Replaces the specification with Azure's values of managed keys. Requires the lease `fence` and the row in `version`; false
-/// otherwise. The generation is unchanged, because the desired spec is.
+/// Replaces the specification with one that contains Azure's values of managed keys. The generation is unchanged, because the
+/// user changed nothing. False if the lease `fence` was lost, or the row is no longer at `version`.
 pub async fn refresh_spec(
     store: &Store,
     id: &str,
@@ -196,11 +196,11 @@ pub async fn wake_all(store: &Store, at_ms: i64) -> Result<(), Error> {
 /// Sets the next run of a cluster to now. If a worker is processing it, it runs again afterwards. False if the cluster does not
 /// exist.
 pub async fn wake(store: &Store, id: &str) -> Result<bool, Error> {
-    // 0 remains until the next claim, so that the current holder does not overwrite it.
+    // The current holder does not overwrite 0 before it releases the lease; the release sets the next run to the current time.
     Ok(store.execute("update clusters set next_run_ms = 0 where id = $1", args![id]).await? > 0)
 }
 
-/// Deletes a cluster under the lease `fence`, and adds events; false if the lease was lost, and nothing is written then.
+/// Deletes a cluster under the lease `fence`, and adds events; false, without writing anything, if the lease was lost.
 /// `erasure` names the credential that the cluster used.
 pub async fn delete_claimed(
     store: &Store,

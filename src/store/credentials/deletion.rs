@@ -47,8 +47,8 @@ pub struct PendingRow {
     pub clusters: Vec<UsingCluster>,
 }
 
-/// A credential that an updated cluster no longer uses, and the audit record of its erasure. The record is written only if the
-/// credential's deletion is pending and no other cluster uses it.
+/// A credential that a cluster no longer uses, and the audit record of its erasure. The credential is erased, and the record
+/// written, only if its deletion is pending and no other cluster uses it.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     /// `cc-xxxxx`
@@ -65,7 +65,7 @@ const DELETE: &str = "delete from credentials where id = $1";
 /// its deletion is already pending. `audit` returns the audit record.
 ///
 /// # Errors
-/// [`Error::InUse`] if a cluster has started to use it since.
+/// [`Error::InUse`] if a cluster starts to use it concurrently.
 pub async fn delete(
     store: &Store,
     id: &str,
@@ -95,7 +95,7 @@ pub async fn delete(
 /// worker processes them at `now_ms`. Returns these clusters; `None` if the credential does not exist.
 ///
 /// # Errors
-/// [`Error::InUse`] if a cluster has started to use it since.
+/// [`Error::InUse`] if a cluster starts to use it concurrently.
 pub async fn erase(
     store: &Store,
     id: &str,
@@ -149,8 +149,9 @@ impl Transaction<'_> {
     /// erased. Must be called after the change of the cluster.
     pub(in crate::store) async fn erase_unused(&mut self, erasure: &Erasure) -> Result<bool, Error> {
         let id = &erasure.credential_id;
-        // Only one transaction at a time passes this lock, so the second of two last uses sees that the first has ended. The lock
-        // does not block transactions that add uses, so clusters that swap credentials do not wait for each other.
+        // Only one transaction at a time passes this lock: if two of them end the last two uses, the second sees that the first
+        // use has ended. The lock does not block transactions that add uses, so clusters that swap credentials do not wait for
+        // each other.
         let wait = locking!("select deleted_ms from credentials where id = $1", " for no key update");
         if self.lock_row::<Option<i64>>(wait, id).await?.flatten().is_none() {
             return Ok(false);
