@@ -82,10 +82,10 @@ impl Worker {
         Self { core: Arc::new(core), holder, wake_up }
     }
 
-    /// Works until `stop`; running steps are finished.
+    /// Executes due steps until `stop`, then waits for those that are running.
     pub async fn run(self, stop: CancellationToken) {
-        // A SQLite file has one server, so leases of its predecessor are released. If there is another one, the fencing token
-        // keeps it from writing.
+        // A SQLite file has one server, so leases of the previous process are released. If that process still runs, the fencing
+        // tokens keep it from writing.
         if self.core.store.kind() == store::DatabaseKind::Sqlite
             && let Err(error) = store::clusters::release_all(&self.core.store).await
         {

@@ -35,17 +35,17 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     let connected = connection::connect(core, task, Some(observed)).await;
     let reached = Reached::from_path(connected.as_ref().ok().copied().flatten());
     // A cluster that is not private may need an agent too.
-    let agent = agent::maintain(core, task, observed, reached).await?;
+    let agent_progress = agent::maintain(core, task, observed, reached).await?;
     if let Err(error) = connected {
         // The running command is polled even though the cluster failed.
-        return Err(error.with_due_within(agent.next_step_in.filter(|_| agent::is_polling(task))));
+        return Err(error.with_due_within(agent_progress.next_step_in.filter(|_| agent::is_polling(task))));
     }
     if reached == Reached::No && !task.was_active() {
-        task.set_waiting(&agent.message, None);
+        task.set_waiting(&agent_progress.message, None);
         task.set_condition("Waiting", ConditionStatus::Unknown, agent::WAITING_MESSAGE);
-        return Ok(Next::In(agent.next_step_in.unwrap_or(agent::RETRY_INTERVAL)));
+        return Ok(Next::In(agent_progress.next_step_in.unwrap_or(agent::RETRY_INTERVAL)));
     }
-    // The specification of an import becomes managed, so it must contain Azure's values.
+    // Once an import is active, its specification is managed, so it must contain Azure's values.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
         return Ok(Next::Now);
     }
@@ -55,7 +55,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         core.nodes.refresh(&task.row.id, current.access);
     }
     let interval = refresh::interval(core).await;
-    Ok(Next::In(agent.next_step_in.map_or(interval, |delay| delay.min(interval))))
+    Ok(Next::In(agent_progress.next_step_in.map_or(interval, |delay| delay.min(interval))))
 }
 
 /// The message while the Kubernetes API of a new cluster is being tried.

@@ -46,7 +46,7 @@ pub(super) struct AgentProgress {
 /// reconcile step of the cluster.
 ///
 /// # Errors
-/// The database failed, or the lease was lost.
+/// Stored data cannot be read or written, the access to the cluster cannot be loaded, or the lease was lost.
 pub(super) async fn maintain(
     core: &Core,
     task: &mut Task,
@@ -62,7 +62,7 @@ pub(super) async fn maintain(
         clear_failure(task);
         return Ok(progress_without_agent(mode));
     }
-    // An agent that this server did not deploy serves the cluster. It is kept if this server has no manifest to replace it with.
+    // Whether an agent that this server did not deploy serves the cluster. Without a manifest to replace it, it is kept.
     let has_unmanaged_agent = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {

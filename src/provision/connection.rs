@@ -48,8 +48,8 @@ impl Reached {
     }
 }
 
-/// Connects to the cluster; `None` if it is unreachable. Azure matches the specification in any case, so the failure of an active
-/// cluster is shown only by `Ready`. `observed` is Azure's state if it was just read.
+/// Connects to the cluster; `None` if it is unreachable. For an active cluster, a failure only sets `Connected` and `Ready`,
+/// because Azure still matches the specification. `observed` is Azure's state if it was just read.
 pub(super) async fn connect(
     core: &Core,
     task: &mut Task,
@@ -124,7 +124,7 @@ async fn open_connection(
 }
 
 /// Creates the roles in a cluster that was never connected. Later, the server that watches the cluster maintains them. The
-/// inner error is that of the cluster.
+/// inner error is an error of the cluster.
 async fn create_roles(
     core: &Core,
     task: &Task,
@@ -254,7 +254,7 @@ fn set_unreachable(
         return Ok(None);
     }
     if task.was_active() {
-        // Azure matches the specification; `Ready` shows the failure.
+        // Azure still matches the specification; the conditions show the failure.
         return Ok(None);
     }
     Err(StepError::from_cluster(error, &remedy))

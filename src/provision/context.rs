@@ -77,7 +77,7 @@ impl Change<'_> {
     }
 }
 
-/// Resource Manager for one step; `error_prefix` is Rancher's prefix of the error message.
+/// A Resource Manager client for one step; `error_prefix` is Rancher's prefix of the error message.
 pub(super) fn arm(
     core: &Core,
     access: &AzureAccess,
@@ -115,7 +115,7 @@ pub(super) fn plan_input<'a>(
 ) -> PlanInput<'a> {
     PlanInput {
         spec: &task.desired,
-        user_spec: &task.stated,
+        user_spec: &task.user_spec,
         applied: task.applied.as_ref(),
         phase: task.phase,
         creation_recorded: task.work.claimed,
@@ -133,7 +133,8 @@ pub(super) fn has_nothing_to_delete(task: &Task) -> bool {
     task.phase == Phase::Removing && (task.is_import() || !task.work.claimed)
 }
 
-/// Fails if the credential is for another subscription. It cannot see the cluster, which must not be mistaken for absence.
+/// Fails if the credential is for another subscription. Such a credential cannot see the cluster, which must not be mistaken
+/// for its absence.
 pub(super) fn check_subscription(task: &Task, access: &AzureAccess) -> Result<(), StepError> {
     let current = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
     let subscription = access.credential().subscription_id.as_str();

@@ -15,10 +15,10 @@ const MAX_DELAY: Duration = Duration::from_mins(5);
 /// The delay while another operation is running in the cluster.
 const BUSY_DELAY: Duration = Duration::from_secs(10);
 
-/// Azure's codes for a cluster with a running operation, which also mean that the cluster is stopped or a quota is exceeded.
+/// Azure's codes for a cluster with a running operation. They can also mean that it is stopped, or that a quota is exceeded.
 const AMBIGUOUS_BUSY_CODES: [&str; 2] = ["OperationNotAllowed", "Conflict"];
 
-/// Azure's codes for a cluster with a running operation, which are transient.
+/// Azure's codes that always mean another operation in the cluster.
 const BUSY_CODES: [&str; 5] = [
     "EtagMismatch",
     "AnotherOperationInProgress",

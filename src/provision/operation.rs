@@ -108,7 +108,7 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
     })
 }
 
-/// Whether polling again would give the same error. A rejected token has already been replaced.
+/// Whether polling again would give the same error. This includes 401, because the client has already tried a new token.
 fn is_permanent(error: &azure::Error) -> bool {
     let azure::Error::Arm(response) = error else { return false };
     let status = response.status;

@@ -165,7 +165,7 @@ fn blocked_preview(error: StepError, task: &Task, azure: Azure) -> Preview {
 }
 
 /// A preview from the row only.
-fn preview_from_row(task: &Task, reason: Azure) -> Preview {
+fn preview_from_row(task: &Task, azure: Azure) -> Preview {
     let mut preview = if task.is_idle() {
         let reason = "the desired spec is applied; whether it still matches Azure was not checked";
         Preview::new(Kind::Nothing, "nothing", reason)
@@ -181,10 +181,10 @@ fn preview_from_row(task: &Task, reason: Azure) -> Preview {
         let reason = "the step depends on the observed state";
         Preview::new(Kind::Unknown, "read Azure, and decide by the observed state", reason)
     };
-    if let Azure::NotAllowed(reason) = &reason {
+    if let Azure::NotAllowed(reason) = &azure {
         preview.unseen = vec![Unseen { what: "azure", reason: reason.clone() }];
     }
-    Preview { azure: reason, ..preview }
+    Preview { azure, ..preview }
 }
 
 /// Adds the managed keys.

@@ -112,11 +112,11 @@ async fn read_upstream(
         return Ok((unusable, None));
     }
     let reached = Reached::from_path(connection::connect(core, task, Some(&observed)).await?);
-    let agent = agent::maintain(core, task, &observed, reached).await?;
-    Ok((None, agent.next_step_in))
+    let agent_progress = agent::maintain(core, task, &observed, reached).await?;
+    Ok((None, agent_progress.next_step_in))
 }
 
-/// Records that a cluster is unusable because it does not exist in Azure or is stopped. No connection to it is attempted.
+/// Records that a cluster is unusable because it does not exist in Azure or is stopped.
 pub(super) fn record_unusable(task: &mut Task, unusable: Option<&Unusable>) {
     if let Some(Unusable::Gone(message) | Unusable::Stopped(message)) = unusable {
         task.set_condition("Connected", ConditionStatus::False, message);
@@ -130,6 +130,7 @@ pub(super) async fn observe(
     access: &AzureAccess,
     arm: &Arm,
 ) -> Result<(Observed, Option<Unusable>), StepError> {
+    // As for a deletion: the prerequisites of the cluster are not read.
     let observed = context::observe(task, access, arm, Phase::Removing).await?;
     let unusable = unusable(&context::plan_input(task, &UpdateAttempts::default(), &observed));
     Ok((observed, unusable))

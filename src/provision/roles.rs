@@ -1,5 +1,5 @@
 //! Maintains the rights in clusters. One server watches each active cluster: it corrects roles and bindings, opens and closes
-//! namespaces according to the labels of owners, and removes bindings of users who lost their role.
+//! namespaces according to the labels that owners set, and removes bindings of users who lost their role.
 //!
 //! | file | content |
 //! |---|---|
@@ -32,7 +32,7 @@ use crate::store::{self, revocations, watches};
 /// The duration of a lease without renewal, and the renewal interval.
 const LEASE_DURATION_MS: i64 = 30_000;
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
-/// The interval of queries for clusters without a lease, new revocations, and changed settings.
+/// The interval of queries for clusters without a lease, pending revocations, and changed settings.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of watches. Each has four open requests to its cluster.
 const MAX_WATCHES: usize = 1_000;
@@ -58,7 +58,7 @@ pub struct RoleKeeper {
 
 /// The watch of one cluster.
 struct RunningWatch {
-    pending: Arc<Notify>,
+    pending_revocations: Arc<Notify>,
     cancel: CancellationToken,
 }
 
@@ -91,7 +91,7 @@ impl RoleKeeper {
                 () = stop.cancelled() => break,
                 Some(result) = self.tasks.join_next() => match result {
                     Ok(id) => drop(self.running.remove(&id)),
-                    // The next renewal restarts the watch.
+                    // Its entry stays in `running`, so the watch is not restarted while this server holds the lease.
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
                     }
@@ -136,17 +136,17 @@ impl RoleKeeper {
         let store = &self.shared.core.store;
         for id in revocations::pending_clusters(store, &self.holder).await? {
             if let Some(running) = self.running.get(&id) {
-                running.pending.notify_one();
+                running.pending_revocations.notify_one();
             }
         }
         self.set_gauges(revocations::count(store).await?);
         Ok(())
     }
 
-    fn set_gauges(&self, pending: i64) {
+    fn set_gauges(&self, pending_revocations: i64) {
         let to_f64 = |count: usize| f64::from(u32::try_from(count).unwrap_or(u32::MAX));
         metrics::gauge!(WATCHES_METRIC).set(to_f64(self.running.len()));
-        metrics::gauge!(PENDING_METRIC).set(to_f64(usize::try_from(pending).unwrap_or_default()));
+        metrics::gauge!(PENDING_METRIC).set(to_f64(usize::try_from(pending_revocations).unwrap_or_default()));
     }
 
     /// Starts the watch of a cluster, unless it is running.
@@ -154,9 +154,11 @@ impl RoleKeeper {
         if self.running.contains_key(&id) {
             return;
         }
-        let running = RunningWatch { pending: Arc::default(), cancel: CancellationToken::new() };
-        let signals =
-            Signals { pending: Arc::clone(&running.pending), namespaces: self.namespaces.subscribe() };
+        let running = RunningWatch { pending_revocations: Arc::default(), cancel: CancellationToken::new() };
+        let signals = Signals {
+            pending_revocations: Arc::clone(&running.pending_revocations),
+            namespaces: self.namespaces.subscribe(),
+        };
         let (shared, cancel) = (Arc::clone(&self.shared), running.cancel.clone());
         self.running.insert(id.clone(), running);
         self.tasks.spawn(async move {

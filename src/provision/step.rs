@@ -212,7 +212,7 @@ impl StepContext<'_> {
 
     async fn update_tags(&self, task: &mut Task) -> Result<Next, StepError> {
         let (group, name) = task.group_and_name();
-        // The owner of an imported cluster is unchanged.
+        // An imported cluster keeps its owner tag.
         let current_owner = self.observed.cluster.as_ref().and_then(upstream::owner);
         let owner = if task.is_import() { current_owner } else { Some(task.owner.clone()) };
         let tags = manifest::tags(&task.desired, owner.as_deref());

@@ -49,8 +49,8 @@ pub(super) struct StoredOperation {
 pub(super) struct Task {
     pub(super) row: ClusterRow,
     pub(super) spec: ClusterSpec,
-    /// The managed part of the specification.
-    pub(super) stated: AksConfig,
+    /// The user's specification, as [`plan::user_spec`] returns it.
+    pub(super) user_spec: AksConfig,
     /// The desired spec. For an import, it also contains what others have set in Azure.
     pub(super) desired: AksConfig,
     pub(super) applied: Option<AksConfig>,
@@ -61,7 +61,7 @@ pub(super) struct Task {
     /// The current time in milliseconds since 1970, and in RFC 3339.
     pub(super) now_ms: i64,
     pub(super) now_rfc3339: String,
-    /// The events of this step, by kind.
+    /// The kind and the message of each event of this step.
     events: Vec<(&'static str, String)>,
 }
 
@@ -77,10 +77,10 @@ impl Task {
         let spec = ClusterSpec::from_text(&row.spec)?;
         let applied: Option<AksConfig> =
             row.work.applied_spec.as_deref().map(serde_json::from_str).transpose()?;
-        let stated = plan::user_spec(spec.aks(), applied.as_ref()).into_owned();
+        let user_spec = plan::user_spec(spec.aks(), applied.as_ref()).into_owned();
         Ok(Self {
-            desired: stated.clone(),
-            stated,
+            desired: user_spec.clone(),
+            user_spec,
             spec,
             applied,
             status: ClusterStatus::from_json(&row.work.status)?.for_generation(row.generation),
@@ -112,21 +112,21 @@ impl Task {
     /// are unchanged.
     pub(super) fn merge(&mut self, observed: &Observed) {
         let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
-        self.status.user_entries.record(&self.stated, upstream);
-        self.desired = merge_entries(&self.stated, upstream, &self.status.user_entries);
+        self.status.user_entries.record(&self.user_spec, upstream);
+        self.desired = merge_entries(&self.user_spec, upstream, &self.status.user_entries);
     }
 
     /// Sets a specification that the server itself has changed.
     pub(super) fn replace_spec(&mut self, spec: ClusterSpec) {
         self.spec = spec;
-        self.stated = plan::user_spec(self.spec.aks(), self.applied.as_ref()).into_owned();
-        self.desired.clone_from(&self.stated);
+        self.user_spec = plan::user_spec(self.spec.aks(), self.applied.as_ref()).into_owned();
+        self.desired.clone_from(&self.user_spec);
     }
 
     /// Removes user entries that are no longer needed, after Azure matches the specification.
     pub(super) fn prune_user_entries(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
-            self.status.user_entries.prune(&self.stated, upstream);
+            self.status.user_entries.prune(&self.user_spec, upstream);
         }
     }
 
@@ -156,7 +156,7 @@ impl Task {
         self.work.activated_ms.is_some()
     }
 
-    /// Whether Azure matches the specification.
+    /// Whether the desired spec is applied and no operation is running, so that the cluster is only refreshed.
     pub(super) fn is_idle(&self) -> bool {
         self.phase != Phase::Removing
             && self.was_active()
@@ -247,7 +247,7 @@ impl Task {
         }
     }
 
-    /// Records a failure in the status and in the log.
+    /// Records a failure in the status and in the log, or that the cluster is busy; returns the time of the next attempt.
     pub(super) fn record_failure(&mut self, error: &StepError) -> Next {
         if error.is_busy {
             self.set_waiting(&error.message, None);

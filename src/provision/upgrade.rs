@@ -1,4 +1,4 @@
-//! The remedy for a version that Azure rejects: the first upgrade on the way to it, as in the plan of an upgrade.
+//! The remedy for a version that Azure rejects: the first upgrade on the way to it, as in the upgrade plan.
 
 use aks::cluster_details::ClusterDetails;
 use aks::upgrade_path;

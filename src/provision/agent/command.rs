@@ -106,7 +106,7 @@ impl CommandClient {
         token.map(Some).map_err(|error| StepError::from_azure("no token for the cluster: ", error))
     }
 
-    /// Polls a command. After an error of the connection to Azure, the command is considered running.
+    /// Polls a command. After a transient error, the command is considered running.
     pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> PollResult {
         let Ok(pending) = PendingResult::from_text(self.access.credential().cloud, &running.result) else {
             return PollResult::Failed("the URL of its result is invalid".to_owned());
@@ -126,12 +126,12 @@ impl CommandClient {
         match status {
             Status::Running(_) if is_late => PollResult::Failed("it did not finish within 15 min".to_owned()),
             Status::Running(pending) => {
-                let next = pending.retry_after().max(if pending.to_text() == running.result {
+                let delay = pending.retry_after().max(if pending.to_text() == running.result {
                     POLL_RETRY_DELAY
                 } else {
                     Duration::ZERO
                 });
-                PollResult::Running(RunningCommand { result: pending.to_text(), ..running.clone() }, next)
+                PollResult::Running(RunningCommand { result: pending.to_text(), ..running.clone() }, delay)
             }
             status => PollResult::from_status(status),
         }
@@ -174,7 +174,7 @@ pub(super) async fn start(
     };
     match start.await {
         Ok(Status::Running(pending)) => {
-            let next = pending.retry_after();
+            let delay = pending.retry_after();
             deployment.start(RunningCommand {
                 result: pending.to_text(),
                 revision: manifest.revision().to_owned(),
@@ -182,7 +182,7 @@ pub(super) async fn start(
                 started_ms: task.now_ms,
                 removes: false,
             });
-            Ok(in_progress(task, next))
+            Ok(in_progress(task, delay))
         }
         Ok(status) => {
             let result = PollResult::from_status(status);
@@ -209,9 +209,9 @@ pub(super) async fn poll(
         Err(error) => PollResult::Failed(error.message),
     };
     match result {
-        PollResult::Running(running, next) => {
+        PollResult::Running(running, delay) => {
             deployment.running = Some(running);
-            Ok(in_progress(task, next))
+            Ok(in_progress(task, delay))
         }
         result => finish(agent, task, deployment, result, &running.revision, &running.secret).await,
     }
@@ -245,13 +245,14 @@ async fn finish(
     }
 }
 
-fn in_progress(task: &mut Task, next: Duration) -> AgentProgress {
+fn in_progress(task: &mut Task, next_step_in: Duration) -> AgentProgress {
     let message = "Azure's run command is applying its manifest in the cluster";
     set_condition(task, ConditionStatus::Unknown, message);
-    AgentProgress { message: format!("{WAITING_MESSAGE}: {message}"), next_step_in: Some(next) }
+    AgentProgress { message: format!("{WAITING_MESSAGE}: {message}"), next_step_in: Some(next_step_in) }
 }
 
-/// The error of a request. If it was denied, the message names both permissions, because some roles have only the first.
+/// The error of a request. If it was denied, the message names the permissions to start a command and to read its result,
+/// because some roles have only the first.
 fn explain_denied(error: azure::Error, purpose: &str, missing: &str) -> StepError {
     let is_denied = error.upstream_status() == Some(403) && error.foreign().is_none();
     let mut error = StepError::from_azure("", error);

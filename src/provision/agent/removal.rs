@@ -58,7 +58,7 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
     Some(Next::In(next_step_in))
 }
 
-/// Whether the cluster may contain an agent, and not only roles that a command is removing.
+/// Whether the cluster may contain an agent. A running removal does not count, because it may remove only roles.
 fn has_agent(deployment: &Deployment) -> bool {
     let running = deployment.running.clone().filter(|running| !running.removes);
     Deployment { running, ..deployment.clone() }.may_have_objects()
@@ -84,7 +84,7 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Option<P
         Err(error) => PollResult::Failed(error.message),
     };
     match result {
-        PollResult::Running(running, next) => Some(Pending { running: Some(running), next_step_in: next }),
+        PollResult::Running(running, delay) => Some(Pending { running: Some(running), next_step_in: delay }),
         PollResult::Succeeded if running.removes => None,
         PollResult::Succeeded | PollResult::Foreign => Some(Pending::start_again(Duration::ZERO)),
         PollResult::Failed(reason) => {

@@ -66,7 +66,7 @@ pub(crate) async fn correct(
     Ok(state)
 }
 
-/// Records, once for each cluster, the members who lose the rights of earlier versions.
+/// Records, once for each cluster, the members who lose rights that earlier versions of this server gave them.
 async fn announce_lost_rights(core: &Core, id: &str) -> Result<(), Error> {
     let mut strongest = BTreeMap::<String, Role>::new();
     for member in store::members::list(&core.store, Some(id), None).await? {
@@ -87,7 +87,7 @@ async fn announce_lost_rights(core: &Core, id: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The event that announces the end of the rights of earlier versions, for members as `(ID, name)`.
+/// The event that announces the loss of these rights, for members as `(ID, name)`.
 fn announcement(at_ms: i64, members: &[(String, String)]) -> NewClusterEvent {
     let remedy = format!(
         "to let members edit in a namespace, label it: kubectl label namespace <name> {MEMBERS_LABEL}"

@@ -41,8 +41,8 @@ pub(super) struct SharedState {
 /// Signals to a watch.
 pub(super) struct Signals {
     /// Users lost rights in the cluster.
-    pub(super) pending: Arc<Notify>,
-    /// The namespaces that stay closed.
+    pub(super) pending_revocations: Arc<Notify>,
+    /// The system namespaces, which stay closed.
     pub(super) namespaces: channel::Receiver<SystemNamespaces>,
 }
 
@@ -135,7 +135,7 @@ async fn watch_and_correct(
                 // The keeper was dropped; this watch is about to be cancelled.
                 changed.map_err(|_| Error::Ending)?;
             }
-            () = signals.pending.notified() => {
+            () = signals.pending_revocations.notified() => {
                 Box::pin(revoke(core, id, access)).await?;
                 continue;
             }
