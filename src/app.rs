@@ -1,5 +1,5 @@
-//! Assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without
-//! listeners, which tests build with a sandbox and their own clock; `app/run.rs` listens and stops.
+//! Assembles all modules into the server, and runs it. [`App`] in `app/server.rs` is the server without listeners, which tests
+//! build with a sandbox and their own clock; `app/run.rs` opens the listeners and handles signals and the shutdown.
 
 mod agent;
 mod beside;

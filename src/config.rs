@@ -202,7 +202,7 @@ impl Config {
         }
     }
 
-    /// The default data directory of a sandbox next to this one; `None` if this is a sandbox.
+    /// The default data directory of a sandbox, next to this data directory; `None` if this is a sandbox.
     pub fn adjacent_sandbox(&self) -> Option<PathBuf> {
         match self.sandbox {
             Some(_) => None,
@@ -242,7 +242,8 @@ fn read_with_default<T>(
     }
 }
 
-/// The address of the listener for other servers. If it is unspecified, `internal-address` is required.
+/// The address of the listener for other servers. If its IP address is unspecified (`0.0.0.0` or `::`), `internal-address` is
+/// required.
 fn internal_listen(layers: &Layers) -> Result<Option<SocketAddr>, ConfigError> {
     use settings::{INTERNAL_ADDRESS, INTERNAL_LISTEN};
 

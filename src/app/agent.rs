@@ -11,7 +11,7 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::error::Error;
-use super::run::{internal_options, log_warnings, stop_signal};
+use super::run::{log_warnings, monitoring_options, stop_signal};
 use super::tls::bind;
 use crate::config::{Config, Warning};
 
@@ -37,7 +37,7 @@ pub async fn run_agent(
     tracing::info!(%address, "listening: health checks");
     // This listener stops last, so that probes see that the agent is stopping.
     let stop_health = CancellationToken::new();
-    let (router, options) = (health_router(status.clone()), internal_options(&config));
+    let (router, options) = (health_router(status.clone()), monitoring_options(&config));
     let health = tokio::spawn(serve::serve(listener, None, router, stop_health.clone(), options));
 
     let observer = Arc::new(move |event: &Event| {
@@ -72,7 +72,7 @@ fn log_event(event: &Event) {
     }
 }
 
-/// Health checks under the same paths as the server's.
+/// Health checks under the same paths as the server's, except `/ping`.
 fn health_router(status: Status) -> Router {
     let readyz = async move || match status.reason() {
         None => (StatusCode::OK, "ok\n".to_owned()),

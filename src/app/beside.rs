@@ -24,7 +24,7 @@ use crate::service::rancher_access::RancherAccess;
 
 /// The time limit for writing pending audit records to the log at shutdown.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
-/// The interval of updating gauges.
+/// The update interval of the gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The interval of requests that check whether Rancher responds.
@@ -49,7 +49,7 @@ impl BesideRancher {
         let options = events::Options { record_each: config.audit_each_use, ..events::Options::default() };
         let events = Events::start(Sink::Log, clock.clone(), &options);
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock);
-        let access = RancherAccess::new(rancher.clone(), azure, listings, settings.decision);
+        let access = RancherAccess::new(rancher.clone(), azure, listings, settings.decision_ttl);
         let state = RancherState::new(http_options(config), access, events.clone());
         let app = Self {
             state,
@@ -59,7 +59,7 @@ impl BesideRancher {
             background: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        app.update_gauges();
+        app.start_gauge_updates();
         Ok(app)
     }
 
@@ -68,8 +68,7 @@ impl BesideRancher {
         api::rancher_router(self.state.clone(), self.catalog_host.as_deref())
     }
 
-    /// Sends a request to Rancher at the start and at intervals, and logs changes. Requests are served whether it
-    /// responds or not.
+    /// Probes Rancher at the start and at intervals, and logs changes of the result. Requests are served in any case.
     fn watch_rancher(&self) {
         let (rancher, stop) = (self.rancher.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -90,7 +89,7 @@ impl BesideRancher {
         });
     }
 
-    fn update_gauges(&self) {
+    fn start_gauge_updates(&self) {
         let (state, stop) = (self.state.clone(), self.stop.clone());
         self.background.spawn(async move {
             let mut ticks = tokio::time::interval(GAUGE_INTERVAL);
@@ -149,7 +148,7 @@ pub(super) async fn serve(
     }
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client(config, &startup, (listener, tls), &app.router());
-    listeners.start_internal(config, api::rancher_health_router(), startup.metrics.take())?;
+    listeners.start_monitoring(config, api::rancher_health_router(), startup.metrics.take())?;
     app.watch_rancher();
 
     startup.wait_for_stop().await;

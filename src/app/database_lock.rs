@@ -219,7 +219,7 @@ mod tests {
 
     #[tokio::test]
     async fn error_contains_the_missing_directory() {
-        let error = acquire(Path::new("/nonexistent-folder/aks.db")).await.unwrap_err();
-        assert!(error.to_string().contains("/nonexistent-folder/aks.db"), "{error}");
+        let error = acquire(Path::new("/nonexistent-directory/aks.db")).await.unwrap_err();
+        assert!(error.to_string().contains("/nonexistent-directory/aks.db"), "{error}");
     }
 }

@@ -1,6 +1,6 @@
-//! Connections between the servers of one installation, which use each other's sessions of agents. Only the servers
-//! have the encryption keys: each derives the same TLS key and the same token from the active one. A server
-//! authenticates with the TLS key, a client with the token.
+//! Connections between the servers of one installation, which use each other's agent sessions. Only the servers have the
+//! encryption keys: each derives the same TLS key and the same token from the active key. The accepting server authenticates
+//! with the TLS key, the connecting one with the token.
 
 use std::fmt;
 use std::io;
@@ -43,7 +43,7 @@ pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>,
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| Error::InternalTls)?;
     let certificates = ActiveCertificate { secrets: secrets.clone(), provider, cached: Mutex::default() };
-    // So that an error occurs at the start, not at the first connection.
+    // Fails at the start instead of at the first connection.
     certificates.current().ok_or(Error::InternalTls)?;
     Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates))))
 }
@@ -52,7 +52,7 @@ pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>,
 struct ActiveCertificate {
     secrets: Secrets,
     provider: Arc<CryptoProvider>,
-    /// The last certificate, with the keys that it was created from.
+    /// The last certificate, with the key that it was created from.
     cached: Mutex<Option<(ReplicaKey, Arc<CertifiedKey>)>>,
 }
 
@@ -181,8 +181,8 @@ impl ServerCertVerifier for ReplicaKeyVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // An Ed25519 key is at the end of the public key info. A certificate with another key cannot contain it there:
-        // the signature of the handshake, which is verified below, is made with the key in the certificate.
+        // The public key info of an Ed25519 key ends with the key. Copying the certificate of another server is not enough: the
+        // handshake signature, which is verified below, requires its private key.
         let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
         let info = parsed.subject_public_key_info();
         if self.keys.iter().any(|key| info.ends_with(key)) {

@@ -27,7 +27,7 @@ use crate::config::{Config, Warning};
 use crate::telemetry::metrics::Metrics;
 
 /// The maximum number of connections of the metrics listener, and of the health listener.
-const MAX_INTERNAL_CONNECTIONS: usize = 32;
+const MAX_MONITORING_CONNECTIONS: usize = 32;
 /// The interval of aggregating histogram samples.
 const METRICS_UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -39,7 +39,7 @@ pub fn check_features(config: &Config) -> Result<(), Error> {
     if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
 }
 
-/// What every server sets up before it opens a listener or the database.
+/// The setup of every server before it opens a listener or the database.
 pub(super) struct Startup {
     pub(super) stop: CancellationToken,
     /// The maximum number of file descriptors of the process.
@@ -109,7 +109,7 @@ async fn serve_with_database(config: &Config, mut startup: Startup) -> Result<()
     reload_keys_on_hangup(&app, config)?;
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client(config, &startup, (listener, tls), &app.router());
-    listeners.start_internal(config, app.health_router(), startup.metrics.take())?;
+    listeners.start_monitoring(config, app.health_router(), startup.metrics.take())?;
     listeners.start_relay(config, &app)?;
 
     startup.wait_for_stop().await;
@@ -190,8 +190,8 @@ impl Listeners {
         }
     }
 
-    /// Starts the listeners for collectors and probes.
-    pub(super) fn start_internal(
+    /// Starts the listeners for metrics collectors and health probes.
+    pub(super) fn start_monitoring(
         &mut self,
         config: &Config,
         health: Router,
@@ -203,7 +203,7 @@ impl Listeners {
             ("health checks", config.health_listen, Some(health)),
         ] {
             if let (Some(address), Some(router)) = (address, router) {
-                self.start(name, bind(address)?.0, None, router, internal_options(config));
+                self.start(name, bind(address)?.0, None, router, monitoring_options(config));
             }
         }
         Ok(())
@@ -265,10 +265,10 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     listener_options(config, total, total / 4, config.trusted_proxies.clone())
 }
 
-/// Options of a listener for collectors or probes. Its connections are never authenticated: if there are too many, the
-/// oldest idle one is closed.
-pub(super) fn internal_options(config: &Config) -> serve::Options {
-    listener_options(config, 2 * MAX_INTERNAL_CONNECTIONS, MAX_INTERNAL_CONNECTIONS, Vec::new())
+/// Options of a listener for metrics collectors or health probes. Its connections are never authenticated: if there are too
+/// many, the oldest idle one is closed.
+pub(super) fn monitoring_options(config: &Config) -> serve::Options {
+    listener_options(config, 2 * MAX_MONITORING_CONNECTIONS, MAX_MONITORING_CONNECTIONS, Vec::new())
 }
 
 /// Options of the listener for other servers, which open one connection for each connection to a cluster.
@@ -300,7 +300,7 @@ fn metrics_router(metrics: Metrics) -> Router {
     Router::new().route("/metrics", get(render))
 }
 
-/// Stores the administrator's token of the settings, or a new one if there is no administrator's token.
+/// Stores the administrator's token from the settings, or creates one if no administrator has a token.
 async fn ensure_token(config: &Config, app: &App) -> Result<(), Error> {
     if let Some(token) = &config.bootstrap_token {
         return Ok(app.tokens.ensure_bootstrap(token).await?);
@@ -322,7 +322,7 @@ pub(super) fn log_warnings(warnings: &[Warning]) {
     }
 }
 
-/// Cancelled by the first SIGTERM or SIGINT; the second one exits the process.
+/// A token that the first SIGTERM or SIGINT cancels. The second signal exits the process.
 pub(super) fn stop_signal() -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;

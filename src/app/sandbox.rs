@@ -207,7 +207,7 @@ fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
-/// The output of a start: example commands, URLs and paths.
+/// The text that is printed at the start: example commands, URLs and paths.
 fn example_commands(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
     let ScriptFile { api_url, token_key, credential_id, seed, .. } = content;
     let Seed { subscription_id, client_id, client_secret, location, .. } = seed;

@@ -34,11 +34,11 @@ use crate::telemetry;
 const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 /// The interval at which this server records that it is running, and the IDs of its keys.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
-/// The interval of looking for registration tokens that this or another server deleted.
-const REVOCATION_INTERVAL: Duration = Duration::from_secs(2);
+/// The interval of checking for deleted registration tokens, and of exchanging agent sessions with other servers.
+const AGENT_SYNC_INTERVAL: Duration = Duration::from_secs(2);
 /// The time limit for writing pending audit records at shutdown. The rest is logged.
 const AUDIT_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// The interval of updating gauges.
+/// The update interval of the gauges.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The server and its background tasks.
@@ -139,7 +139,7 @@ impl App {
         api::health_router(self.state.clone())
     }
 
-    /// Starts the worker and [`App::keep_roles`], until the app stops.
+    /// Starts the worker and [`App::keep_roles`]. Both run until the app stops.
     pub fn work(&self) {
         self.background.spawn(self.worker.clone().run(self.stop.clone()));
         self.keep_roles();
@@ -191,11 +191,11 @@ impl App {
             |secrets| async move { secrets.heartbeat().await },
         );
         let message = "cannot check the registration tokens of agents";
-        self.run_every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
+        self.run_every(AGENT_SYNC_INTERVAL, message, &self.agents, |agents| async move {
             agents.close_revoked().await
         });
         let message = "cannot exchange the sessions of agents with other servers";
-        self.run_every(REVOCATION_INTERVAL, message, &self.agents, |agents| async move {
+        self.run_every(AGENT_SYNC_INTERVAL, message, &self.agents, |agents| async move {
             agents.exchange().await
         });
         self.run_every(CLEANUP_INTERVAL, "cannot remove expired tokens", &self.tokens, |tokens| async move {
@@ -230,12 +230,11 @@ impl App {
         );
     }
 
-    /// Runs `action` on clones of `service` at an interval, until the app stops. Failures are logged with the message
-    /// `failure`.
+    /// Runs `action` on clones of `service` at an interval, until the app stops. Failures are logged with `failure_message`.
     fn run_every<S, F, T, E>(
         &self,
         interval: Duration,
-        failure: &'static str,
+        failure_message: &'static str,
         service: &S,
         action: impl Fn(S) -> F + Send + 'static,
     ) where
@@ -249,10 +248,10 @@ impl App {
             let mut ticks = tokio::time::interval(interval);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-                log_failure(failure, action(service.clone()).await);
+                log_failure(failure_message, action(service.clone()).await);
             }
         };
-        // Of one type, so that the runtime's code for tasks is compiled once, and not for each service.
+        // Boxed to one type, so that the runtime's code for tasks is compiled once, and not for each service.
         self.background.spawn(task.boxed());
     }
 }

@@ -38,8 +38,8 @@ pub(super) struct Snapshots(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    /// The key from which this process derives fingerprints. After a restart with another key, saved lists are useless,
-    /// because fingerprints differ.
+    /// The key from which this process derives the fingerprints of credentials. After a restart with another key, saved lists
+    /// are useless, because the fingerprints differ.
     key_id: String,
     secrets: Secrets,
     listings: Listings,
@@ -105,7 +105,7 @@ impl Snapshots {
 
 impl Inner {
     fn restore(&self) {
-        // Locked until the lists are restored, so that the file is not overwritten before.
+        // Locked until the lists are restored, so that the file is not overwritten before that.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let file = self.path.display();
         match self.read() {

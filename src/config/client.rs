@@ -1,5 +1,5 @@
 //! The settings of commands that send requests to a running server: its URL, the token, and the credential to use.
-//! Without a token, those of the sandbox in the data directory are used.
+//! Without a token, the settings are those of the sandbox in the data directory.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ struct SandboxFile {
 
 impl ClientConfig {
     /// Combines flags, environment and, if neither names a token or a server, the file of the sandbox in `data_dir` (by default
-    /// in the directory of sandboxes). `read_file` reads the files.
+    /// the variable `NORMAN_AKS_DATA_DIR`, then `./norman-aks-sandbox-data`). `read_file` reads the files.
     ///
     /// # Errors
     /// A missing or invalid setting, or a file that cannot be read.

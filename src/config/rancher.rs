@@ -10,7 +10,7 @@ use super::layers::Layers;
 use super::settings::{self as s, Setting};
 use super::{parse, read_with_default};
 
-/// The settings that only a server with a database uses.
+/// Settings that are rejected alongside Rancher, because they only concern a server with a database.
 const STORAGE_SETTINGS: [&Setting; 8] = [
     &s::DATABASE_URL,
     &s::NO_MIGRATE,
@@ -31,8 +31,8 @@ pub struct Rancher {
     pub ca_file: Option<PathBuf>,
     /// The SHA-256 of the certificate authorities that it publishes.
     pub ca_checksum: Option<String>,
-    /// The time for which a positive decision is valid.
-    pub decision: Duration,
+    /// The time for which Rancher's decision that a caller may use a credential is cached.
+    pub decision_ttl: Duration,
     /// The host name under which the catalog is served; `None`: it is not served.
     pub catalog_host: Option<String>,
 }
@@ -44,7 +44,7 @@ impl Rancher {
         let host = layers.read(&s::RANCHER_HOST, parse::host_name)?;
         let ca_file = layers.get(&s::RANCHER_CA_FILE).map(|value| PathBuf::from(&value.text));
         let ca_checksum = layers.read(&s::RANCHER_CA_CHECKSUM, parse::sha256)?;
-        let decision = read_with_default(layers, &s::RANCHER_DECISION_SECONDS, |text| {
+        let decision_ttl = read_with_default(layers, &s::RANCHER_DECISION_SECONDS, |text| {
             parse::seconds(text, 0..=60, "a number of seconds from 0 to 60")
         })?;
         let catalog_host = layers.read(&s::CATALOG_HOST, parse::host_name)?;
@@ -83,7 +83,7 @@ impl Rancher {
         {
             return Err(ConfigError::RancherHost { setting: s::CATALOG_HOST.name, origin });
         }
-        Ok(Some(Self { url, host, ca_file, ca_checksum, decision, catalog_host }))
+        Ok(Some(Self { url, host, ca_file, ca_checksum, decision_ttl, catalog_host }))
     }
 }
 

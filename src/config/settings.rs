@@ -13,7 +13,7 @@ pub struct Setting {
     pub default: DefaultValue,
     /// The secret parts of the value.
     pub secrecy: Secrecy,
-    /// Whether a flag exists. Secrets have none, because other users can read the list of processes.
+    /// Whether a flag exists. The bootstrap token has none, because other users can read the list of processes.
     pub on_command_line: bool,
     /// Whether commands that only use database and keys (`token`, `key`, `migrate`) accept it.
     pub for_database_commands: bool,
@@ -89,7 +89,7 @@ impl Setting {
         format!("{VARIABLE_PREFIX}{}", self.name.to_ascii_uppercase().replace('-', "_"))
     }
 
-    /// The key in the TOML file, such as `data_dir`; `None` for `config`, which is the name of that file.
+    /// The key in the TOML file, such as `data_dir`; `None` for `config`, which names that file.
     pub fn key(&self) -> Option<String> {
         (self.section != Section::SettingsFile).then(|| self.name.replace('-', "_"))
     }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_have_no_flag_and_the_settings_file_has_no_key() {
+    fn bootstrap_token_has_no_flag_and_config_has_no_key() {
         assert_eq!(BOOTSTRAP_TOKEN.flag(), None);
         assert_eq!(BOOTSTRAP_TOKEN.key().as_deref(), Some("bootstrap_token"));
         assert_eq!(CONFIG.key(), None);
