@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn agent_accepts_only_flags_of_listeners_and_log() {
+    fn agent_accepts_only_listener_log_and_config_flags() {
         let parse = |flag: &str| Cli::try_parse_from(["norman-aks", "agent", flag]).map(|_| ());
         for flag in ["--listen=127.0.0.1:0", "--health-listen=127.0.0.1:0", "--log-format=json", "--config=x"]
         {

@@ -1,4 +1,4 @@
-//! `agent`: runs the agent in a private cluster, the end of the tunnel from the server.
+//! `agent`: runs the agent in a private cluster, the cluster's end of the tunnel.
 
 use super::error::Error;
 use super::runtime::{load, run_agent};

@@ -134,8 +134,8 @@ fn text_line(row: &AuditRow) -> String {
     line
 }
 
-/// Formats a value as one word: unchanged if it contains only letters, digits and visible ASCII characters, otherwise
-/// quoted and escaped, so that it cannot forge a field or a line or control the terminal.
+/// Formats a value as one word: unchanged if it contains only letters, digits and visible ASCII characters other than `"`, `\`
+/// and `=`, otherwise quoted and escaped, so that it cannot forge a field or a line or control the terminal.
 fn quote(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_alphanumeric() || (c.is_ascii_graphic() && !matches!(c, '"' | '\\' | '='));
     if !text.is_empty() && text.chars().all(is_plain) {

@@ -117,7 +117,7 @@ fn summary(noun: &str, verdicts: impl Iterator<Item = Verdict>) -> String {
     let parts = Verdict::ALL.into_iter().map(|verdict| (count(verdict), verdict.as_str()));
     let parts: Vec<_> =
         parts.filter(|(count, _)| *count > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    format!("{}: {}", super::output::count(verdicts.len() as u64, noun), parts.join(", "))
+    format!("{}: {}", super::output::format_count(verdicts.len() as u64, noun), parts.join(", "))
 }
 
 /// Prints a message to standard error if standard output is a terminal, not a pipe to another program.

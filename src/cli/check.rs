@@ -40,8 +40,8 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
     }
     print("")?;
     let tests = match &config.rancher {
-        Some(rancher) => tests_beside_rancher(config, rancher).await,
-        None => tests(config).await,
+        Some(rancher) => run_tests_beside_rancher(config, rancher).await,
+        None => run_tests(config).await,
     };
     let mut failed = 0;
     for Test { name, outcome, required } in tests {
@@ -58,18 +58,18 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
     if failed > 0 { Err(Error::Check(failed)) } else { Ok(()) }
 }
 
-async fn tests(config: &Config) -> Vec<Test> {
+async fn run_tests(config: &Config) -> Vec<Test> {
     let database = DatabaseReport::read(config).await;
     let mut tests =
         vec![Test::new("database", database.database), Test::new("encryption key", database.encryption_key)];
-    tests.extend(certificate(config, database.cacerts.as_deref()));
-    tests.extend(connectivity(config, database.environments.as_ref()).await);
+    tests.extend(check_certificate(config, database.cacerts.as_deref()));
+    tests.extend(check_connectivity(config, database.environments.as_ref()).await);
     tests
 }
 
-/// The tests alongside Rancher, where there is no database. They include that requests to Rancher do not come back to this
-/// server.
-async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
+/// Runs the tests alongside Rancher, where there is no database. One of them checks that requests to Rancher do not come back
+/// to this server.
+async fn run_tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
     let started = Instant::now();
     let outcome = match app::rancher_client(settings) {
         Err(error) => Err(chain(&error)),
@@ -79,7 +79,7 @@ async fn tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Ve
         },
     };
     let mut tests = vec![Test::new("rancher", outcome)];
-    tests.extend(connectivity(config, None).await);
+    tests.extend(check_connectivity(config, None).await);
     tests
 }
 
@@ -119,7 +119,7 @@ impl DatabaseReport {
     }
 
     fn without_data(config: &Config, database: Outcome) -> Self {
-        Self { database, encryption_key: key_file(config), environments: None, cacerts: None }
+        Self { database, encryption_key: check_key_file(config), environments: None, cacerts: None }
     }
 
     async fn from_store(config: &Config, store: Store, started: Instant) -> Self {
@@ -131,7 +131,7 @@ impl DatabaseReport {
         let database = database.map(|message| format!("{message} ({} ms)", started.elapsed().as_millis()));
         let mut report = Self::without_data(config, database);
         if let Ok(Schema::Current) = schema {
-            report.encryption_key = encryption_key(config, &store).await;
+            report.encryption_key = check_encryption_key(config, &store).await;
             report.environments = app::used_environments(&store).await.ok();
             let settings = store::settings::list(&store).await.unwrap_or_default();
             report.cacerts = settings.into_iter().find(|row| row.name == "cacerts").map(|row| row.value);
@@ -184,16 +184,16 @@ fn created_at_first_start(file: &std::path::Path) -> String {
 }
 
 /// Checks that the key file contains all keys that the database requires.
-async fn encryption_key(config: &Config, store: &Store) -> Outcome {
+async fn check_encryption_key(config: &Config, store: &Store) -> Outcome {
     match Secrets::inspect(&config.encryption_key_file, store).await {
         Ok(ids) => Ok(format!("{} is active, no key is missing", ids.first().map_or("", String::as_str))),
-        Err(secrets::Error::NoFile { .. }) => key_file(config),
+        Err(secrets::Error::NoFile { .. }) => check_key_file(config),
         Err(error) => Err(chain(&error)),
     }
 }
 
 /// Checks the key file without the database.
-fn key_file(config: &Config) -> Outcome {
+fn check_key_file(config: &Config) -> Outcome {
     let path = &config.encryption_key_file;
     let text = match std::fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
@@ -215,7 +215,7 @@ fn key_file(config: &Config) -> Outcome {
 }
 
 /// Tests the server certificate, and whether kubeconfigs contain its authority.
-fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
+fn check_certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
     let tls = config.tls.as_ref()?;
     let test = |outcome| Test::new("TLS certificate", outcome);
     Some(match app::check_tls(tls) {
@@ -233,7 +233,7 @@ fn certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
 
 /// Tests the connections to Azure. Only the clouds of stored credentials are required; if those are unknown, the public
 /// cloud.
-async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static str>>) -> Vec<Test> {
+async fn check_connectivity(config: &Config, environments: Option<&BTreeSet<&'static str>>) -> Vec<Test> {
     if config.sandbox.is_some() {
         let simulated = app::check_features(config).map(|()| "simulated".to_owned());
         return vec![Test::new("azure", simulated.map_err(|error| chain(&error)))];
@@ -255,7 +255,7 @@ async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static s
         };
         let outcome = match check.outcome {
             Ok(time) => Ok(format!("responds ({} ms)", time.as_millis())),
-            Err(error) => Err(first_and_last_cause(&error) + &note),
+            Err(error) => Err(with_innermost_cause(&error) + &note),
         };
         Test { name: check.host, outcome, required }
     });
@@ -263,7 +263,7 @@ async fn connectivity(config: &Config, environments: Option<&BTreeSet<&'static s
 }
 
 /// An error and its innermost cause, which is an error of the system, on one line.
-fn first_and_last_cause(error: &dyn std::error::Error) -> String {
+fn with_innermost_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -1,4 +1,4 @@
-//! `healthcheck`: requests `/readyz` of the server on this machine, or of another one. Containers have no curl.
+//! `healthcheck`: requests `/readyz` of the server on this machine, or of another one. The container image has no curl.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
@@ -26,7 +26,7 @@ pub(super) fn run(command: Healthcheck) -> Result<(), Error> {
     if let Some(address) = command.address {
         return check(address);
     }
-    // The server may run with `--sandbox` or without.
+    // The server may be a sandbox, whose settings are rejected without the flag.
     let config = load(&command.settings.into_flags().with_sandbox())?.config;
     check(loopback(config.health_listen.unwrap_or(config.listen)).to_string())
 }
@@ -62,7 +62,7 @@ fn get_readyz(address: &str) -> io::Result<String> {
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
-    // The length is limited, because it may be another server.
+    // The length is limited, because the address may be that of another program.
     stream.take(64 << 10).read_to_end(&mut response)?;
     Ok(String::from_utf8_lossy(&response).into_owned())
 }

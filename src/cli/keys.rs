@@ -7,7 +7,7 @@ use clock::Clock;
 use secrecy::ExposeSecret as _;
 
 use super::error::Error;
-use super::output::{count, print};
+use super::output::{format_count, print};
 use super::runtime::run_on_database;
 use crate::config::{DatabaseScope, SettingFlags};
 use crate::service::secrets::{self, Rotation, Secrets};
@@ -44,7 +44,7 @@ pub(super) fn run(command: Command) -> Result<(), Error> {
                     let (secrets, _) = Secrets::open(file, false, store.clone(), Clock::system()).await?;
                     Ok(secrets.rotate().await?)
                 })?;
-            print(&format!("re-encrypted {} with {key_id}", count(rewrapped, "secret")))?;
+            print(&format!("re-encrypted {} with {key_id}", format_count(rewrapped, "secret")))?;
             if still_needed.is_empty() { Ok(()) } else { Err(Error::StillNeeded(still_needed)) }
         }
     }

@@ -17,7 +17,7 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
         .map_err(Error::Output)
 }
 
-/// Replaces characters that break a line or control terminals by spaces, for text from other programs.
+/// Replaces characters that break a line or control terminals with spaces, for text from other programs.
 pub(super) fn one_line(text: &str) -> String {
     text.replace(plain_text::is_forbidden, " ")
 }
@@ -72,6 +72,6 @@ pub(super) fn yes_or_no(value: bool) -> String {
 }
 
 /// A number with its noun, such as `1 token` or `2 tokens`.
-pub(super) fn count(number: u64, noun: &str) -> String {
+pub(super) fn format_count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }

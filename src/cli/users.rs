@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use clock::Clock;
 
 use super::error::Error;
-use super::output::{count, eprint_message, format_time, print, table, yes_or_no};
+use super::output::{eprint_message, format_count, format_time, print, table, yes_or_no};
 use super::runtime::run_on_database;
 use crate::config::{DatabaseScope, SettingFlags};
 use crate::service;
@@ -87,12 +87,12 @@ fn map_not_found(error: service::Error, name: &str) -> Error {
 }
 
 fn summary(removed: &Removed) -> String {
-    let len = |list: usize| u64::try_from(list).unwrap_or(u64::MAX);
-    let tokens = count(removed.tokens, "token");
-    let memberships = count(len(removed.memberships.len()), "membership");
+    let to_u64 = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
+    let tokens = format_count(removed.tokens, "token");
+    let memberships = format_count(to_u64(removed.memberships.len()), "membership");
     let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
-        let clusters = count(len(removed.properties.clusters.len()), "cluster");
-        let credentials = count(len(removed.properties.credentials.len()), "cloud credential");
+        let clusters = format_count(to_u64(removed.properties.clusters.len()), "cluster");
+        let credentials = format_count(to_u64(removed.properties.credentials.len()), "cloud credential");
         format!("; {} owns its {clusters} and {credentials} now", owner.name)
     });
     format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)

@@ -116,26 +116,26 @@ pub(in crate::cli) fn run(command: Check) -> Result<(), Error> {
     })
 }
 
-/// The report as text: the verdict and its reasons, the uses, the missing operations, and the commands that add them.
-/// The JSON contains all operations.
+/// The report as text: the verdict and its reasons, the uses, the missing operations, the resource providers, and the commands
+/// that add what is missing. Only the JSON contains all operations.
 fn render(id: &str, report: &Report, terminal: Terminal) -> String {
     let mut sections = vec![heading(id, report, terminal)];
     if !report.operations.is_empty() {
-        sections.push(table_of_uses(&uses(report)).render(terminal, false));
+        sections.push(uses_table(&uses(report)).render(terminal, false));
     }
-    let missing = missing_operations(report);
+    let missing = missing_operations_table(report);
     if !missing.rows.is_empty() {
         sections.push(missing.render(terminal, false));
     }
     if !report.providers.is_empty() {
-        sections.push(providers(&report.providers).render(terminal, false));
+        sections.push(providers_table(&report.providers).render(terminal, false));
     }
     if !report.assignments.is_empty() {
         let mut lines = vec!["Commands that add what is missing:".to_owned()];
         for Assignment { condition, command } in &report.assignments {
             // Commands are not wrapped, so that they can be copied.
-            let case = condition.as_ref().map_or_else(String::new, |case| format!("  # only for {case}"));
-            lines.push(one_line(&format!("  {command}{case}")));
+            let comment = condition.as_ref().map_or_else(String::new, |case| format!("  # only for {case}"));
+            lines.push(one_line(&format!("  {command}{comment}")));
         }
         sections.push(lines.join("\n"));
     }
@@ -189,7 +189,7 @@ fn uses(report: &Report) -> Vec<Use<'_>> {
     for operation in &report.operations {
         let case = operation.condition.as_deref().filter(|_| !operation.needed);
         let names = case.map_or_else(|| operation.purposes.clone(), |case| vec![format!("only for {case}")]);
-        let scope = scope(&operation.scope, subscription);
+        let scope = scope_name(&operation.scope, subscription);
         for name in names {
             match uses.iter_mut().find(|other| other.name == name && other.scope == scope) {
                 Some(existing) => existing.operations.push(operation),
@@ -203,7 +203,7 @@ fn uses(report: &Report) -> Vec<Use<'_>> {
 }
 
 /// A row for each use, with the worst status of its operations.
-fn table_of_uses(uses: &[Use<'_>]) -> Table {
+fn uses_table(uses: &[Use<'_>]) -> Table {
     let rows = uses.iter().map(|Use { name, scope, operations }| {
         let allowed = operations.iter().filter(|operation| operation.is_allowed()).count();
         let rank = |operation: &&&Operation| (!operation.is_allowed(), operation.status == "denied");
@@ -226,7 +226,7 @@ fn table_of_uses(uses: &[Use<'_>]) -> Table {
 }
 
 /// The operations that are not allowed.
-fn missing_operations(report: &Report) -> Table {
+fn missing_operations_table(report: &Report) -> Table {
     let subscription = report.subscription_id.as_deref().unwrap_or_default();
     let columns = vec![
         Column::text("MISSING OPERATION", 0),
@@ -241,7 +241,7 @@ fn missing_operations(report: &Report) -> Table {
             operation.status(),
             operation.purposes.join(", ").into(),
             operation.condition.as_deref().unwrap_or_default().into(),
-            scope(&operation.scope, subscription).into(),
+            scope_name(&operation.scope, subscription).into(),
         ];
         Row { cells, notes: Vec::new() }
     });
@@ -249,12 +249,12 @@ fn missing_operations(report: &Report) -> Table {
 }
 
 /// The resource group of a scope, or `subscription`.
-fn scope<'a>(id: &'a str, subscription: &str) -> &'a str {
+fn scope_name<'a>(id: &'a str, subscription: &str) -> &'a str {
     let rest = id.strip_prefix(&format!("/subscriptions/{subscription}")).unwrap_or(id);
     if rest.is_empty() { "subscription" } else { rest.strip_prefix("/resourceGroups/").unwrap_or(rest) }
 }
 
-fn providers(providers: &[Provider]) -> Table {
+fn providers_table(providers: &[Provider]) -> Table {
     let rows = providers.iter().map(|provider| {
         let color = if provider.registered == Some(true) { Color::Green } else { Color::Yellow };
         let state = provider.state.as_deref().unwrap_or("unknown");

@@ -18,7 +18,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time between two received bytes. Servers end requests after 60 s, and a line of a stream may depend on
 /// Azure.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
-/// The maximum length of a response, because it may be another server.
+/// The maximum length of a response, because the URL may be that of another program.
 const MAX_BODY_LEN: usize = 64 << 20;
 
 const JSON: &str = "application/json";
@@ -184,13 +184,13 @@ impl Client {
         }
         let field = field_name.filter(|field| !message.contains(field.as_str()));
         let message = field.map_or_else(String::new, |field| format!("{field}: ")) + &message;
-        let wait = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok());
-        let remedy = remedy(status, &message, wait);
+        let retry_after = headers.get(RETRY_AFTER).and_then(|seconds| seconds.to_str().ok());
+        let remedy = remedy(status, &message, retry_after);
         ServerError::Rejected { status: status.as_u16(), message, remedy }
     }
 
     fn no_response_error(&self, error: reqwest::Error) -> Error {
-        // Over TLS, an untrusted certificate is more likely.
+        // With https, an untrusted certificate is a likelier cause than a server that is down.
         let is_down = error.is_connect() && self.base.scheme() == "http" && is_loopback(&self.base);
         let remedy = if is_down {
             "start it with `norman-aks serve` (or `serve --sandbox`), or name another one with --server"

@@ -93,7 +93,7 @@ pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
         let outcome = read.await;
         bar.clear();
         outcome?;
-        // The order of the list of the server.
+        // Sorted as in the server's JSON list.
         regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
         print(&table(&regions).render(Terminal::stdout(&config::environment()), command.reasons))?;
         eprint_if_terminal(&summary("region", regions.iter().map(|region| region.verdict)));

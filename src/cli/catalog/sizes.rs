@@ -198,7 +198,7 @@ fn row(size: &Size) -> Row {
     let cells = vec![
         size.name.as_str().into(),
         number_or_unknown(size.vcpus).into(),
-        size.memory_gib.map_or_else(|| "?".to_owned(), gib).into(),
+        size.memory_gib.map_or_else(|| "?".to_owned(), format_gib).into(),
         size.architecture.as_deref().unwrap_or_default().into(),
         positive_or_empty(size.gpus).into(),
         positive_or_empty(size.ephemeral_os_disk_gib.unwrap_or_default()).into(),
@@ -212,8 +212,8 @@ fn row(size: &Size) -> Row {
     Row { cells, notes: size.reasons.iter().map(Reason::note).collect() }
 }
 
-/// Formats a size with at most one decimal, because Azure has sizes such as 27.9999 GiB.
-fn gib(memory: f64) -> String {
+/// Formats an amount of memory with at most one decimal place, because Azure has values such as 27.9999 GiB.
+fn format_gib(memory: f64) -> String {
     let text = format!("{memory:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }

@@ -34,7 +34,7 @@ impl Column {
         Self { is_number: true, ..Self::text(heading, rank) }
     }
 
-    /// Allows that texts are shortened to `width`.
+    /// Allows texts to be shortened to `width`.
     pub(super) const fn shortened_to(self, width: usize) -> Self {
         Self { min_width: Some(width), ..self }
     }
@@ -132,25 +132,25 @@ impl Table {
 }
 
 /// The total width of all columns that are shown.
-fn total(layouts: &[ColumnLayout]) -> usize {
+fn total_width(layouts: &[ColumnLayout]) -> usize {
     let widths = layouts.iter().map(|layout| layout.width).filter(|width| *width > 0);
     let (sum, count) = widths.fold((0, 0), |(sum, count), width| (sum + width, count + 1));
     sum + GAP * usize::saturating_sub(count, 1)
 }
 
 fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
-    if total(layouts) <= width {
+    if total_width(layouts) <= width {
         return;
     }
     for layout in layouts.iter_mut() {
         layout.width = layout.min_width();
     }
-    while total(layouts) > width {
+    while total_width(layouts) > width {
         let droppable = layouts.iter_mut().filter(|layout| layout.width > 0 && layout.column.rank > 0);
         let Some(dropped) = droppable.max_by_key(|layout| layout.column.rank) else { break };
         dropped.width = 0;
     }
-    while total(layouts) > width {
+    while total_width(layouts) > width {
         let Some(widest) = layouts.iter_mut().max_by_key(|layout| layout.width) else { break };
         if widest.width <= MIN_WIDTH {
             break;
@@ -158,7 +158,7 @@ fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
         widest.width -= 1;
     }
     // The remaining width is given to the most important columns first.
-    let mut spare = width.saturating_sub(total(layouts));
+    let mut spare = width.saturating_sub(total_width(layouts));
     let mut growing: Vec<&mut ColumnLayout> = layouts.iter_mut().filter(|layout| layout.width > 0).collect();
     growing.sort_by_key(|layout| layout.column.rank);
     for layout in growing {
@@ -170,19 +170,19 @@ fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
 
 fn line(layouts: &[ColumnLayout], cells: &[Cell], terminal: Terminal) -> String {
     let mut line = String::new();
-    let mut pending = 0;
+    let mut pending_spaces = 0;
     for (layout, cell) in layouts.iter().zip(cells).filter(|(layout, _)| layout.width > 0) {
         let text = shorten(&cell.text, layout.width);
-        let missing = layout.width - text.chars().count();
-        let (before, after) = if layout.column.is_number { (missing, 0) } else { (0, missing) };
+        let padding = layout.width - text.chars().count();
+        let (before, after) = if layout.column.is_number { (padding, 0) } else { (0, padding) };
         if text.is_empty() {
-            pending += missing + GAP;
+            pending_spaces += padding + GAP;
             continue;
         }
         // Spaces come before the next text, so that no line ends with them.
-        line.push_str(&" ".repeat(pending + before));
+        line.push_str(&" ".repeat(pending_spaces + before));
         line.push_str(&terminal.paint(cell.color, &text));
-        pending = after + GAP;
+        pending_spaces = after + GAP;
     }
     line
 }
@@ -256,7 +256,7 @@ mod tests {
         Table { columns: COLUMNS.to_vec(), rows, column_replaced_by_notes: "REASON" }
     }
 
-    fn at(width: usize) -> String {
+    fn render_at(width: usize) -> String {
         table().render(Terminal { width: Some(width), ..Terminal::default() }, false)
     }
 
@@ -299,14 +299,14 @@ mod tests {
                  Standard_…  unusable",
             ),
         ] {
-            assert_eq!(at(width), expected, "{width}");
+            assert_eq!(render_at(width), expected, "{width}");
         }
     }
 
     #[test]
     fn no_line_exceeds_the_width() {
         for width in 16..80 {
-            for line in at(width).lines() {
+            for line in render_at(width).lines() {
                 assert!(line.chars().count() <= width && line == line.trim_end(), "{width}: {line:?}");
             }
         }
@@ -333,7 +333,7 @@ mod tests {
         assert!(text.contains("Standard_D2s_v5   \u{1b}[31musable\u{1b}[0m\n"), "{text:?}");
         assert!(!text.lines().next().unwrap().contains('\u{1b}'), "{text:?}");
         let plain = text.replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
-        assert_eq!(plain, at(30));
+        assert_eq!(plain, render_at(30));
     }
 
     #[test]
