@@ -6,12 +6,13 @@
 //! | `v3`, `norman` | the objects under `/v3`, and Norman itself |
 //! | `v1` | `/api/v1`, which Rancher does not have |
 //! | `k8s` | the kubectl proxy |
-//! | `tunnel`, `relay` | the tunnels of agents; connections through those of another server |
+//! | `tunnel`, `relay` | the tunnels of agents, and connections for other servers through these tunnels |
 //! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
 //! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each group of routes, and the layer that applies them |
-//! | `auth`, `cors`, `impersonation` | authentication, and the requests that are rejected before it |
+//! | `auth`, `cors`, `impersonation` | authentication and cross-site checks, CORS, the rejection of impersonation |
 //! | `documented` | routes with their documentation |
+//! | `state`, `source` | the services and settings that handlers use |
 //! | `forwarded`, `query`, `redacted_path` | parts of requests |
 //! | `conditional` | responses with entity tags, in an encoding that the client accepts |
 
@@ -85,7 +86,7 @@ pub fn router(state: AppState) -> Router {
     surfaces.into_iter().fold(router, Router::merge).with_state(state)
 }
 
-/// The routes of the internal listener, without middleware: requests there are not those of users.
+/// The routes of the internal listener, without middleware: its clients are other servers, not users.
 pub fn relay_router(state: AppState) -> Router {
     relay::router().with_state(state)
 }
@@ -96,7 +97,7 @@ pub fn health_router(state: AppState) -> Router {
     routes.fallback_service(not_found(&norman::SURFACE).with_state(())).with_state(state)
 }
 
-/// The routes of a server alongside Rancher: the nine actions, health checks, and the catalog under the name `catalog_host`. Other
+/// The routes of a server alongside Rancher: the nine actions, health checks, and the catalog at the host `catalog_host`. Other
 /// paths belong to Rancher.
 pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router {
     let http = &state.http;

@@ -78,7 +78,7 @@ impl FromRequestParts<AppState> for Actor {
     }
 }
 
-/// Looks up a token. The caller of this function records the result of a valid one.
+/// Looks up a token. If it is valid, the calling function sets `auth_outcome`: a surface may still reject the token.
 pub(super) async fn authenticate(
     parts: &Parts,
     state: &AppState,
@@ -128,7 +128,7 @@ pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
     matches!(token(headers), Some(Token::Cookie(_)))
 }
 
-/// A token in one of the forms that a request can have.
+/// The token of a request, by its form.
 enum Token<'a> {
     Bearer(&'a str),
     Basic(String),
@@ -136,7 +136,8 @@ enum Token<'a> {
 }
 
 impl Token<'_> {
-    /// Whether browsers add the token automatically, to requests of any page. Other headers require a preflight.
+    /// Whether browsers add the token automatically to requests of any page. A page has to set a Bearer token itself, which
+    /// requires a preflight.
     fn is_ambient(&self) -> bool {
         matches!(self, Self::Basic(_) | Self::Cookie(_))
     }
@@ -209,8 +210,8 @@ fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Res
     Ok(())
 }
 
-/// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. `is_strict` includes requests
-/// with tokens that browsers do not add automatically.
+/// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. If `is_strict`, this includes
+/// requests with tokens that browsers do not add automatically.
 fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
     const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();

@@ -24,7 +24,7 @@ const MAX_QUALITY: u16 = 1000;
 /// The conditions and accepted codings of a request.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
-    /// `None` without `Accept-Encoding`: the client then gets plain JSON.
+    /// `None` without `Accept-Encoding`: the client then gets uncompressed JSON.
     accepted: Option<Accepted>,
     /// The values of `If-None-Match`.
     none_match: Vec<HeaderValue>,
@@ -56,8 +56,8 @@ impl Conditions {
         let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
         let mut response = Response::new(body);
         let response_headers = response.headers_mut();
-        // Growing the map in steps takes longer than filling it. With those of the middleware there are at most eleven headers,
-        // without CORS; twelve fit into the 16 slots of the map.
+        // Growing the map in steps takes longer than filling it. Including the middleware's headers, but not those of CORS,
+        // there are at most eleven; a map with 16 slots holds twelve.
         response_headers.reserve(12);
         if is_modified {
             response_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -87,8 +87,8 @@ impl Conditions {
         self.respond(list, [(AGE, HeaderValue::from(age.as_secs())), (X_NORMAN_AKS_CACHE, freshness)])
     }
 
-    /// The available representation that the client prefers. A client that accepts none of them gets plain JSON, which RFC 9110
-    /// (section 12.5.3) allows.
+    /// The available representation that the client prefers. A client that accepts none of them gets uncompressed JSON, which
+    /// RFC 9110 (section 12.5.3) allows.
     fn select<'a>(&self, list: &'a Encoded) -> (Coding, &'a Representation) {
         let Some(accepted) = &self.accepted else { return (Coding::Identity, list.identity()) };
         let (mut best_quality, mut best) = (0, (Coding::Identity, list.identity()));

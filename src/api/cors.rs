@@ -1,6 +1,6 @@
 //! CORS for pages of the origins in the setting `cors-origins`.
 //!
-//! The layer of tower-http would respond to every OPTIONS itself. Here, an OPTIONS that is not a preflight is an ordinary
+//! The `CorsLayer` of tower-http would respond to every OPTIONS itself. Here, an OPTIONS that is not a preflight is an ordinary
 //! request, because the nine actions accept every method.
 
 use axum::response::{IntoResponse, Response};
@@ -37,7 +37,7 @@ impl CrossOrigin {
         self.is_preflight.then(|| respond_to_preflight(self.is_allowed))
     }
 
-    /// Adds the headers of CORS to a response.
+    /// Adds the CORS headers to a response.
     pub(super) fn add_headers(self, headers: &mut HeaderMap) {
         headers.append(VARY, HeaderValue::from_static("Origin"));
         if self.is_allowed {

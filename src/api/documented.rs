@@ -40,7 +40,7 @@ impl<S> DocumentedRoute<S> {
     }
 }
 
-/// The [`DocumentedRoute`] of handlers that `utoipa::path` documents. They must have the same path.
+/// Builds the [`DocumentedRoute`] of handlers with `#[utoipa::path]`, which must all have the same path.
 macro_rules! routes {
     ($($name:ident $(:: $rest:ident)*),+) => {{
         use utoipa_axum::PathItemExt as _;

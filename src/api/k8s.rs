@@ -39,14 +39,14 @@ use crate::service::clusters;
 use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{ForwardOptions, ProxyError};
 
-/// The time limit of a response's head. Kubernetes cancels its own requests after a minute.
+/// The time limit for the head of a response. Kubernetes itself ends ordinary requests after a minute.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(65);
 
 /// The time limit for the head of a response that may be endless or start late.
 const ENDLESS_HEAD_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Clients use `/version` to check whether a cluster is reachable, and Terraform waits without a limit
-/// (`docs/contract/terraform.md#kubeconfig`).
+/// The time limit for a response to `/version`: clients use it to check whether a cluster is reachable, and Terraform waits
+/// without a limit (`docs/contract/terraform.md#kubeconfig`).
 const VERSION_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// The maximum length of a response to `/version`.
@@ -167,14 +167,14 @@ impl PendingRecord {
     /// The event with its outcome; `None` if it was written.
     fn take_event(&mut self, outcome: Outcome) -> Option<Event> {
         let (event, detail) = self.unwritten.take()?;
-        // A name that does not exist in the cluster may be a secret in the wrong place.
+        // If the request did not succeed, a name in it may be a secret in the wrong place.
         let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
         Some(event.outcome(outcome).detail(&detail))
     }
 }
 
 impl Drop for PendingRecord {
-    /// The client disconnected; the outcome in the cluster is unknown.
+    /// Records a request whose client disconnected; its outcome in the cluster is unknown.
     fn drop(&mut self) {
         if let Some(event) = self.take_event(Outcome::Failed) {
             let events = self.events.clone();

@@ -36,7 +36,7 @@ use super::source::{MetaState, RancherState};
 use super::surface::{CrossSite, Impersonation, REQUEST_TIMEOUT, Surface};
 use crate::service::catalog::Renderers;
 
-/// The formats of responses that are cached with their source lists.
+/// The renderers of the responses that are cached together with their source lists.
 pub(super) const RENDERERS: Renderers =
     Renderers { regions: regions::render, versions: versions::render, vm_sizes: vm_sizes_v2::render };
 
@@ -76,19 +76,19 @@ where
         .undocumented("/meta/{resource}", any(unknown))
 }
 
-/// The nine actions alongside Rancher, which serves all other paths below `/meta`.
+/// The nine actions alongside Rancher. Requests to other paths below `/meta` are forwarded to Rancher.
 pub(super) fn rancher_router() -> Router<RancherState> {
     let other_paths = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
     let actions = Router::from(router::<RancherState>());
     other_paths.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
 }
 
-/// The response to all other paths alongside Rancher.
+/// Responds to all other paths alongside Rancher.
 pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
     rancher::fallback(request, &state).await.into_response()
 }
 
-/// An unknown action. Errors of the credential take precedence (`docs/contract/meta-actions.md#order-of-checks`).
+/// Responds to an unknown action. Errors of the credential take precedence (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(state) = &state {
         return Err(rancher::fallback(request, state).await);

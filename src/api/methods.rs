@@ -13,7 +13,7 @@ pub(super) fn reject_others(routes: DocumentedRoute<AppState>) -> DocumentedRout
     reject_others_of::<Authenticated, _>(routes)
 }
 
-/// As [`reject_others`], with another extractor for authentication.
+/// Like [`reject_others`], with another extractor for authentication.
 pub(super) fn reject_others_of<A, S>(routes: DocumentedRoute<S>) -> DocumentedRoute<S>
 where
     A: FromRequestParts<S> + Send + 'static,

@@ -42,8 +42,8 @@ pub(super) struct Middleware {
     pub(super) is_fallback: bool,
 }
 
-/// Routes behind their middleware. A service of its own, because `axum::middleware::from_fn` copies each request several times,
-/// and boxes its handler twice more.
+/// Routes behind their middleware. Implements `Service`, because `axum::middleware::from_fn` would copy each request several
+/// times and box its handler two more times.
 #[derive(Clone)]
 pub(super) struct WithMiddleware<S> {
     middleware: Middleware,
@@ -194,7 +194,7 @@ impl InFlight {
             limited.await
         };
         let path = || (surface.redact_path)(&self.path);
-        // From the outside: the timeout, a panic, and the handler, which cannot fail.
+        // The nested results, from the outside: the timeout, a panic, and the handler, which cannot fail.
         match result {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(_)) => {
@@ -210,7 +210,7 @@ impl InFlight {
         }
     }
 
-    /// Adds the headers that all responses have, and ends the request: its log line has the status.
+    /// Adds the headers that all responses have, and sets the status. Dropping `self` writes the log line and the metrics.
     fn finish(mut self, mut response: Response) -> Response {
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `schemas` | types as tables, used by `input` and `openapi` |
-//! | `body`, `filters` | the body and the query of requests |
+//! | `body`, `input`, `filters` | the body and the query of requests |
 //! | `resource`, `collection`, `links`, `json` | responses |
 //! | `error` | error responses |
 

@@ -14,7 +14,7 @@ pub(super) struct RequestMetrics {
     routes: RwLock<HashMap<String, Vec<Responses>>>,
 }
 
-/// The responses of a route to one method with one status.
+/// The metrics of the responses of a route to one method with one status.
 struct Responses {
     method: &'static str,
     status: u16,
@@ -45,7 +45,7 @@ impl RequestMetrics {
         responses.record(duration);
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         let route = routes.entry(route.to_owned()).or_default();
-        // Another request may have added them in the meantime.
+        // Another request may have added this entry in the meantime.
         if route.iter().all(|responses| !matches(&responses)) {
             route.push(responses);
         }

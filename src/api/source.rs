@@ -28,7 +28,7 @@ impl RancherState {
         Self { http: HttpState::new(http), access, events }
     }
 
-    /// Updates the gauges of the services.
+    /// Evicts expired decisions and credentials, and updates the gauges of the services.
     pub(crate) fn set_gauges(&self) {
         self.access.evict_expired();
         self.access.listings().set_gauges();

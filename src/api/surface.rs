@@ -1,5 +1,5 @@
-//! A surface is a group of routes (for example `/v3`, `/meta`, `/k8s`) with common limits, checks of browsers' requests and
-//! error format. [`Surface`] has its rules, which are defined next to the routes; the middleware passes them on in the
+//! A surface is a group of routes (for example `/v3`, `/meta`, `/k8s`) with the same limits, cross-site rules and error format.
+//! [`Surface`] has its rules, which are defined next to the routes; the middleware passes them on in the
 //! [`RequestContext`](super::request::RequestContext).
 
 use std::borrow::Cow;

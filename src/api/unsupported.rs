@@ -8,7 +8,7 @@ use super::auth::Authenticated;
 use super::norman::error::Error;
 use super::state::AppState;
 
-/// The message for Steve, Rancher's newer API, for paths in clusters too.
+/// The message for paths of Steve, Rancher's newer API: on this server, and in clusters.
 pub(super) const STEVE: &str = "Steve, Rancher's API under /v1, is not supported here: resources that need it (apps, catalogs, secrets and clusters of \
      version 2) cannot be used; the objects of this server are under /v3";
 

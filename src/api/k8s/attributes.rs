@@ -17,7 +17,7 @@ pub(super) const CONNECTING_SUBRESOURCES: [&str; 4] = ["attach", "exec", "portfo
 /// API groups whose reviews are created but change nothing.
 const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
 
-/// A request for objects.
+/// The attributes of a request; those that it does not have are empty.
 #[derive(Debug, Default)]
 pub(super) struct Attributes<'a> {
     verb: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Parses the decoded segments of a path. A path that is not one of objects has only a verb: the method.
+    /// Parses the decoded segments of a path. If the path is not one of objects, only the verb is set.
     pub(super) fn new(method: &Method, segments: &[&'a str], query: RawQuery<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",
@@ -99,7 +99,7 @@ impl<'a> Attributes<'a> {
     }
 }
 
-/// Whether a boolean parameter is true. Kubernetes accepts every value except `0` and `false`.
+/// Whether a boolean parameter is true: as in Kubernetes, with any value except `0` and `false`.
 pub(super) fn is_enabled(query: RawQuery<'_>, name: &str) -> bool {
     let mut values = query.pairs().filter(|(key, _)| key == name);
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// The text of the record, and whether the request is audited.
+    /// The detail of the audit record, and whether the request is audited.
     fn audit(method: &str, uri: &str) -> (String, bool) {
         let uri: Uri = uri.parse().unwrap();
         let segments: Vec<_> = uri.path().trim_matches('/').split('/').collect();

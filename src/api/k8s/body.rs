@@ -21,9 +21,9 @@ pub(super) const MAX_BODY_LEN: usize = 3 * 1024 * 1024;
 const MAX_DISCARDED_LEN: usize = 32 * 1024 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The body. Trailers are dropped.
+/// The body of a proxied request, without trailers.
 pub(super) struct RequestBody {
-    /// `None` after its end or an error, or if a task reads the rest.
+    /// `None` after the end or an error, or once a task discards the rest.
     inner: Option<Body>,
     /// The number of bytes that may still be read.
     remaining: usize,
@@ -82,7 +82,8 @@ impl HttpBody for RequestBody {
 }
 
 impl RequestBody {
-    /// Spawns a task that discards the rest, unless the client waits for `100 Continue`. It ends with the connection at the latest.
+    /// Spawns a task that discards the rest, unless the client waits for `100 Continue`. The task ends with the connection at
+    /// the latest.
     fn spawn_discard(&mut self) {
         let Some(body) = self.inner.take().filter(|body| !self.awaits_continue && !body.is_end_stream())
         else {

@@ -32,7 +32,7 @@ impl Framing {
             _ if !header(CONTENT_ENCODING).is_empty() || headers.contains_key(CONTENT_LENGTH) => {
                 Self::Unknown
             }
-            // The start of the body is like the end of an event.
+            // At the start of the body, as if an event had just ended.
             "application/json" => Self::Json(*b"a}\n"),
             "application/vnd.kubernetes.protobuf" if parts.any(|part| part == "stream=watch") => {
                 Self::Protobuf { length_bytes: [0; 4], length_read: 0, remaining: 0 }

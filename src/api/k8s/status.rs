@@ -17,7 +17,7 @@ const RETRY_SECONDS: u64 = 5;
 /// The content security policy of every response: browsers must not run content of a cluster in this server's origin.
 pub(super) const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
-/// An error.
+/// An error as a `Status` object.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Status {
     code: StatusCode,
@@ -89,7 +89,7 @@ impl Status {
     }
 }
 
-/// A failure as an object of the Kubernetes API.
+/// The `Status` object of a failure.
 pub(super) fn to_object(code: StatusCode, reason: &str, message: &str) -> Value {
     json!({
         "kind": "Status",

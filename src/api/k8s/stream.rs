@@ -1,5 +1,5 @@
-//! Streamed responses. They end when the caller loses access or the server stops. A watch ends between two events, like a
-//! complete one; any other response is aborted, so that it does not look complete to the client.
+//! Streamed responses. They end when the caller loses access or the server stops. A watch then ends normally, between two
+//! events; any other response is aborted, so that it does not look complete to the client.
 
 use std::io;
 use std::pin::Pin;
@@ -25,7 +25,7 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
 const GOING_AWAY: u16 = 1001;
 const POLICY_VIOLATION: u16 = 1008;
 
-/// Joins two connections until they end, or until the caller loses access.
+/// Joins the two connections of a tunnel until they end, the caller loses access, or the server stops.
 pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
     // The guard holds the permit until the connection ends.
     let closing = async {
@@ -52,9 +52,9 @@ fn access_lost_event() -> Value {
 /// The kind of a body, which determines how it can be ended.
 #[derive(Debug)]
 pub(super) enum BodyKind {
-    /// A watch, which has no end.
+    /// A watch. Its client watches again after any end.
     Watch(Framing),
-    /// A body with an end for which its client waits.
+    /// Any other body. If it ended early, its client would mistake it for a complete one.
     Other,
 }
 
@@ -97,7 +97,7 @@ impl AbortableBody {
         Poll::Ready(Some(Err(axum::Error::new(cause))))
     }
 
-    /// The next chunk before the end.
+    /// Polls the next frame while `ended` is pending.
     fn poll_next(&mut self, context: &mut Context<'_>) -> PollFrame {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -117,7 +117,7 @@ impl AbortableBody {
         }
     }
 
-    /// The rest of the current event.
+    /// Polls the rest of the current event after `ended` has completed.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> PollFrame {
         let (Some(body), BodyKind::Watch(framing)) = (&mut self.body, &mut self.kind) else {
             return self.end();

@@ -13,7 +13,7 @@ const MAX_DECODINGS: usize = 8;
 /// The target of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// The ID of the cluster, as the caller wrote it.
+    /// The ID of the cluster, percent-decoded.
     pub(super) cluster_id: String,
     /// Path and query in the cluster, as the caller wrote them.
     pub(super) path_and_query: String,
@@ -57,7 +57,7 @@ impl Target {
     /// Parses the method and the URI of a request.
     ///
     /// # Errors
-    /// If the path is ambiguous: it has dot segments or encoded slashes.
+    /// If the path is ambiguous (dot segments, encoded slashes or backslashes), or the cluster ID is not UTF-8.
     pub(super) fn parse(method: &Method, uri: &Uri) -> Result<Self, Status> {
         let rest = uri.path().strip_prefix("/k8s/clusters/").unwrap_or_default();
         let (id, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
@@ -99,7 +99,7 @@ impl Target {
     }
 }
 
-/// Whether a segment, decoded any number of times, consists of dots or contains a slash.
+/// Whether a segment, decoded any number of times, is `.` or `..`, or contains a slash or backslash.
 fn is_ambiguous(segment: &str) -> bool {
     let mut text = segment.to_owned();
     for _ in 0..MAX_DECODINGS {

@@ -1,5 +1,5 @@
 //! The eight listing actions as one trait, and the handler that serves them: it reads the credential and the parameters,
-//! loads the list, and gives every response the same headers and every stored credential an audit record.
+//! loads the list, sets the same headers in every response, and audits every use of a stored credential.
 
 use axum::extract::{FromRef, Request, State};
 use axum::response::Response;

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::go_json::{self, Kind};
 use crate::service::azure_access::InlineCredential;
 
-/// The fields of the body; missing ones are empty.
+/// The fields of the body, named after Rancher's Go type; missing ones are empty.
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
     pub(super) credential: InlineCredential,
@@ -16,8 +16,8 @@ pub(super) struct Capabilities {
     pub(super) cluster_id: String,
 }
 
-/// The keys of strings, in Rancher's spelling. `baseUrl` and `authBaseUrl` are validated and dropped: with them, stored secrets
-/// could be sent to any host.
+/// The keys, in Rancher's spelling; all values are strings. `baseUrl` and `authBaseUrl` are validated and dropped: with them,
+/// stored secrets could be sent to any host.
 const KEYS: [&str; 9] = [
     "authBaseUrl",
     "baseUrl",
@@ -40,7 +40,7 @@ impl Capabilities {
         })?;
         let members = match go_json::parse(text)? {
             go_json::Value::Object(members) => members,
-            // Rancher crashes; here, an empty object leads to the error for the first missing field.
+            // Rancher crashes; here, `null` is an empty object, whose first missing field is reported.
             go_json::Value::Other(Kind::Null) => return Ok(Self::default()),
             go_json::Value::Other(kind) => {
                 return Err(format!("json: cannot unmarshal {kind} into Go value of type aks.Capabilities"));

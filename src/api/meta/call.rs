@@ -30,7 +30,7 @@ use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
 
-/// An authorized request of a listing action.
+/// An authorized call of a listing action.
 #[derive(Debug)]
 pub(super) struct AzureCall {
     pub(super) sender: Sender,
@@ -39,7 +39,7 @@ pub(super) struct AzureCall {
     pub(super) region: String,
     /// The Rancher ID of a cluster; empty if it is missing.
     pub(super) cluster_id: String,
-    /// Whether the caller rejects stale lists.
+    /// Whether to bypass the cache (`Cache-Control: no-cache`).
     pub(super) fresh: bool,
     pub(super) audit: AuditContext,
 }
@@ -61,7 +61,7 @@ impl Sender {
     }
 }
 
-/// The parameters of the query. The dashboard sends `clusterId`; Rancher's access check reads `clusterID`.
+/// The parameters of the query.
 pub(super) struct Parameters<'a> {
     pub(super) credential_id: Cow<'a, str>,
     pub(super) capital_cluster_id: Cow<'a, str>,
@@ -224,7 +224,8 @@ pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// Reads the credential in a body. The error for the first missing field, in Rancher's order, is `error_prefix` and its name.
+/// Reads the credential in a body. The error for missing fields is `error_prefix` and the name of the first one, in Rancher's
+/// order.
 pub(super) async fn read_credential(
     body: Body,
     limit: usize,

@@ -20,11 +20,11 @@ pub(super) struct ActionDocs {
     pub(super) description: &'static str,
     pub(super) scope: Scope,
     pub(super) response: &'static str,
-    /// The schema of the response, whose components are added to the list.
+    /// Returns the schema of the response, and adds its components to the list.
     pub(super) schema: fn(&mut Components) -> RefOr<Schema>,
 }
 
-/// What an action lists, which determines its parameters.
+/// The scope of a listing, which determines its parameters.
 #[derive(Clone, Copy)]
 pub(super) enum Scope {
     Subscription,

@@ -27,7 +27,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A whole document.
+/// A document: the members of an object, or the type of any other value.
 #[derive(Debug)]
 pub(super) enum Value {
     Object(Vec<(String, Member)>),
@@ -171,7 +171,7 @@ impl Reader<'_> {
                     self.scalar()?;
                 }
             }
-            // After a value: close all objects and arrays that end here, until another value is due.
+            // After a value: close all objects and arrays that end here, until another value must follow.
             loop {
                 let Some(bracket) = open.last().copied() else {
                     let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
@@ -235,7 +235,7 @@ impl Reader<'_> {
         if self.peek() == Some(b'-') {
             self.position += 1;
         }
-        // No digit may follow a leading zero; the caller checks the rest.
+        // No digit may follow a leading zero. The caller rejects it as unexpected.
         if self.peek() == Some(b'0') {
             self.position += 1;
         } else if !self.skip_digits() {
@@ -307,7 +307,7 @@ impl Reader<'_> {
         if !(0xd800..=0xdfff).contains(&code_unit) {
             return Ok(char::from_u32(code_unit).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
-        // A high surrogate is decoded together with the low one that follows; any other text after it is decoded separately.
+        // A high surrogate is decoded together with the low one that follows; anything else after it is decoded separately.
         let next_two = self.input.get(self.position..self.position + 2);
         if code_unit < 0xdc00 && next_two == Some(b"\\u") {
             let after_high = self.position;

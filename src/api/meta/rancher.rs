@@ -28,14 +28,14 @@ use crate::service::rancher_access::{
 
 /// Response header: `rancher` if Rancher wrote the response, `loop` if this server detected a loop.
 const RESPONSE_SOURCE: HeaderName = HeaderName::from_static("x-norman-aks-via");
-/// The message if Rancher does not decide about a request.
+/// The message if Rancher does not respond.
 pub(in crate::api) const RANCHER_UNAVAILABLE: &str =
     "Rancher does not answer, so the request cannot be authorized; try again";
 /// The time limit of the body of a forwarded request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";
 
-/// A request whose caller is not authenticated yet.
+/// A request that this server has neither responded to nor forwarded yet.
 pub(super) struct PendingRequest {
     pub(super) parts: Parts,
     pub(super) body: Body,
@@ -64,7 +64,7 @@ pub(super) async fn read(
     }
     let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
-        // Rancher may allow it because of the cluster.
+        // Rancher may allow the use of the credential because of the cluster.
         Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(pending.forward(state).await),
         Ok(Access::Denied) => {
             pending.mark_token(true);
@@ -145,7 +145,7 @@ impl PendingRequest {
         }
     }
 
-    /// The response to a request that is denied, or about which there is no decision.
+    /// Rejects a request that is not authenticated or whose check failed, and forwards any other.
     async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
@@ -161,11 +161,11 @@ impl PendingRequest {
         }
     }
 
-    /// The response of Rancher to this request.
+    /// Forwards the request to Rancher, and returns the response.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         let Self { parts, body, context, .. } = self;
         let headers = forwarded_headers(&parts, &context, state);
-        // Before a permit for Rancher is taken, so that slow clients do not hold permits.
+        // Read before a permit for Rancher is acquired, so that slow clients do not hold permits.
         let body = tokio::time::timeout(BODY_TIMEOUT, call::read_body(body, state.http.body_limit)).await;
         let body = match body {
             Ok(Ok(body)) => body,
@@ -211,7 +211,7 @@ fn loop_error() -> Error {
     Error::new(StatusCode::LOOP_DETECTED, "the request came back to norman-aks").with_hint(LOOP_REMEDY)
 }
 
-/// The response to a request that this server sent.
+/// The response to a request that this server itself has sent.
 fn loop_response() -> Response {
     let mut response = loop_error().into_response();
     response.headers_mut().insert(RESPONSE_SOURCE, HeaderValue::from_static("loop"));

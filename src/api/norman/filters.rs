@@ -20,7 +20,7 @@ pub const DEFAULT_LIMIT: usize = 1_000;
 /// The maximum number of objects per page; a larger `limit` is reduced to it.
 pub const MAX_LIMIT: usize = 10_000;
 
-/// A decoded query string; an extractor. Only the first value of a repeated name is used.
+/// A decoded query string; an extractor.
 #[derive(Clone, Debug, Default)]
 pub struct Query(Vec<(String, String)>);
 

@@ -19,7 +19,8 @@ pub(super) struct Examples {
     pub(super) error: Option<Value>,
 }
 
-/// The file. Operations of a type or an action share the examples `response`, and requests by the verb of the operation.
+/// The contents of `examples.json`. The operations of a type or an action share one example `response`; `types` has their
+/// requests by verb.
 #[derive(Default, Deserialize)]
 struct File {
     operations: BTreeMap<String, Examples>,

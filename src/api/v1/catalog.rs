@@ -1,5 +1,5 @@
-//! The catalog: what can be used in Azure, why not, and what to do about it, one file for each resource. `call` reads the
-//! credential and the query, `page` builds the lists.
+//! The catalog: the Azure resources that can be used, with reasons and remedies for the others. One file for each resource;
+//! `call` reads the credential and the query, `page` builds the lists.
 
 mod call;
 mod credential_check;
@@ -21,7 +21,7 @@ use crate::api::surface::{CrossSite, Surface};
 /// The rules for the catalog, whose GETs use stored secrets.
 pub(in crate::api) static SURFACE: Surface = Surface { cross_site: CrossSite::RejectAll, ..norman::RULES };
 
-/// The routes of the catalog that need no database, with full paths.
+/// The routes of the catalog, with full paths. They also work without a database.
 pub(in crate::api) fn router<S>() -> DocumentedRouter<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -143,6 +143,7 @@ pub(super) async fn list_cluster_events(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
+    // An unreadable header must be rejected, not ignored; `?` is not an ID.
     let last_event_id = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
     let after = last_event_id.or_else(|| query.first("after")).unwrap_or_default();
     if wants_list(&headers) {
@@ -193,7 +194,7 @@ fn to_sse_event(item: StreamItem, cluster_id: &str) -> Event {
         StreamItem::KeepAlive => return Event::default().comment("nothing new"),
         StreamItem::Event(event) => ClusterEvent::new(event, cluster_id),
     };
-    // A line break would end the field of the protocol.
+    // A line break would end the field of the event.
     let one_line = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
     let data = json::to_bytes(&event);
     Event::default().id(one_line(&event.id)).event(one_line(&event.kind)).data(String::from_utf8_lossy(&data))

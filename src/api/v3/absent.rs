@@ -1,5 +1,5 @@
-//! Types without objects, for clients that request them: `rkeK8sSystemImage`, which releases 2.3 to 7 of the Terraform
-//! provider list when they start, and `feature`, so that Terraform removes from its state a feature that it could not set.
+//! Types without objects, for clients that request them: `rkeK8sSystemImage`, which the Terraform provider (releases 2.3 to 7)
+//! requests at startup, and `feature`, so that Terraform removes from its state a feature that it could not set.
 
 use aks::mask::mask;
 use http::StatusCode;

@@ -11,7 +11,7 @@ pub(super) fn take(input: &mut Object) -> MetadataChange {
     MetadataChange { labels: take_change(input, "labels"), annotations: take_change(input, "annotations") }
 }
 
-/// Removes a field from converted input, which has its type or is `null`.
+/// Removes a field from converted input. Its value is of type `T`, or `null` to clear the field.
 pub(super) fn take_change<T: DeserializeOwned>(input: &mut Object, key: &str) -> Change<T> {
     match input.remove(key) {
         None => Change::Keep,

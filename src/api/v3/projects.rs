@@ -1,4 +1,5 @@
-//! `/v3/projects`: the two projects of every cluster that has been active (`docs/contract/terraform.md#projects`).
+//! `/v3/projects`: the two projects of every cluster, from its first activation until its deletion
+//! (`docs/contract/terraform.md#projects`).
 
 use aks::projects::{self, Project};
 use aks::status::State;
@@ -45,7 +46,7 @@ impl V3Type for Projects {
     }
 }
 
-/// Projects exist as long as the cluster is in use.
+/// The projects of a cluster; none before it is active for the first time, or while it is deleted.
 fn views(cluster: &Cluster, links: &Links) -> impl Iterator<Item = Object> {
     let in_use = matches!(cluster.state, State::Active | State::Updating);
     let projects = in_use.then(|| projects::of_cluster(&cluster.uuid));

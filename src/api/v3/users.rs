@@ -1,5 +1,5 @@
-//! `/v3/users`: the users that the caller may see; administrators enable, disable and delete them. `/api/v1/users` returns
-//! what Rancher's type has no fields for.
+//! `/v3/users`: the users that the caller may see; administrators enable, disable and delete them. `/api/v1/users` also returns
+//! the objects of a user, for which Rancher's type has no fields.
 
 use serde_json::{Value, json};
 

@@ -33,7 +33,7 @@ use crate::service::{self, Caller, Invalid};
 /// The parameters that every resource has.
 const COMMON_PARAMETERS: [&str; 2] = ["cloudCredentialId", "region"];
 
-/// A request whose caller may use its credential; an extractor.
+/// A request whose caller may use the stored credential; an extractor.
 pub(super) struct CatalogCall {
     pub(super) caller: Arc<Caller>,
     pub(super) access: Arc<AzureAccess>,
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// The caller of a request that needs no credential; an extractor.
+/// The caller of a request that needs no stored credential; an extractor.
 pub(super) struct CatalogCaller(pub(super) Arc<Caller>);
 
 impl<S> FromRequestParts<S> for CatalogCaller
@@ -100,7 +100,8 @@ where
 }
 
 /// Authenticates the caller, and resolves the stored credential if they may use it. An error in `id` is returned only to an
-/// authenticated caller. The inner result has the errors of the credential itself.
+/// authenticated caller or, alongside Rancher, to a caller with any Bearer token. The inner result has the errors of the
+/// credential itself.
 pub(super) async fn authorize(
     parts: &mut Parts,
     state: &MetaState,
@@ -139,7 +140,7 @@ fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
     Ok(auth::session(&parts.headers))
 }
 
-/// Records whether Rancher accepts the token, if it decided about it.
+/// Records whether Rancher accepts the token, if Rancher made a decision.
 fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), AuthError> {
     let is_valid = match access {
         Ok(Access::Undecided) | Err(Failure::Rancher(_)) => return Ok(()),
@@ -233,7 +234,7 @@ impl CatalogCall {
         }
     }
 
-    /// The response with a page that `build` computes from `sources`, unless it is cached; without sources, it is not cached.
+    /// The response with a page, from the cache or computed by `build` from `sources`. Without `sources`, it is not cached.
     pub(super) async fn respond(
         &self,
         sources: Option<&[PageSource<'_>]>,

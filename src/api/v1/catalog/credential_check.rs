@@ -1,4 +1,4 @@
-//! `GET /api/v1/credentials/{id}/check` and `POST /api/v1/credentials/check`: what a credential can do, before anything is
+//! `GET /api/v1/credentials/{id}/check` and `POST /api/v1/credentials/check`: the rights of a credential, before anything is
 //! created.
 
 mod result;
@@ -93,7 +93,7 @@ pub(super) async fn check_stored_credential(
     let id = if id.contains(':') { id } else { format!("{CREDENTIAL_NAMESPACE}:{id}") };
     let (groups, checked_id) = match resource_groups(&parts.uri) {
         Ok(groups) => (groups, Ok(&*id)),
-        // Reported to authenticated callers only.
+        // Returned by `authorize`, so that callers without a token get a 401 instead.
         Err(invalid) => (Vec::new(), Err(invalid.into())),
     };
     let (caller, access) = match authorize(&mut parts, &state, &audit, checked_id).await? {
@@ -136,7 +136,7 @@ pub(super) async fn check_credential(
     }
 }
 
-/// The resource groups of the query, each once.
+/// The resource groups of the query, without duplicates.
 fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
     let parameters = Query::from_uri(uri);
     parameters.reject_unknown(&["resourceGroup"])?;
@@ -175,7 +175,7 @@ fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
     })
 }
 
-/// The report about a credential that cannot be tried; an error if it is not about the credential.
+/// The report on a credential that cannot be resolved; an error if the cause is not the credential.
 fn report_unusable(error: AccessError, id: &str) -> Result<CredentialReport, Error> {
     CredentialReport::from_access_error(error).map_err(|error| match error {
         AccessError::InvalidId(_) => Error::not_found(id),

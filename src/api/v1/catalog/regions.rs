@@ -122,7 +122,7 @@ struct RegionQuery {
     ephemeral_os_disk_gib: Option<i64>,
 }
 
-/// The parameters of the nodes, which require a VM size.
+/// The parameters of the wanted nodes. They require `vmSize`.
 const NODE_PARAMETERS: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
 const OTHER_PARAMETERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
 
@@ -168,7 +168,7 @@ pub(super) async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Resul
     Ok(call.respond_uncached(json::to_bytes_line(&list)))
 }
 
-/// The wanted cluster.
+/// Parses the wanted cluster.
 fn parse_demand(parameters: &Query) -> Result<RegionDemand, Invalid> {
     let zones = parameters.number("zones", 0..=9)?.and_then(|zones| usize::try_from(zones).ok());
     let nodes = parse_node_demand(parameters, false)?;
@@ -183,7 +183,7 @@ fn parse_demand(parameters: &Query) -> Result<RegionDemand, Invalid> {
     Ok(RegionDemand { vm_size, version, zones: zones.unwrap_or_default() })
 }
 
-/// Whether the client wants a stream of lines. Generated clients accept all types of the document, and receive the list.
+/// Whether the client wants a stream of lines. Generated clients accept all types in the API document, so they get the list.
 fn accepts_lines(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
     let types: Vec<&str> = values.flat_map(|accept| accept.split(',')).filter_map(accepted_type).collect();

@@ -268,7 +268,7 @@ fn size_name(size: &VmSku) -> &str {
     size.name.as_deref().unwrap_or_default()
 }
 
-/// The wanted nodes. `with_zones`: `zones` is a list of zones, and not their number as for regions.
+/// Parses the wanted nodes. If `with_zones`, `zones` is a list of zones; for regions, it is a number, which is not read here.
 pub(super) fn parse_node_demand(parameters: &Query, with_zones: bool) -> Result<Demand, Invalid> {
     Ok(Demand {
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
@@ -313,7 +313,7 @@ impl Filter {
         let family = size.family.as_deref().unwrap_or_default().to_lowercase();
         let vcpus = capabilities.vcpus.unwrap_or_default();
         let memory = capabilities.memory_mib.unwrap_or_default();
-        // Azure returns the architecture only where it can be another than x64.
+        // Azure returns the architecture only where it can be other than x64.
         let architecture = capabilities.architecture.as_deref().unwrap_or("x64");
         self.min_vcpus.is_none_or(|min| vcpus >= min)
             && self.max_vcpus.is_none_or(|max| vcpus <= max)

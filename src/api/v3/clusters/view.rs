@@ -139,7 +139,7 @@ fn step_view(step: &ProgressStep) -> Value {
 fn waiting_view(waiting: &Waiting) -> Value {
     let mut view = json!({"since": rfc3339(waiting.since_ms), "what": waiting.what});
     if let (Some(view), Some(percent)) = (view.as_object_mut(), waiting.percent) {
-        #[expect(clippy::cast_possible_truncation, reason = "within a hundred")]
+        #[expect(clippy::cast_possible_truncation, reason = "at most a hundred")]
         let percent = percent.clamp(0.0, 100.0) as i64;
         view.insert("percent".to_owned(), json!(percent));
     }

@@ -164,7 +164,7 @@ struct UncheckedPart {
 }
 
 impl CredentialCheckResult {
-    /// The report about a credential; without one, it could not be tried.
+    /// The result of a check. `access` is `None` if the credential could not be resolved.
     pub(super) fn new(access: Option<&AzureAccess>, report: CredentialReport) -> Self {
         let CredentialReport { login, check } = report;
         let credential = access.map(AzureAccess::credential);
