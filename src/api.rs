@@ -103,7 +103,7 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     let http = &state.http;
     let actions = with_middleware(http, &meta::RANCHER_SURFACE, false, meta::rancher_router());
     let health = with_middleware(http, &health::SURFACE, false, health::router_without_store());
-    let fallback = Router::new().fallback(any(meta::beside_rancher));
+    let fallback = Router::new().fallback(any(meta::rancher_fallback));
     let fallback = with_middleware(http, &meta::RANCHER_SURFACE, true, fallback);
     let router = fallback.merge(actions).merge(health);
     let router = match catalog_host {
@@ -125,7 +125,7 @@ fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
             if is_at_host {
                 next.run(request).await
             } else {
-                meta::beside_rancher(State(state), request).await
+                meta::rancher_fallback(State(state), request).await
             }
         }
     };

@@ -25,7 +25,7 @@ const MAX_QUALITY: u16 = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     /// `None` without `Accept-Encoding`: the client then gets uncompressed JSON.
-    accepted: Option<Accepted>,
+    accepted: Option<AcceptEncoding>,
     /// The values of `If-None-Match`.
     none_match: Vec<HeaderValue>,
 }
@@ -36,7 +36,7 @@ impl Conditions {
     pub(super) fn new(method: &Method, headers: &HeaderMap) -> Self {
         let accepted = headers
             .contains_key(ACCEPT_ENCODING)
-            .then(|| Accepted::parse(headers.get_all(ACCEPT_ENCODING).iter().filter_map(to_str)));
+            .then(|| AcceptEncoding::parse(headers.get_all(ACCEPT_ENCODING).iter().filter_map(to_str)));
         let none_match = match *method {
             Method::GET | Method::HEAD => headers.get_all(IF_NONE_MATCH).iter().cloned().collect(),
             _ => Vec::new(),
@@ -106,14 +106,14 @@ impl Conditions {
 
 /// The qualities in `Accept-Encoding`, in thousandths; `None` for a coding that is not listed.
 #[derive(Debug, Default)]
-struct Accepted {
+struct AcceptEncoding {
     zstd: Option<u16>,
     gzip: Option<u16>,
     identity: Option<u16>,
     any: Option<u16>,
 }
 
-impl Accepted {
+impl AcceptEncoding {
     fn parse<'a>(values: impl Iterator<Item = &'a str>) -> Self {
         let mut accepted = Self::default();
         for element in values.flat_map(|value| value.split(',')) {
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     fn qualities(value: &str) -> [u16; 3] {
-        let accepted = Accepted::parse([value].into_iter());
+        let accepted = AcceptEncoding::parse([value].into_iter());
         CODINGS.map(|coding| accepted.quality(coding))
     }
 

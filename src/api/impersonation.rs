@@ -10,8 +10,8 @@ pub(super) const MESSAGE: &str = "impersonation is not supported: leave out the 
 /// Whether the request has an `Impersonate-*` header, even an empty one. Header names are in lower case here, and a proxy may
 /// have replaced the dash with an underscore.
 pub(super) fn is_requested(headers: &HeaderMap) -> bool {
-    let follows = |rest: &str| rest.starts_with(['-', '_']);
-    headers.keys().any(|name| name.as_str().strip_prefix("impersonate").is_some_and(follows))
+    let starts_with_separator = |rest: &str| rest.starts_with(['-', '_']);
+    headers.keys().any(|name| name.as_str().strip_prefix("impersonate").is_some_and(starts_with_separator))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ pub(super) fn rancher_router() -> Router<RancherState> {
 }
 
 /// Responds to all other paths alongside Rancher.
-pub(super) async fn beside_rancher(State(state): State<RancherState>, request: Request) -> Response {
+pub(super) async fn rancher_fallback(State(state): State<RancherState>, request: Request) -> Response {
     rancher::fallback(request, &state).await.into_response()
 }
 
@@ -99,6 +99,6 @@ async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Err
     if !resource.starts_with("aks") {
         return Ok(Error::new(StatusCode::NOT_FOUND, format!("nothing is served at {}", redact(path))));
     }
-    action::read(request, &state, "aks").await?;
+    action::authorize(request, &state, "aks").await?;
     Ok(Error::new(StatusCode::NOT_FOUND, format!("invalid endpoint {resource}")))
 }

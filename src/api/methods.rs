@@ -10,11 +10,11 @@ use super::state::AppState;
 
 /// Adds the rejection of all other methods to the routes of a path.
 pub(super) fn reject_others(routes: DocumentedRoute<AppState>) -> DocumentedRoute<AppState> {
-    reject_others_of::<Authenticated, _>(routes)
+    reject_others_with::<Authenticated, _>(routes)
 }
 
 /// Like [`reject_others`], with another extractor for authentication.
-pub(super) fn reject_others_of<A, S>(routes: DocumentedRoute<S>) -> DocumentedRoute<S>
+pub(super) fn reject_others_with<A, S>(routes: DocumentedRoute<S>) -> DocumentedRoute<S>
 where
     A: FromRequestParts<S> + Send + 'static,
     S: Clone + Send + Sync + 'static,

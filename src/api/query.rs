@@ -51,7 +51,7 @@ impl<'a> RawQuery<'a> {
 fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
     text.bytes()
         .position(|b| b == separator)
-        .and_then(|at| Some((text.get(..at)?, text.get(at + 1..))))
+        .and_then(|index| Some((text.get(..index)?, text.get(index + 1..))))
         .unwrap_or((text, None))
 }
 
@@ -66,12 +66,12 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed(text));
     }
     let mut rest = text;
-    while let Some(at) = rest.find('%') {
-        let escape = rest.get(at + 1..at + 3)?;
+    while let Some(index) = rest.find('%') {
+        let escape = rest.get(index + 1..index + 3)?;
         if !escape.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
-        rest = rest.get(at + 3..)?;
+        rest = rest.get(index + 3..)?;
     }
     Some(Cow::Owned(percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()))
 }

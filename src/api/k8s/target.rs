@@ -116,8 +116,8 @@ fn is_ambiguous(segment: &str) -> bool {
 }
 
 fn is_watch(method: &Method, segments: &[&str], query: RawQuery<'_>) -> bool {
-    let group = usize::from(segments.first() == Some(&"apis"));
-    let is_watch_path = segments.get(2 + group) == Some(&"watch");
+    let group_len = usize::from(segments.first() == Some(&"apis"));
+    let is_watch_path = segments.get(2 + group_len) == Some(&"watch");
     *method == Method::GET && (is_enabled(query, "watch") || is_watch_path)
 }
 

@@ -61,7 +61,7 @@ where
 
 async fn serve(action: Action, state: MetaState, request: Request) -> Result<Response, Rejection> {
     let conditions = Conditions::new(request.method(), request.headers());
-    let call = read(request, &state, action.name).await?;
+    let call = authorize(request, &state, action.name).await?;
     let listing = (action.load)(&state, &call).await;
     call.record_use(&state, listing.as_ref().err()).await;
     let listing =
@@ -70,13 +70,13 @@ async fn serve(action: Action, state: MetaState, request: Request) -> Result<Res
 }
 
 /// Authenticates a request and resolves its credential. `action` is its name in the audit log.
-pub(super) async fn read(
+pub(super) async fn authorize(
     request: Request,
     state: &MetaState,
     action: &'static str,
 ) -> Result<AzureCall, Rejection> {
     match state {
-        MetaState::Own(state) => AzureCall::read_own(request, state, action).await,
-        MetaState::Rancher(state) => rancher::read(request, state, action).await,
+        MetaState::Own(state) => AzureCall::authorize_own(request, state, action).await,
+        MetaState::Rancher(state) => rancher::authorize(request, state, action).await,
     }
 }

@@ -57,7 +57,7 @@ impl Capabilities {
                 continue;
             };
             match member {
-                go_json::Member::Text(text) => capabilities.set(key, text),
+                go_json::Member::String(value) => capabilities.set(key, value),
                 go_json::Member::Other(Kind::Null) => {}
                 go_json::Member::Other(kind) => {
                     first_error.get_or_insert_with(|| {
@@ -72,7 +72,7 @@ impl Capabilities {
     /// Trims whitespace and invisible characters, which pasting adds.
     pub(super) fn trimmed(mut self) -> Self {
         let credential = &mut self.credential;
-        for text in [
+        for value in [
             &mut credential.tenant_id,
             &mut credential.subscription_id,
             &mut credential.client_id,
@@ -80,9 +80,9 @@ impl Capabilities {
             &mut credential.environment,
             &mut self.cluster_id,
         ] {
-            let trimmed = input::trim(text);
-            if trimmed.len() != text.len() {
-                *text = trimmed.to_owned();
+            let trimmed = input::trim(value);
+            if trimmed.len() != value.len() {
+                *value = trimmed.to_owned();
             }
         }
         let secret = input::trim(credential.client_secret.expose_secret());
@@ -92,16 +92,16 @@ impl Capabilities {
         self
     }
 
-    fn set(&mut self, key: &str, text: String) {
+    fn set(&mut self, key: &str, value: String) {
         let credential = &mut self.credential;
         match key {
-            "tenantId" => credential.tenant_id = text,
-            "subscriptionId" => credential.subscription_id = text,
-            "clientId" => credential.client_id = text,
-            "clientSecret" => credential.client_secret = SecretString::from(text),
-            "region" => self.region = text,
-            "environment" => credential.environment = text,
-            "clusterId" => self.cluster_id = text,
+            "tenantId" => credential.tenant_id = value,
+            "subscriptionId" => credential.subscription_id = value,
+            "clientId" => credential.client_id = value,
+            "clientSecret" => credential.client_secret = SecretString::from(value),
+            "region" => self.region = value,
+            "environment" => credential.environment = value,
+            "clusterId" => self.cluster_id = value,
             _ => {}
         }
     }

@@ -64,7 +64,9 @@ impl Sender {
 /// The parameters of the query.
 pub(super) struct Parameters<'a> {
     pub(super) credential_id: Cow<'a, str>,
-    pub(super) capital_cluster_id: Cow<'a, str>,
+    /// `clusterID`, which Rancher's access check reads.
+    pub(super) access_cluster_id: Cow<'a, str>,
+    /// `clusterId`, which the dashboard sends.
     pub(super) cluster_id: Cow<'a, str>,
     pub(super) region: Cow<'a, str>,
 }
@@ -72,9 +74,9 @@ pub(super) struct Parameters<'a> {
 impl<'a> Parameters<'a> {
     pub(super) fn from_uri(uri: &'a Uri) -> Self {
         let names = ["cloudCredentialId", "clusterID", "clusterId", "region"];
-        let [credential_id, capital_cluster_id, cluster_id, region] = RawQuery::from_uri(uri).first(names);
+        let [credential_id, access_cluster_id, cluster_id, region] = RawQuery::from_uri(uri).first(names);
         let region = input::trim_cow(region);
-        Self { credential_id, capital_cluster_id, cluster_id, region }
+        Self { credential_id, access_cluster_id, cluster_id, region }
     }
 }
 
@@ -127,8 +129,8 @@ impl AuditContext {
 }
 
 impl AzureCall {
-    /// As `action::read`, for this server's own credentials.
-    pub(super) async fn read_own(
+    /// Like `action::authorize`, for this server's own credentials.
+    pub(super) async fn authorize_own(
         request: Request,
         state: &AppState,
         action: &'static str,
@@ -138,8 +140,8 @@ impl AzureCall {
         let audit = AuditContext::new(action, RequestContext::from_parts(&parts).map_err(AuthError::from)?);
         let fresh = is_fresh(&parts.headers);
         let parameters = Parameters::from_uri(&parts.uri);
-        let [credential_id, capital_cluster_id, cluster_id] =
-            [parameters.credential_id, parameters.capital_cluster_id, parameters.cluster_id]
+        let [credential_id, access_cluster_id, cluster_id] =
+            [parameters.credential_id, parameters.access_cluster_id, parameters.cluster_id]
                 .map(input::trim_cow);
         if credential_id.is_empty() {
             let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
@@ -147,9 +149,9 @@ impl AzureCall {
             return Self::from_inline_credential(body, state.credentials.resolver(), sender, fresh, audit)
                 .await;
         }
-        let checked_id = if capital_cluster_id.is_empty() { &cluster_id } else { &capital_cluster_id };
-        let checked_id = Some(checked_id.as_ref()).filter(|id| !id.is_empty());
-        let source = CredentialSource::Stored { id: &credential_id, cluster_id: checked_id };
+        let checked_cluster_id = if access_cluster_id.is_empty() { &cluster_id } else { &access_cluster_id };
+        let checked_cluster_id = Some(checked_cluster_id.as_ref()).filter(|id| !id.is_empty());
+        let source = CredentialSource::Stored { id: &credential_id, cluster_id: checked_cluster_id };
         let access = state.credentials.resolve(&caller, source).await;
         let access = match access.map_err(Error::from) {
             Ok(access) => access,
@@ -158,7 +160,7 @@ impl AzureCall {
                 return Err(error.into());
             }
         };
-        let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id }.into_owned();
+        let cluster_id = if cluster_id.is_empty() { access_cluster_id } else { cluster_id }.into_owned();
         let (sender, region) = (Sender::Own(caller), parameters.region.into_owned());
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
@@ -173,7 +175,7 @@ impl AzureCall {
     ) -> Result<Self, Rejection> {
         let Capabilities { credential, region, cluster_id } = body;
         let access = resolver.resolve(credential, None, DiscoveryPurpose::Stored).await;
-        let access = access.map_err(|tenant| Error::from(AccessError::from(tenant)))?;
+        let access = access.map_err(|error| Error::from(AccessError::from(error)))?;
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 

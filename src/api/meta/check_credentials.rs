@@ -34,7 +34,7 @@ pub(super) async fn check(State(state): State<MetaState>, request: Request) -> R
     }
     let body = read_credential(request.into_body(), state.http().body_limit, "must provide").await?;
     let access = state.resolver().resolve(body.credential, None, DiscoveryPurpose::Check).await;
-    let access = access.map_err(|tenant| Error::from_credential_check(tenant.into()))?;
+    let access = access.map_err(|error| Error::from_credential_check(error.into()))?;
     state.listings().check(&access).await.map_err(|error| {
         // A response that did not come from Azure says nothing about the credential.
         let status = match &error {

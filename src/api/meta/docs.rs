@@ -81,10 +81,10 @@ fn operation(
     action: &str,
     docs: &ActionDocs,
     method: &str,
-    credential: &str,
+    credential_note: &str,
     components: &mut Components,
 ) -> OperationBuilder {
-    let description = [docs.description, credential].into_iter().filter(|text| !text.is_empty());
+    let description = [docs.description, credential_note].into_iter().filter(|text| !text.is_empty());
     let content = Content::new(Some((docs.schema)(components)));
     let response = ResponseBuilder::new().description(docs.response).content(JSON, content);
     let responses = failures::meta().into_iter();

@@ -9,7 +9,7 @@ pub(super) enum Kind {
     Null,
     Bool,
     Number,
-    Text,
+    String,
     Array,
     Object,
 }
@@ -20,7 +20,7 @@ impl fmt::Display for Kind {
             Self::Null => "null",
             Self::Bool => "bool",
             Self::Number => "number",
-            Self::Text => "string",
+            Self::String => "string",
             Self::Array => "array",
             Self::Object => "object",
         })
@@ -37,14 +37,14 @@ pub(super) enum Value {
 /// The value of a member of the top-level object.
 #[derive(Debug)]
 pub(super) enum Member {
-    Text(String),
+    String(String),
     Other(Kind),
 }
 
 impl Member {
     fn kind(&self) -> Kind {
         match self {
-            Self::Text(_) => Kind::Text,
+            Self::String(_) => Kind::String,
             Self::Other(kind) => *kind,
         }
     }
@@ -201,7 +201,7 @@ impl Reader<'_> {
 
     fn scalar(&mut self) -> Result<Member, String> {
         match self.peek() {
-            Some(b'"') => Ok(Member::Text(self.string()?)),
+            Some(b'"') => Ok(Member::String(self.string()?)),
             Some(b't') => self.literal("true", Kind::Bool),
             Some(b'f') => self.literal("false", Kind::Bool),
             Some(b'n') => self.literal("null", Kind::Null),

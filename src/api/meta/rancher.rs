@@ -44,7 +44,7 @@ pub(super) struct PendingRequest {
 }
 
 /// Authenticates a request and resolves its credential, or forwards the request.
-pub(super) async fn read(
+pub(super) async fn authorize(
     request: Request,
     state: &RancherState,
     action: &'static str,
@@ -54,7 +54,7 @@ pub(super) async fn read(
     let audit = AuditContext::new(action, &pending.context);
     let fresh = call::is_fresh(&pending.parts.headers);
     let uri = pending.parts.uri.clone();
-    let Parameters { credential_id, capital_cluster_id, cluster_id, region } = Parameters::from_uri(&uri);
+    let Parameters { credential_id, access_cluster_id, cluster_id, region } = Parameters::from_uri(&uri);
     if credential_id.is_empty() {
         let (caller, pending) = pending.authenticate(state).await?;
         let PendingRequest { parts, body, session, .. } = pending;
@@ -65,7 +65,7 @@ pub(super) async fn read(
     let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
         // Rancher may allow the use of the credential because of the cluster.
-        Ok(Access::Denied) if !capital_cluster_id.is_empty() => return Err(pending.forward(state).await),
+        Ok(Access::Denied) if !access_cluster_id.is_empty() => return Err(pending.forward(state).await),
         Ok(Access::Denied) => {
             pending.mark_token(true);
             let error = credential_denied();
@@ -82,7 +82,7 @@ pub(super) async fn read(
         }
     };
     pending.mark_token(true);
-    let cluster_id = if cluster_id.is_empty() { capital_cluster_id } else { cluster_id };
+    let cluster_id = if cluster_id.is_empty() { access_cluster_id } else { cluster_id };
     Ok(AzureCall {
         sender: Sender::Rancher(caller, pending.session),
         access,
@@ -98,7 +98,7 @@ pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejectio
     if !request.uri().path().starts_with("/meta/") {
         // A lookup of this server that came back through the ingress.
         let is_loop = has_own_via(request.headers());
-        return if is_loop { Rejection::new(loop_response()) } else { path_of_rancher().into() };
+        return if is_loop { Rejection::new(loop_response()) } else { misrouted_path_error().into() };
     }
     match PendingRequest::new(request, state).await {
         Ok(pending) => pending.forward(state).await,
@@ -255,7 +255,7 @@ fn credential_denied() -> Error {
 }
 
 /// The error for a path that the ingress should send to Rancher.
-fn path_of_rancher() -> Error {
+fn misrouted_path_error() -> Error {
     Error::new(StatusCode::NOT_FOUND, "alongside Rancher, norman-aks serves only the actions /meta/aks…")
         .with_hint("send all other paths to Rancher; docs/rancher.md has the paths of the ingress")
 }

@@ -11,7 +11,7 @@ use super::call::{AzureCall, Sender};
 use super::docs::{ActionDocs, Scope, component};
 use super::error::Error;
 use super::rancher;
-use super::versions::render as render_names;
+use super::versions::render as render_versions;
 use crate::api::norman::json;
 use crate::api::source::MetaState;
 use crate::service;
@@ -82,7 +82,7 @@ impl ListingAction for AksUpgrades {
         };
         let ClusterVersion { long_term, group, name, .. } = &cluster;
         let target = UpgradeTarget { region, current, running, long_term: *long_term, group, name };
-        Ok(state.listings().upgrades(call.listing_request(), &target, render_names, render).await?)
+        Ok(state.listings().upgrades(call.listing_request(), &target, render_versions, render).await?)
     }
 }
 

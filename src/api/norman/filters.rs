@@ -119,11 +119,11 @@ pub struct Condition {
 }
 
 impl Condition {
-    fn holds(&self, object: &Object) -> bool {
-        self.admits(object.get(self.field).unwrap_or(&Value::Null))
+    fn matches(&self, object: &Object) -> bool {
+        self.matches_value(object.get(self.field).unwrap_or(&Value::Null))
     }
 
-    fn admits(&self, value: &Value) -> bool {
+    fn matches_value(&self, value: &Value) -> bool {
         let equals = |expected: &str| match value {
             Value::String(text) => text == expected,
             Value::Null => expected.is_empty(),
@@ -187,15 +187,15 @@ impl ListOptions {
         })
     }
 
-    /// Whether the conditions on one field allow this value.
-    pub fn admits(&self, field: &str, value: &Value) -> bool {
+    /// Whether a value meets all conditions on one field.
+    pub fn matches_field(&self, field: &str, value: &Value) -> bool {
         let mut conditions = self.conditions.iter().filter(|condition| condition.field == field);
-        conditions.all(|condition| condition.admits(value))
+        conditions.all(|condition| condition.matches_value(value))
     }
 
     /// The matching objects in order, before paging.
     pub fn select(&self, mut objects: Vec<Object>) -> Vec<Object> {
-        objects.retain(|object| self.conditions.iter().all(|condition| condition.holds(object)));
+        objects.retain(|object| self.conditions.iter().all(|condition| condition.matches(object)));
         objects.sort_by(|a, b| {
             let by_field = self.sort.map_or(Ordering::Equal, |field| compare(a.get(field), b.get(field)));
             let order = by_field.then_with(|| compare(a.get("id"), b.get("id")));

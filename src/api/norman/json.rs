@@ -68,8 +68,8 @@ impl Formatter for GoFormat {
 /// Writes `text`, which already has JSON's own escapes, with Go's additional ones.
 fn escape<W: ?Sized + Write>(out: &mut W, text: &str) -> io::Result<()> {
     let mut rest = text.as_bytes();
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
-        let (before, special) = rest.split_at(at);
+    while let Some(index) = rest.iter().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
+        let (before, special) = rest.split_at(index);
         out.write_all(before)?;
         let (escaped, length): (&[u8], usize) = match special {
             [b'<', ..] => (b"\\u003c", 1),

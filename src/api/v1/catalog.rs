@@ -13,7 +13,7 @@ use axum::extract::FromRef;
 
 use self::call::CatalogCaller;
 use crate::api::documented::{DocumentedRouter, routes};
-use crate::api::methods::reject_others_of;
+use crate::api::methods::reject_others_with;
 use crate::api::norman;
 use crate::api::source::MetaState;
 use crate::api::surface::{CrossSite, Surface};
@@ -34,6 +34,6 @@ where
         routes!(regions::list_regions),
         routes!(vm_sizes::list_vm_sizes),
     ];
-    let routes = routes.into_iter().map(reject_others_of::<CatalogCaller, _>);
+    let routes = routes.into_iter().map(reject_others_with::<CatalogCaller, _>);
     routes.fold(DocumentedRouter::new(), DocumentedRouter::route)
 }

@@ -81,10 +81,10 @@ struct ClusterEventList {
 
 impl ClusterEvent {
     fn new(event: cluster_events::ClusterEvent, cluster_id: &str) -> Self {
-        let text = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
+        let string_at = |key: &str| event.data.get(key).and_then(|value| value.as_str()).map(str::to_owned);
         Self {
-            state: text("state"),
-            phase: text("phase"),
+            state: string_at("state"),
+            phase: string_at("phase"),
             generation: event.data.get("generation").and_then(Value::as_i64),
             left_behind: event.data.get("leftBehind").cloned(),
             cluster_id: cluster_id.to_owned(),

@@ -131,7 +131,7 @@ impl From<User> for UserName {
     }
 }
 
-fn to_owned_objects(properties: Vec<Property>) -> Vec<OwnedObject> {
+fn owned_objects(properties: Vec<Property>) -> Vec<OwnedObject> {
     properties.into_iter().map(|Property { id, name }| OwnedObject { id, name }).collect()
 }
 
@@ -140,8 +140,8 @@ impl From<Removed> for RemovedUser {
         Self {
             user: removed.user.into(),
             handed_over_to: removed.new_owner.map(UserName::from),
-            clusters: to_owned_objects(removed.properties.clusters),
-            cloud_credentials: to_owned_objects(removed.properties.credentials),
+            clusters: owned_objects(removed.properties.clusters),
+            cloud_credentials: owned_objects(removed.properties.credentials),
             memberships: removed.memberships,
             tokens: removed.tokens,
         }
@@ -192,8 +192,8 @@ pub(super) async fn get_user_account(
     let (account, properties) = state.users.account(&caller, &id).await?;
     let details = UserDetails {
         user: account.into(),
-        clusters: to_owned_objects(properties.clusters),
-        cloud_credentials: to_owned_objects(properties.credentials),
+        clusters: owned_objects(properties.clusters),
+        cloud_credentials: owned_objects(properties.credentials),
     };
     Ok(json::respond(StatusCode::OK, &details))
 }

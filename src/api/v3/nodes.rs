@@ -36,7 +36,7 @@ impl V3Type for Nodes {
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {
         let options = ListOptions::parse(&NODE, &call.query)?;
         let mut clusters = call.state.clusters.list(call.caller()).await?;
-        clusters.retain(|cluster| options.admits("clusterId", &json!(cluster.id)));
+        clusters.retain(|cluster| options.matches_field("clusterId", &json!(cluster.id)));
         Ok(views(call, &clusters).await)
     }
 

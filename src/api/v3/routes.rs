@@ -77,7 +77,7 @@ fn add_path<T: V3Type>(
     let paths = target.paths(T::SCHEMA);
     let Some((documented, spellings)) = paths.split_first() else { return router };
     let methods = operations.iter().fold(MethodRouter::new(), |methods, operation| {
-        add_handler(methods, operation.verb, Handlers::of::<T>())
+        add_handler(methods, operation.verb, Handlers::new::<T>())
     });
     let path = documented.clone();
     let document = move || {
@@ -136,7 +136,7 @@ struct Handlers {
 }
 
 impl Handlers {
-    fn of<T: V3Type>() -> Self {
+    fn new<T: V3Type>() -> Self {
         Self {
             schema: T::SCHEMA,
             operations: T::OPERATIONS,

@@ -91,12 +91,12 @@ pub(super) async fn check_stored_credential(
     let audit =
         AuditContext::new("checkCredential", RequestContext::from_parts(&parts).map_err(AuthError::from)?);
     let id = if id.contains(':') { id } else { format!("{CREDENTIAL_NAMESPACE}:{id}") };
-    let (groups, checked_id) = match resource_groups(&parts.uri) {
+    let (groups, id_or_error) = match resource_groups(&parts.uri) {
         Ok(groups) => (groups, Ok(&*id)),
         // Returned by `authorize`, so that callers without a token get a 401 instead.
         Err(invalid) => (Vec::new(), Err(invalid.into())),
     };
-    let (caller, access) = match authorize(&mut parts, &state, &audit, checked_id).await? {
+    let (caller, access) = match authorize(&mut parts, &state, &audit, id_or_error).await? {
         Ok(authorized) => authorized,
         Err(error) => return Ok(respond(None, report_unusable(error, &id)?)),
     };
@@ -132,7 +132,7 @@ pub(super) async fn check_credential(
             let report = CredentialReport::load(state.listings(), request).await;
             Ok(respond(Some(&access), report))
         }
-        Err(tenant) => Ok(respond(None, report_unusable(tenant.into(), "")?)),
+        Err(error) => Ok(respond(None, report_unusable(error.into(), "")?)),
     }
 }
 

@@ -119,7 +119,7 @@ fn render_page(
         preview.is_none_or(|preview| preview == minor.is_preview)
             && plan.is_none_or(|plan| minor.support_plans.iter().any(|supported| supported == plan))
     });
-    let page = Page::cut(minors, call, PATH, |minor: &MinorVersion| &minor.version)?;
+    let page = Page::select(minors, call, PATH, |minor: &MinorVersion| &minor.version)?;
     let data = page.data.into_iter().map(CatalogKubernetesVersion::from).collect();
     Ok(json::to_bytes_line(&KubernetesVersionList { data, next: page.next }))
 }

@@ -17,7 +17,7 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// The requested page of `entries`, which are in their final order.
-    pub(super) fn cut(
+    pub(super) fn select(
         mut entries: Vec<T>,
         call: &CatalogCall,
         path: &str,

@@ -256,10 +256,10 @@ fn render_page(
     filter: &Filter,
     order: Order,
 ) -> Result<Bytes, Invalid> {
-    let mut assessed = sizes.assess(demand, |size| filter.admits(size));
+    let mut assessed = sizes.assess(demand, |size| filter.matches(size));
     assessed.retain(|size| filter.verdicts.is_empty() || filter.verdicts.contains(&size.verdict));
     sort(&mut assessed, order);
-    let page = Page::cut(assessed, call, PATH, |assessed: &AssessedSize<'_>| size_name(assessed.size))?;
+    let page = Page::select(assessed, call, PATH, |assessed: &AssessedSize<'_>| size_name(assessed.size))?;
     let data = page.data.into_iter().map(CatalogVmSize::from).collect();
     Ok(json::to_bytes_line(&VmSizeList { data, next: page.next }))
 }
@@ -308,7 +308,7 @@ impl Filter {
         })
     }
 
-    fn admits(&self, size: &VmSku) -> bool {
+    fn matches(&self, size: &VmSku) -> bool {
         let capabilities = &size.capabilities;
         let family = size.family.as_deref().unwrap_or_default().to_lowercase();
         let vcpus = capabilities.vcpus.unwrap_or_default();
