@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn qualities_are_read_as_rfc_9110_defines_them() {
+    fn accept_encoding_is_parsed_as_in_rfc_9110() {
         for (value, [zstd, gzip, identity]) in [
             ("", [0, 0, 0]),
             ("gzip", [0, 1000, 0]),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn forwarding_headers_count_only_from_a_trusted_proxy() {
+    fn forwarding_headers_are_used_only_from_trusted_proxies() {
         let headers = [("host", "a:8080"), ("x-forwarded-host", "b"), ("x-forwarded-proto", "https")];
         assert_eq!(config().base_url(&request("192.0.2.1", &headers)), "http://a:8080");
         assert_eq!(config().base_url(&request("10.1.1.1", &headers)), "https://b");

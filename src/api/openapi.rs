@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_open() {
+    fn only_health_checks_and_version_need_no_token() {
         let document = document();
         assert!(document["security"].as_array().is_some_and(|schemes| schemes.len() == 3));
         for (_, path, operation) in operations(&document) {

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_distinct_statuses() {
+    fn proxy_errors_map_to_statuses_and_reasons() {
         for (error, code, reason) in [
             (ProxyError::OtherCluster("c-1".to_owned()), 403, "Forbidden"),
             (ProxyError::NotFound("c-1".to_owned()), 404, "NotFound"),

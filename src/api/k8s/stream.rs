@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lost_rights_are_the_last_event_of_json() {
+    async fn lost_access_is_the_last_event_of_a_json_watch() {
         let ended =
             read(end_when(body([EVENT], false), json(), end_after(1, EndReason::AccessLost))).await.unwrap();
         let last: Value = serde_json::from_str(ended.strip_prefix(EVENT).unwrap()).unwrap();

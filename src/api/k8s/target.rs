@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn cluster_path_and_query_are_unchanged() {
+    fn id_is_decoded_but_path_and_query_are_unchanged() {
         for (uri, id, path_and_query) in [
             ("/k8s/clusters/c-1", "c-1", "/"),
             ("/k8s/clusters/c-1/", "c-1", "/"),

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_gos_texts() {
+    fn parse_errors_match_go() {
         for (body, reason) in [
             ("", "unexpected end of JSON input"),
             ("  ", "unexpected end of JSON input"),

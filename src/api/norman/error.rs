@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn body_is_equal_to_normans() {
+    async fn error_body_matches_norman() {
         let invalid = Invalid::field("InvalidFormat", "count", "a < b");
         let (status, body) = render(invalid.into()).await;
         assert_eq!(status, 422);

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_escaped_as_go_does() {
+    fn strings_are_escaped_as_in_go() {
         for (text, expected) in [
             ("<a href=\"x\">&</a>", r#""\u003ca href=\"x\"\u003e\u0026\u003c/a\u003e""#),
             ("\u{2028}\u{2029}\u{2027}\u{20ac}â", "\"\\u2028\\u2029\u{2027}\u{20ac}â\""),

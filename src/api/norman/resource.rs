@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn links_follow_rights_and_unknown_fields_are_omitted() {
+    fn links_follow_rights_and_unset_fields_are_omitted() {
         let resource = Resource::new(&THING, "a", Rights { update: true, remove: false });
         let mut object = resource.to_object(&Links::new("https://h".to_owned()), Object::new());
         add_links(&mut object, [("parts", "https://h/v3/parts".to_owned())]);

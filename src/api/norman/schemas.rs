@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_have_normans_names() {
+    fn kind_names_match_norman() {
         const POOL: Schema = Schema::nested("pool", "Pool", "", "pools", &[]);
         for (kind, expected) in [
             (Kind::Text, "string"),

@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn input_fields_are_those_of_the_domain() {
+    fn input_fields_match_the_domain_types() {
         for (schema, keys) in
             [(&cluster::AKS_CONFIG, AksConfig::KEYS), (&cluster::AKS_NODE_POOL, NodePool::KEYS)]
         {
