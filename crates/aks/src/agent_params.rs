@@ -1,5 +1,5 @@
-//! The parameters that an agent sends when it opens a tunnel: base64 of JSON with the cluster's address, its authority and a
-//! service account token. They are not used: the address comes from Azure, and this server needs no cluster token. They are
+//! The parameters that an agent sends when it opens a tunnel: base64 of JSON with the cluster's address, its CA certificate and
+//! a service account token. They are not used: the address comes from Azure, and this server needs no cluster token. They are
 //! validated as in Rancher (`docs/contract/registration.md#refusals`) and then dropped.
 
 use base64::Engine as _;

@@ -1,5 +1,5 @@
-//! The catalog: Azure's regions, VM sizes and Kubernetes versions, with a verdict whether they can be used, its reasons and
-//! remedies. Verdicts come from the functions that the review of a cluster uses.
+//! The catalog: Azure's regions, VM sizes and Kubernetes versions, each with a verdict on whether it can be used, the reasons
+//! and the remedies. Verdicts come from the functions that the review of a cluster uses.
 
 pub mod kubernetes_versions;
 pub mod regions;

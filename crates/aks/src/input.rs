@@ -103,7 +103,7 @@ mod tests {
                 assert_eq!(strip_bom(&encode_utf16(body, big_endian)), Err(Utf16Body), "{body:?}");
             }
         }
-        // A client that drops NUL bytes leaves the mark.
+        // A client that drops the NUL bytes keeps the byte order mark.
         assert_eq!(strip_bom(b"\xff\xfe{\"a\":1}"), Err(Utf16Body));
     }
 }

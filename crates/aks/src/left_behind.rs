@@ -1,4 +1,5 @@
-//! The resources that remain in Azure if only the object of a cluster is deleted, as far as they are known without a request.
+//! The resources that remain in Azure and inside the cluster if only its object is deleted, as far as they are known without a
+//! request.
 
 use serde::Serialize;
 
@@ -70,7 +71,6 @@ pub fn left_behind(facts: &ClusterFacts<'_>) -> LeftBehind {
     LeftBehind { message, resources }
 }
 
-/// The resources that remain in Azure.
 fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
     let ClusterFacts { spec, status, .. } = *facts;
     let imported = spec.is_import();

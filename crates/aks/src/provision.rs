@@ -1,5 +1,6 @@
 //! Provisioning as pure decisions: Azure's response as a specification ([`upstream`]), request bodies ([`manifest`]),
-//! differences ([`difference`]), the next step ([`plan`]) and the deployment of the agent ([`agent`]). The server sends the requests to Azure.
+//! differences ([`difference`]), the next step ([`plan`]) and the deployment of the agent ([`agent`]). The server sends the
+//! requests to Azure.
 
 pub mod agent;
 pub mod difference;

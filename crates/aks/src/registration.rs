@@ -11,7 +11,7 @@ pub use self::manifest::{Manifest, REVISION_ANNOTATION, to_yaml};
 use super::shell;
 
 /// Nodes cannot be registered in AKS, but Terraform waits for a non-empty command
-/// (`docs/contract/terraform.md#registration-token`). This one is a comment in every shell, so that pasting it does
+/// (`docs/contract/terraform.md#registration-token`). This command is a comment in every shell, so that pasting it does
 /// nothing.
 pub const NODE_COMMAND: &str =
     "# nodes join an AKS cluster through its node pools: there is no command for single ones";
@@ -48,13 +48,13 @@ impl<'a> ManifestName<'a> {
 pub struct Commands {
     /// The URL of the manifest.
     pub manifest_url: String,
-    /// Applies it.
+    /// Applies the manifest.
     pub command: String,
-    /// Applies it without checking the server's certificate.
+    /// Applies the manifest without checking the server's certificate.
     pub insecure_command: String,
 }
 
-/// The commands for a token of a cluster; `server` is the address of this server, without a slash at the end.
+/// The commands for a token of a cluster; `server` is the URL of this server, without a slash at the end.
 pub fn commands(server: &str, token: &str, cluster_id: &str) -> Commands {
     let manifest_url = format!("{server}/v3/import/{token}_{cluster_id}.yaml");
     let fetch = shell::command(&["curl", "--insecure", "-sfL", &manifest_url]);

@@ -14,7 +14,7 @@ pub fn has_allowed_characters(name: &str) -> bool {
         && !name.ends_with('.')
 }
 
-/// Whether Azure can have a resource group of this name.
+/// Whether Azure allows this name for a resource group.
 pub fn is_valid_name(name: &str) -> bool {
     (1..=MAX_NAME_LEN).contains(&name.chars().count()) && has_allowed_characters(name)
 }
@@ -28,7 +28,7 @@ pub fn from_id(resource_id: &str) -> Option<&str> {
     // ASCII lower-casing keeps byte positions.
     let at = resource_id.to_ascii_lowercase().find(KEYWORD)?;
     let rest = resource_id.get(at + KEYWORD.len()..)?;
-    // As the original's pattern `(.+?)/`: at least one character, then the first slash after it.
+    // Like Rancher's pattern `(.+?)/`: at least one character, up to the first slash after it.
     let mut characters = rest.char_indices();
     characters.next()?;
     let end = characters.find(|(_, c)| *c == '/')?.0;

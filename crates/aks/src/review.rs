@@ -97,9 +97,9 @@ pub fn region(subject: &Subject<'_>) -> String {
 ///
 /// A change is blocked only by errors that it introduces: an error that the stored specification also has becomes a warning, and
 /// a finding that also applies to the running cluster is dropped. Errors of an imported cluster become warnings too, except
-/// changes that are impossible, missing keys that identify it, and a cluster that does not exist in Azure. With
-/// [`Subject::advise`], errors that depend on Azure's responses become warnings. A credential that Azure rejects blocks every
-/// change.
+/// impossible changes, missing keys that identify it, a cluster that does not exist in Azure, and quotas that are too small. A
+/// credential that Azure rejects blocks every change. With [`Subject::advise`], all errors that depend on Azure's responses
+/// become warnings.
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
     let mut review = check(&Case::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {

@@ -30,7 +30,7 @@ pub struct ClusterStatus {
     /// `https://<host>[:port]` of its Kubernetes API, from Azure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_endpoint: Option<String>,
-    /// The certificate authority of its Kubernetes API: PEM in base64.
+    /// The CA certificate of its Kubernetes API: PEM in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_cert: Option<String>,
     /// The response of its Kubernetes API to `/version`.
@@ -48,7 +48,7 @@ pub struct ClusterStatus {
     /// The operation that the worker waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
-    /// The error of the last reconcile step; cleared when one succeeds.
+    /// The error of the last reconcile step; cleared when a step succeeds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
     /// The generation of the specification for which `failure` was recorded.
@@ -65,7 +65,7 @@ pub struct ClusterStatus {
     /// The entries of lists and maps of an imported cluster that its user manages.
     #[serde(rename = "named", skip_serializing_if = "UserEntries::is_empty")]
     pub user_entries: UserEntries,
-    /// The deployment of the cluster agent; not for users.
+    /// The deployment of the cluster agent. Not displayed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<Deployment>,
 }
@@ -82,7 +82,7 @@ pub struct UpdateAttempts {
     /// The error message of the last change that failed in Azure.
     #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The part of the last accepted change; `None` if its step has none.
+    /// The part of the last accepted change; `None` if its step writes no part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// The time of the last change, in milliseconds since 1970.

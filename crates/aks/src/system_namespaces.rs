@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::ids::is_dns_label;
 
-/// The default of the setting: Rancher's, and the namespaces of AKS add-ons and extensions.
+/// The default of the setting: Rancher's default, and the namespaces of AKS add-ons and extensions.
 pub const DEFAULT: &str = "kube-system,kube-public,kube-node-lease,cattle-system,cattle-alerting,cattle-logging,\
     cattle-prometheus,ingress-nginx,cattle-global-data,cattle-istio,cert-manager,cattle-global-nt,security-scan,\
     cattle-fleet-system,cattle-fleet-local-system,calico-system,tigera-operator,cattle-impersonation-system,\

@@ -35,8 +35,8 @@ pub enum Unavailable {
     NeedsLongTermSupport,
 }
 
-/// Whether the region's list is insufficient: it does not contain the running version, or that version has or requires long-term
-/// support, for which Azure offers other targets. The cluster's own upgrade profile is then needed.
+/// Whether the region's list is insufficient, so that the cluster's own upgrade profile is needed: the list does not contain
+/// the running version, or the cluster has, or its version requires, long-term support, for which Azure offers other targets.
 pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVersion]) -> bool {
     let minor = versions::find(offered, running);
     let listed = minor.is_some_and(|minor| minor.patch_versions.contains_key(running));
@@ -101,8 +101,8 @@ pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], requested: 
 }
 
 /// All versions higher than the running one, ascending, each with whether it is reachable. As in Rancher, versions that require
-/// long-term support are included. If only the minor version of the cluster is known, its first patch is not marked as
-/// reachable.
+/// long-term support are included. If only the minor version of the cluster is known, all patches of that minor version are
+/// included, and only the targets of the cluster's own profile are reachable.
 pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     let reachable = reachable(start, offered);
     let offered_versions: HashSet<&str> =

@@ -7,7 +7,7 @@ use std::iter;
 
 use super::arm::KubernetesVersion;
 
-/// The support plan that is included for all clusters; the other one is paid.
+/// The support plan that is included for all clusters; `AKSLongTermSupport` is paid.
 const OFFICIAL_PLAN: &str = "KubernetesOfficial";
 
 /// A Kubernetes version: `1.33.5`, or `1.33`, a minor version without a patch.

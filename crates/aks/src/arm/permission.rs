@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    /// Whether the parts of a pattern occur in the action in order. Tries all positions.
+    /// Like `matches`, but tries all positions.
     fn matches_by_trying(pattern: &[u8], action: &[u8]) -> bool {
         match (pattern.split_first(), action.split_first()) {
             (None, None) => true,

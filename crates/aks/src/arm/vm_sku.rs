@@ -23,7 +23,7 @@ pub struct VmSku {
     pub family: Option<String>,
     /// The zones in which it exists, in Azure's order, for example `3`, `1`, `2`.
     pub zones: Vec<String>,
-    /// Whether the subscription may not use it in the whole region.
+    /// Whether the subscription may not use it anywhere in the region.
     pub restricted: bool,
     /// The zones in which the subscription may not use it.
     pub restricted_zones: Vec<String>,
@@ -39,7 +39,7 @@ pub struct VmCapabilities {
     pub accelerated_networking: bool,
     /// The number of vCPUs that can be used.
     pub vcpus: Option<i64>,
-    /// The number of vCPUs that quotas count: also those that a constrained size cannot use.
+    /// The number of vCPUs that quotas count, including those that a constrained size cannot use.
     pub quota_vcpus: Option<i64>,
     /// Memory in MiB.
     pub memory_mib: Option<i64>,
@@ -49,7 +49,7 @@ pub struct VmCapabilities {
     pub gpus: i64,
     /// The maximum number of data disks.
     pub data_disks: i64,
-    /// The temporary disk in GiB; NVMe disks are used if there is no other.
+    /// The size in GiB of the temporary disk or, without one, of the NVMe disks.
     pub temporary_disk_gib: i64,
     /// Whether it supports an ephemeral OS disk.
     pub ephemeral_disk: bool,

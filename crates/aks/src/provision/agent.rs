@@ -16,7 +16,7 @@ pub const ANNOTATION: &str = "norman-aks.io/agent";
 const MIN_RETRY_MS: i64 = 30_000;
 const MAX_RETRY_MS: i64 = 30 * 60_000;
 
-/// The agent is applied again if the cluster is still unreachable after this time, because it may have been deleted.
+/// If the cluster is still unreachable after this time, the agent is applied again, because it may have been deleted.
 const REAPPLY_AFTER_MS: i64 = 30 * 60_000;
 
 /// Secrets of earlier manifests are deleted after this time. Until then, an old pod may restart.
@@ -177,7 +177,7 @@ pub struct Input<'a> {
 }
 
 impl Deployment {
-    /// Whether anything was sent to the cluster.
+    /// Whether a manifest was applied, or a run command is in progress.
     pub fn is_deployed(&self) -> bool {
         !self.revision.is_empty() || self.running.is_some()
     }
@@ -210,7 +210,7 @@ impl Deployment {
         if self.foreign && !(input.is_reached && input.now_ms >= self.retry_ms) {
             return Step::LeaveForeign;
         }
-        // A newly available method is tried immediately.
+        // If the API has become reachable since the run command failed, it is tried immediately.
         if input.now_ms < self.retry_ms && !(input.is_reached && self.failed_method != Some(ApplyMethod::Api))
         {
             return Step::Wait;

@@ -14,7 +14,7 @@ type Tags = BTreeMap<String, String>;
 pub struct Differences {
     /// Whether the tags differ.
     pub tags: bool,
-    /// Keys of the cluster itself, with the users' names.
+    /// The other keys of `aksConfig` that differ, except `nodePools`.
     pub cluster: Vec<&'static str>,
     /// Pools to create or update, in the user's order.
     pub pools: Vec<String>,
@@ -23,9 +23,9 @@ pub struct Differences {
 }
 
 /// Compares the desired state with the observed one, in which versions are the running ones
-/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). Call it after
-/// [`merge_entries`](super::imported::merge_entries) for an import. `applied` is the last fully applied specification, and `created` are the pools created since then: only pools in one of
-/// them may be deleted.
+/// ([`ClusterDetails`](crate::cluster_details::ClusterDetails)). The desired state of an import is the result of
+/// [`merge_entries`](super::imported::merge_entries). `applied` is the last fully applied specification, and `created` are the
+/// pools created since then: only pools in one of the two may be deleted.
 ///
 /// # Errors
 /// The first violation that prevents the update.
@@ -165,7 +165,7 @@ fn pool_differs(
         || taints)
 }
 
-/// Whether a set version is not running yet.
+/// Whether the desired version is set and requires an upgrade.
 fn version_differs(desired: Option<&String>, running: Option<&String>) -> bool {
     desired.is_some_and(|desired| running.is_none_or(|running| versions::requires_upgrade(desired, running)))
 }
@@ -272,7 +272,7 @@ mod tests {
         let last = "cannot remove node pool [a] with mode System from cluster [n]";
         for (desired, azure, expected) in [
             (json!([{"name": "z"}, {"name": "a"}, {"name": "b"}]), &azure, "+z +b -ours"),
-            // No pools: they are not managed.
+            // Without pools in the specification, pools are not managed.
             (json!([]), &azure, ""),
             (json!([{"name": "ours"}, {"name": "theirs"}]), &azure, last),
             (

@@ -12,7 +12,8 @@ use crate::spec::{AksConfig, NodePool};
 
 type Map = BTreeMap<String, String>;
 
-/// The entries of an imported cluster that belong to its user. Stored from the first write of an entry until Azure no longer has it.
+/// The entries of an imported cluster that belong to its user. An entry is stored from its first write until the user omits it
+/// or Azure no longer has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct UserEntries {
@@ -96,7 +97,7 @@ impl UserEntries {
     }
 
     /// Removes entries after Azure matches the specification: those that Azure no longer has, and those that the user omits. The
-    /// entries of an unset key are not removed, except address ranges.
+    /// entries of an unset key do not count as omitted, except address ranges.
     pub fn prune(&mut self, desired: &AksConfig, azure: &AksConfig) {
         let (desired_keys, azure_ranges) = (keys(&ranges(desired)), keys(&ranges(azure)));
         self.ranges.retain(|range| desired_keys.contains(range) && azure_ranges.contains(range));
@@ -167,8 +168,8 @@ fn merge_labels(desired: &Map, azure_pool: &NodePool, user_entries: &UserPoolEnt
     all
 }
 
-/// Azure's entries in its order and spelling, then the missing ones. With `replaces`, an entry replaces Azure's entry with the
-/// same key.
+/// Azure's entries in Azure's order and spelling, without the user's that are no longer desired, then the desired ones that
+/// Azure lacks. With `replaces`, a desired entry replaces Azure's entry with the same key.
 fn merge_lists(
     desired: &[Entry<'_>],
     azure: &[Entry<'_>],

@@ -69,7 +69,7 @@ fn object_at<'a>(parent: &'a mut Map<String, Value>, key: &str) -> Option<&'a mu
     value.as_object_mut()
 }
 
-/// The tags of the resource: the user's and the owner's, if there is one.
+/// The tags of the resource: the user's, and the owner tag if there is an owner.
 pub fn tags(spec: &AksConfig, owner: Option<&str>) -> BTreeMap<String, String> {
     let mut tags = spec.tags.clone().unwrap_or_default();
     tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
@@ -142,8 +142,8 @@ fn version(value: Option<&String>) -> Option<Value> {
     value.map(|version| versions::canonical(version).into())
 }
 
-/// Sets the desired version, unless it is already running: Azure's own value, which may be a minor version, is then preserved. A
-/// version lower than the running one is not set, because the cluster was upgraded in Azure.
+/// Sets the desired version, unless it is already requested and running: Azure's own value, which may be a minor version, is
+/// then preserved. A version lower than the running one is not set, because the cluster was upgraded in Azure.
 fn replace_version(
     properties: &mut Map<String, Value>,
     key: &str,
@@ -216,8 +216,8 @@ fn linux_profile(spec: &AksConfig) -> Option<Value> {
     Some(json!({"adminUsername": user, "ssh": {"publicKeys": [{"keyData": key}]}}))
 }
 
-/// The add-ons that the specification sets, with the spelling of their names in `current`. The settings of an add-on that already has the desired
-/// state are preserved.
+/// The add-ons that the specification sets and that do not have the desired state yet, so that the settings of the others are
+/// preserved. Their names are spelled as in `current`.
 fn addons(spec: &AksConfig, context: Context<'_>, current: &Value) -> Option<Map<String, Value>> {
     let mut addons = Map::new();
     let has_state = |name: &str, desired: bool| {

@@ -9,7 +9,7 @@ pub(crate) fn name(spec: &AksConfig) -> &str {
     spec.cluster_name.as_deref().unwrap_or_default()
 }
 
-/// An existing cluster no longer exists.
+/// A cluster that was active no longer exists.
 pub(super) fn missing_cluster(spec: &AksConfig) -> String {
     format!("{} no longer exists in Azure: remove the object, or restore the cluster", name(spec))
 }

@@ -11,7 +11,7 @@ use super::plan_input::{failed_pools, failed_state, is_deleting, is_ours, is_sto
 use super::{difference, message};
 use crate::spec::AksConfig;
 
-/// One step. [`Step::Wait`] ends the run.
+/// One step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Register the resource provider `Microsoft.ContainerService`.
@@ -49,7 +49,8 @@ pub enum Step {
 /// The maximum number of writes of a part for one specification, if Azure accepts each one but still returns another state.
 const MAX_WRITES: u32 = 3;
 
-/// The part of the cluster that a step writes. The key of [`UpdateAttempts::accepted_writes`](crate::status::UpdateAttempts::accepted_writes).
+/// The part of the cluster that a step writes: a key of
+/// [`UpdateAttempts::accepted_writes`](crate::status::UpdateAttempts::accepted_writes).
 pub fn written_part(step: &Step) -> Option<String> {
     match step {
         Step::CreateCluster | Step::UpdateCluster(_) => Some("cluster".to_owned()),
@@ -59,8 +60,9 @@ pub fn written_part(step: &Step) -> Option<String> {
     }
 }
 
-/// The user's specification as far as it is applied. For an import, clients send empty values for unset keys; these must not change a
-/// cluster that was never observed. Address ranges that the user no longer sets are removed from a managed cluster.
+/// The user's specification in the form that is compared with Azure. In a cluster of this server, address ranges that the user
+/// no longer sets become an empty list, so that they are removed. In an import whose specification was never fully applied,
+/// empty values are ignored, because clients send them for unset keys.
 pub fn user_spec<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     if !spec.is_import() {
         let before = applied.and_then(|applied| applied.authorized_ip_ranges.as_ref());
@@ -129,7 +131,7 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
         };
     }
     let Some(upstream) = &observed.compared() else { return Step::Refuse(message::incomplete_cluster(spec)) };
-    // Every cluster has a pool, so this response does not contain the pools.
+    // Every cluster has a pool, so a response without pools is incomplete.
     if !spec.pools().is_empty() && upstream.pools().is_empty() {
         return Step::Wait("Azure to report the node pools".to_owned());
     }
@@ -137,7 +139,7 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
         Err(violation) => return Step::Refuse(violation.to_string()),
         Ok(differences) => differences,
     };
-    // If an Azure policy requires other tags, they are not written again.
+    // Accepted tags are not written again, because an Azure policy may require others.
     if differences.tags
         && (!attempts.accepted_writes.contains_key("tags") || attempts.failed.contains("tags"))
     {
@@ -165,7 +167,8 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
     }
 }
 
-/// Whether the user changed the specification. Otherwise others started the failed operation, and it is not repaired.
+/// Whether the user changed the specification since it was last applied. If not, others started the failed operation, and it is
+/// not repaired.
 fn has_changes(input: &PlanInput<'_>) -> bool {
     let is_unmanaged = input.spec.is_import() && input.applied.is_none();
     input.applied != Some(input.user_spec) && !is_unmanaged

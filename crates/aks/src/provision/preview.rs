@@ -110,7 +110,7 @@ pub struct Unseen {
 }
 
 impl Preview {
-    /// A preview without data from Azure.
+    /// A preview without details; [`Self::azure`] is [`Azure::Asked`].
     pub fn new(kind: Kind, summary: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             kind,
@@ -365,7 +365,7 @@ fn differences(
 /// Keys that are compared together.
 const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
 
-/// The differences of a pool. [`difference::between`] compares each key separately, so that there is only one comparison.
+/// The differences of a pool. Each key is compared by [`difference::between`], as in the plan.
 fn pool_differences(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
     let (own, other) = (json!(pool), json!(theirs));
     let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };

@@ -61,7 +61,7 @@ pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String,
     }
     if let (Some(desired), Some(azure)) = (&desired.node_pools, &azure.node_pools) {
         let pools = updated_pools(desired, azure);
-        // Every cluster has a pool, so this response does not contain the pools.
+        // Every cluster has a pool, so a response without pools is incomplete.
         if !azure.is_empty() && !desired.is_empty() && pools != *desired {
             changes.insert("nodePools".to_owned(), json!(pools));
         }
@@ -133,7 +133,7 @@ fn updated_pool(pool: &NodePool, azure: &NodePool) -> NodePool {
             let ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
                 || (key == "count" && scales)
                 || (matches!(key.as_str(), "minCount" | "maxCount") && !scales)
-                // Azure chooses the size.
+                // 0 lets Azure choose the size.
                 || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
             match theirs.get(key) {

@@ -13,7 +13,8 @@ use crate::spec::{AksConfig, NodePool};
 /// The parts of the observed state that are not read from Azure.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadContext<'a> {
-    /// The specification. Names, region and credential are copied from it, and the counts of pools with an operation in progress.
+    /// The specification. Its names and its credential are copied, its region if Azure reports none, and the counts of pools
+    /// that are autoscaled or have an operation in progress.
     pub spec: &'a AksConfig,
     /// The Resource Manager endpoint of the cloud, `https://management.azure.com/`.
     pub base_url: &'a str,
@@ -60,7 +61,7 @@ pub(super) fn addon<'a>(cluster: &'a Value, name: &str) -> Option<(&'a str, &'a 
     profiles.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(key, value)| (key.as_str(), value))
 }
 
-/// The tags without the owner's.
+/// The tags without the owner tag.
 pub fn visible_tags(cluster: &Value) -> BTreeMap<String, String> {
     let mut tags = string_map_at(cluster, &["tags"]);
     tags.retain(|key, _| !key.eq_ignore_ascii_case(OWNER_TAG));
@@ -132,7 +133,7 @@ pub fn with_actual_region<'a>(spec: &'a AksConfig, upstream: Option<&AksConfig>)
     }
 }
 
-/// A user-assigned identity of the cluster: the desired one if it is assigned.
+/// A user-assigned identity of the cluster: the desired one if it is assigned, else the first.
 fn user_identity(cluster: &Value, spec: &AksConfig) -> Option<String> {
     let identities = value_at(cluster, &["identity", "userAssignedIdentities"])?.as_object()?;
     let desired = spec.user_assigned_identity.as_deref().unwrap_or_default();

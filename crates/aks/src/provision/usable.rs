@@ -1,9 +1,9 @@
-//! Checks whether a complete cluster can be used: it exists, it is the created or imported one, and it is running.
+//! Checks whether a cluster that was active can be used: it exists, it is the created or imported one, and it is running.
 
 use super::message;
 use super::plan_input::{PlanInput, is_ours, is_stopped};
 
-/// The reason why a complete cluster cannot be used.
+/// The reason why a cluster that was active cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
     /// It no longer exists in Azure, or another one has its name.
@@ -23,7 +23,7 @@ impl Unusable {
     }
 }
 
-/// The reason why a complete cluster cannot be used; `None` if it can.
+/// The reason why a cluster that was active cannot be used; `None` if it can.
 pub fn unusable(input: &PlanInput<'_>) -> Option<Unusable> {
     let PlanInput { spec, observed, .. } = *input;
     match &observed.cluster {

@@ -1,4 +1,4 @@
-//! The agent of a cluster, and what names and identifies its objects.
+//! The input of an agent's manifest, and the names and labels of its objects.
 
 use std::fmt::Write as _;
 
@@ -13,9 +13,9 @@ pub const NAMESPACE: &str = "cattle-system";
 /// The name of its deployment.
 pub const AGENT_NAME: &str = "cattle-cluster-agent";
 
-/// The label of every object but the namespace, with [`installation()`]: another server's objects have none, or another
-/// value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this manifest if
-/// the cluster has the agent of another server.
+/// The label of every object except the namespace. Its value is [`installation()`]; objects of another server lack the label or
+/// have another value. It is also part of the deployment's selector, which is immutable, so that Kubernetes itself rejects this
+/// manifest if the cluster has the agent of another server.
 pub const INSTALLATION_LABEL: &str = "norman-aks.io/installation";
 
 /// The `namespace` of the credentials: empty, as in Rancher's import manifest.
@@ -32,7 +32,7 @@ pub struct Agent<'a> {
     pub ca_certificates: &'a str,
     /// The image, unless the cluster names another one.
     pub image: &'a str,
-    /// `<host>:<port>` of the cluster's API server, the only address that the agent connects to for this server.
+    /// `<host>:<port>` of the cluster's API server, the only address to which this server can connect through the agent.
     pub api_server: Option<&'a str>,
     /// The setting `server-version`.
     pub server_version: &'a str,
@@ -71,7 +71,8 @@ pub(super) fn metadata(agent: &Agent<'_>, name: &str) -> Value {
     json!({"name": name, "namespace": NAMESPACE, "labels": {INSTALLATION_LABEL: agent.installation()}})
 }
 
-/// SHA-256 of CA certificates as agents compute it: trimmed, with one line break. Empty without certificates.
+/// The SHA-256 checksum of CA certificates, which agents compute after trimming them and adding one line break. Empty without
+/// certificates.
 pub fn ca_checksum(certificates: &str) -> String {
     match certificates.trim() {
         "" => String::new(),

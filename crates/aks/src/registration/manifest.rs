@@ -1,6 +1,7 @@
-//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The names of the
-//! other objects contain the installation: kubectl applies them even if Kubernetes rejects the deployment, and they must not replace
-//! those of another agent. Unlike Rancher's, the agent has no rights in the cluster (`docs/contract/registration.md#import-manifest`).
+//! The manifest of the cluster agent. Namespace, deployment and secret have Rancher's names, which tools look for. The names of
+//! the other objects contain the installation: kubectl applies them even if Kubernetes rejects the deployment, and they must
+//! not replace those of another agent. Unlike Rancher's, the agent has no rights in the cluster
+//! (`docs/contract/registration.md#import-manifest`).
 
 use std::fmt;
 
@@ -78,8 +79,8 @@ impl Manifest {
         to_yaml(&self.objects)
     }
 
-    /// The namespace and the deployment as YAML documents, to be applied first. Kubernetes rejects the deployment if the cluster
-    /// has the agent of another server, because its selector is immutable, and nothing has been changed then.
+    /// The namespace and the deployment as YAML documents, to be applied first. If the cluster has the agent of another server,
+    /// Kubernetes rejects the deployment, whose selector is immutable, before anything is changed.
     pub fn guard_yaml(&self) -> String {
         let is_guard = |object: &&Value| matches!(kind(object), "Namespace" | "Deployment");
         to_yaml(&self.objects.iter().filter(is_guard).cloned().collect::<Vec<_>>())

@@ -1,4 +1,5 @@
-//! The network policy of the agent: no incoming connections, and outgoing ones only to this server, the API server and DNS.
+//! The network policy of the agent: no incoming connections, and outgoing ones only to the ports of this server, the API
+//! server, the user's proxies and DNS, at any address.
 
 use serde_json::{Value, json};
 

@@ -259,7 +259,7 @@ mod tests {
             assert_eq!(variable(&deployment, name), [expected], "{name}");
         }
         let deployment = deployment_of(&Agent { api_server: None, ..agent(&body) });
-        assert_eq!(variable(&deployment, "STRICT_VERIFY"), ["false"], "without an authority");
+        assert_eq!(variable(&deployment, "STRICT_VERIFY"), ["false"], "without a CA certificate");
         assert_eq!(variable(&deployment, "CATTLE_CA_CHECKSUM"), [""]);
         assert!(variable(&deployment, "NORMAN_AKS_API_SERVER").is_empty());
     }

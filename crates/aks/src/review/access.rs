@@ -72,7 +72,7 @@ fn role(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The action that the application may not perform in the scope in which the cluster is created.
+/// The first required action that the application may not perform in the scope in which the cluster is created.
 fn missing_permission(case: &Case<'_>) -> Option<&'static str> {
     let permissions = case.azure.permissions.known()?;
     let group = (!permissions.group_exists).then_some(CREATE_GROUP);
@@ -97,7 +97,7 @@ fn provider(case: &Case<'_>, faults: &mut Faults) {
     );
 }
 
-/// Whether the error is transient: it may disappear after some minutes.
+/// Whether the error may disappear after some minutes.
 pub(super) fn may_be_transient(case: &Case<'_>) -> bool {
     case.azure
         .denial

@@ -1,4 +1,4 @@
-//! Azure's responses, in blocks that may each be missing.
+//! Azure's data, in blocks that may each be missing.
 
 use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmSku};
 use crate::cluster_details::ClusterDetails;
@@ -126,7 +126,7 @@ pub enum Block {
     Versions,
 }
 
-/// The key of a network.
+/// A reference to a network.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NetworkRef {
     /// The subscription in lower case, if it is not that of the credential.

@@ -192,7 +192,7 @@ impl<'a> Case<'a> {
         self.details.and_then(|details| details.node_resource_group.as_deref())
     }
 
-    /// The pools of the effective specification, with their other states.
+    /// The pools of the effective specification, with their requested, current and stored states.
     pub(super) fn pools(&self) -> Vec<Pool<'_>> {
         let find = |config: Option<&'a AksConfig>, pool: &NodePool| config?.pool(pool.name.as_deref()?);
         let pools = self.spec.pools().iter().enumerate();
@@ -342,7 +342,7 @@ fn subnet_of_cluster(config: &AksConfig) -> Option<SubnetRef> {
     })
 }
 
-/// Adds the values of `current` for unset keys to `requested`; pools are matched by name.
+/// Adds the values of `current` for unset keys and empty lists to `requested`; pools are matched by name.
 fn with_current_values(requested: &AksConfig, current: &AksConfig) -> AksConfig {
     let (mut spec, current) = (json!(requested), json!(current));
     let current_pools = current.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! Fields that cannot be changed in an existing cluster, because Azure does not support it, or because they are not managed here.
+//! Fields that cannot be changed in an existing cluster, because Azure or this server does not support it.
 //!
-//! A request is rejected if it sets a key to another value than the stored one, unless that is Azure's value. A stored value
-//! without effect is a warning. Clients send `""`, `[]`, `0` and `false` for unset fields. Each key has its own source.
+//! A request is rejected if it sets a key to another value than the stored one, unless the new value is Azure's. A stored value
+//! that Azure does not have is only a warning. Clients send `""`, `[]`, `0` and `false` for unset fields. Each key has its own
+//! source.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -154,7 +155,7 @@ fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static FixedKey, &
     })
 }
 
-/// The old and new value of a boolean that the request changes. Clients send `false` for unset ones.
+/// The old and new value of a boolean that the request changes. Clients send `false` for an unset boolean.
 fn changed_flag(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
     let stored = case.stored().and_then(read);
     let azure = read(case.current?);

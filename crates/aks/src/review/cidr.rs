@@ -1,4 +1,4 @@
-//! Address ranges.
+//! Address ranges in CIDR notation.
 
 use std::net::Ipv4Addr;
 
@@ -24,7 +24,7 @@ pub(super) fn address_count(range: Ipv4Net) -> i64 {
     1_i64 << (32 - u32::from(range.prefix_len()))
 }
 
-/// The range that AKS reserves and `range` overlaps with.
+/// The range reserved by AKS that overlaps with `range`.
 pub(super) fn reserved_overlap(range: &IpNet) -> Option<Ipv4Net> {
     RESERVED.into_iter().find(|reserved| overlap(&(*reserved).into(), range))
 }

@@ -5,7 +5,7 @@ use super::case::{Case, Purpose};
 use super::rule::{Faults, Rule, Scope};
 use super::sources::{IMPORT, NODE_GROUP};
 
-/// The rule that an import exists in Azure.
+/// The name of the rule that an imported cluster must exist in Azure.
 pub(super) const IMPORT_EXISTS: &str = "import-exists";
 
 pub(super) const RULES: &[Rule] = &[

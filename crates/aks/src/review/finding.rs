@@ -95,7 +95,8 @@ impl Review {
         }
     }
 
-    /// The first error as one sentence, with the number of further errors. A message of Rancher is unchanged and has no number.
+    /// The first error as one sentence, with the number of further errors, unless the first one is from Rancher's validation on
+    /// save.
     pub fn rejection_message(&self) -> Option<String> {
         let (first, more) = (self.first_error()?, self.errors().count() - 1);
         let sentence = first.sentence();

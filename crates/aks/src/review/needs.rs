@@ -1,4 +1,4 @@
-//! The data of Azure that a review needs.
+//! The Azure data that a review needs.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::azure::Block;
 use super::case::{Case, Purpose};
 use super::pool::Pool;
 
-/// The blocks of Azure's data that the review of a cluster reads.
+/// The blocks of Azure data that the review of a cluster reads.
 pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     let spec = &case.spec;
     let mut blocks = BTreeSet::new();

@@ -1,6 +1,6 @@
-//! Required fields, in Rancher's order and with its messages (`docs/contract/provisioning.md#validation-by-the-operator`). The rules of
-//! `docs/contract/clusters.md#validation-on-save` reject a request before its review ([`crate::spec::rules`]); they are repeated
-//! here so that a separate review is complete.
+//! Required fields, in Rancher's order and with its messages (`docs/contract/provisioning.md#validation-by-the-operator`). The
+//! rules of `docs/contract/clusters.md#validation-on-save` reject a request before its review ([`crate::spec::rules`]); they
+//! are repeated here so that a separate review is complete.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::spec::rules::{Violation, enforces_policies, pool_violations};
 const POLICIES: &str =
     learn!("Secure traffic with network policies, network policy options", "azure/aks/use-network-policies");
 
-/// The rule about fields without which a cluster cannot be found in Azure.
+/// The name of the rule about fields without which a cluster cannot be found in Azure.
 pub(super) const FIELDS: &str = "fields-given";
 
 pub(super) const RULES: &[Rule] = &[
@@ -67,7 +67,7 @@ fn dns_prefix(case: &Case<'_>, faults: &mut Faults) {
     require(case, faults, "dnsPrefix", case.spec.dns_prefix.is_some());
 }
 
-/// Adds the violations of the rules on save about node pools that `is_selected` accepts.
+/// Adds those violations of the save rules about node pools that `is_selected` accepts.
 fn add_save_violations(case: &Case<'_>, faults: &mut Faults, is_selected: fn(&Violation) -> bool) {
     let existing = case.current.map_or(&[][..], |current| current.pools());
     for violation in pool_violations(case.spec.node_pools.as_deref(), existing).filter(is_selected) {

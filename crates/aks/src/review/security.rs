@@ -91,7 +91,7 @@ fn zone_name(region: &str) -> String {
     format!("privatelink.{region}.{cloud}")
 }
 
-/// Whether a name is that of a zone for a region, or of a zone below it.
+/// Whether a name is that of a zone for a region, or of one of its subzones.
 fn is_zone_of(name: &str, region: &str) -> bool {
     let zone = zone_name(region);
     let alternative = zone.replacen("privatelink", "private", 1);

@@ -13,10 +13,10 @@ use crate::vm_size::{
     SKUS, SURGE_REMEDY, Shortage,
 };
 
-/// The rule about nodes that exceed the quota.
+/// The name of the rule about nodes that exceed the quota.
 pub(super) const QUOTA: &str = "quota";
 
-/// The rule about surge nodes of upgrades that exceed the quota.
+/// The name of the rule about surge nodes of upgrades that exceed the quota.
 pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[

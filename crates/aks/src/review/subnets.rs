@@ -148,7 +148,7 @@ fn network_reserved(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The ranges of all subnets of a network. Azure rejects ranges that overlap with one of them, even if the cluster does not use it.
+/// The ranges of all subnets of a network. Azure rejects ranges that overlap with any of them, even with unused ones.
 fn subnet_ranges(network: &VirtualNetwork) -> Vec<IpNet> {
     let properties = subnets(network).filter_map(|subnet| subnet.properties.as_ref());
     properties.flat_map(prefixes).filter_map(cidr::parse).collect()

@@ -1,5 +1,6 @@
-//! Values that Terraform stores in its state after a rejected change and sends again although the file no longer sets them. If
-//! Azure has a value, the response replaces them ([`defaults`]); otherwise this module adds a remedy to the error.
+//! Values that Terraform stores in its state after a rejected change and sends again although its configuration no longer sets
+//! them. If Azure has a value, the response replaces Terraform's ([`defaults`]); otherwise this module adds a remedy to the
+//! error.
 
 use serde_json::{Value, json};
 
@@ -7,8 +8,8 @@ use super::case::{Before, Subject};
 use super::finding::Review;
 use crate::spec::{AksConfig, defaults};
 
-/// Keys of clusters and node pools that the provider reads from its state if the file does not set them (optional and computed
-/// attributes of its release 8.5).
+/// Keys of clusters and node pools that the provider reads from its state if the configuration does not set them (optional and
+/// computed attributes of its release 8.5).
 const STATE_KEYS: [&str; 17] = [
     "dnsServiceIp",
     "dockerBridgeCidr",

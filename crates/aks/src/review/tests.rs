@@ -62,7 +62,7 @@ fn stored_value_without_effect_does_not_block() {
 
 #[test]
 fn running_configuration_has_no_findings() {
-    // An overlay with cilium, UDR with kubenet, another plugin: created elsewhere.
+    // Clusters that this server does not create: an overlay with cilium, UDR with kubenet, another plugin.
     for (keys, requested) in [
         (
             json!({"networkPolicy": "cilium", "podCidr": "10.244.0.0/16"}),
@@ -332,7 +332,7 @@ fn only_needed_data_is_requested() {
     assert_eq!(blocks(ReviewInput::import()), [B::Cluster, B::Subscription]);
     assert_eq!(blocks(ReviewInput::update()), []);
     let change = |keys: Value| blocks(ReviewInput::update().with(set_keys(keys)));
-    // Whether the credential may change anything at all.
+    // The blocks that show whether the credential may change anything at all.
     let access = [B::Cluster, B::Subscription];
     assert_eq!(change(json!({"tags": {}, "monitoring": false})), access);
     assert_eq!(change(json!({"kubernetesVersion": "1.33.3"})), [B::Cluster, B::Subscription, B::Versions]);

@@ -1,4 +1,4 @@
-//! Warnings of unknown keys, which are otherwise ignored silently, for example if they are misspelled.
+//! Warnings about unknown keys, which would otherwise be ignored silently, for example if they are misspelled.
 
 use super::case::Case;
 use super::rule::{Faults, Rule, Scope};

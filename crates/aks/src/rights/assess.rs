@@ -113,8 +113,8 @@ impl AssessedOperation {
     }
 }
 
-/// Assesses all operations: those at the level of the subscription on the subscription, and those at the level of resource groups
-/// on each group, or on the subscription if no groups were requested.
+/// Assesses all operations: those of [`Level::Subscription`] on the subscription, and those of [`Level::ResourceGroup`] on each
+/// requested group, or on the subscription if none was requested.
 pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
     let Some((subscription, groups)) = input.scopes.split_first() else { return Vec::new() };
     let mut assessed: Vec<AssessedOperation> = Vec::new();

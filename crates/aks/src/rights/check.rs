@@ -12,8 +12,8 @@ use crate::shell;
 /// The result of checking a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialCheck {
-    /// `Usable` if the credential can do everything, `Unusable` if it can neither create nor import a cluster, or if a policy denies all
-    /// new ones.
+    /// `Usable` if the credential can do everything; `Unusable` if Azure rejects it, if it can neither create nor import
+    /// clusters, or if a policy denies all new ones.
     pub verdict: Verdict,
     /// The reasons, the worst first.
     pub reasons: Vec<Reason>,
@@ -94,7 +94,7 @@ fn smallest_assignments(
 ) -> Vec<RoleAssignment> {
     let missing: Vec<&AssessedOperation> = operations
         .iter()
-        // A provider is registered only once, for which no role is assigned.
+        // A provider is registered only once, so no role is proposed for that.
         .filter(|operation| !matches!(operation.condition, Some(Condition::UnregisteredProvider(_))))
         .filter(|operation| is_missing(operation))
         .collect();

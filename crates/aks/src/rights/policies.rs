@@ -39,7 +39,7 @@ pub enum PolicyEffect {
 /// The requests that a policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// Descriptions of resources that every cluster needs and that it never allows to create or change.
+    /// Descriptions of resources that every cluster needs and whose creation and change it always denies.
     pub essentials: Vec<&'static str>,
     /// The resources whose creation or change it may deny.
     pub writes: Option<Resources>,
@@ -150,7 +150,7 @@ fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>
 
 /// The types of resources that a rule may affect.
 struct AffectedTypes {
-    /// Each with whether the rule applies to all resources of the type.
+    /// Each type with whether the rule applies to all its resources.
     types: Vec<(&'static ResourceType, bool)>,
     /// Whether these are all types that a policy of this mode and scope can affect.
     is_all: bool,

@@ -329,7 +329,7 @@ fn unknown_policies_reason(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason
     })
 }
 
-/// The reasons for parts that could not be read: one for all parts of a kind with the same cause.
+/// The reasons for parts that could not be read: one for each kind of part and cause.
 pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
     let mut causes: Vec<(Part, &str)> = Vec::new();
     for Unchecked { part, reason, .. } in parts {

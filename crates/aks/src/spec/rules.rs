@@ -1,5 +1,5 @@
-//! Rancher's rules for cluster objects, with its messages. Those that need only the request and the stored object are checked on
-//! save (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
+//! Rancher's rules for cluster objects, with its messages. Rules that need only the request and the stored object are checked
+//! on save (`docs/contract/clusters.md#validation-on-save`). The review and the plan use the same rules.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -164,7 +164,7 @@ pub fn check_region(request: &AksConfig) -> Result<(), Violation> {
 pub enum RegionMutability<'a> {
     /// It can change, because the cluster was never active. The review checks whether Azure has the new region.
     Mutable,
-    /// It cannot change, because the cluster exists in Azure, in this region if it is known.
+    /// It cannot change, because the cluster exists in Azure; contains its region there, if known.
     Immutable(Option<&'a str>),
 }
 
@@ -177,8 +177,8 @@ pub fn check_fixed(stored: &Object, change: &Object, region: RegionMutability<'_
     fixed_violations(&read(stored), &read(change), region).next().map_or(Ok(()), Err)
 }
 
-/// The violations by changes of keys that identify a cluster. Other letter case, another spelling of a region, and a value for a
-/// key that was not set are not changes. The region that Azure reports is always accepted.
+/// The changes of keys that identify a cluster. Other letter case, another spelling of a region, and a value for a key that was
+/// not set are not changes. The region that Azure reports is always accepted.
 pub fn fixed_violations(
     stored: &AksConfig,
     change: &AksConfig,

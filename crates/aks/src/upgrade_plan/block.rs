@@ -187,7 +187,7 @@ pub fn state_blocks(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
     blocks
 }
 
-/// The block by a credential with which Azure permits no change.
+/// The block for a credential with which Azure permits no change.
 pub fn access_block(denial: &Denial) -> Block {
     let Denial { kind, message, remedy, .. } = denial;
     let (code, source, problem) = match kind {

@@ -55,15 +55,15 @@ pub fn pool_states(
     upstream.pools().iter().filter_map(state).collect()
 }
 
-/// The block by a pool that is too old for the control plane even after its upgrade.
+/// The block for a pool that is too old for the control plane even after its upgrade.
 pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
     let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
     let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
     Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
 }
 
-/// The target of a pool if the control plane is not upgraded: the version of the control plane, or the newest lower one that Azure
-/// lists for this pool.
+/// The target of a pool while the control plane runs its current version: the newest version up to `plane` that Azure lists for
+/// this pool, or `plane` if there is none.
 pub(super) fn target(pool: &PoolState, plane: &str, input: &UpgradePlanInput<'_>) -> String {
     let listed = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
     let offered = input.offered.unwrap_or_default();
@@ -88,7 +88,7 @@ pub(super) fn surge_nodes(pool: &PoolState, input: &UpgradePlanInput<'_>) -> Opt
     Some(Surge { nodes, vcpus: vcpus.map(|vcpus| vcpus.saturating_mul(nodes)) })
 }
 
-/// The blocks by quotas that are too small for the surge nodes.
+/// The blocks for quotas that are too small for the surge nodes.
 pub(super) fn quota_blocks(
     pool: &PoolState,
     surge: Option<Surge>,

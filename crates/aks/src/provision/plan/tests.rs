@@ -162,7 +162,7 @@ fn foreign_cluster_is_never_changed_or_deleted() {
     // The record of a creation alone may be older than the foreign cluster.
     assert_eq!(foreign.clone().phase(Phase::Creating).step(), refusal(taken));
     assert!(matches!(foreign.phase(Phase::Removing).step(), Step::Leave(_)));
-    // A tag without a record is a copy.
+    // Without the record of a creation, the tag is a copy.
     assert_eq!(active(json!({})).phase(Phase::New).step(), refusal(taken));
     let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
     let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };

@@ -20,7 +20,7 @@ pub(super) struct Example {
     pub(super) keeps: Vec<Change>,
 }
 
-/// A change from a function.
+/// Boxes a change.
 pub(super) fn boxed(change: impl Fn(&mut ReviewInput) + 'static) -> Change {
     Box::new(change)
 }
@@ -49,7 +49,7 @@ macro_rules! examples {
 }
 pub(super) use examples;
 
-/// What Azure accepts and rejects, as text and as changes: a row of the second table of docs/review.md.
+/// An accepted and a rejected change, each with its description: a row of the second table of docs/review.md.
 pub(super) struct Behaviour {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> ReviewInput,

@@ -1,5 +1,5 @@
-//! Compares the catalog's verdicts on VM sizes with the review: a size is unusable for nodes exactly if the review of a cluster
-//! with them has an error about it.
+//! Compares the catalog's verdicts on VM sizes with the review: a size is unusable for nodes if and only if the review of a
+//! cluster with these nodes has an error about the size.
 
 use std::cell::Cell;
 
@@ -67,7 +67,7 @@ fn size_cases() -> impl Strategy<Value = SizeCase> {
         capability("vCPUs", &["2", "2", "2", "2", "4", "1", "64", "many"]),
         capability("vCPUsAvailable", &["2", "2", "2", "1", "16"]),
         capability("CpuArchitectureType", &["x64", "Arm64"]),
-        // The reviews are on 1972-09-27.
+        // The time of the reviews is 1972-09-27.
         capability(
             "RetirementDateUtc",
             &["09/26/1972", "09/27/1972", "09/28/1972", "09/30/1972", "05/01/1974", "soon"],

@@ -25,7 +25,7 @@ pub(super) fn holds(condition: &Value, resource_type: &str, values: &Values) -> 
     if is_about_type(condition) { compare(condition, resource_type, values) } else { None }
 }
 
-/// Combines conditions: `neutral` if all parts have this value, `!neutral` if one has that, else `None`.
+/// Combines conditions: `!neutral` if any part has this value, `neutral` if all parts are `neutral`, else `None`.
 fn combine(parts: &[Value], neutral: bool, holds: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
     let mut result = Some(neutral);
     for held in parts.iter().map(holds) {
@@ -89,7 +89,7 @@ fn any_matches(strings: &[Option<&str>], is_match: impl Fn(&str) -> bool) -> Opt
     strings.iter().all(Option::is_some).then_some(false)
 }
 
-/// Whether a string matches a pattern, in which `*` is any string.
+/// Whether a string matches a pattern, in which one `*` may stand for any string.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_ascii_lowercase(), pattern.to_ascii_lowercase());
     match pattern.split_once('*') {

@@ -6,7 +6,7 @@ use super::condition::{Values, parse_literal, parse_parameter_reference};
 use super::{PolicyEffect, Reach, effect, with_defaults};
 use crate::arm::{Initiative, InitiativeMember, PolicyAssignment, PolicyDefinition, PolicyValue, Resource};
 
-/// Built-in definitions have an ID without a scope, in lower case.
+/// The start of the IDs of built-in definitions, which have no scope; in lower case.
 const BUILT_IN: &str = "/providers/microsoft.authorization/policydefinitions/";
 
 /// Definitions by resource ID in lower case, or the reason why they could not be read.
@@ -136,8 +136,8 @@ fn members_with_values<'a>(
     })
 }
 
-/// Whether a built-in policy has another effect than to deny. Built-in policies have the parameter `effect` for it; custom policies
-/// may use that name for something else.
+/// Whether a built-in policy has an effect other than denying. The parameter `effect` of built-in policies sets their effect;
+/// custom policies may use that name for something else.
 fn is_known_harmless(member: &InitiativeMember, values: &Values) -> bool {
     let is_deny = |effect: &str| ["deny", "denyaction"].contains(&effect.to_ascii_lowercase().as_str());
     member_id(member).starts_with(BUILT_IN)

@@ -52,7 +52,7 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
         "pool-version-offered", update, ["nodePools[1].orchestratorVersion" [{"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]],
             [[(long_term_support) {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]];
         "version-one-minor", update, [], [[(long_term_support) {"kubernetesVersion": "1.32.7"}]];
-        // Retired, and the cluster's own profile is missing: the targets are unknown.
+        // The running version is retired, and the cluster's own profile is missing: the targets are unknown.
         "version-reachable", update, ["kubernetesVersion" [[(long_term_support) {"kubernetesVersion": "1.31.1"}]]],
             [[(running_version("1.32.1")) {"kubernetesVersion": "1.33.3"}]];
         "version-preview", create, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [];
