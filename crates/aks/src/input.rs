@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 /// Trims whitespace, line breaks and invisible characters, such as non-breaking or zero-width spaces and byte order marks.
 pub fn trim(text: &str) -> &str {
-    let is_blank =
+    let is_invisible =
         |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}');
-    text.trim_matches(is_blank)
+    text.trim_matches(is_invisible)
 }
 
 /// Trims an ID, and removes the braces that .NET and the Windows registry put around a GUID.

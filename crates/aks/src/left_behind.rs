@@ -97,8 +97,8 @@ fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
         add("nodeResourceGroup", in_group(&node_group), "its machines, disks and addresses");
     }
     // Prerequisites may exist although the creation of the cluster was never requested.
-    let is_started = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
-    if !imported && (facts.creation_requested || is_started) {
+    let has_started = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
+    if !imported && (facts.creation_requested || has_started) {
         add("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
         if spec.monitoring == Some(true) {
             let location = workspace::location(spec);

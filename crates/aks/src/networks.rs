@@ -37,8 +37,10 @@ pub fn from_arm(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static s
 
 /// A subnet with its range; `None` if it has no name.
 fn named_subnet(subnet: &arm::Subnet) -> Option<Subnet<'_>> {
-    let range =
-        subnet.properties.as_ref().and_then(|it| it.address_prefix.as_ref().or(it.address_prefixes.first()));
+    let range = subnet
+        .properties
+        .as_ref()
+        .and_then(|properties| properties.address_prefix.as_ref().or(properties.address_prefixes.first()));
     Some(Subnet {
         name: subnet.name.as_deref()?,
         address_range: range.map(String::as_str).unwrap_or_default(),

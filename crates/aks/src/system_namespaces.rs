@@ -14,7 +14,7 @@ pub const DEFAULT: &str = "kube-system,kube-public,kube-node-lease,cattle-system
     gatekeeper-system";
 
 /// System namespaces regardless of the setting: their service accounts give access to the whole cluster.
-const ALWAYS: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "cattle-system"];
+const ALWAYS_CLOSED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease", "cattle-system"];
 
 /// The system namespaces of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct SystemNamespaces(BTreeSet<String>);
 impl SystemNamespaces {
     /// Parses the value of the setting. Names that no namespace can have match nothing.
     pub fn parse(setting: &str) -> Self {
-        Self(split_names(setting).chain(ALWAYS).map(str::to_owned).collect())
+        Self(split_names(setting).chain(ALWAYS_CLOSED).map(str::to_owned).collect())
     }
 
     /// Whether the named namespace is a system namespace.
@@ -50,7 +50,7 @@ mod tests {
         assert_eq!(invalid_name(DEFAULT), None);
         let unique: BTreeSet<&str> = split_names(DEFAULT).collect();
         assert_eq!(unique.len(), split_names(DEFAULT).count());
-        for name in ALWAYS {
+        for name in ALWAYS_CLOSED {
             assert!(unique.contains(name), "{name}");
         }
     }

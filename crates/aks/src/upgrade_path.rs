@@ -61,9 +61,9 @@ fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str)
     if version.patch.is_some() {
         return vec![canonical(requested)];
     }
-    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
+    let listed = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
     let mut patches: Vec<String> =
-        known.filter(|patch| versions::is_same(patch, requested)).cloned().collect();
+        listed.filter(|patch| versions::is_same(patch, requested)).cloned().collect();
     versions::sort(&mut patches);
     patches.reverse();
     patches
@@ -104,8 +104,8 @@ fn assumed_upgrades(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Str
     let is_in_support_plan = |version: &&String| {
         upgrades::unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
     };
-    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys());
-    known.filter(is_near).filter(is_in_support_plan).cloned().collect()
+    let listed = offered.iter().flat_map(|minor| minor.patch_versions.keys());
+    listed.filter(is_near).filter(is_in_support_plan).cloned().collect()
 }
 
 /// The number of minor versions that a step skips.
@@ -141,9 +141,9 @@ fn best_path(
     allowed: Allowed,
 ) -> Option<Vec<String>> {
     let target_version = Version::parse(target)?;
-    let known = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
+    let listed = offered.iter().flat_map(|minor| minor.patch_versions.keys()).chain(start.own_targets);
     let mut stops: Vec<String> =
-        known.filter(|version| is_between(version, start.running, Some(target_version))).cloned().collect();
+        listed.filter(|version| is_between(version, start.running, Some(target_version))).cloned().collect();
     versions::sort(&mut stops);
     let mut remaining =
         BTreeMap::from([(target.to_owned(), RemainingPath { skipped: 0, hops: 0, next: None })]);

@@ -18,7 +18,7 @@ use super::spec::Object;
 use super::upgrade_path;
 use super::upgrades::{self, Start, Unavailable};
 use super::versions::{self, Version, canonical, is_same, is_too_old};
-use change::Change;
+use change::PlannedPools;
 
 /// The input of a plan. Azure's data may be missing: the plan then has fewer blocks.
 #[derive(Clone, Copy, Debug)]
@@ -100,12 +100,12 @@ pub fn plan(input: &UpgradePlanInput<'_>) -> UpgradePlan {
     let to = target(input, &from);
     let mut planner =
         Planner { input, plane_version: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
-    let mut change = Change::new(input.stored_pools);
+    let mut planned_pools = PlannedPools::new(input.stored_pools);
     for stop in stops(input, &from, &to) {
-        planner.upgrade_control_plane(&stop, &from, &mut change);
+        planner.upgrade_control_plane(&stop, &from, &mut planned_pools);
     }
     if !planner.is_dead_end() {
-        planner.upgrade_pools(&mut change, |_| true, &from);
+        planner.upgrade_pools(&mut planned_pools, |_| true, &from);
     }
     if let Some(first) = planner.hops.first_mut() {
         first.blocked_by.extend_from_slice(input.current_blocks);
@@ -164,13 +164,13 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// Upgrades the control plane, after the pools that would be too old for it.
-    fn upgrade_control_plane(&mut self, to: &str, running: &str, change: &mut Change) {
+    fn upgrade_control_plane(&mut self, to: &str, running: &str, planned_pools: &mut PlannedPools) {
         let next = Version::parse(to);
         let becomes_too_old = |pool: Version| next.is_some_and(|next| is_too_old(pool, next));
         let mut blocked_by = self.control_plane_blocks(to, running);
         // Pools are upgraded first only for a hop that the review accepts.
         if blocked_by.iter().all(|block| block.code == Code::PreviewOnly) {
-            self.upgrade_pools(change, becomes_too_old, running);
+            self.upgrade_pools(planned_pools, becomes_too_old, running);
             let too_old = self.pools.iter().filter(|pool| pool.parsed_version().is_some_and(becomes_too_old));
             blocked_by.extend(too_old.map(|pool| pools::pool_too_old(pool, to)));
         }
@@ -200,7 +200,12 @@ impl Planner<'_> {
     }
 
     /// Upgrades the pools whose version `is_selected` accepts to the version of the control plane.
-    fn upgrade_pools(&mut self, change: &mut Change, is_selected: impl Fn(Version) -> bool, running: &str) {
+    fn upgrade_pools(
+        &mut self,
+        planned_pools: &mut PlannedPools,
+        is_selected: impl Fn(Version) -> bool,
+        running: &str,
+    ) {
         let (input, plane) = (self.input, self.plane_version.clone());
         for pool in self.pools.iter_mut().filter(|pool| pool.parsed_version().is_some_and(&is_selected)) {
             let Some(from) = pool.version.clone().filter(|from| versions::requires_upgrade(&plane, from))
@@ -210,7 +215,7 @@ impl Planner<'_> {
             let to = if plane == running { pools::target(pool, &plane, input) } else { plane.clone() };
             let surge = pools::surge_nodes(pool, input);
             let blocked_by = pools::quota_blocks(pool, surge, input);
-            let change = change.upgrade_pool(pool.name(), &to);
+            let change = planned_pools.upgrade_pool(pool.name(), &to);
             let part = Part::NodePool(pool.name().to_owned());
             pool.version = Some(to.clone());
             self.hops.push(Hop { part, from, to, surge, blocked_by, change });

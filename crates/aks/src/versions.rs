@@ -78,10 +78,10 @@ pub fn is_same(one: &str, other: &str) -> bool {
 /// Whether a cluster or pool with the version `running` must be upgraded to get to `requested`. A lower version never requires an
 /// upgrade: the cluster has been upgraded in Azure since.
 pub fn requires_upgrade(requested: &str, running: &str) -> bool {
-    let lower = Version::parse(requested)
+    let is_lower = Version::parse(requested)
         .zip(Version::parse(running))
         .is_some_and(|(requested, running)| requested.is_lower_than(running));
-    !lower && !is_same(requested, running)
+    !is_lower && !is_same(requested, running)
 }
 
 /// The running version of a cluster: Azure's value (`currentKubernetesVersion`), else that of its Kubernetes API
@@ -243,13 +243,14 @@ mod tests {
 
     #[test]
     fn the_running_version_is_azures_then_the_clusters_own() {
-        let all = |current, git, specs: [Option<&str>; 2]| running(current, git, specs).unwrap_or_default();
-        assert_eq!(all(Some("1.33.6"), Some("v1.33.5"), [Some("1.33"), None]), "1.33.6");
-        assert_eq!(all(None, Some("v1.33.5"), [Some("1.33"), None]), "1.33.5");
-        assert_eq!(all(Some(""), Some("v1.30.100-akslts"), [Some("1.30"), None]), "1.30.100");
-        assert_eq!(all(None, None, [Some(" v1.33 "), Some("1.32")]), "1.33");
-        assert_eq!(all(None, None, [Some(""), Some("1.32")]), "1.32");
-        assert_eq!(all(None, None, [None, None]), "");
+        let running_version =
+            |current, git, specs: [Option<&str>; 2]| running(current, git, specs).unwrap_or_default();
+        assert_eq!(running_version(Some("1.33.6"), Some("v1.33.5"), [Some("1.33"), None]), "1.33.6");
+        assert_eq!(running_version(None, Some("v1.33.5"), [Some("1.33"), None]), "1.33.5");
+        assert_eq!(running_version(Some(""), Some("v1.30.100-akslts"), [Some("1.30"), None]), "1.30.100");
+        assert_eq!(running_version(None, None, [Some(" v1.33 "), Some("1.32")]), "1.33");
+        assert_eq!(running_version(None, None, [Some(""), Some("1.32")]), "1.32");
+        assert_eq!(running_version(None, None, [None, None]), "");
     }
 
     #[test]

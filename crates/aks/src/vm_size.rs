@@ -286,8 +286,8 @@ impl<'a> Quota<'a> {
     pub fn find(usages: &'a [Usage], id: &str) -> Option<Self> {
         usages.iter().find_map(|usage| {
             let name = usage.name.as_ref()?;
-            let own = name.value.as_deref().filter(|own| own.eq_ignore_ascii_case(id))?;
-            let name = name.localized_value.as_deref().unwrap_or(own);
+            let value = name.value.as_deref().filter(|value| value.eq_ignore_ascii_case(id))?;
+            let name = name.localized_value.as_deref().unwrap_or(value);
             Some(Self { name, limit: usage.limit?, used: usage.current_value.unwrap_or_default() })
         })
     }

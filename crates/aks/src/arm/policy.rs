@@ -143,7 +143,7 @@ impl PolicyAssignment {
     pub fn overrides_effect(&self) -> bool {
         let overrides = self.properties.iter().flat_map(|properties| &properties.overrides);
         overrides
-            .filter_map(|replaced| replaced.kind.as_deref())
+            .filter_map(|replacement| replacement.kind.as_deref())
             .any(|kind| kind.eq_ignore_ascii_case("policyEffect"))
     }
 }

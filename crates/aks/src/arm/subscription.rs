@@ -18,7 +18,7 @@ impl Subscription {
         let state = self.state.as_deref()?;
         ["Deleted", "Disabled", "Expired", "Warned"]
             .iter()
-            .any(|known| known.eq_ignore_ascii_case(state))
+            .any(|read_only| read_only.eq_ignore_ascii_case(state))
             .then_some(state)
     }
 }

@@ -234,7 +234,7 @@ const MIB_PER_GIB: i64 = 1_024;
 impl<'de> FromJson<'de> for VmCapabilities {
     fn from_array<A: SeqAccess<'de>>(mut list: A) -> Result<Option<Self>, A::Error> {
         let mut capabilities = Self::default();
-        let (mut available, mut nvme_gib, mut is_on_nvme) = (None, 0, false);
+        let (mut available_vcpus, mut nvme_gib, mut may_use_nvme) = (None, 0, false);
         while let Some(Lenient(capability)) = list.next_element::<Lenient<Capability<'de>>>()? {
             let Some(Capability { name: Some(name), value: Some(value) }) = capability else { continue };
             let number = || value.parse::<i64>().ok();
@@ -258,19 +258,20 @@ impl<'de> FromJson<'de> for VmCapabilities {
                 "PremiumIO" => capabilities.premium_storage = is_true(),
                 "RetirementDateUtc" => capabilities.retirement = CalendarDate::parse(&value),
                 "SupportedEphemeralOSDiskPlacements" => {
-                    is_on_nvme = value.split(',').any(|place| place.trim().eq_ignore_ascii_case("NvmeDisk"));
+                    may_use_nvme =
+                        value.split(',').any(|place| place.trim().eq_ignore_ascii_case("NvmeDisk"));
                 }
                 "vCPUs" => capabilities.quota_vcpus = number(),
-                "vCPUsAvailable" => available = number(),
+                "vCPUsAvailable" => available_vcpus = number(),
                 _ => {}
             }
         }
-        capabilities.vcpus = available.or(capabilities.quota_vcpus);
-        let on_nvme = if is_on_nvme { nvme_gib } else { 0 };
+        capabilities.vcpus = available_vcpus.or(capabilities.quota_vcpus);
+        let ephemeral_nvme_gib = if may_use_nvme { nvme_gib } else { 0 };
         capabilities.ephemeral_gib = capabilities
             .ephemeral_gib
             .max(capabilities.temporary_disk_gib)
-            .max(on_nvme)
+            .max(ephemeral_nvme_gib)
             .min(MAX_EPHEMERAL_GIB);
         if capabilities.temporary_disk_gib == 0 {
             capabilities.temporary_disk_gib = nvme_gib;

@@ -88,9 +88,9 @@ pub fn assess<'a>(
     if demand.mode == Some(Mode::System) {
         obstacles.extend(vm_size::weakness(size).map(Obstacle::WeakForSystemPool));
     }
-    let need = size.capabilities.quota_vcpus.unwrap_or_default().saturating_mul(demand.nodes);
+    let needed_vcpus = size.capabilities.quota_vcpus.unwrap_or_default().saturating_mul(demand.nodes);
     let quotas = [quota.family, quota.regional].into_iter().flatten();
-    obstacles.extend(quotas.filter_map(|quota| quota.shortage(need)).map(Obstacle::Quota));
+    obstacles.extend(quotas.filter_map(|quota| quota.shortage(needed_vcpus)).map(Obstacle::Quota));
     let mut reasons: Vec<Reason> = obstacles
         .iter()
         .map(|obstacle| to_reason(obstacle, name, region, obstacle_verdict(obstacle, demand)))
@@ -103,7 +103,7 @@ pub fn assess<'a>(
     if quota.nodes.is_none() {
         reasons.push(unknown_quota_reason(name, region, usages.err()));
     }
-    reasons.sort_by_key(|to_reason| std::cmp::Reverse(to_reason.verdict));
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     AssessedSize { size, quota, verdict: verdict(&reasons), reasons }
 }
 

@@ -13,8 +13,8 @@ use crate::spec::Object;
 pub const ANNOTATION: &str = "norman-aks.io/agent";
 
 /// The delay after the first failure. It doubles with each consecutive failure.
-const MIN_RETRY_MS: i64 = 30_000;
-const MAX_RETRY_MS: i64 = 30 * 60_000;
+const MIN_RETRY_DELAY_MS: i64 = 30_000;
+const MAX_RETRY_DELAY_MS: i64 = 30 * 60_000;
 
 /// If the cluster is still unreachable after this time, the agent is applied again, because it may have been deleted.
 const REAPPLY_AFTER_MS: i64 = 30 * 60_000;
@@ -243,7 +243,7 @@ impl Deployment {
 
     /// Records a failed attempt.
     pub fn fail(&mut self, message: &str, method: ApplyMethod, now_ms: i64) {
-        let delay_ms = MIN_RETRY_MS.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_MS);
+        let delay_ms = MIN_RETRY_DELAY_MS.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_DELAY_MS);
         self.failures = self.failures.saturating_add(1);
         self.failure = Some(message.to_owned());
         (self.running, self.retry_ms) = (None, now_ms.saturating_add(delay_ms));
@@ -362,7 +362,7 @@ mod tests {
         for _ in 0..40 {
             deployment.fail("no", ApplyMethod::RunCommand, 0);
         }
-        assert_eq!(deployment.retry_ms, MAX_RETRY_MS);
+        assert_eq!(deployment.retry_ms, MAX_RETRY_DELAY_MS);
     }
 
     #[test]

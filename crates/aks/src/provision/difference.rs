@@ -35,7 +35,7 @@ pub fn between(
     applied: Option<&AksConfig>,
     created: &BTreeSet<String>,
 ) -> Result<Differences, Violation> {
-    let cluster = || desired.cluster_name.clone().unwrap_or_default();
+    let cluster_name = || desired.cluster_name.clone().unwrap_or_default();
     let mut differences = Differences {
         tags: tags_differ(desired.tags.as_ref(), azure.tags.as_ref()),
         cluster: changed_keys(desired, azure),
@@ -47,10 +47,10 @@ pub fn between(
     let mut desired_names = BTreeSet::new();
     for (name, pool) in pools_by_name(desired) {
         if !desired_names.insert(name) {
-            return Err(Violation::DuplicatePool { cluster: cluster(), pool: name.to_owned() });
+            return Err(Violation::DuplicatePool { cluster: cluster_name(), pool: name.to_owned() });
         }
         let differs = match azure.pool(name) {
-            Some(azure_pool) => pool_differs(pool, azure_pool, cluster, name)?,
+            Some(azure_pool) => pool_differs(pool, azure_pool, cluster_name, name)?,
             None => true,
         };
         if differs {
@@ -63,13 +63,16 @@ pub fn between(
     let pools_to_delete: Vec<(&str, &NodePool)> =
         pools_by_name(azure).filter(|(name, _)| is_deleted(name)).collect();
     // Pools are created and updated before any is deleted.
-    let remains_system = |(name, pool): (&str, &NodePool)| {
+    let stays_system = |(name, pool): (&str, &NodePool)| {
         let after_change = desired.pool(name).filter(|desired| desired.mode.is_some()).unwrap_or(pool);
         !is_deleted(name) && after_change.is_system()
     };
-    let remains = pools_by_name(azure).any(remains_system) || desired.pools().iter().any(NodePool::is_system);
-    if let (false, Some((last, _))) = (remains, pools_to_delete.iter().find(|(_, pool)| pool.is_system())) {
-        return Err(Violation::LastSystemPool { cluster: cluster(), pool: (*last).to_owned() });
+    let keeps_system_pool =
+        pools_by_name(azure).any(stays_system) || desired.pools().iter().any(NodePool::is_system);
+    if let (false, Some((last, _))) =
+        (keeps_system_pool, pools_to_delete.iter().find(|(_, pool)| pool.is_system()))
+    {
+        return Err(Violation::LastSystemPool { cluster: cluster_name(), pool: (*last).to_owned() });
     }
     differences.deleted_pools = pools_to_delete.into_iter().map(|(name, _)| name.to_owned()).collect();
     // Azure does not change the mode of the last System pool, so new ones come first.
@@ -98,7 +101,7 @@ pub(super) fn canonical_range(text: &str) -> String {
 }
 
 /// The canonical forms of ranges.
-pub(super) fn ranges(list: &[String]) -> BTreeSet<String> {
+pub(super) fn canonical_ranges(list: &[String]) -> BTreeSet<String> {
     list.iter().map(|text| canonical_range(text)).collect()
 }
 
@@ -107,8 +110,8 @@ fn changed_keys(desired: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     if version_differs(desired.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
         keys.push("kubernetesVersion");
     }
-    let current_ranges = ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
-    if desired.authorized_ip_ranges.as_ref().is_some_and(|list| ranges(list) != current_ranges) {
+    let current_ranges = canonical_ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
+    if desired.authorized_ip_ranges.as_ref().is_some_and(|list| canonical_ranges(list) != current_ranges) {
         keys.push("authorizedIpRanges");
     }
     for (key, desired, azure) in [
@@ -125,17 +128,20 @@ fn changed_keys(desired: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
 fn pool_differs(
     desired: &NodePool,
     azure: &NodePool,
-    cluster: impl Fn() -> String,
+    cluster_name: impl Fn() -> String,
     name: &str,
 ) -> Result<bool, Violation> {
     let is_autoscaled = azure.is_autoscaled();
-    let scaling = match desired.enable_auto_scaling {
+    let scaling_differs = match desired.enable_auto_scaling {
         Some(true) => {
             let limits = [(desired.min_count, azure.min_count), (desired.max_count, azure.max_count)];
             !is_autoscaled || limits.into_iter().any(|(desired, azure)| is_set_and_different(desired, azure))
         }
         Some(false) if desired.min_count.is_some() && desired.max_count.is_some() => {
-            return Err(Violation::CountsWithoutAutoscaling { cluster: cluster(), pool: name.to_owned() });
+            return Err(Violation::CountsWithoutAutoscaling {
+                cluster: cluster_name(),
+                pool: name.to_owned(),
+            });
         }
         Some(false) => is_autoscaled || is_set_and_different(desired.count, azure.count),
         None => !is_autoscaled && is_set_and_different(desired.count, azure.count),
@@ -144,25 +150,25 @@ fn pool_differs(
     if let (Some(desired), Some(azure)) = (zones(desired), zones(azure))
         && desired != azure
     {
-        return Err(Violation::ZonesChanged { cluster: cluster(), pool: name.to_owned() });
+        return Err(Violation::ZonesChanged { cluster: cluster_name(), pool: name.to_owned() });
     }
     let differs = |desired: &Option<String>, azure: &Option<String>| {
         let azure = azure.as_deref().unwrap_or_default();
         desired.as_ref().is_some_and(|desired| !azure.eq_ignore_ascii_case(desired))
     };
-    let labels = desired
+    let labels_differ = desired
         .node_labels
         .as_ref()
         .is_some_and(|labels| !labels.iter().eq(azure.node_labels.iter().flatten()));
-    let taints = desired.node_taints.as_ref().is_some_and(|taints| {
+    let taints_differ = desired.node_taints.as_ref().is_some_and(|taints| {
         taints.iter().collect::<BTreeSet<_>>() != azure.node_taints.iter().flatten().collect()
     });
-    Ok(scaling
+    Ok(scaling_differs
         || version_differs(desired.orchestrator_version.as_ref(), azure.orchestrator_version.as_ref())
         || differs(&desired.max_surge, &azure.max_surge)
         || differs(&desired.mode, &azure.mode)
-        || labels
-        || taints)
+        || labels_differ
+        || taints_differ)
 }
 
 /// Whether the desired version is set and requires an upgrade.

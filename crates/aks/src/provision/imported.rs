@@ -83,9 +83,9 @@ impl UserEntries {
         let azure_ranges = keys(&ranges(azure));
         self.ranges.extend(keys(&ranges(desired)).into_iter().filter(|range| !azure_ranges.contains(range)));
         self.tags.extend(new_keys(&tags(desired), &tags(azure)));
-        let none = NodePool::default();
+        let empty_pool = NodePool::default();
         for (name, pool) in desired.pools().iter().filter_map(|pool| Some((pool.name.as_ref()?, pool))) {
-            let azure_pool = azure.pool(name).unwrap_or(&none);
+            let azure_pool = azure.pool(name).unwrap_or(&empty_pool);
             let new_labels = new_keys(&labels(pool), &labels(azure_pool));
             let new_taints = new_keys(&taints(pool), &taints(azure_pool));
             if !new_labels.is_empty() || !new_taints.is_empty() {
@@ -99,8 +99,8 @@ impl UserEntries {
     /// Removes entries after Azure matches the specification: those that Azure no longer has, and those that the user omits. The
     /// entries of an unset key do not count as omitted, except address ranges.
     pub fn prune(&mut self, desired: &AksConfig, azure: &AksConfig) {
-        let (desired_keys, azure_ranges) = (keys(&ranges(desired)), keys(&ranges(azure)));
-        self.ranges.retain(|range| desired_keys.contains(range) && azure_ranges.contains(range));
+        let (desired_ranges, azure_ranges) = (keys(&ranges(desired)), keys(&ranges(azure)));
+        self.ranges.retain(|range| desired_ranges.contains(range) && azure_ranges.contains(range));
         retain_entries(&mut self.tags, desired.tags.as_ref().map(|_| tags(desired)), &tags(azure));
         self.pools.retain(|name, user_entries| {
             let Some(azure_pool) = azure.pool(name) else { return false };
@@ -108,10 +108,18 @@ impl UserEntries {
             let desired_entries = |is_set: bool, list: fn(&NodePool) -> Vec<Entry<'_>>| {
                 desired_pool.filter(|_| is_set).map(list)
             };
-            let label_set = desired_pool.is_some_and(|pool| pool.node_labels.is_some());
-            let taint_set = desired_pool.is_some_and(|pool| pool.node_taints.is_some());
-            retain_entries(&mut user_entries.labels, desired_entries(label_set, labels), &labels(azure_pool));
-            retain_entries(&mut user_entries.taints, desired_entries(taint_set, taints), &taints(azure_pool));
+            let sets_labels = desired_pool.is_some_and(|pool| pool.node_labels.is_some());
+            let sets_taints = desired_pool.is_some_and(|pool| pool.node_taints.is_some());
+            retain_entries(
+                &mut user_entries.labels,
+                desired_entries(sets_labels, labels),
+                &labels(azure_pool),
+            );
+            retain_entries(
+                &mut user_entries.taints,
+                desired_entries(sets_taints, taints),
+                &taints(azure_pool),
+            );
             !user_entries.labels.is_empty() || !user_entries.taints.is_empty()
         });
     }
@@ -191,27 +199,27 @@ fn merge_lists(
 
 /// The observed state of an imported cluster without the entries that are not in its specification.
 pub fn without_foreign_entries(desired: &AksConfig, azure: &AksConfig) -> AksConfig {
-    let mut part = azure.clone();
+    let mut filtered = azure.clone();
     let desired_keys = keys(&ranges(desired));
-    let own_ranges = part.authorized_ip_ranges.take();
-    part.authorized_ip_ranges = own_ranges.map(|list| {
+    let azure_ranges = filtered.authorized_ip_ranges.take();
+    filtered.authorized_ip_ranges = azure_ranges.map(|list| {
         list.into_iter().filter(|range| desired_keys.contains(&canonical_range(range))).collect()
     });
     let desired_keys = keys(&tags(desired));
-    if let Some(tags) = &mut part.tags {
+    if let Some(tags) = &mut filtered.tags {
         tags.retain(|key, _| desired_keys.contains(&key.to_lowercase()));
     }
-    for pool in part.node_pools.iter_mut().flatten() {
+    for pool in filtered.node_pools.iter_mut().flatten() {
         let Some(desired_pool) = pool.name.as_ref().and_then(|name| desired.pool(name)) else { continue };
-        let (own_labels, own_taints) = (keys(&labels(desired_pool)), keys(&taints(desired_pool)));
+        let (desired_labels, desired_taints) = (keys(&labels(desired_pool)), keys(&taints(desired_pool)));
         if let Some(labels) = &mut pool.node_labels {
-            labels.retain(|key, _| own_labels.contains(key));
+            labels.retain(|key, _| desired_labels.contains(key));
         }
         if let Some(taints) = &mut pool.node_taints {
-            taints.retain(|taint| own_taints.contains(&taint_key(taint)));
+            taints.retain(|taint| desired_taints.contains(&taint_key(taint)));
         }
     }
-    part
+    filtered
 }
 
 /// Entries of one key that remain in Azure although the specification omits them, because they do not belong to the user.
@@ -233,9 +241,9 @@ pub fn remaining_entries(
     let mut add =
         |field: String, desired: &[Entry<'_>], azure: &[Entry<'_>], user_keys: &BTreeSet<String>| {
             let desired_keys = keys(desired);
-            let kept =
+            let foreign =
                 azure.iter().filter(|(key, _)| !desired_keys.contains(key) && !user_keys.contains(key));
-            let entries: Vec<String> = kept.map(|(_, entry)| (*entry).to_owned()).collect();
+            let entries: Vec<String> = foreign.map(|(_, entry)| (*entry).to_owned()).collect();
             if !entries.is_empty() {
                 remaining.push(RemainingEntries { field, entries });
             }

@@ -157,8 +157,8 @@ fn replace_version(
     let is_running =
         |version: &str| running.as_deref().is_some_and(|running| versions::is_same(version, running));
     let is_unchanged = is_running(desired) && requested.as_deref().is_some_and(is_running);
-    let is_below = running.as_deref().is_some_and(|running| !versions::requires_upgrade(desired, running));
-    if !is_unchanged && (is_running(desired) || !is_below) {
+    let is_upgrade = running.as_deref().is_none_or(|running| versions::requires_upgrade(desired, running));
+    if !is_unchanged && (is_running(desired) || is_upgrade) {
         properties.insert(key.to_owned(), versions::canonical(desired).into());
     }
 }

@@ -65,8 +65,8 @@ pub fn written_part(step: &Step) -> Option<String> {
 /// empty values are ignored, because clients send them for unset keys.
 pub fn user_spec<'a>(spec: &'a AksConfig, applied: Option<&AksConfig>) -> Cow<'a, AksConfig> {
     if !spec.is_import() {
-        let before = applied.and_then(|applied| applied.authorized_ip_ranges.as_ref());
-        if spec.authorized_ip_ranges.is_none() && before.is_some_and(|ranges| !ranges.is_empty()) {
+        let applied_ranges = applied.and_then(|applied| applied.authorized_ip_ranges.as_ref());
+        if spec.authorized_ip_ranges.is_none() && applied_ranges.is_some_and(|ranges| !ranges.is_empty()) {
             return Cow::Owned(AksConfig { authorized_ip_ranges: Some(Vec::new()), ..spec.clone() });
         }
         return Cow::Borrowed(spec);

@@ -145,7 +145,7 @@ impl Preview {
 
     /// The preview for a cluster that has its desired state.
     pub fn idle(spec: &AksConfig, upstream: &AksConfig) -> Self {
-        let (own, changes) = (json!(spec), changes_from_azure(spec, upstream));
+        let (desired, changes) = (json!(spec), changes_from_azure(spec, upstream));
         let mut preview = if changes.is_empty() {
             Self::new(Kind::Nothing, "nothing", "Azure matches the specification")
         } else {
@@ -160,7 +160,7 @@ impl Preview {
         preview.differences = changes
             .into_iter()
             .map(|(key, found)| Difference {
-                wanted: own.get(&key).cloned().unwrap_or_default(),
+                wanted: desired.get(&key).cloned().unwrap_or_default(),
                 field: format!("aksConfig.{key}"),
                 found,
             })
@@ -311,7 +311,7 @@ fn unseen(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
 
 /// The fields of `aksConfig` that are applied to an existing cluster; the others are used only when it is created.
 pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
-    let set = [
+    let fields = [
         ("authorizedIpRanges", spec.authorized_ip_ranges.is_some()),
         ("httpApplicationRouting", spec.http_application_routing.is_some()),
         ("kubernetesVersion", spec.kubernetes_version.as_deref().is_some()),
@@ -319,7 +319,7 @@ pub fn managed(spec: &AksConfig) -> Vec<&'static str> {
         ("nodePools", spec.node_pools.as_ref().is_some_and(|pools| !pools.is_empty())),
         ("tags", spec.tags.is_some()),
     ];
-    set.into_iter().filter(|(_, set)| *set).map(|(key, _)| key).collect()
+    fields.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key).collect()
 }
 
 /// The differences by field, according to the plan.
@@ -332,14 +332,14 @@ fn differences(
     let Ok(differing) = difference::between(desired, azure, applied, created_pools) else {
         return Vec::new();
     };
-    let (own, theirs) = (json!(desired), json!(azure));
+    let (desired_keys, azure_keys) = (json!(desired), json!(azure));
     let value = |config: &Value, key: &str| config.get(key).cloned().unwrap_or_default();
     let keys = differing.tags.then_some("tags").into_iter().chain(differing.cluster);
     let mut differences: Vec<_> = keys
         .map(|key| Difference {
             field: format!("aksConfig.{key}"),
-            wanted: value(&own, key),
-            found: value(&theirs, key),
+            wanted: value(&desired_keys, key),
+            found: value(&azure_keys, key),
         })
         .collect();
     let pools = desired.node_pools.iter().flatten().enumerate();
@@ -348,7 +348,7 @@ fn differences(
     {
         let field = format!("aksConfig.nodePools[{index}]");
         match pool.name.as_ref().and_then(|name| azure.pool(name)) {
-            Some(theirs) => differences.extend(pool_differences(&field, pool, theirs)),
+            Some(azure_pool) => differences.extend(pool_differences(&field, pool, azure_pool)),
             None => differences.push(Difference { field, wanted: json!(pool), found: Value::Null }),
         }
     }
@@ -366,30 +366,30 @@ fn differences(
 const SCALING: [&str; 4] = ["count", "enableAutoScaling", "maxCount", "minCount"];
 
 /// The differences of a pool. Each key is compared by [`difference::between`], as in the plan.
-fn pool_differences(field: &str, pool: &NodePool, theirs: &NodePool) -> Vec<Difference> {
-    let (own, other) = (json!(pool), json!(theirs));
-    let (Some(keys), Some(name)) = (own.as_object(), own.get("name")) else { return Vec::new() };
+fn pool_differences(field: &str, pool: &NodePool, azure_pool: &NodePool) -> Vec<Difference> {
+    let (desired, azure) = (json!(pool), json!(azure_pool));
+    let (Some(keys), Some(name)) = (desired.as_object(), desired.get("name")) else { return Vec::new() };
     let differs = |keys: &[&str]| {
-        let only: Map<_, _> = keys
+        let selected: Map<_, _> = keys
             .iter()
-            .filter_map(|key| Some(((*key).to_owned(), own.get(*key)?.clone())))
+            .filter_map(|key| Some(((*key).to_owned(), desired.get(*key)?.clone())))
             .chain([("name".to_owned(), name.clone())])
             .collect();
         let config = |pool: Value| serde_json::from_value(json!({"nodePools": [pool]})).unwrap_or_default();
-        let (desired, azure): (AksConfig, AksConfig) = (config(only.into()), config(other.clone()));
+        let (desired, azure): (AksConfig, AksConfig) = (config(selected.into()), config(azure.clone()));
         difference::between(&desired, &azure, None, &BTreeSet::new())
             .is_ok_and(|differing| !differing.pools.is_empty())
     };
     let scaling = differs(&SCALING);
     let differing = keys.keys().filter(|key| {
         let key = key.as_str();
-        if SCALING.contains(&key) { scaling && own.get(key) != other.get(key) } else { differs(&[key]) }
+        if SCALING.contains(&key) { scaling && desired.get(key) != azure.get(key) } else { differs(&[key]) }
     });
     differing
         .map(|key| Difference {
             field: format!("{field}.{key}"),
-            wanted: own.get(key).cloned().unwrap_or_default(),
-            found: other.get(key).cloned().unwrap_or_default(),
+            wanted: desired.get(key).cloned().unwrap_or_default(),
+            found: azure.get(key).cloned().unwrap_or_default(),
         })
         .collect()
 }

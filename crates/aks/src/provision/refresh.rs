@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::difference::{ranges, tags_differ};
+use super::difference::{canonical_ranges, tags_differ};
 use super::imported::without_foreign_entries;
 use crate::spec::{AksConfig, NodePool, Object};
 use crate::versions;
@@ -25,20 +25,20 @@ const COPIED_KEYS: [&str; 7] = [
 pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
     let own_state = (desired.is_import()).then(|| without_foreign_entries(desired, azure));
     let azure = own_state.as_ref().unwrap_or(azure);
-    let (wanted_keys, azure_keys) = (json!(desired), json!(azure));
+    let (desired_keys, azure_keys) = (json!(desired), json!(azure));
     let mut changes = Map::new();
-    let (Some(wanted_keys), Some(azure_keys)) = (wanted_keys.as_object(), azure_keys.as_object()) else {
+    let (Some(desired_keys), Some(azure_keys)) = (desired_keys.as_object(), azure_keys.as_object()) else {
         return changes;
     };
-    for (key, value) in wanted_keys {
+    for (key, value) in desired_keys {
         let key = key.as_str();
         // Every cluster has an identity.
         let is_default_identity = key == "managedIdentity" && *value == false;
-        let no_addon = key == "httpApplicationRouting" && desired.http_routing().is_none();
+        let is_unavailable_addon = key == "httpApplicationRouting" && desired.http_routing().is_none();
         if COPIED_KEYS.contains(&key)
             || key == "nodePools"
             || is_default_identity
-            || no_addon
+            || is_unavailable_addon
             || is_unset(value)
         {
             continue;
@@ -46,8 +46,8 @@ pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String,
         let is_equal = |azure_value: &Value| match key {
             "tags" => !tags_differ(desired.tags.as_ref(), azure.tags.as_ref()),
             "authorizedIpRanges" => {
-                desired.authorized_ip_ranges.as_deref().map(ranges)
-                    == azure.authorized_ip_ranges.as_deref().map(ranges)
+                desired.authorized_ip_ranges.as_deref().map(canonical_ranges)
+                    == azure.authorized_ip_ranges.as_deref().map(canonical_ranges)
             }
             _ => is_equivalent(key, value, azure_value),
         };
@@ -123,30 +123,30 @@ fn updated_pools(desired: &[NodePool], azure: &[NodePool]) -> Vec<NodePool> {
 }
 
 fn updated_pool(pool: &NodePool, azure: &NodePool) -> NodePool {
-    let scales = azure.enable_auto_scaling == Some(true);
-    let (mine, theirs) = (json!(pool), json!(azure));
-    let mut result = mine.clone();
-    if let (Some(result), Some(mine), Some(theirs)) =
-        (result.as_object_mut(), mine.as_object(), theirs.as_object())
+    let is_autoscaled = azure.enable_auto_scaling == Some(true);
+    let (desired, observed) = (json!(pool), json!(azure));
+    let mut result = desired.clone();
+    if let (Some(result), Some(desired), Some(observed)) =
+        (result.as_object_mut(), desired.as_object(), observed.as_object())
     {
-        for (key, value) in mine {
-            let ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
-                || (key == "count" && scales)
-                || (matches!(key.as_str(), "minCount" | "maxCount") && !scales)
+        for (key, value) in desired {
+            let is_ignored = matches!(key.as_str(), "name" | "vnetSubnetID")
+                || (key == "count" && is_autoscaled)
+                || (matches!(key.as_str(), "minCount" | "maxCount") && !is_autoscaled)
                 // 0 lets Azure choose the size.
                 || (key == "osDiskSizeGB" && *value == 0)
                 || is_unset(value);
-            match theirs.get(key) {
-                Some(azure_value) if !ignored && !is_equivalent(key, value, azure_value) => {
+            match observed.get(key) {
+                Some(azure_value) if !is_ignored && !is_equivalent(key, value, azure_value) => {
                     result.insert(key.clone(), azure_value.clone());
                 }
                 _ => {}
             }
         }
         // The limits are set only if the autoscaler is on.
-        let scaling_changed = pool.enable_auto_scaling.is_some_and(|mine| mine != scales);
+        let scaling_changed = pool.enable_auto_scaling.is_some_and(|desired| desired != is_autoscaled);
         for key in ["minCount", "maxCount"].into_iter().filter(|_| scaling_changed) {
-            match theirs.get(key).filter(|_| scales) {
+            match observed.get(key).filter(|_| is_autoscaled) {
                 Some(limit) => result.insert(key.to_owned(), limit.clone()),
                 None => result.remove(key),
             };

@@ -275,7 +275,7 @@ mod tests {
 
     #[test]
     fn region_is_azures_normalized_value() {
-        for (stated, actual, expected) in [
+        for (specified, actual, expected) in [
             (Some("westeurope"), json!("eastus"), Some("eastus")),
             (Some("East US"), json!("eastus"), Some("eastus")),
             (Some("east-us"), json!("EastUS"), Some("eastus")),
@@ -283,10 +283,10 @@ mod tests {
             (Some("westeurope"), json!(null), Some("westeurope")),
             (None, json!(""), None),
         ] {
-            let spec = AksConfig { resource_location: stated.map(str::to_owned), ..AksConfig::default() };
+            let spec = AksConfig { resource_location: specified.map(str::to_owned), ..AksConfig::default() };
             let cluster = json!({"location": actual, "properties": {"kubernetesVersion": "1.31.8"}});
             let observed = read(&cluster, context(&spec)).unwrap();
-            assert_eq!(observed.resource_location.as_deref(), expected, "{stated:?} {actual}");
+            assert_eq!(observed.resource_location.as_deref(), expected, "{specified:?} {actual}");
             assert_eq!(with_actual_region(&spec, Some(&observed)).resource_location.as_deref(), expected);
             assert_eq!(with_actual_region(&spec, None).resource_location, spec.resource_location);
         }

@@ -27,8 +27,8 @@ const REGISTER: &str = "Microsoft.ContainerService/register/action";
 /// Adds the denial of this kind; false if there is none.
 fn add_denial(case: &Case<'_>, faults: &mut Faults, kind: DenialKind, summary: &str) -> bool {
     let Some(denial) = case.azure.denial.as_ref().filter(|denial| denial.kind == kind) else { return false };
-    let recent = if denial.may_be_recent { format!("; {RETRY_NOTE}") } else { String::new() };
-    faults.add(KEY, format!("{summary}: {}", denial.message), format!("{}{recent}", denial.remedy));
+    let retry_note = if denial.may_be_recent { format!("; {RETRY_NOTE}") } else { String::new() };
+    faults.add(KEY, format!("{summary}: {}", denial.message), format!("{}{retry_note}", denial.remedy));
     true
 }
 

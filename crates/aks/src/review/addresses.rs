@@ -39,7 +39,7 @@ fn subnet_fits(case: &Case<'_>, faults: &mut Faults) {
         let Some(subnet) = used.properties() else { continue };
         let size: i64 =
             prefixes(subnet).into_iter().filter_map(cidr::parse_v4).map(cidr::address_count).sum();
-        let need: i64 = used.pools.iter().map(|pool| needed_addresses(case, pool.spec)).sum();
+        let needed: i64 = used.pools.iter().map(|pool| needed_addresses(case, pool.spec)).sum();
         // The used addresses include those of the cluster's existing nodes.
         let in_subnet = |pool: &&NodePool| case.subnet_of(pool).as_ref() == Some(&used.subnet);
         let used_by_cluster: i64 =
@@ -47,7 +47,7 @@ fn subnet_fits(case: &Case<'_>, faults: &mut Faults) {
         let used_by_others =
             i64::try_from(subnet.used_addresses).unwrap_or(i64::MAX).saturating_sub(used_by_cluster).max(0);
         let left = size.saturating_sub(used_by_others).saturating_sub(RESERVED).max(0);
-        if size == 0 || (case.current.is_some() && need <= used_by_cluster) || need <= left {
+        if size == 0 || (case.current.is_some() && needed <= used_by_cluster) || needed <= left {
             continue;
         }
         let pools: Vec<&str> = used.pools.iter().map(Pool::name).collect();
@@ -55,7 +55,7 @@ fn subnet_fits(case: &Case<'_>, faults: &mut Faults) {
         let formula =
             if has_pods { "maximum nodes and surge, times maxPods + 1" } else { "maximum nodes and surge" };
         let message = format!(
-            "the subnet {used} has {left} addresses left, but the node pools {} may need {need} ({formula})",
+            "the subnet {used} has {left} addresses left, but the node pools {} may need {needed} ({formula})",
             pools.join(", ")
         );
         faults.add(used.key(), message, "use a larger subnet, or lower count, maxCount, maxSurge or maxPods");
@@ -72,10 +72,11 @@ fn pod_range_fits(case: &Case<'_>, faults: &mut Faults) {
     let pod_cidr = case.spec.pod_cidr.as_deref().unwrap_or("10.244.0.0/16");
     let Some(range) = cidr::parse_v4(pod_cidr) else { return };
     let capacity = (cidr::address_count(range) / 256).min(limit);
-    let need: i64 = case.spec.pools().iter().map(max_nodes_in_upgrade).sum();
-    if need > capacity {
-        let message =
-            format!("podCidr {range} has addresses for {capacity} nodes, but the node pools may have {need}");
+    let needed: i64 = case.spec.pools().iter().map(max_nodes_in_upgrade).sum();
+    if needed > capacity {
+        let message = format!(
+            "podCidr {range} has addresses for {capacity} nodes, but the node pools may have {needed}"
+        );
         faults.add("podCidr", message, "use a larger range or fewer nodes");
     }
 }

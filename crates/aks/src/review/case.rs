@@ -148,12 +148,11 @@ impl<'a> Case<'a> {
     /// their own subnet. A new pool is treated like the other pools.
     pub(super) fn pods_in_node_subnet(&self, pool: &NodePool) -> bool {
         let exists = |name: &&String| self.current.is_some_and(|current| current.pool(name).is_some());
-        let have_separate_subnet =
-            self.details.is_some_and(|details| match pool.name.as_ref().filter(exists) {
-                Some(name) => details.pod_subnet_pools.contains(name),
-                None => !details.pod_subnet_pools.is_empty(),
-            });
-        self.network_plugin() == "azure" && !self.is_overlay() && !have_separate_subnet
+        let has_pod_subnet = self.details.is_some_and(|details| match pool.name.as_ref().filter(exists) {
+            Some(name) => details.pod_subnet_pools.contains(name),
+            None => !details.pod_subnet_pools.is_empty(),
+        });
+        self.network_plugin() == "azure" && !self.is_overlay() && !has_pod_subnet
     }
 
     /// The stored specification.
@@ -245,17 +244,20 @@ impl<'a> Case<'a> {
             return self.subnet_by_id(id);
         }
         let Some(current) = self.current else { return subnet_of_cluster(&self.spec) };
-        let ids =
+        let pools_with_subnet =
             || current.pools().iter().filter_map(|other| Some((other, other.vnet_subnet_id.as_deref()?)));
-        let Some((_, first)) = ids().next() else { return subnet_of_cluster(current) };
+        let Some((_, first_subnet)) = pools_with_subnet().next() else { return subnet_of_cluster(current) };
         if pool.name.as_ref().is_some_and(|name| current.pool(name).is_some()) {
             return None;
         }
         let in_same_network = subnet_of_cluster(&self.spec).filter(|subnet| {
-            ids().filter_map(|(_, id)| self.subnet_by_id(id)).any(|other| other.network == subnet.network)
+            pools_with_subnet()
+                .filter_map(|(_, id)| self.subnet_by_id(id))
+                .any(|other| other.network == subnet.network)
         });
-        let system = ids().find(|(other, _)| other.is_system()).map_or(first, |(_, id)| id);
-        in_same_network.or_else(|| self.subnet_by_id(system))
+        let system_subnet =
+            pools_with_subnet().find(|(other, _)| other.is_system()).map_or(first_subnet, |(_, id)| id);
+        in_same_network.or_else(|| self.subnet_by_id(system_subnet))
     }
 
     /// Parses a subnet ID. The subscription is omitted if it is that of the cluster.

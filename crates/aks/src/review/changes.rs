@@ -33,7 +33,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("not-managed", MANAGED_CLUSTERS, not_managed).scope(Scope::Existing),
     Rule::error("set-too-late", MANAGED_CLUSTERS, set_too_late).scope(Scope::Existing),
     Rule::warning("without-effect", MANAGED_CLUSTERS, without_effect).scope(Scope::Existing),
-    Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identity).scope(Scope::Any),
+    Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identifying_keys)
+        .scope(Scope::Any),
 ];
 
 type ReadString = fn(&AksConfig) -> Option<&String>;
@@ -346,7 +347,7 @@ fn without_effect(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn identity(case: &Case<'_>, faults: &mut Faults) {
+fn identifying_keys(case: &Case<'_>, faults: &mut Faults) {
     let Some(stored) = case.stored() else { return };
     let region = match case.current {
         None => RegionMutability::Mutable,

@@ -110,11 +110,11 @@ fn check_formats(case: &Case<'_>, faults: &mut Faults, formats: &[NameFormat]) {
 }
 
 fn node_group_own(case: &Case<'_>, faults: &mut Faults) {
-    if let (Some(own), Some(group)) = (&case.spec.node_resource_group, &case.spec.resource_group)
-        && own.eq_ignore_ascii_case(group)
+    if let (Some(node_group), Some(group)) = (&case.spec.node_resource_group, &case.spec.resource_group)
+        && node_group.eq_ignore_ascii_case(group)
     {
         let message = format!(
-            "nodeResourceGroup {own:?} is also the resourceGroup, but Azure creates and deletes a group of its own for the nodes"
+            "nodeResourceGroup {node_group:?} is also the resourceGroup, but Azure creates and deletes a group of its own for the nodes"
         );
         faults.add(
             "nodeResourceGroup",

@@ -34,15 +34,15 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
             need(Block::NodeGroup, spec.node_resource_group.is_some());
         }
         Purpose::Update(before) => {
-            let is_unseen = before.upstream.is_none() && before.applied.is_none();
+            let is_unobserved = before.upstream.is_none() && before.applied.is_none();
             // A change requires writes to Azure, which may be denied to this credential.
             let has_changes = before.stored != case.requested;
             need(
                 Block::Cluster,
-                has_name && (is_unseen || grows || has_changes || case.has_version_change()),
+                has_name && (is_unobserved || grows || has_changes || case.has_version_change()),
             );
             need(Block::Subscription, has_changes);
-            need(Block::Regions, has_region && is_unseen);
+            need(Block::Regions, has_region && is_unobserved);
         }
     }
     let has_upgrade = pools.iter().any(Pool::needs_upgrade);

@@ -92,18 +92,18 @@ fn scaling(case: &Case<'_>, faults: &mut Faults) {
             );
             continue;
         };
-        let min_max_count = lower_limit.max(1);
+        let smallest_max_count = lower_limit.max(1);
         if (lower_limit..=upper_limit).contains(&max) && (min < lower_limit || min > max) {
             let remedy = format!("use {lower_limit} up to maxCount, which is {max}");
             add(faults, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
-        } else if !(min_max_count..=upper_limit).contains(&max) {
+        } else if !(smallest_max_count..=upper_limit).contains(&max) {
             add(
                 faults,
                 pool,
                 "maxCount",
                 &max.to_string(),
                 OUT_OF_RANGE,
-                format!("use {min_max_count} to {upper_limit}"),
+                format!("use {smallest_max_count} to {upper_limit}"),
             );
         } else if let Some(count) = pool.spec.count
             && pool.is_new()

@@ -248,15 +248,15 @@ fn mixed(case: &Case<'_>, faults: &mut Faults) {
     let has_subnet =
         |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || case.subnet_of(pool.spec).is_some();
     let pools = case.pools();
-    let (with, without): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
+    let (with_subnet, without_subnet): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
     let existing_without_subnet = || {
         let mut pools = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
         pools.find_map(|pool| pool.name.as_deref())
     };
-    let Some(other) = without.first().map(|pool| pool.name()).or_else(existing_without_subnet) else {
+    let Some(other) = without_subnet.first().map(|pool| pool.name()).or_else(existing_without_subnet) else {
         return;
     };
-    for pool in with.iter().filter(|pool| pool.is_new()) {
+    for pool in with_subnet.iter().filter(|pool| pool.is_new()) {
         let name = pool.name();
         let message =
             format!("node pool {name} has a subnet and node pool {other} has none: all or none may have one");

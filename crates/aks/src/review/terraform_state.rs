@@ -52,7 +52,7 @@ pub(super) fn add_remedies(review: &mut Review, subject: &Subject<'_>, before: B
 
 /// Whether the user has set the key before, in the cluster or in the node pool with this name.
 fn is_set(stored: &AksConfig, desired: &AksConfig, field: &str, key: &str) -> bool {
-    let owner = match field.strip_prefix("aksConfig.nodePools[") {
+    let object = match field.strip_prefix("aksConfig.nodePools[") {
         None => json!(stored),
         Some(rest) => {
             let index = rest.split(']').next().and_then(|index| index.parse::<usize>().ok());
@@ -60,7 +60,7 @@ fn is_set(stored: &AksConfig, desired: &AksConfig, field: &str, key: &str) -> bo
             json!(pool.and_then(|pool| stored.pool(pool.name.as_deref()?)))
         }
     };
-    owner.get(key).is_some_and(|value| match value {
+    object.get(key).is_some_and(|value| match value {
         Value::Array(list) => !list.is_empty(),
         Value::Object(map) => !map.is_empty(),
         value => !value.is_null(),

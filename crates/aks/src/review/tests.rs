@@ -172,9 +172,9 @@ fn rules_that_need_azure_are_unchecked_without_its_data() {
     let errors: Vec<_> = review.errors().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(errors, ["dns-prefix"]);
     let unchecked: BTreeSet<_> = review.unchecked.iter().map(|rule| rule.rule.as_str()).collect();
-    let is_of_new =
+    let needs_azure_on_create =
         |rule: &&Rule| !rule.needs.is_empty() && matches!(rule.scope, Scope::Managed | Scope::New);
-    assert_eq!(unchecked, rules().filter(is_of_new).map(|rule| rule.name).collect());
+    assert_eq!(unchecked, rules().filter(needs_azure_on_create).map(|rule| rule.name).collect());
     let sentence = review.unchecked_sentence().unwrap();
     assert!(sentence.starts_with("not checked against Azure: region-exists, "), "{sentence}");
     assert!(sentence.ends_with(" (no answer)"), "{sentence}");
@@ -260,7 +260,7 @@ fn only_recent_permissions_may_be_transient() {
         (ReviewInput::create().with(recent()).with(|s| s.advise = true), false),
     ] {
         let is_transient =
-            input.subject(|subject, azure| may_be_transient(&review(subject, azure), subject, azure));
+            input.with_subject(|subject, azure| may_be_transient(&review(subject, azure), subject, azure));
         assert_eq!(is_transient, expected, "{:?}", input.azure.denial);
     }
 }
@@ -314,7 +314,7 @@ fn findings_are_sorted_by_severity_and_round_trip() {
 fn only_needed_data_is_requested() {
     use Block as B;
     let blocks = |input: ReviewInput| -> Vec<Block> {
-        input.subject(|subject, _| needed_data(subject)).into_iter().collect()
+        input.with_subject(|subject, _| needed_data(subject)).into_iter().collect()
     };
     let all = [
         B::Cluster,
@@ -339,6 +339,6 @@ fn only_needed_data_is_requested() {
     let growth = [B::Cluster, B::Networks, B::Sizes, B::Subscription, B::Usages];
     assert_eq!(change(json!({"[1].maxCount": 4})), growth);
     assert_eq!(change(json!({"[1].maxCount": 2})), access);
-    let networks = ReviewInput::update().subject(|subject, _| networks(subject));
+    let networks = ReviewInput::update().with_subject(|subject, _| networks(subject));
     assert_eq!(networks.into_iter().collect::<Vec<_>>(), [reference("net")]);
 }

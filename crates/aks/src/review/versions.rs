@@ -196,12 +196,12 @@ fn pool_version_remedy(case: &Case<'_>, pool: &Pool<'_>) -> String {
     let running = pool.running_version().and_then(Version::parse);
     let is_allowed = |minor: &KubernetesVersion, patch: &str| {
         let Some(version) = Version::parse(patch) else { return false };
-        let bounded = control_plane.is_none_or(|control_plane| {
+        let is_within_skew = control_plane.is_none_or(|control_plane| {
             !control_plane.is_lower_than(version) && !is_too_old(version, control_plane)
         });
-        let higher = running.is_none_or(|running| !version.is_lower_than(running));
-        let stable = minor.is_preview != Some(true);
-        (is_official(minor) || case.long_term()) && stable && bounded && higher
+        let is_not_lower = running.is_none_or(|running| !version.is_lower_than(running));
+        let is_stable = minor.is_preview != Some(true);
+        (is_official(minor) || case.long_term()) && is_stable && is_within_skew && is_not_lower
     };
     let newest = newest_patches(list(&case.azure.versions), is_allowed);
     if newest.is_empty() {

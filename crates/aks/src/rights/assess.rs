@@ -145,16 +145,16 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
 
 /// If an application may not read the kubeconfig for users, it needs the one for administrators: nothing else gives access.
 fn require_admin_kubeconfig_if_user_denied(assessed: &mut [AssessedOperation]) {
-    let is_denied_case = |operation: &AssessedOperation, condition| {
+    let is_denied_under = |operation: &AssessedOperation, condition| {
         operation.condition == Some(condition) && operation.is_denied()
     };
     let scopes_without_user_kubeconfig: Vec<Scope> = assessed
         .iter()
-        .filter(|operation| is_denied_case(operation, Condition::NoLocalAccounts))
+        .filter(|operation| is_denied_under(operation, Condition::NoLocalAccounts))
         .map(|operation| operation.scope.clone())
         .collect();
     for operation in
-        assessed.iter_mut().filter(|operation| is_denied_case(operation, Condition::LocalAccounts))
+        assessed.iter_mut().filter(|operation| is_denied_under(operation, Condition::LocalAccounts))
     {
         operation.is_needed = scopes_without_user_kubeconfig.contains(&operation.scope);
     }

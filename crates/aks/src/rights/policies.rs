@@ -122,15 +122,16 @@ fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>
     if mode.eq_ignore_ascii_case(KUBERNETES_DATA_MODE) {
         return None;
     }
-    let mut all = with_defaults(std::iter::empty(), properties.parameters.iter());
-    all.extend(values);
-    let affected = AffectedTypes::new(reach, mode, definition.raw.pointer("/properties/policyRule/if"), &all);
+    let mut all_values = with_defaults(std::iter::empty(), properties.parameters.iter());
+    all_values.extend(values);
+    let affected =
+        AffectedTypes::new(reach, mode, definition.raw.pointer("/properties/policyRule/if"), &all_values);
     if affected.types.is_empty() {
         return None;
     }
     let effect = properties.policy_rule.as_ref().and_then(|rule| rule.then.as_ref()?.effect.as_deref());
     let effect = match effect.map(|text| (text, parse_parameter_reference(text))) {
-        Some((_, Some(name))) => match all.get(&name) {
+        Some((_, Some(name))) => match all_values.get(&name) {
             Some(PolicyValue::Text(text)) => Some(text.as_str()),
             _ => None,
         },

@@ -99,12 +99,12 @@ pub(super) fn of_operations(
             denied.iter().any(|operation| operation.is_needed && operation.purposes.contains(purpose))
         };
         for condition in CONDITIONS_WITH_REASON {
-            let cases = denied.iter().filter(|operation| {
+            let conditional = denied.iter().filter(|operation| {
                 operation.condition == Some(condition)
                     && !operation.is_needed
                     && !operation.purposes.iter().all(is_denied)
             });
-            let actions: Vec<&str> = cases.map(|operation| operation.action).collect();
+            let actions: Vec<&str> = conditional.map(|operation| operation.action).collect();
             if !actions.is_empty() {
                 let (code, task) = (condition_code(condition), condition.describe());
                 reasons.push(denial_reason(code, task, scope, &actions, assignments, Verdict::Limited));
@@ -136,12 +136,12 @@ fn is_target(input: &RightsInput, rights: &ScopeRights) -> bool {
 /// Whether no operation that a purpose needs on the scope is denied.
 fn is_allowed(operations: &[AssessedOperation], rights: &ScopeRights, purpose: Purpose) -> bool {
     !operations.iter().any(|operation| {
-        let is_here = match operation.condition {
+        let applies_here = match operation.condition {
             Some(Condition::NewResourceGroup) => !rights.exists,
             Some(Condition::UnregisteredProvider(namespace)) => namespace == AKS,
             _ => operation.scope == rights.scope,
         };
-        is_here && operation.purposes.contains(&purpose) && operation.is_needed && operation.is_denied()
+        applies_here && operation.purposes.contains(&purpose) && operation.is_needed && operation.is_denied()
     })
 }
 

@@ -255,11 +255,14 @@ mod tests {
         let sent = json!({"type": "/v3/schemas/x", "tags": null, "subnet": "",
             "nodePools": [{"_id": 1, "_validation": {}, "maxSurge": ""}]});
         assert_eq!(config(sent), config(json!({"nodePools": [{}]})));
-        let differ = |one: Value, other: Value| assert_ne!(config(one), config(other));
+        let assert_differ = |one: Value, other: Value| assert_ne!(config(one), config(other));
         // An empty map or list is managed. Tags and labels may have empty values.
-        differ(json!({"tags": {}}), json!({}));
-        differ(json!({"tags": {"a": ""}}), json!({"tags": {}}));
-        differ(json!({"nodePools": [{"nodeLabels": {"a": ""}}]}), json!({"nodePools": [{"nodeLabels": {}}]}));
+        assert_differ(json!({"tags": {}}), json!({}));
+        assert_differ(json!({"tags": {"a": ""}}), json!({"tags": {}}));
+        assert_differ(
+            json!({"nodePools": [{"nodeLabels": {"a": ""}}]}),
+            json!({"nodePools": [{"nodeLabels": {}}]}),
+        );
     }
 
     #[test]
@@ -269,8 +272,8 @@ mod tests {
             (json!({"virtualNetworkResourceGroup": "n"}), "g"),
             (json!({"virtualNetworkResourceGroup": "", "networkPlugin": "azure"}), "g"),
         ] {
-            let explicit = AksConfig { resource_group: Some("g".to_owned()), ..config(keys) };
-            assert_eq!(explicit.network_group(), Some(group));
+            let spec = AksConfig { resource_group: Some("g".to_owned()), ..config(keys) };
+            assert_eq!(spec.network_group(), Some(group));
         }
         assert_eq!(AksConfig::default().network_group(), None);
     }

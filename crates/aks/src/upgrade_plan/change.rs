@@ -11,11 +11,11 @@ pub(super) fn control_plane_change(to: &str) -> Object {
 }
 
 /// The node pools of the specification after the hops so far.
-pub(super) struct Change {
+pub(super) struct PlannedPools {
     pools: Vec<Value>,
 }
 
-impl Change {
+impl PlannedPools {
     /// Starts with the pools of the stored `aksConfig`, as the user wrote them.
     pub(super) fn new(stored_pools: &[Value]) -> Self {
         Self { pools: stored_pools.to_vec() }

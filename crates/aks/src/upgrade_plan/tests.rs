@@ -316,9 +316,9 @@ fn pools_are_read_from_the_observed_state() {
         {"name": "b", "orchestratorVersion": "1.32.1"}, {"count": 1}]}));
     let details = ClusterDetails::read(&cluster);
     let states = pool_states(&upstream, &details, Some(&cluster));
-    let states_read: Vec<_> =
+    let summaries: Vec<_> =
         states.iter().map(|state| (state.name(), state.version.as_deref(), state.stopped)).collect();
-    assert_eq!(states_read, [("a", Some("1.33.5"), true), ("b", Some("1.32.1"), false)]);
+    assert_eq!(summaries, [("a", Some("1.33.5"), true), ("b", Some("1.32.1"), false)]);
     assert!(!pool_states(&upstream, &details, None)[0].stopped);
 }
 

@@ -94,26 +94,26 @@ fn labels_and_taints_are_merged_in_each_pool() {
         pool("a", json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
         pool("b", json!({"x": "1"}), Value::Null),
     ]});
-    let user_entries = pool("a", json!({"x": "1", "y": "2"}), json!(["x=1:NoSchedule", "y=1:NoExecute"]));
-    let fewer = pool("a", json!({"x": "1"}), json!(["x=2:NoSchedule"]));
+    let all_entries = pool("a", json!({"x": "1", "y": "2"}), json!(["x=1:NoSchedule", "y=1:NoExecute"]));
+    let fewer_entries = pool("a", json!({"x": "1"}), json!(["x=2:NoSchedule"]));
     for (specifications, labels, taints) in [
         (
-            vec![user_entries.clone()],
+            vec![all_entries.clone()],
             json!({"theirs": "1", "x": "1", "y": "2"}),
             json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
         ),
         (
-            vec![user_entries.clone(), fewer],
+            vec![all_entries.clone(), fewer_entries],
             json!({"theirs": "1", "x": "1"}),
             json!(["theirs=1:NoSchedule", "x=2:NoSchedule"]),
         ),
         (
-            vec![user_entries.clone(), pool("a", json!({}), json!([]))],
+            vec![all_entries.clone(), pool("a", json!({}), json!([]))],
             json!({"theirs": "1"}),
             json!(["theirs=1:NoSchedule"]),
         ),
         (
-            vec![user_entries, pool("a", Value::Null, Value::Null)],
+            vec![all_entries, pool("a", Value::Null, Value::Null)],
             json!({"theirs": "1", "x": "1", "y": "2"}),
             json!(["theirs=1:NoSchedule", "x=1:NoSchedule", "y=1:NoExecute"]),
         ),

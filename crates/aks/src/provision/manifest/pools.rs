@@ -19,21 +19,22 @@ fn subnets_like_others(pool: &NodePool, spec: &AksConfig, context: Context<'_>) 
     if profiles.is_empty() {
         return [subnet_of(pool, spec, context), None];
     }
-    let nodes_of = |profile: &Value| upstream::string_at(profile, &["vnetSubnetID"]);
+    let node_subnet = |profile: &Value| upstream::string_at(profile, &["vnetSubnetID"]);
     let is_system = |profile: &&&Value| upstream::string_at(profile, &["mode"]).as_deref() == Some("System");
-    let with_subnet = profiles.into_iter().filter(|profile| nodes_of(profile).is_some()).collect::<Vec<_>>();
-    let model = with_subnet.iter().find(is_system).or(with_subnet.first());
+    let pools_with_subnet =
+        profiles.into_iter().filter(|profile| node_subnet(profile).is_some()).collect::<Vec<_>>();
+    let template = pools_with_subnet.iter().find(is_system).or(pools_with_subnet.first());
     let network_of = |id: &str| id.to_lowercase().split("/subnets/").next().map(str::to_owned);
     let specified = subnet_id(spec, context.subscription_id).filter(|id| {
-        with_subnet
+        pools_with_subnet
             .iter()
-            .filter_map(|profile| nodes_of(profile))
+            .filter_map(|profile| node_subnet(profile))
             .any(|other| network_of(&other) == network_of(id))
     });
     let nodes = to_json(pool.vnet_subnet_id.as_ref())
         .or(specified.map(Value::from))
-        .or_else(|| nodes_of(model?).map(Value::from));
-    let pods = model.and_then(|model| upstream::string_at(model, &["podSubnetID"])).map(Value::from);
+        .or_else(|| node_subnet(template?).map(Value::from));
+    let pods = template.and_then(|template| upstream::string_at(template, &["podSubnetID"])).map(Value::from);
     [nodes, pods]
 }
 

@@ -46,11 +46,10 @@ fn networks_have_azures_spelling_or_ranchers_error() {
         {"networkPolicy": "Cilium"} => Err("networkPolicy 'Cilium' is not supported");
         {"networkPlugin": "None"} => Err("networkPlugin 'None' is not supported");
     } {
-        let created_body = create(&spec(network.clone()), CONTEXT);
-        let created_body = created_body
-            .map(|body| body["properties"]["networkProfile"].clone())
-            .map_err(|error| error.to_string());
-        assert_eq!(created_body, expected.map_err(str::to_owned), "{network}");
+        let body = create(&spec(network.clone()), CONTEXT);
+        let profile =
+            body.map(|body| body["properties"]["networkProfile"].clone()).map_err(|error| error.to_string());
+        assert_eq!(profile, expected.map_err(str::to_owned), "{network}");
     }
 }
 

@@ -132,7 +132,7 @@ impl Input {
     }
 }
 
-fn refusal(message: &str) -> Step {
+fn refuse(message: &str) -> Step {
     Step::Refuse(message.to_owned())
 }
 
@@ -158,12 +158,12 @@ fn prerequisites_come_before_the_cluster() {
 fn foreign_cluster_is_never_changed_or_deleted() {
     let foreign = active(json!({})).cluster(theirs(json!({"provisioningState": "Succeeded"})));
     let taken = "cluster [n] already exists in AKS. Update configuration or import the existing one";
-    assert_eq!(foreign.clone().phase(Phase::New).step(), refusal(taken));
+    assert_eq!(foreign.clone().phase(Phase::New).step(), refuse(taken));
     // The record of a creation alone may be older than the foreign cluster.
-    assert_eq!(foreign.clone().phase(Phase::Creating).step(), refusal(taken));
+    assert_eq!(foreign.clone().phase(Phase::Creating).step(), refuse(taken));
     assert!(matches!(foreign.phase(Phase::Removing).step(), Step::Leave(_)));
     // Without the record of a creation, the tag is a copy.
-    assert_eq!(active(json!({})).phase(Phase::New).step(), refusal(taken));
+    assert_eq!(active(json!({})).phase(Phase::New).step(), refuse(taken));
     let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
     let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };
     assert!(
@@ -210,7 +210,7 @@ fn changes_are_applied_one_at_a_time_in_order() {
         ),
         (
             json!({"nodePools": [{"name": "made-in-azure"}]}),
-            refusal("cannot remove node pool [a] with mode System from cluster [n]"),
+            refuse("cannot remove node pool [a] with mode System from cluster [n]"),
         ),
     ] {
         assert_eq!(active(desired.clone()).applied(applied.clone()).step(), expected, "{desired}");

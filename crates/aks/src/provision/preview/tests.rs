@@ -9,11 +9,11 @@ fn spec(value: Value) -> AksConfig {
     config(extended(json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}), value))
 }
 
-fn preview(step: &Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -> Preview {
+fn preview(step: &Step, phase: Phase, desired: &AksConfig, observed: &Observed) -> Preview {
     let input = PlanInput {
-        spec: wanted,
-        user_spec: wanted,
-        applied: Some(wanted),
+        spec: desired,
+        user_spec: desired,
+        applied: Some(desired),
         phase,
         creation_recorded: true,
         owner: "i/c",
@@ -28,7 +28,7 @@ fn preview(step: &Step, phase: Phase, wanted: &AksConfig, observed: &Observed) -
 
 #[test]
 fn every_step_has_kind_and_description() {
-    let wanted = spec(json!({"monitoring": true, "nodePools": [{"name": "a"}, {"name": "b"}]}));
+    let desired = spec(json!({"monitoring": true, "nodePools": [{"name": "a"}, {"name": "b"}]}));
     let upstream = Some(spec(json!({"monitoring": true, "nodePools": [{"name": "a"}]})));
     let observed = Observed { cluster: Some(json!({})), upstream, ..Observed::default() };
     let changed = Step::UpdateCluster(vec!["monitoring", "tags"]);
@@ -51,7 +51,7 @@ fn every_step_has_kind_and_description() {
         (Step::Refuse("why".into()), Kind::Refuse, "the user"),
         (Step::GaveUp("why".into()), Kind::GaveUp, "operation of Azure failed"),
     ] {
-        let preview_of_step = preview(&step, Phase::Active, &wanted, &observed);
+        let preview_of_step = preview(&step, Phase::Active, &desired, &observed);
         assert_eq!(preview_of_step.kind, kind, "{step:?}");
         assert!(
             preview_of_step.summary.contains(summary) && !preview_of_step.reason.is_empty(),
@@ -67,7 +67,7 @@ fn every_step_has_kind_and_description() {
 
 #[test]
 fn differences_are_listed_by_field() {
-    let wanted = spec(json!({
+    let desired = spec(json!({
         "kubernetesVersion": "1.32.7", "tags": {"a": "b"}, "authorizedIpRanges": ["1.1.1.1"],
         "nodePools": [
             {"name": "same", "mode": "system", "count": 1, "orchestratorVersion": ""},
@@ -86,7 +86,7 @@ fn differences_are_listed_by_field() {
         ],
     }));
     let applied = spec(json!({"nodePools": [{"name": "ours"}]}));
-    let differences = differences(&wanted, &azure, Some(&applied), &BTreeSet::new()).into_iter();
+    let differences = differences(&desired, &azure, Some(&applied), &BTreeSet::new()).into_iter();
     let differences: Vec<_> = differences
         .map(|difference| json!([difference.field, difference.wanted, difference.found]))
         .collect();
@@ -106,31 +106,31 @@ fn differences_are_listed_by_field() {
 
 #[test]
 fn idle_cluster_does_nothing_or_follows_azure() {
-    let wanted = spec(json!({"kubernetesVersion": "1.31.8"}));
-    let idle = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
+    let desired = spec(json!({"kubernetesVersion": "1.31.8"}));
+    let idle = Preview::idle(&desired, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
     assert_eq!((idle.kind, idle.differences.len()), (Kind::Nothing, 0));
-    let idle = Preview::idle(&wanted, &spec(json!({"kubernetesVersion": "1.32.1"})));
+    let idle = Preview::idle(&desired, &spec(json!({"kubernetesVersion": "1.32.1"})));
     assert_eq!((idle.kind, &*idle.summary), (Kind::TakeOver, "take over from Azure: kubernetesVersion"));
     assert_eq!(idle.differences[0].found, json!("1.32.1"));
 }
 
 #[test]
 fn unread_data_is_listed_with_the_reason() {
-    let (created_pools, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
-    let nothing =
+    let (unmonitored, monitored) = (spec(json!({})), spec(json!({"monitoring": true})));
+    let no_group =
         Observed { provider_registered: Some(true), resource_group: Some(false), ..Observed::default() };
-    let exists = Observed { cluster: Some(json!({})), ..Observed::default() };
-    let watched = Observed { upstream: Some(monitored.clone()), ..exists.clone() };
+    let existing = Observed { cluster: Some(json!({})), ..Observed::default() };
+    let monitored_in_azure = Observed { upstream: Some(monitored.clone()), ..existing.clone() };
     let (group, finish, delete) = (Step::CreateResourceGroup, Step::Finish, Step::DeleteCluster);
-    for (step, phase, wanted, observed, expected) in [
-        (&group, Phase::New, &created_pools, &nothing, "workspace"),
-        (&group, Phase::New, &monitored, &nothing, "workspace"),
-        (&finish, Phase::Active, &monitored, &exists, "provider resourceGroup inside"),
-        (&finish, Phase::Active, &monitored, &watched, "provider resourceGroup workspace inside"),
-        (&delete, Phase::Removing, &monitored, &exists, "provider resourceGroup workspace"),
+    for (step, phase, desired, observed, expected) in [
+        (&group, Phase::New, &unmonitored, &no_group, "workspace"),
+        (&group, Phase::New, &monitored, &no_group, "workspace"),
+        (&finish, Phase::Active, &monitored, &existing, "provider resourceGroup inside"),
+        (&finish, Phase::Active, &monitored, &monitored_in_azure, "provider resourceGroup workspace inside"),
+        (&delete, Phase::Removing, &monitored, &existing, "provider resourceGroup workspace"),
     ] {
         let unseen: Vec<_> =
-            preview(step, phase, wanted, observed).unseen.into_iter().map(|unseen| unseen.what).collect();
+            preview(step, phase, desired, observed).unseen.into_iter().map(|unseen| unseen.what).collect();
         assert_eq!(unseen.join(" "), expected);
     }
 }

@@ -91,7 +91,7 @@ fn apply(input: &mut ReviewInput, hop: &Hop) {
 }
 
 /// The rules that reject a hop with this block.
-fn rules(code: Code) -> &'static [&'static str] {
+fn rejecting_rules(code: Code) -> &'static [&'static str] {
     match code {
         Code::Downgrade => &["version-not-lowered"],
         Code::VersionNotOffered | Code::NeedsLongTermSupport => &["version-offered"],
@@ -109,7 +109,7 @@ fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
     let (mut control_plane, mut is_first) = (case.running.clone(), true);
     for hop in &plan.hops {
         input.spec = spec_after_put(&input.spec, hop.change.clone());
-        let needs_own_targets = input.subject(needs_own_upgrades);
+        let needs_own_targets = input.with_subject(needs_own_upgrades);
         input.azure.own_upgrades =
             if needs_own_targets && is_first { case.own_targets.clone() } else { Vec::new() };
         let review = input.review();
@@ -119,7 +119,7 @@ fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
                 _ => Severity::Error,
             };
             let rejects = review.findings.iter().any(|finding| {
-                rules(block.code).contains(&finding.rule.as_str()) && finding.severity == severity
+                rejecting_rules(block.code).contains(&finding.rule.as_str()) && finding.severity == severity
             });
             prop_assert!(rejects, "{block:?} of {hop:?} is not in {review:#?}");
         }
@@ -245,9 +245,9 @@ fn upgrade_cases() -> impl Strategy<Value = UpgradeCase> {
                     .filter(|to| *to > (minor, patch))
                     .map(version_string)
                     .collect(),
-                pools: pool_lag.map(|(minors, own_targets)| match minors {
-                    0 => version_string((minor, patch.min(own_targets))),
-                    _ => version_string((minor - minors, own_targets)),
+                pools: pool_lag.map(|(skew, pool_patch)| match skew {
+                    0 => version_string((minor, patch.min(pool_patch))),
+                    _ => version_string((minor - skew, pool_patch)),
                 }),
                 vcpus_left,
                 requested,

@@ -196,7 +196,7 @@ impl ReviewInput {
         }
     }
 
-    pub(super) fn subject<T>(&self, call: impl FnOnce(&Subject<'_>, &AzureData) -> T) -> T {
+    pub(super) fn with_subject<T>(&self, call: impl FnOnce(&Subject<'_>, &AzureData) -> T) -> T {
         let spec: AksConfig = from_json(self.spec.clone());
         let stored: Option<AksConfig> = self.stored.clone().map(from_json);
         let upstream: Option<AksConfig> = self.upstream.clone().map(from_json);
@@ -226,7 +226,7 @@ impl ReviewInput {
     }
 
     pub(super) fn review(&self) -> Review {
-        self.subject(review)
+        self.with_subject(review)
     }
 
     /// The fields of the findings of a rule.

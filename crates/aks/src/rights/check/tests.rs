@@ -123,23 +123,23 @@ fn missing_group_needs_the_right_to_create_it() {
 
 #[test]
 fn each_case_has_its_reason_and_smallest_role() {
-    let all = "Microsoft.ContainerService/managedClusters/";
+    let prefix = "Microsoft.ContainerService/managedClusters/";
     let (admin, user) =
         ("Azure Kubernetes Service Cluster Admin Role", "Azure Kubernetes Service Cluster User Role");
     for (not_action, expected, proposed) in [
         ("Microsoft.Compute/skus/read", "listDenied", "Reader"),
-        (&*format!("{all}delete"), "deleteDenied", AKS_ROLE),
-        (&format!("{all}agentPools/write"), "changeDenied", AKS_ROLE),
-        (&format!("{all}agentPools/*"), "changeDenied", AKS_ROLE),
+        (&*format!("{prefix}delete"), "deleteDenied", AKS_ROLE),
+        (&format!("{prefix}agentPools/write"), "changeDenied", AKS_ROLE),
+        (&format!("{prefix}agentPools/*"), "changeDenied", AKS_ROLE),
         ("Microsoft.Resources/subscriptions/resourceGroups/read", "createDenied", "Reader"),
         ("Microsoft.Resources/subscriptions/resourceGroups/write", "newResourceGroupDenied", "Contributor"),
         ("Microsoft.Network/virtualNetworks/subnets/join/action", "ownNetworkDenied", "Network Contributor"),
         ("Microsoft.OperationsManagement/*", "monitoringDenied", "Log Analytics Contributor"),
         ("Microsoft.OperationalInsights/workspaces/write", "monitoringDenied", "Log Analytics Contributor"),
-        (&format!("{all}listClusterAdminCredential/action"), "localAccountsDenied", admin),
-        (&format!("{all}listClusterUserCredential/action"), "noLocalAccountsDenied", user),
-        (&format!("{all}commandResults/read"), "privateClusterDenied", "Reader"),
-        (&format!("{all}runCommand/action"), "privateClusterDenied", admin),
+        (&format!("{prefix}listClusterAdminCredential/action"), "localAccountsDenied", admin),
+        (&format!("{prefix}listClusterUserCredential/action"), "noLocalAccountsDenied", user),
+        (&format!("{prefix}commandResults/read"), "privateClusterDenied", "Reader"),
+        (&format!("{prefix}runCommand/action"), "privateClusterDenied", admin),
     ] {
         let custom = custom_role(&["*"], &[not_action]);
         let denied = check(input(vec![rights(None, std::slice::from_ref(&custom))]));

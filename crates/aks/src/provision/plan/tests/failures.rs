@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Input, active, gave_up, ours, refusal, spec, theirs};
+use super::{Input, active, gave_up, ours, refuse, spec, theirs};
 use crate::provision::plan::{Phase, Step};
 use crate::provision::usable::unusable;
 
@@ -52,7 +52,7 @@ fn accepted_change_without_effect_is_not_repeated_forever() {
 fn incomplete_response_is_reported_and_missing_pools_are_awaited() {
     let mut input = active(json!({}));
     input.observed.upstream = None;
-    assert_eq!(input.step(), refusal("cannot detect cluster [n] upstream kubernetes version"));
+    assert_eq!(input.step(), refuse("cannot detect cluster [n] upstream kubernetes version"));
     let no_pools = json!({"nodePools": []});
     let desired = active(json!({"nodePools": [{"name": "a"}]})).upstream(no_pools.clone());
     assert!(desired.applied_as_desired().is_waiting());
@@ -77,7 +77,7 @@ fn missing_cluster_is_reported_and_not_created_again() {
     for imported in [false, true] {
         let gone = active(json!({"imported": imported})).applied_as_desired().cluster(None);
         let message = "n no longer exists in Azure: remove the object, or restore the cluster";
-        assert_eq!(gone.step(), refusal(message));
+        assert_eq!(gone.step(), refuse(message));
     }
     // Its creation was requested, but it does not exist yet.
     assert_eq!(active(json!({})).phase(Phase::Creating).cluster(None).step(), Step::CreateCluster);
@@ -103,9 +103,9 @@ fn stopped_cluster_is_not_changed() {
     let stopped = || ours("Succeeded", power.clone());
     let message = "the cluster n is stopped in Azure; start it: az aks start --resource-group g --name n";
     let own = active(json!({"kubernetesVersion": "1.32.1"}));
-    assert_eq!(own.clone().cluster(stopped()).step(), refusal(message));
+    assert_eq!(own.clone().cluster(stopped()).step(), refuse(message));
     let import = active(json!({"imported": true})).phase(Phase::New);
-    assert_eq!(import.cluster(stopped()).step(), refusal(message));
+    assert_eq!(import.cluster(stopped()).step(), refuse(message));
     assert_eq!(own.clone().phase(Phase::Removing).cluster(stopped()).step(), Step::DeleteCluster);
     // Starting and stopping are operations.
     assert!(own.cluster(ours("Starting", power.clone())).is_waiting());
