@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn invalid_parameters_have_the_messages_of_rancher() {
+    fn invalid_parameters_have_ranchers_messages() {
         let encoded = |text: &str| BASE64_STANDARD.encode(text);
         let good = r#"{"cluster":{"address":"10.0.0.1:443","caCert":"Q0E=","token":"canary"}}"#;
         assert_eq!(check(encoded(good).as_bytes()), Ok(()));

@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn node_that_is_not_ready_is_unavailable_also_when_cordoned() {
+    fn unready_node_is_unavailable_even_if_cordoned() {
         let node = |unschedulable, not_ready: Option<&str>| Node {
             unschedulable,
             not_ready: not_ready.map(str::to_owned),

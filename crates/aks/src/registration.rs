@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_quote_an_address_that_a_shell_would_split() {
+    fn commands_quote_a_url_that_a_shell_would_split() {
         let url = "'https://h/a;b(c)/v3/import/tok_c-1.yaml'";
         let commands = commands("https://h/a;b(c)", "tok", "c-1");
         assert_eq!(commands.command, format!("kubectl apply -f {url}"));

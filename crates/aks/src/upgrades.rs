@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn own_targets_are_added_and_support_plans_count() {
+    fn own_targets_and_support_plan_decide_reachability() {
         let offered = offered(OFFERED_PLANS);
         let to = |running, long_term, own_targets: &[&str]| {
             let own_targets: Vec<String> = own_targets.iter().map(|version| (*version).to_owned()).collect();

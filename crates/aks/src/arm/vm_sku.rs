@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn ephemeral_disks_are_placed_where_azure_says() {
+    fn nvme_disk_counts_only_if_azure_lists_its_placement() {
         for (placements, nvme, expected) in [
             ("ResourceDisk,CacheDisk", "915527", 64),
             ("NvmeDisk", "915527", 894),

@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn quota_counts_nodes() {
-        let quota = |family, regional| {
+    fn nodes_are_limited_by_the_smaller_quota() {
+        let nodes = |family, regional| {
             let (size, usages) = (size(&[], json!([])), usages(family, regional));
             assess(&size, Ok(&usages), &demand(), "eastus", 0).quota.nodes
         };
-        assert_eq!(quota(20, 100), Some(5));
-        assert_eq!(quota(200, 7), Some(1));
-        assert_eq!(quota(-5, 7), Some(0));
+        assert_eq!(nodes(20, 100), Some(5));
+        assert_eq!(nodes(200, 7), Some(1));
+        assert_eq!(nodes(-5, 7), Some(0));
     }
 }

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn modes_choose_clusters() {
+    fn mode_decides_which_clusters_get_an_agent() {
         for (mode, needs_tunnel, is_deployed, expected) in [
             (Mode::Auto, true, false, true),
             (Mode::Auto, false, false, false),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_api_delays_after_a_run_command_succeeded() {
+    fn api_failure_delays_despite_an_earlier_success() {
         let mut deployment = Deployment::default();
         deployment.succeed("old", "s", ApplyMethod::RunCommand, 0);
         deployment.fail("no", ApplyMethod::Api, 9_990_000);

@@ -98,11 +98,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn checksum_is_over_the_trimmed_authorities_with_one_line_break() {
+    fn checksum_is_of_trimmed_certificates_and_a_line_break() {
         // printf 'PEM\n' | sha256sum
         let expected = "a0278171ab77da84cdf84cc11c10e4d8923a3aadc855775d8aae2b6a9333415e";
-        for authorities in ["PEM", "PEM\n", "\n PEM\r\n\n"] {
-            assert_eq!(ca_checksum(authorities), expected, "{authorities:?}");
+        for certificates in ["PEM", "PEM\n", "\n PEM\r\n\n"] {
+            assert_eq!(ca_checksum(certificates), expected, "{certificates:?}");
         }
         assert_eq!(ca_checksum(" \n"), "");
     }

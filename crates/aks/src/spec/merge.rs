@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn change_without_pools_keeps_them() {
+    fn change_without_pools_keeps_the_stored_ones() {
         let stored = json!({"aksConfig": {"nodePools": [{"name": "p"}]}});
         assert_eq!(apply(stored.clone(), json!({"aksConfig": {}}), Mode::Merge), stored);
         assert_eq!(apply(stored.clone(), json!({}), Mode::Merge), stored);

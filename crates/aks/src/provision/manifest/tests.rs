@@ -159,7 +159,7 @@ fn running_version_keeps_azures_spelling() {
 }
 
 #[test]
-fn malformed_response_can_be_changed() {
+fn update_accepts_a_malformed_response() {
     for (current, expected) in cases! {
         {} => json!({});
         {"properties": null} => json!({"properties": null});

@@ -209,7 +209,7 @@ fn application_without_any_role_gets_the_smallest_assignments() {
 }
 
 #[test]
-fn state_and_unread_parts_are_reasons() {
+fn read_only_state_and_unread_parts_are_reasons() {
     let contributor = || input(vec![rights(None, &[role("Contributor")])]);
     let mut disabled = contributor();
     disabled.subscription = SubscriptionState::Known(Subscription { state: Some("Disabled".to_owned()) });
