@@ -1,4 +1,4 @@
-//! The use cases. Besides the reconcile worker, only they call `store`, `vault` and `azure`. They do not depend on HTTP.
+//! The use cases. They do not depend on HTTP; `api` uses `store`, `vault` and Azure only through them.
 
 #![warn(missing_docs)]
 

@@ -1,9 +1,9 @@
 //! Authenticated callers and their permissions.
 
-/// An authenticated caller. Only `service::tokens` creates one.
+/// An authenticated caller; also the command line and the server itself, in an [`Actor`](super::actor::Actor).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
-    /// The ID of the user, `user-xxxxx`.
+    /// The ID of the user, `user-xxxxx`; empty alongside Rancher, and for the command line and the server itself.
     pub user_id: String,
     /// The name of the user for whom the token was created.
     pub user_name: String,
@@ -16,7 +16,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller's ID in the budget of requests to Azure: the user, or the token alongside Rancher.
+    /// The caller's ID in the budget of requests to Azure: the user, or alongside Rancher, the token.
     pub(super) fn budget_id(&self) -> azure::CallerId {
         let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
         if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }

@@ -1,4 +1,4 @@
-//! The caller and the request of a change, for audit records.
+//! The caller of a change and its request, for audit records.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub const COMMAND_LINE: &str = "command line";
 /// The user name in audit records of changes by the server itself.
 pub const SERVER: &str = "server";
 
-/// The caller of a change.
+/// The caller of a change, with its request.
 #[derive(Clone, Debug)]
 pub struct Actor {
     /// The caller.
@@ -49,8 +49,8 @@ impl Actor {
         Self { caller: caller.into(), request_id: Arc::default(), remote: None }
     }
 
-    /// The audit record of a change that is about to be made. The store writes both in one transaction, so that neither exists
-    /// without the other. Failures are recorded with [`Events::record_failure`].
+    /// The audit record of a change that is about to be made. The store writes the change and the record in one transaction, so
+    /// that neither exists without the other. Failures are recorded with [`Events::record_failure`].
     pub(super) fn audit(
         &self,
         action: Action,

@@ -72,7 +72,7 @@ struct OpenSession {
     session: Session,
 }
 
-/// An agent that may open a session.
+/// The permission of an agent to open a session.
 pub struct Admission {
     cluster_id: String,
     token_hash: Vec<u8>,
@@ -115,7 +115,7 @@ impl Agents {
         }
     }
 
-    /// Decides whether an agent may open a session. Its parameters are checked but not used.
+    /// Decides whether an agent may open a session. `params` are checked but not used.
     ///
     /// # Errors
     /// See [`AgentRefusal`].

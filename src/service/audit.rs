@@ -13,7 +13,7 @@ use crate::store::{self, Store};
 pub use store::AuditRow;
 pub use store::events::Filter;
 
-/// Records on one page, at most.
+/// The maximum number of records on a page.
 pub const MAX_PAGE: u32 = 1_000;
 
 /// Some records, newest first.
@@ -41,7 +41,7 @@ pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<AuditPag
 }
 
 impl Events {
-    /// A page of the audit log for an administrator, with everything in it that was recorded before.
+    /// A page of the audit log for an administrator, including everything that was recorded before the call.
     ///
     /// # Errors
     /// [`Error::Forbidden`](super::Error::Forbidden) for other callers, [`Error::Store`](super::Error::Store).

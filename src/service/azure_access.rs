@@ -1,5 +1,5 @@
-//! Resolves the fields of a credential to access to Azure. Only a [`Resolver`] creates an [`AzureAccess`]; its callers check
-//! first that the caller may use the credential.
+//! Resolves the fields of a credential to access to Azure. Only a [`Resolver`] creates an [`AzureAccess`]. Code that calls it
+//! checks first that the caller may use the credential.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ impl AzureAccess {
     }
 }
 
-/// A credential in a request. Empty strings mean "not set".
+/// The fields of a credential, from a request or a stored credential. Empty strings mean "not set".
 #[derive(Clone, Debug, Default)]
 pub struct InlineCredential {
     /// The Entra tenant; discovered when empty.
@@ -68,7 +68,7 @@ pub struct InlineCredential {
 }
 
 impl InlineCredential {
-    /// Removes characters that pasting can add to IDs, in stored credentials too.
+    /// Removes characters that pasting can add to IDs; stored IDs may have them too.
     fn with_trimmed_ids(mut self) -> Self {
         for id in [&mut self.tenant_id, &mut self.subscription_id, &mut self.client_id] {
             *id = input::trim_owned_id(std::mem::take(id));
@@ -80,13 +80,13 @@ impl InlineCredential {
 /// Errors of resolving a credential.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The ID has no colon, or an empty half. Contains the ID.
+    /// The ID has no colon, or nothing before or after it. Contains the ID.
     #[error("{0:?} is not the ID of a cloud credential")]
     InvalidId(String),
     /// The credential does not exist, or the caller may not see it.
     #[error("the cloud credential does not exist")]
     NotFound,
-    /// Its secret cannot be decrypted; the log has the cause.
+    /// The secret of the credential cannot be decrypted; the log has the cause.
     #[error("the secret of cloud credential {id} cannot be read")]
     Unusable {
         /// The ID as the caller wrote it.

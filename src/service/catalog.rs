@@ -1,5 +1,4 @@
-//! The catalog as use cases: lists of Azure from the cache of listings, and what follows from them. The verdicts are in
-//! `aks::catalog`.
+//! The use cases of the catalog. They take Azure's lists from the cache of listings; `aks::catalog` assesses them.
 
 pub mod credential_check;
 pub mod regions;
@@ -15,24 +14,24 @@ use tokio::time::timeout;
 
 use super::Error;
 
-/// The formats of the actions' responses, which are cached with the lists.
+/// Functions that render lists as the responses of the actions. These responses are cached with the lists.
 #[derive(Clone, Copy)]
 pub struct Renderers {
-    /// That of aksRegions.
+    /// For aksRegions.
     pub regions: fn(&[Location]) -> Bytes,
-    /// That of aksVersions.
+    /// For aksVersions.
     pub versions: fn(&[String]) -> Bytes,
-    /// That of aksVMSizesV2.
+    /// For aksVMSizesV2.
     pub vm_sizes: fn(&[VmSku]) -> Bytes,
 }
 
-/// The time limit of a list without which a response can be given. Loading continues after it.
+/// The time limit for a list that a response can do without. Loading continues after it.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A part of Azure's data, or the reason why it is unknown.
 type Part<T> = Result<T, String>;
 
-/// A list within [`LIST_TIMEOUT`], so that a slow list does not delay the others.
+/// Waits for a list for at most [`LIST_TIMEOUT`], so that a slow list does not delay the others.
 async fn part_within_timeout<T>(list: impl Future<Output = super::Result<T>>) -> Part<T> {
     match timeout(LIST_TIMEOUT, list).await {
         Ok(list) => to_part(list),

@@ -1,5 +1,5 @@
 //! Cluster events for callers that may see the cluster: listing, streaming, and pruning of old ones. The reconcile worker
-//! writes them.
+//! writes most of them.
 
 mod subscription;
 

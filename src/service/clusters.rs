@@ -50,9 +50,9 @@ pub const OBJECT: &str = "cluster";
 pub struct Cluster {
     /// `c-xxxxx`
     pub id: String,
-    /// Never assigned to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
-    /// The ID of the user who created it.
+    /// The ID of its owner: the creator, or a user to whom it was handed over.
     pub owner: String,
     /// The display name.
     pub name: String,
@@ -64,7 +64,7 @@ pub struct Cluster {
     pub state: State,
     /// The applied spec.
     pub applied: Option<AksConfig>,
-    /// The review from when it was saved.
+    /// The review of the last save, and a finding if Azure reports another region.
     pub review: Option<Review>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
@@ -119,7 +119,7 @@ pub struct ClusterChange {
     pub name: Option<String>,
     /// The rest of the body, with types as in the schema; `null` unsets a field.
     pub body: Object,
-    /// Unknown keys of its `aksConfig`.
+    /// Unknown keys of `aksConfig` in the body.
     pub unknown: Vec<UnknownField>,
 }
 
@@ -159,12 +159,12 @@ impl Clusters {
         }
     }
 
-    /// Notified when the worker of this server has work.
+    /// The wake-up of this server's worker; notified when it has work.
     pub fn worker_wake_up(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.worker_wake_up)
     }
 
-    /// Notifies the subscribers to cluster events in this server.
+    /// The notifier for subscribers to cluster events in this server.
     pub fn notifier(&self) -> ChangeNotifier {
         self.inner.notifier.clone()
     }
@@ -206,8 +206,8 @@ impl Clusters {
         rules::check_region(spec.aks()).map_err(violation_error)?;
         self.check_name(caller, &name, "").await?;
         let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
-        // Without a response of Azure, the object does not reserve the AKS cluster: anyone who knows the subscription ID could
-        // block its owner.
+        // Without a response of Azure, the object does not reserve the AKS cluster: otherwise, anyone who knows the
+        // subscription ID could block its owner.
         let identity = identity.filter(|_| credential.is_verified_by(&admitted));
         let now = self.inner.clock.now_ms();
         let row = ClusterRow {
@@ -335,7 +335,7 @@ impl Clusters {
         credential.set_identity(row, identity, &admitted);
         row.review = admitted.review;
         row.name = name;
-        // Without a new desired spec, a concurrent change in Azure must not be undone.
+        // An unchanged spec has no new generation, because applying it again could undo changes that were made in Azure.
         let is_unchanged = stored.state == State::Active && old == new;
         if !is_unchanged {
             row.generation += 1;
@@ -346,7 +346,7 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// The version of the database; the result of [`Self::with_role`] is unchanged as long as it is.
+    /// The version of the database. While it is unchanged, so are the results of [`Self::with_role`].
     pub(super) fn store_version(&self) -> u64 {
         self.inner.store.version()
     }
@@ -357,7 +357,7 @@ impl Clusters {
         Ok((row.try_into()?, role))
     }
 
-    /// The cluster of a part with the ID `c-xxxxx:<name>`, the caller's role in the cluster, and the name of the part.
+    /// The cluster of an object with the ID `c-xxxxx:<name>`, the caller's role in the cluster, and the name of the object.
     pub async fn of_part<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let not_found = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(not_found)?;

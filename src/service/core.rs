@@ -31,7 +31,7 @@ use crate::store::Store;
 
 /// Options of the services, set at the start of the server.
 pub struct Options {
-    /// Identity of the installation: the first half of the tag `norman-aks-owner`.
+    /// The ID of the installation: the first half of the tag `norman-aks-owner`.
     pub instance: String,
     /// Settings with a fixed value, which overrides a stored one.
     pub fixed_settings: Vec<(String, String)>,
@@ -39,7 +39,7 @@ pub struct Options {
     pub default_agent_image: String,
     /// The maximum memory of the cache of lists, in bytes.
     pub cache_bytes: u64,
-    /// Whether the log cannot be written because its disk is full.
+    /// Returns whether the log cannot be written because its disk is full.
     pub log_is_full: fn() -> bool,
 }
 
@@ -96,7 +96,7 @@ pub struct Core {
     pub public_address: PublicAddress,
     /// The nodes of clusters.
     pub nodes: Nodes,
-    /// Whether the server can work.
+    /// The checks behind `/readyz`.
     pub readiness: Readiness,
 }
 

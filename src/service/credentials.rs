@@ -34,10 +34,10 @@ use super::secrets::Secrets;
 use super::{Caller, Error, Invalid, Result};
 use crate::store::{self, CredentialRow, Store};
 
-/// Maximum number of attempts of an update that conflicts with concurrent ones (`docs/contract/norman-api.md#updates`).
+/// The maximum number of attempts of an update that conflicts with concurrent ones (`docs/contract/norman-api.md#updates`).
 pub(super) const MAX_ATTEMPTS: usize = 5;
 
-/// The object type in audit records.
+/// The type of object in the audit log.
 pub const OBJECT: &str = "cloudCredential";
 
 /// A credential without its secret.

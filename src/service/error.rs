@@ -55,7 +55,7 @@ pub enum Error {
     /// The limit of concurrent event streams is reached.
     #[error("too many follow events at once; close some, or try again in a moment")]
     TooManyEventStreams,
-    /// Azure denied the request, or it failed.
+    /// The request to Azure was denied or failed.
     #[error("the request to Azure failed")]
     Azure {
         /// Rancher's text before that of the failure, for example `failed to get networks: `.
@@ -63,7 +63,7 @@ pub enum Error {
         /// The failure.
         source: Arc<azure::Error>,
     },
-    /// The request to Azure cannot be built, or its response cannot be interpreted.
+    /// A listing failed, but not with an error of Azure.
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The time limit of this server expired.

@@ -2,10 +2,10 @@
 //! the caller, the action, the object, the outcome and the request, never the content of the object.
 //!
 //! A change and its record are one transaction: [`Actor::audit`] creates the record, and the store function that changes the
-//! object writes it (`store::transaction`). Other records go through a queue ([`Events::record`]): rejected and failed attempts, and
-//! requests to clusters. One task writes the queue in batches within a few dozen milliseconds, so that requests do not wait for the
-//! database. If the queue is full, requests wait; if the database is unavailable, the task waits. Records in the queue are lost if
-//! the process is killed.
+//! object writes it (`store::transaction`). Other records go through a queue ([`Events::record`]): rejected and failed
+//! attempts, uses of credentials, and requests to clusters. One task writes the queue in batches within a few dozen
+//! milliseconds, so that requests do not wait for the database. If the queue is full, requests wait; if the database is
+//! unavailable, the task waits. Records in the queue are lost if the process is killed.
 //!
 //! Frequent and harmless actions ([`Event::counted`]) have one record per minute with a count ([`counts`]), written every five
 //! seconds; with the option `audit-uses: each`, each has its own record.
@@ -46,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        // The maximum rate per second: SQLite may wait for a busy disk that long.
+        // The queue holds the events of a second at the maximum rate: SQLite may wait that long for a busy disk.
         Self { queue: 32_768, keep: Duration::from_hours(90 * 24), record_each: false }
     }
 }
@@ -63,7 +63,7 @@ pub(super) struct Inner {
     queue: mpsc::Sender<Message>,
     counts: Arc<Counts>,
     record_each: bool,
-    /// Wakes the task while it waits for more events.
+    /// Wakes the writer task while it collects events for a batch.
     write_now: Arc<Notify>,
     /// The senders that wait for space in the queue.
     delayed: TaskTracker,

@@ -86,7 +86,7 @@ fn text_of(error: &Error) -> String {
     }
 }
 
-/// `Get` for `GET`, as Go's transport errors begin.
+/// The method as in Go's transport errors: `Get` for `GET`.
 fn capitalized(method: &Method) -> String {
     let mut name = method.as_str().to_ascii_lowercase();
     if let Some(first) = name.get_mut(..1) {

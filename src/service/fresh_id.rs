@@ -6,7 +6,7 @@ use super::{Error, Result};
 use crate::store::{self, Unique};
 use crate::vault;
 
-/// Attempts to generate an unused ID; there are 14 million for each prefix.
+/// The maximum number of attempts to generate an unused ID; there are 14 million for each prefix.
 const MAX_ID_ATTEMPTS: usize = 5;
 
 /// Inserts an object under a generated ID, and again under another one if it is taken.

@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::Result;
 use crate::store::{Stamp, Store, instance};
 
-/// Marks the database as one for real Azure or for the sandbox, or checks the mark, and creates the ID of a new one. Must be
-/// called before anything else uses the database.
+/// Marks a new database as one for real Azure or for the sandbox, and creates its ID; checks the mark of an existing database.
+/// Must be called before anything else uses the database.
 ///
 /// Returns the ID, a UUID that is the same for all servers of a database, across restarts: Rancher's setting `install-uuid`, and
 /// the first half of the tag `norman-aks-owner`.

@@ -183,7 +183,7 @@ impl Kubernetes {
         Ok(ProxyCall { cluster, access, guard })
     }
 
-    /// Ends streaming requests and upgraded connections; later ones end immediately.
+    /// Ends watches and upgraded connections; later ones end immediately.
     pub fn close(&self) {
         self.inner.closing.cancel();
         self.inner.sessions.close();
@@ -287,7 +287,7 @@ pub struct ProxyGuard {
 
 impl ProxyGuard {
     /// Waits until the request must end: the token is revoked or expired, or the caller's role in the cluster has changed.
-    /// Streaming requests also end when the server stops.
+    /// Endless requests also end when the server stops.
     pub async fn ended(&self) -> EndReason {
         let closing = if self.is_endless { &self.inner.closing } else { &CancellationToken::new() };
         match closing.run_until_cancelled(self.wait_until_access_lost()).await {

@@ -1,6 +1,5 @@
-//! The eight listing actions as use cases: a request with a credential, and its response as JSON, from the cache if
-//! that is fresh enough. `cache` decides that, `kind` defines the times to live. Callers pass the function that formats
-//! a response.
+//! The eight listing actions: each returns a list of Azure as a response in JSON, from the cache if it is fresh enough. `cache`
+//! decides whether it is, `kind` defines the TTLs. Callers pass the function that renders a response.
 
 mod cache;
 mod encoded;
@@ -88,7 +87,7 @@ impl Listings {
         Self { azure, cache: Cache::new(cache_bytes, clock), caller_permits, page_builds }
     }
 
-    /// Evicts the lists of clusters, networks and quotas that were read with a credential, after a change there.
+    /// Evicts the lists of clusters, upgrades, networks and quotas that were read with a credential, after a change in Azure.
     pub fn evict_changed(&self, access: &AzureAccess) {
         let changed = &[Kind::Clusters, Kind::Networks, Kind::UpgradeProfile, Kind::Usages];
         self.cache.evict(access.credential().fingerprint, changed);
@@ -145,7 +144,7 @@ impl Listings {
         body_response(&lookup.await?)
     }
 
-    /// Milliseconds since 1970.
+    /// The current time, in milliseconds since 1970.
     pub fn now_ms(&self) -> i64 {
         self.cache.now_ms()
     }
@@ -232,7 +231,7 @@ fn cache_key(access: &AzureAccess, kind: Kind, scope: Arc<str>) -> Key {
 
 /// Normalizes a region, or rejects it.
 fn normalize_region(region: &str) -> Result<Arc<str>> {
-    // Most clients send the normalized name, which need not be copied.
+    // Most clients send the normalized name, which then is copied only once.
     let is_normalized = region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let normalized: Arc<str> = if is_normalized { region.into() } else { regions::normalize(region).into() };
     if regions::is_valid_name(&normalized) {

@@ -1,5 +1,6 @@
-//! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator's is fixed and has no row;
-//! owners add the others. A user may have several in one cluster: the strongest takes effect. Roles are defined in `aks::role`.
+//! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator's (after a handover of the
+//! cluster, the new owner's) is fixed and has no row; owners add the others. A user may have several in one cluster: the
+//! strongest takes effect. Roles are defined in `aks::role`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ const CREATOR: &str = "creator-cluster-owner";
 pub struct Member {
     /// `c-xxxxx:crtb-xxxxx`
     pub id: String,
-    /// Never assigned to another object; the creator's membership has none.
+    /// A UUID that is never reused; the creator's membership has none.
     pub uuid: Option<String>,
     /// The cluster.
     pub cluster_id: String,
@@ -242,7 +243,7 @@ impl Members {
         let before = std::mem::take(&mut member.metadata);
         member.metadata = change.metadata.merged_into(before.clone())?;
         let (old, new) = (&before, &member.metadata);
-        // A role that is removed concurrently must not be restored.
+        // Only what changes is written, so that a role that was changed concurrently is not restored.
         let update = MemberUpdate {
             role: new_role.map(Role::name),
             labels: (old.labels != new.labels).then_some(&new.labels),

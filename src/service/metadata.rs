@@ -49,7 +49,7 @@ impl Metadata {
     }
 }
 
-/// The changes of labels and annotations by a request. Omitted ones of `cattle.io/` are unchanged.
+/// The changes of labels and annotations by a request. Omitted keys of the system (`cattle.io/`) keep their values.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataChange {
     /// All labels.

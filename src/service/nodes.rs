@@ -68,9 +68,9 @@ struct Inner {
 #[derive(Default)]
 struct Entry {
     nodes: NodeList,
-    /// When they were read.
+    /// The time at which they were read.
     read_ms: Option<i64>,
-    /// When the last read failed, if it did.
+    /// The time of the last read, if it failed.
     failed_ms: Option<i64>,
 }
 

@@ -40,8 +40,8 @@ pub async fn observe(
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if may_create && observed.cluster.is_none() {
         observed.provider_registered = match providers::get(arm, PROVIDER).await {
-            // A credential with rights in only a resource group may not read the providers, and need not: the request for the
-            // cluster fails with the same error code.
+            // A credential with rights in only a resource group may not read the providers, and need not: if AKS is not
+            // registered, the request that creates the cluster fails with a code that says so.
             Err(error) if error.upstream_status() == Some(403) => None,
             provider => Some(provider?.is_registered()),
         };

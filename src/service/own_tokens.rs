@@ -11,7 +11,7 @@ use super::metadata::{Metadata, MetadataChange};
 use super::tokens::{OBJECT, PlainToken, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
 
-/// The longest time to live: 100 years, as on the command line.
+/// The maximum TTL: 100 years, as on the command line.
 const MAX_TTL: Duration = Duration::from_hours(36_500 * 24);
 
 /// Parameters of a new token.
@@ -99,7 +99,7 @@ impl OwnTokens {
     }
 }
 
-/// The name of a token that was sent in place of its name: names have no colon.
+/// The name, also if the whole token (`<name>:<secret>`) was sent in its place: names have no colon.
 fn without_secret(name: &str) -> &str {
     name.split_once(':').map_or(name, |(name, _)| name)
 }

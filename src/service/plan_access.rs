@@ -34,7 +34,7 @@ pub(super) async fn resolve_access(
     let source = CredentialSource::OfCluster { id: &id, cluster_id: &row.id };
     match credentials.resolve(&by.caller, source).await {
         Ok(access) => {
-            // Before the request to Azure, because a caller that disconnects has used the credential, too.
+            // Recorded before the request to Azure, because a caller that disconnects meanwhile has used the credential, too.
             events.record(by.event(action, OBJECT, &id, &Ok(()))).await;
             Ok(Ok(access))
         }

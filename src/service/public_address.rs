@@ -65,8 +65,8 @@ impl PublicAddress {
         }
     }
 
-    /// The https URL, without a trailing slash: the setting `server-url`, else the URL that the caller used, else the TLS
-    /// listener.
+    /// The https URL, without a trailing slash: the setting `server-url`, or if it is empty, the URL that the caller used. If
+    /// that is not https, the URL of the TLS listener on the same host.
     pub async fn https_url(&self, request_origin: Option<&str>) -> Option<String> {
         https_url(&self.settings.value("server-url").await, request_origin, self.over_tls.get())
     }

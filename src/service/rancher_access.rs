@@ -1,6 +1,6 @@
 //! Access to credentials alongside Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
 //! session, and caches a positive decision for a few seconds (`docs/contract/beside-rancher.md#the-lookup`). Negative decisions
-//! are not cached: Rancher rejects a credential shortly after its creation, and the dashboard uses it immediately.
+//! are not cached: Rancher still denies a credential that was just created, but the dashboard uses it immediately.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,9 @@ use crate::rancher::{Cluster, CredentialFields, ForwardedResponse, LOOKUP_TIMEOU
 pub use crate::rancher::{Error as RancherError, LOOP_REMEDY, Session, has_own_via};
 use crate::vault::Fingerprinter;
 
-/// Maximum number of decisions. One is about a kilobyte.
+/// The maximum number of cached decisions. One is about a kilobyte.
 const MAX_DECISIONS: u64 = 10_000;
-/// Maximum number of credentials whose latest version is cached.
+/// The maximum number of credentials whose latest version is cached.
 const MAX_CREDENTIALS: u64 = 4_096;
 /// The time after the last use of a cached credential until it is evicted.
 const CREDENTIAL_IDLE_TTL: Duration = Duration::from_mins(10);
@@ -131,7 +131,7 @@ impl RancherAccess {
             resolver: Resolver::new(azure, Fingerprinter::random()),
             listings,
             fingerprinter: Fingerprinter::random(),
-            // Only frees memory: the age of a decision counts from the request to Rancher.
+            // Only frees memory: `validity` counts from the request to Rancher.
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,
             lookups: InFlightTasks::default(),
@@ -187,7 +187,7 @@ impl RancherAccess {
         self.decide(session, Some(id)).await
     }
 
-    /// Resolves the credential in the body of a request.
+    /// The resolver for inline credentials.
     pub fn resolver(&self) -> &Resolver {
         &self.0.resolver
     }
@@ -234,7 +234,7 @@ impl RancherAccess {
             Ok(Access::Allowed(..) | Access::Authenticated(_)) => counters.asked.increment(1),
             Ok(Access::Denied | Access::Unauthenticated) => counters.refused.increment(1),
             Err(Failure::Rancher(_)) => counters.unavailable.increment(1),
-            // Counted when it is forwarded.
+            // An undecided request is counted when it is forwarded.
             Ok(Access::Undecided) | Err(Failure::Credential(_)) => {}
         }
         access

@@ -1,4 +1,4 @@
-//! Whether the server can work. Azure is not checked: if Azure is unavailable, the server must stay available.
+//! Checks whether the server can work. Azure is not checked: if Azure is unavailable, the server must stay available.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +78,7 @@ impl Readiness {
             needed("migrations", migrations),
             needed("encryption-key", !self.secrets.key_ids().is_empty()),
             Check { message: (!disk).then_some(full), ..needed("disk", disk) },
-            // Requests are served without it.
+            // Requests are served without the log.
             Check { message: (!log).then_some(lost), needed: false, ..needed("log", log) },
         ]
     }

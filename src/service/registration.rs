@@ -1,4 +1,4 @@
-//! Registration tokens, which prove the cluster of an agent (`docs/contract/registration.md#registration-tokens`). Every
+//! Registration tokens, which identify the cluster of an agent (`docs/contract/registration.md#registration-tokens`). Every
 //! cluster has one, created when it is first read; owners may create and delete more. Tokens are stored encrypted, beside
 //! their hash: a presented token is found by its hash, and nothing is decrypted.
 //!
@@ -35,7 +35,7 @@ const OBJECT: &str = "clusterRegistrationToken";
 /// The token that every cluster has.
 pub const DEFAULT_TOKEN: &str = "default-token";
 
-/// Attempts to read the default token, which may be deleted between two reads.
+/// The maximum number of attempts to read the default token, which may be deleted between two reads.
 const MAX_READS: usize = 5;
 
 /// A registration token.
@@ -45,7 +45,7 @@ pub struct RegistrationToken {
     pub cluster_id: String,
     /// The name, unique in the cluster.
     pub name: String,
-    /// Never assigned to another object.
+    /// A UUID that is never reused.
     pub uuid: String,
     /// Milliseconds since 1970.
     pub created_ms: i64,
@@ -219,8 +219,8 @@ impl Registration {
         Ok(store::clusters::get(&self.inner.store, cluster_id).await?)
     }
 
-    /// The manifest for a presented token of a cluster. `server` is the URL by which the caller reached this server, which is
-    /// used if the setting `server-url` is empty.
+    /// The manifest for a presented token of a cluster. `request_origin` is the URL at which the caller reached this server,
+    /// which is used if the setting `server-url` is empty.
     ///
     /// # Errors
     /// Also if there is no https URL of this server, or no image.
@@ -281,7 +281,7 @@ impl Registration {
         Ok(Manifest::new(&agent))
     }
 
-    /// The URL of this server for later use: the https URL if there is one, else the origin of the request.
+    /// The URL of this server for commands that the caller runs later; see [`PublicAddress::url`].
     pub async fn server(&self, request_origin: &str) -> String {
         self.inner.address.url(request_origin).await
     }

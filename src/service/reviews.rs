@@ -1,6 +1,6 @@
 //! The review of a specification with data from Azure. The rules are in `aks::review`; [`gather`] reads the data.
 //!
-//! Errors are based on fresh data only, never on cached. If Azure cannot be reached, no error depends on it, and the review
+//! Errors are based on fresh data only, never on cached data. If Azure cannot be reached, no error depends on it, and the review
 //! names what was not checked. Errors that may be transient, such as those of a secret that is a minute old, are checked again
 //! for a while ([`access_wait`]).
 

@@ -27,7 +27,7 @@ pub const CLUSTER_ACCESS_SECRET: &str = "clusterAccess";
 /// The name of a cluster's secret with the token of the service account that an earlier version created in it.
 pub const SERVICE_ACCOUNT_TOKEN_SECRET: &str = "serviceAccountToken";
 
-/// The capability of servers that access clusters without a service account, which earlier versions cannot.
+/// The capability of servers that can access clusters without a service account; earlier versions cannot.
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
 /// The time after its last heartbeat during which a server is considered running.
@@ -131,7 +131,7 @@ struct Inner {
     address: OnceLock<String>,
 }
 
-/// The encryption context of a credential's secret, with which alone it can be decrypted.
+/// The encryption context of a credential's secret. The secret can be decrypted only with the same context.
 fn context(credential_id: &str) -> String {
     format!("credentials/{credential_id}/clientSecret")
 }

@@ -9,9 +9,9 @@
 //! URL, CA and certificate are stored encrypted in `cluster_secrets`; a token of Entra is never stored. All are cached
 //! here, and renewed before they expire.
 //!
-//! Call [`ServerAccess::access`] for each request. If its error shows that the access is outdated
-//! (`cluster_access::Error::is_access_outdated`), call [`ServerAccess::renew`] with it, and repeat the request once with the
-//! result. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
+//! Call [`ServerAccess::access`] for each request. If the request's error shows that the access is outdated
+//! (`cluster_access::Error::is_access_outdated`), call [`ServerAccess::renew`] with that access, and repeat the request once
+//! with the result. Concurrent callers share one renewal, and a failed one is not repeated for ten seconds.
 
 mod error;
 mod fetch;
@@ -156,8 +156,8 @@ impl ServerAccess {
         renewal.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
     }
 
-    /// Whether the cluster rejects access after a response with status 401, which may be that of an application in the cluster.
-    /// Sends a request to the cluster, at most once in ten seconds.
+    /// Whether the cluster rejects `access`, after a response with status 401, which may also come from an application in the
+    /// cluster. Sends a request to the cluster, at most once in ten seconds.
     pub async fn is_rejected(&self, cluster_id: &str, access: &Arc<Access>) -> bool {
         let inner = &self.inner;
         let slot = inner.slot(cluster_id);
@@ -223,7 +223,7 @@ impl Inner {
         Ok(text.and_then(|text| StoredAccess::from_text(&text)))
     }
 
-    /// Access with the identity of a kubeconfig, and a token other than that of `rejected`.
+    /// Builds access from a kubeconfig, with a token of Entra other than that of `rejected` if it needs one.
     async fn identify(
         &self,
         cluster: &OwnedTarget,

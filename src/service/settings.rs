@@ -1,5 +1,5 @@
-//! Named settings that administrators may change while the server runs, as Rancher's `/v3/settings`. The options of the
-//! start (flags, environment, file) are in `config`; they can fix a setting.
+//! Named settings that administrators may change while the server runs, as Rancher's `/v3/settings`. The startup options
+//! (flags, environment, file) are in `config`; they can fix a setting.
 
 mod definitions;
 
@@ -16,10 +16,10 @@ use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
 
-/// The TTL of cached values: a change by another server takes effect after this time.
+/// The TTL of cached values: a change by another server takes effect after at most this time.
 const CACHE_TTL_MS: i64 = 2_000;
 
-/// The kind of object in the audit.
+/// The type of object in the audit log.
 const OBJECT: &str = "setting";
 
 /// The interval at which clusters are refreshed, in seconds.
@@ -40,7 +40,7 @@ pub struct Setting {
     pub source: Source,
     /// Whether it cannot be changed.
     pub read_only: bool,
-    /// When it was set, in milliseconds since 1970.
+    /// The time at which it was set, in milliseconds since 1970.
     pub updated_ms: Option<i64>,
 }
 
@@ -51,7 +51,7 @@ pub enum Source {
     Default,
     /// An administrator set it.
     Database,
-    /// An option of the start.
+    /// A startup option.
     Start,
 }
 
@@ -66,7 +66,7 @@ struct Inner {
     events: Events,
     clock: Clock,
     fixed: BTreeMap<&'static str, String>,
-    /// Defaults that the start decides.
+    /// Defaults that are decided at startup.
     defaults: RwLock<BTreeMap<&'static str, String>>,
     cache: ArcSwapOption<CachedRows>,
 }
@@ -77,7 +77,7 @@ struct CachedRows {
 }
 
 impl Settings {
-    /// The settings of this database. `fixed` are values from options of the start, by name; unknown names are ignored.
+    /// The settings of this database. `fixed` are values from startup options, by name; unknown names are ignored.
     pub fn new(
         store: Store,
         events: Events,
@@ -94,7 +94,7 @@ impl Settings {
         Self { inner: Arc::new(Inner { store, events, clock, fixed: by_name, defaults, cache }) }
     }
 
-    /// Sets the default of a setting, when the start decides it; unknown names are ignored.
+    /// Sets a default that is decided at startup; unknown names are ignored.
     pub fn set_default(&self, name: &str, value: String) {
         if let Some(definition) = definition(name) {
             let mut defaults = self.inner.defaults.write().unwrap_or_else(PoisonError::into_inner);
@@ -141,7 +141,7 @@ impl Settings {
         let result = if by.caller.admin {
             self.set_value(by, name, value).await
         } else {
-            // Everyone may read settings.
+            // An unknown setting is not found, rather than forbidden: everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
         self.inner.events.record_failure(by, Action::Update, OBJECT, name, result).await

@@ -149,7 +149,7 @@ impl Tokens {
         Ok(removed)
     }
 
-    /// Clears the cache, because users changed.
+    /// Clears the cache after a change of users.
     pub(super) fn evict_callers(&self) {
         self.inner.cache.invalidate_all();
     }

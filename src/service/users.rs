@@ -1,5 +1,5 @@
 //! Users: visible to themselves and to administrators; disabled, enabled and removed by administrators and the command line.
-//! They are created with their first token, on the command line.
+//! They are created with their first token: on the command line, or at startup.
 //!
 //! A disabled user keeps its tokens, memberships, clusters and credentials; they have no effect until it is enabled again.
 //! A removed user's tokens and memberships are deleted, and its clusters and credentials are handed over to a named user.
@@ -117,7 +117,7 @@ impl Users {
     ///
     /// # Errors
     /// As [`Self::set_enabled`]; [`Error::Invalid`] when the user owns something and no new owner is named, and when the
-    /// new owner cannot be one.
+    /// new owner is not another enabled user.
     pub async fn remove(&self, by: &Actor, id: &str, hand_over_to: Option<&str>) -> Result<Removed> {
         let result = async {
             let user = self.changeable_user(&by.caller, id).await?;

@@ -1,18 +1,17 @@
-//! The reasons for which an agent may not open a session.
+//! The reasons why an agent may not open a session.
 
 use aks::agent_params::InvalidParams;
 use cluster_access::TooManySessions;
 
 use crate::store;
 
-/// The reason for which an agent may not open a session. The messages are Rancher's where Rancher has the case; agents log
-/// them.
+/// The reason why an agent may not open a session. Agents log the messages, which are Rancher's if it has the same error.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentRefusal {
     /// The request has no token.
     #[error("failed authentication")]
     NoToken,
-    /// The token is wrong or deleted, alone or with its cluster.
+    /// The token is wrong, or was deleted, possibly with its cluster.
     #[error("cluster not found")]
     Unknown,
     /// The bearer token of an embedded Rancher is wrong or deleted.

@@ -13,7 +13,7 @@ use super::Agents;
 use crate::service::secrets::HEARTBEAT_TIMEOUT_MS;
 use crate::store;
 
-/// The reason for which this server cannot connect to a cluster for another server.
+/// The reason why this server cannot connect to a cluster for another server.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The server has no session of the cluster.
@@ -87,7 +87,7 @@ impl Agents {
         for row in store::agent_sessions::list_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
-        // An earlier check of such a cluster may have found no connection to it.
+        // The worker may have found these clusters unreachable before.
         for cluster_id in self.sessions().set_servers(servers) {
             inner.wake_worker(&cluster_id).await;
         }

@@ -78,7 +78,7 @@ pub(super) async fn supervise(
 }
 
 impl Inner {
-    /// The access to a cluster; `None` if the server has none yet because the cluster is still being created.
+    /// The access to a cluster; `None` if the cluster is still being created, or cannot be read.
     async fn load_access(&self, cluster_id: &str) -> Option<Arc<Access>> {
         let row = store::clusters::get(&self.store, cluster_id).await.ok()??;
         let cluster = Cluster::try_from(row).ok()?;

@@ -31,7 +31,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest delay between two attempts of a request. If Azure requests a longer one, the part stays unknown.
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
-/// The maximum numbers of definitions of policies and of initiatives that are read.
+/// The maximum number of policy definitions that are read, and of initiatives.
 const MAX_DEFINITIONS: usize = 20;
 const MAX_INITIATIVES: usize = 5;
 
@@ -84,7 +84,7 @@ pub struct CredentialReport {
 pub enum Login {
     /// The login service gave a token.
     Accepted,
-    /// It rejected the credential, with these numbers behind `AADSTS`.
+    /// It rejected the credential, with these `AADSTS` numbers.
     Rejected(Vec<u64>),
     /// It was not reached, or not tried.
     Unknown,
@@ -94,7 +94,7 @@ impl CredentialReport {
     /// The report for a credential that cannot be used for a login.
     ///
     /// # Errors
-    /// The error, if it says nothing about the credential.
+    /// The same error, if it is not about the credential.
     pub fn from_access_error(error: AccessError) -> Result<Self, AccessError> {
         let (reason, login) = match &error {
             AccessError::Unusable { .. } => (secret_unreadable(&error), Login::Unknown),
@@ -119,7 +119,7 @@ impl CredentialReport {
             Err(error) => return Self::from_login_error(&error),
         };
         let reader = Reader { arm, permits, permit_key: access.permit_key(caller), deadline };
-        // Alone, so that a rejected login is tried once.
+        // Before all other requests, so that a rejected login is tried only once.
         let subscription = {
             let Some(_permit) = reader.acquire_permit().await else {
                 return Self { login: Login::Unknown, check: rights::rejected(login_not_tried()) };

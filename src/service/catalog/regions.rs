@@ -27,12 +27,12 @@ pub struct RegionSearch {
     pub caller: Arc<Caller>,
     /// The cluster to find a region for.
     pub demand: RegionDemand,
-    /// The formats of the actions' responses.
+    /// The renderers of the actions' responses.
     pub renderers: Renderers,
 }
 
 impl RegionSearch {
-    /// The regions that can have clusters. If `only` has names (normalized), those of them that exist.
+    /// The regions that can have clusters; if `only` is not empty, only those with these (normalized) names.
     pub async fn regions(&self, only: &[String]) -> Result<Vec<Location>> {
         let list = self.listings.region_list(self.request(), self.renderers.regions).await?;
         let is_wanted = |location: &&Location| {
@@ -58,7 +58,7 @@ impl RegionSearch {
             });
             let mut assessments = assessments.buffer_unordered(CONCURRENT_LISTS);
             while let Ok(Some(region)) = timeout_at(deadline, assessments.next()).await {
-                // The client has disconnected.
+                // Fails once the client has disconnected.
                 if sender.send(region).await.is_err() {
                     break;
                 }

@@ -43,11 +43,11 @@ pub struct ClusterUpgradePlan {
     pub region: String,
     /// Whether the cluster has long-term support.
     pub long_term: bool,
-    /// The hops.
+    /// The plan.
     pub plan: UpgradePlan,
-    /// Whether Azure was read.
+    /// Whether Azure was read, and if not, why.
     pub azure: AzureQuery,
-    /// What was not read.
+    /// The parts of the state that were not read.
     pub unseen: Vec<Unseen>,
     /// The current time, in milliseconds since 1970.
     pub at_ms: i64,
@@ -75,8 +75,8 @@ impl UpgradePlans {
         Self { inner: Arc::new(Inner { azure, clusters, credentials, listings, events, clock }) }
     }
 
-    /// The plan of an upgrade to `wanted`, or to the newest stable version, for a cluster that the caller may see. Azure is read
-    /// if the caller may use the cluster's credential.
+    /// The plan of an upgrade to the version `requested`, else to the newest stable one, for a cluster that the caller may see.
+    /// Azure is read if the caller may use the cluster's credential.
     ///
     /// # Errors
     /// [`Error::Invalid`] with the code `InvalidState` if the cluster is not in Azure, or is being removed.
@@ -130,7 +130,7 @@ struct Lists {
     usages: Part<CachedList<Usage>>,
 }
 
-/// A cluster as Azure returns it, with its upgrades.
+/// A cluster as Azure returns it, with its upgrade profile.
 struct ObservedCluster {
     cluster: Value,
     profile: Part<UpgradeProfile>,
@@ -235,7 +235,7 @@ impl PlanFacts {
 
     /// The facts in Azure; `None` if its response is incomplete.
     fn from_observed(cluster: &Cluster, observed: ObservedCluster) -> Option<Self> {
-        // Without the specification, counts are Azure's.
+        // With an empty specification, node counts are those in Azure, also during an operation.
         let spec = AksConfig::default();
         let known = ReadContext { spec: &spec, base_url: "", auth_base_url: "" };
         let upstream = upstream::read(&observed.cluster, known).ok()?;

@@ -50,12 +50,12 @@ impl RegionSizes {
         admitted.map(|size| assess(size, usages, demand, &self.region, self.now_ms)).collect()
     }
 
-    /// The lists from which pages are computed; `None` if the quotas are unknown, which may change at any time.
+    /// The lists from which pages are computed; `None` while the quotas are unknown, because pages must not be cached then.
     pub fn sources(&self) -> Option<[PageSource<'_>; 2]> {
         Some([self.sizes.source(), self.usages.as_ref().ok()?.source()])
     }
 
-    /// Whether the lists came from the cache; that of the staler list.
+    /// The freshness of the staler list.
     pub fn freshness(&self) -> Freshness {
         let usages = self.usages.as_ref().map_or(self.sizes.freshness(), CachedList::freshness);
         usages.max(self.sizes.freshness())

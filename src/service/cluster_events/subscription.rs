@@ -1,5 +1,6 @@
-//! The event stream of one cluster. All events come from polling the table, those of other servers too, in one order and
-//! without a gap between stored and new ones. Notifications of this server only start the next poll earlier.
+//! The event stream of one cluster. All events are read by polling the table, including those of other servers, so that they
+//! have one order and there is no gap between stored and new events. Notifications of this server only start the next poll
+//! earlier.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::service::notifier::Notifications;
 use crate::service::{Caller, Error};
 use crate::store;
 
-/// Number of events that one query reads.
+/// The maximum number of events that one query reads.
 const BATCH_SIZE: u32 = 100;
 
 /// An item of an event stream.
@@ -41,7 +42,7 @@ pub struct Subscription {
     _permit: Permit,
 }
 
-/// The caller's access to the cluster.
+/// The cluster as the caller sees it.
 enum ClusterAccess {
     Visible,
     Removed,
@@ -111,7 +112,7 @@ impl Subscription {
         !self.unsent.is_empty()
     }
 
-    /// Waits until a keep-alive is due; false if a poll is due before.
+    /// Waits until a keep-alive is due; `false` if a poll is due first.
     async fn wait_for_keep_alive(&mut self) -> bool {
         let intervals = self.inner.intervals;
         tokio::select! {

@@ -21,7 +21,7 @@ pub(super) fn check_characters(
     body: &Object,
     stored: Option<(&str, &Object)>,
 ) -> Result<(), ForbiddenCharacter> {
-    /// Fields with documents, or with text for the user's programs, which may contain any character.
+    /// Fields that may contain any character: documents, and text for the user's programs.
     const DOCUMENTS: &[&str] = &[
         "agentEnvVars[",
         "annotations.",

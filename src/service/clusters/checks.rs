@@ -125,7 +125,7 @@ impl UsedCredential {
             .is_some_and(|(id, verified)| id.eq_ignore_ascii_case(verified))
     }
 
-    /// Sets the identity of a changed cluster, or unsets it until the worker claims it again.
+    /// Sets the identity of a changed cluster, or unsets it until the worker claims the AKS cluster again.
     pub(super) fn set_identity(&self, row: &mut ClusterRow, identity: Option<String>, admitted: &Admitted) {
         if self.is_verified_by(admitted) {
             (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
@@ -151,7 +151,7 @@ pub(super) fn violation_error(violation: Violation) -> Error {
     Invalid::field("InvalidBodyContent", violation.field(), message).into()
 }
 
-/// The error of a write that a concurrent change has made invalid after the checks.
+/// Converts the error of a write; a concurrent change may have made it invalid after the checks.
 pub(super) fn insert_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => violation_error(taken_violation(aks)),

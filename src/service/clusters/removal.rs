@@ -1,5 +1,5 @@
-//! Removes clusters: in Azure too, by the worker; or only the object, if its credential is deleted or Azure denies the removal.
-//! Then the objects in Azure remain, and the response lists them.
+//! Removes clusters. Usually, the worker also deletes the cluster in Azure. A forced removal deletes only the object, for
+//! example because its credential no longer works; the resources in Azure remain, and the response lists them.
 
 use aks::left_behind::{ClusterFacts, LeftBehind, left_behind};
 use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
@@ -68,7 +68,7 @@ impl Clusters {
         let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN_SECRET).await?;
         let service_account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left_behind = LeftBehind::default();
-        // From the latest row, which the worker may have changed since.
+        // From the latest row, because the worker may have changed it.
         let removed = store::clusters::remove(&self.inner.store, id, |row| {
             left_behind = left_behind_by(row, credential.subscription_id.as_deref(), service_account);
             let data = serde_json::json!({

@@ -20,7 +20,7 @@ pub struct ReviewInput {
     pub cluster_id: Option<String>,
     /// The body of the POST or PUT to review.
     pub body: Object,
-    /// Unknown keys of its `aksConfig`.
+    /// Unknown keys of `aksConfig` in the body.
     pub unknown: Vec<UnknownField>,
     /// A credential to use instead of the one that the specification names.
     pub credential: Option<InlineCredential>,
@@ -38,7 +38,7 @@ impl Clusters {
     /// Reviews a specification without saving anything.
     ///
     /// # Errors
-    /// If the caller may not change the cluster, or not use the credential.
+    /// If the caller may not change the cluster, or may not use the credential.
     pub async fn review(&self, by: &Actor, input: ReviewInput) -> Result<Review> {
         let stored = match input.cluster_id.as_deref() {
             Some(id) => Some(Cluster::try_from(self.changeable_row(&by.caller, id).await?)?),
@@ -121,8 +121,8 @@ impl Clusters {
     }
 }
 
-/// The cluster before the change. A cluster that was never active is reviewed without its observed state: the remaining part
-/// of a failed creation may be created differently.
+/// The cluster before the change. A cluster that was never active is reviewed without its observed state: what a failed
+/// creation left in Azure does not restrict the change.
 fn to_existing(stored: &Cluster) -> Existing<'_> {
     let is_complete = stored.state != State::Provisioning;
     let mut details = stored.status.details.clone();

@@ -26,7 +26,7 @@ impl Clusters {
         let role_in = |cluster: &Cluster| {
             if cluster.owner == caller.user_id { Some(Role::Owner) } else { roles.get(&cluster.id).copied() }
         };
-        // Without a role if the membership was deleted between the two queries.
+        // A cluster without a role: the membership was deleted between the two queries.
         Ok(clusters.into_iter().filter_map(|cluster| role_in(&cluster).map(|role| (cluster, role))).collect())
     }
 }

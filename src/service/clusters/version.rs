@@ -1,5 +1,5 @@
-//! The user's and Azure's values of a cluster: the running Kubernetes version, from which upgrades start, in addition to that
-//! of the specification, and values for the keys that the user left unset.
+//! Combines the specification of a cluster with its observed state: the running Kubernetes version, from which upgrades start,
+//! and Azure's values for keys that the user left unset.
 
 use aks::spec::merge::{self, Mode};
 use aks::spec::{AKS_CONFIG, Object, defaults};
@@ -38,7 +38,7 @@ impl Cluster {
         Some(config)
     }
 
-    /// The object after a change of its body. Values that only repeat those of a response remain unset.
+    /// The object after a change of its body. Unset keys stay unset if the change only repeats their observed values.
     pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
         if let Some(observed) = self.observed_state() {
             defaults::remove_repeated_values(self.spec.body(), &mut change, &observed);

@@ -20,7 +20,7 @@ use crate::store::{self, CredentialRow};
 /// The TTL of a resolved credential. A change through another server takes effect after at most this time.
 const RESOLVED_TTL: Duration = Duration::from_secs(1);
 
-/// Maximum number of cached credentials. An entry is about 1 KB.
+/// The maximum number of cached credentials. An entry is about 1 KB.
 const CACHE_CAPACITY: u64 = 10_000;
 
 /// The source of a credential.
@@ -30,7 +30,7 @@ pub enum CredentialSource<'a> {
     Stored {
         /// Its ID as the caller wrote it.
         id: &'a str,
-        /// A cluster of the caller that uses it.
+        /// A cluster that uses it; owners of the cluster may then use the credential too.
         cluster_id: Option<&'a str>,
     },
     /// The stored credential of a cluster that the caller changes. Its deletion may be pending.

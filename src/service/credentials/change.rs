@@ -74,7 +74,7 @@ impl CredentialChange {
     }
 }
 
-/// Rejects characters that are not allowed in a credential, in the `row` to be saved. Stored values (`before`) remain valid.
+/// Rejects characters that are not allowed in `row`, which is to be saved. Values that `before` already has are accepted.
 pub(super) fn check_characters(
     row: &CredentialRow,
     before: Option<&CredentialRow>,

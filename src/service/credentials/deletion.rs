@@ -1,6 +1,6 @@
 //! Deletes credentials. As in Rancher, a user may delete a credential that clusters use; Terraform does so before it assigns
 //! another credential to the clusters. Callers no longer see the credential; its clusters use it until the last of them uses
-//! another credential or is deleted. That transaction also erases the credential.
+//! another credential or is deleted. The transaction of that change also erases the credential.
 
 use super::id::full_id;
 use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store};
@@ -12,10 +12,10 @@ pub use crate::store::credentials::UsingCluster as ClusterName;
 use crate::store::credentials::{Deletion, Erasure};
 use crate::store::{self, ClusterRow};
 
-/// The audit action that erases the secret of a deleted credential.
+/// The audit action of erasing a credential.
 const ERASE: Action = Action::Call("erase");
 
-/// Maximum number of clusters that a message lists.
+/// The maximum number of clusters that a message lists.
 const MAX_NAMED: usize = 10;
 
 /// A deleted credential.
@@ -34,7 +34,7 @@ pub struct Deleted {
 pub struct PendingDeletion {
     /// The credential.
     pub credential: Credential,
-    /// When its deletion was accepted, in milliseconds since 1970.
+    /// The time at which its deletion was accepted, in milliseconds since 1970.
     pub deleted_ms: i64,
     /// The clusters that use it, oldest first.
     pub clusters: Vec<ClusterName>,

@@ -29,7 +29,7 @@ struct State {
 struct Counted {
     record: AuditRow,
     count: Count,
-    /// The count in the database.
+    /// The count when the record was last taken for the database.
     written: i64,
 }
 
@@ -40,7 +40,7 @@ impl Counted {
         Self { record, count, written: 0 }
     }
 
-    /// The record, unless the database has it with this count.
+    /// The record, unless it was taken before with this count.
     fn unwritten(&mut self) -> Option<AuditRow> {
         let is_written = mem::replace(&mut self.written, self.count.count) == self.count.count;
         (!is_written).then(|| AuditRow { counted: Some(self.count), ..self.record.clone() })

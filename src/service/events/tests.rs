@@ -1,4 +1,4 @@
-//! Recording under load, without a database, and at the end.
+//! Recording under load, without a database, and while stopping.
 
 use std::net::{IpAddr, Ipv4Addr};
 

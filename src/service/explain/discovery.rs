@@ -24,7 +24,7 @@ pub fn check_discovery_error(error: &DiscoveryError) -> Explained {
     to_explained(error, text)
 }
 
-/// Explains an error for stored credentials.
+/// Explains an error for all other requests, with stored and inline credentials.
 pub fn stored_discovery_error(error: &DiscoveryError) -> Explained {
     let text = match error {
         DiscoveryError::NoAnswer(error) => format!("cannot get subscription id: {}", text_of(error)),
@@ -72,7 +72,6 @@ fn one_line(arm: &ArmError) -> String {
     let status = arm.status;
     let body: Value = serde_json::from_slice(&arm.body).unwrap_or_default();
     let error = body.get("error").unwrap_or(&body);
-    // Writing to a string cannot fail.
     let mut text = format!(
         "subscriptions.Client#Get: Failure responding to request: StatusCode={status} -- Original Error: \
          autorest/azure: Service returned an error. Status={status} Code={:?} Message={:?}",
@@ -80,6 +79,7 @@ fn one_line(arm: &ArmError) -> String {
         arm.message.as_deref().unwrap_or("Unknown service error"),
     );
     if let Some(target) = error.get("target").and_then(Value::as_str) {
+        // Writing to a string cannot fail.
         let _ = write!(text, " Target={target:?}");
     }
     for (key, name) in

@@ -38,6 +38,7 @@ struct Entry {
 }
 
 impl Entry {
+    /// Whether a request may use the entry. Once it is no longer fresh, the first request gets `false` and refreshes it.
     fn is_usable(&self, version: u64, now: Instant) -> bool {
         let age = now.duration_since(self.read_at);
         self.version == version
@@ -46,7 +47,7 @@ impl Entry {
     }
 }
 
-/// The cache.
+/// The cache of clusters and roles.
 pub(super) struct Roles {
     clusters: Clusters,
     entries: Cache<Key, Arc<Entry>>,

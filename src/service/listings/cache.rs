@@ -38,7 +38,7 @@ const PAGE_TTL: Duration = Duration::from_mins(5);
 struct Entry {
     loaded: Arc<Loaded>,
     at_ms: i64,
-    /// Whether a load that should have replaced it timed out.
+    /// Whether a load that should have replaced the entry timed out.
     reload_timed_out: AtomicBool,
     /// Whether the credential can still log in, for an entry of an earlier process.
     login: LoginState,
@@ -49,7 +49,7 @@ impl Entry {
         Self { loaded: Arc::new(loaded), at_ms, reload_timed_out: AtomicBool::new(false), login }
     }
 
-    /// The reason to serve it past its TTL without waiting for the load; `None` if callers wait.
+    /// The reason to serve the entry past its TTL without waiting for the load; `None` if callers wait.
     fn stale_reason(&self, kind: Kind) -> Option<StaleReason> {
         if kind.is_served_while_loading() {
             return Some(StaleReason::Refreshing);
@@ -291,7 +291,7 @@ impl Cache {
         }
     }
 
-    /// The page of `key`, if it was computed from these lists in their current form.
+    /// The page of `key`, if it was computed from these `sources`, not from earlier loads of the same lists.
     pub(super) fn page(&self, key: &Key, sources: &[&Arc<Loaded>]) -> Option<Arc<Encoded>> {
         let entry = self.entries.get(key)?;
         let Loaded::Page { body, sources: own } = &*entry.loaded else { return None };
@@ -308,8 +308,8 @@ impl Cache {
         self.entries.insert(key, Arc::new(entry));
     }
 
-    /// Evicts the lists of these kinds that were read with a credential. Loads in flight are not cached either: they may
-    /// have been read before the change.
+    /// Evicts the lists of these kinds that were read with a credential. The results of loads in flight are not cached, because
+    /// they may have been read before the change.
     pub(super) fn evict(&self, fingerprint: Fingerprint, kinds: &'static [Kind]) {
         let is_evicted = move |key: &Key| key.fingerprint == fingerprint && kinds.contains(&key.kind);
         self.loads.remove_if(is_evicted);
@@ -366,7 +366,7 @@ impl LoadError {
         }
     }
 
-    /// Whether the load waits until more requests to Azure remain.
+    /// Whether the load was deferred until more requests to Azure remain.
     fn is_deferred(&self) -> bool {
         matches!(self, Self::Azure(error) if error.is_deferred())
     }

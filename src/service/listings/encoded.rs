@@ -1,5 +1,5 @@
-//! The body of a response in the encodings that clients accept, with its entity tag. For a cached list, both are computed once,
-//! in the task that loads it; choosing between them is up to `api`.
+//! The body of a response in the encodings that clients accept, with entity tags. For a cached list, all are computed once, in
+//! the task that loads it. `api` chooses the encoding.
 
 use std::io::{self, Write as _};
 

@@ -77,8 +77,8 @@ impl Kind {
         self.time_to_live() + MAX_STALENESS
     }
 
-    /// Whether entries are saved for the next process: lists that Azure offers, not those of objects that users create or
-    /// change, which may be different after a restart.
+    /// Whether entries are saved for the next process: lists of what Azure offers, not of objects that users create or change,
+    /// which may be different after a restart.
     pub(super) fn is_saved(self) -> bool {
         matches!(
             self,

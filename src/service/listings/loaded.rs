@@ -13,13 +13,13 @@ use super::encoded::{Encoded, Tag, tag};
 pub(super) enum Loaded {
     /// The body of the response of an action; empty if no action lists it.
     Body { body: Arc<Encoded>, list: TypedList },
-    /// The reason why Azure's list has no JSON.
+    /// The reason why no response can be rendered from Azure's list.
     Unusable(&'static str),
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
     /// A page of the catalog, which is valid as long as the lists from which it was computed.
     Page { body: Arc<Encoded>, sources: Vec<Weak<Self>> },
-    /// Elements with their regions, which each request selects by, and a hash of them.
+    /// Elements with their regions, by which requests select them, and a hash of all.
     ByRegion { elements: Vec<Element>, tag: Tag },
 }
 
@@ -36,7 +36,7 @@ pub(super) enum TypedList {
     VmSizes(Vec<VmSku>),
 }
 
-/// An element of a response in JSON, or the reason why it has none.
+/// An element of a response: its JSON, or the reason why it cannot be rendered.
 #[derive(Debug)]
 pub(super) struct Element {
     /// Normalized.

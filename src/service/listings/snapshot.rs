@@ -13,7 +13,7 @@ use super::encoded::{Coding, Encoded, Tag};
 use super::kind::{Key, Kind};
 use super::loaded::{Loaded, TypedList};
 
-/// The length of the number before the index.
+/// The length of the prefix, which contains the length of the index.
 const PREFIX_LEN: usize = 4;
 
 /// A snapshot that is not in the format of this version.
@@ -27,12 +27,12 @@ pub enum InvalidSnapshot {
     UnknownList,
 }
 
-/// The lists of a snapshot.
+/// The numbers of lists in a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The lists that were added to the cache.
+    /// The number of lists that were added to the cache.
     pub lists: usize,
-    /// The lists that are too old to be served.
+    /// The number of lists that are too old to be served, or from the future.
     pub expired: usize,
 }
 
@@ -85,7 +85,7 @@ fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
     bytes
 }
 
-/// Spare capacity for encryption in place, so that it need not copy the snapshot.
+/// Spare capacity, so that encryption in place need not copy the snapshot.
 const SEAL_OVERHEAD: usize = 64;
 
 type Bodies<'a> = [Option<&'a Bytes>; 3];

@@ -52,7 +52,7 @@ impl<T> CachedList<T> {
         body_response(&self.lookup)
     }
 
-    /// The list, as what a page was computed from.
+    /// The list as a source of pages.
     pub fn source(&self) -> PageSource<'_> {
         PageSource(&self.lookup.loaded)
     }

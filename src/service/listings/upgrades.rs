@@ -60,7 +60,7 @@ impl Listings {
         Ok(versions.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 
-    /// The versions in the cluster's upgrade profile; empty if it cannot be read, because the versions of the region suffice.
+    /// The versions in the cluster's upgrade profile. Empty if it cannot be read; the response then has only the region's.
     async fn own_targets(&self, request: ListingRequest<'_>, cluster: &UpgradeTarget<'_>) -> Vec<String> {
         let (group, name) = (cluster.group.to_owned(), cluster.name.to_owned());
         if group.is_empty() || name.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clock::Clock;
 use tokio::time::Instant;
 
-/// The longest wait. Role assignments and new secrets often work within a minute; Azure documents up to ten for roles. Clients
+/// The maximum wait. Role assignments and new secrets often work within a minute; Azure documents up to ten for roles. Clients
 /// wait for the response, the Terraform provider for 120 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
 
@@ -16,7 +16,7 @@ const INTERVALS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10
 /// 60 s.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(46);
 
-/// The remaining wait of one request, shared by its repetitions.
+/// The wait of one request, shared by its repeated attempts to save.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct AccessWait {
     started: Instant,

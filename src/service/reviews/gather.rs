@@ -102,7 +102,7 @@ type Part<T> = Option<Result<T, Failure>>;
 
 enum Failure {
     Azure(azure::Error),
-    /// A network of another subscription, which the credential has no access to.
+    /// A network in another subscription than that of the credential; it is not read.
     OtherSubscription(NetworkRef),
 }
 

@@ -17,7 +17,7 @@ use crate::vault::{Sealed, Vault};
 /// The text that is encrypted.
 const KNOWN_TEXT: &str = "norman-aks";
 
-/// The maximum number of secrets of a table to try with a key, because some may be corrupt.
+/// The maximum number of secrets in each table to try with a key, because some may be corrupt.
 const MAX_SAMPLES: u32 = 20;
 
 /// The handling of missing check values.

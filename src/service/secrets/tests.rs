@@ -61,7 +61,7 @@ impl TestContext {
         store::credentials::insert(&self.store, &row, &audit()).await.expect("insert");
     }
 
-    /// A cluster with a secret.
+    /// Inserts a cluster with a secret.
     async fn insert_cluster_secret(&self, secrets: &Secrets) {
         self.execute(
             "insert into clusters (id, uuid, owner, name, spec, status, created_ms, updated_ms, version)

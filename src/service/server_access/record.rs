@@ -22,7 +22,7 @@ impl StoredAccess {
                 "certificate": BASE64_STANDARD.encode(certificate),
                 "key": key.expose_secret(),
             }),
-            // A kubeconfig always names one.
+            // A kubeconfig always has an identity.
             SignIn::Identity(Identity::Anonymous) => json!({}),
             SignIn::Identity(Identity::Token(token)) => json!({"token": token.expose_secret()}),
             SignIn::Entra { server_id, tenant_id } => json!({"serverId": server_id, "tenantId": tenant_id}),

@@ -11,10 +11,9 @@ use crate::service::{Invalid, Result};
 /// The longest value, in bytes.
 const MAX_VALUE_LEN: usize = 64 * 1024;
 
-/// The version of Rancher whose API this server implements; clients choose their requests by it.
+/// The version of Rancher whose API this server implements; clients adapt their requests to it.
 const RANCHER_VERSION: &str = "v2.12.1";
 
-/// The minutes of a year.
 const YEAR_MINUTES: u64 = 365 * 24 * 60;
 
 /// The definition of a setting.

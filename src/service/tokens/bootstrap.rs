@@ -1,4 +1,4 @@
-//! Tokens that the server creates at its start: the bootstrap token of the settings, and the first one of an installation.
+//! Tokens that the server creates at startup: the configured bootstrap token, and the first token of an installation.
 
 use aks::ids;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,7 +22,7 @@ impl Tokens {
         })?;
         let (store, by, now) = (&self.inner.store, Actor::server(), self.inner.clock.now_ms());
         let user = match self.ensure_user(&by, ADMINISTRATOR, Some(true)).await {
-            // An operator disabled it; a restart does not take that back.
+            // The user was disabled; a restart does not enable it again.
             Err(Error::Invalid(reason)) => {
                 tracing::warn!(user = ADMINISTRATOR, %reason, "bootstrap token not installed");
                 return Ok(());
@@ -50,7 +50,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// Creates the initial administrator's token, once per database; `None` if an administrator has one.
+    /// Creates the initial administrator's token; `None` if an administrator has a token, or this one was created before.
     pub async fn create_first(&self) -> Result<Option<PlainToken>> {
         let store = &self.inner.store;
         if store::tokens::exists_for_administrator(store).await? {

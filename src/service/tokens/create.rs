@@ -95,7 +95,7 @@ impl Tokens {
         self.insert(&caller.user_id, &TokenSpec { ttl, ..spec.clone() }, Some(&own_token.name), audit).await
     }
 
-    /// Stores a new token, as long as the token `created_with` exists.
+    /// Stores a new token. If `created_with` names a token, it must still exist.
     async fn insert(
         &self,
         user_id: &str,

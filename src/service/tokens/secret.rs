@@ -8,7 +8,7 @@ use crate::vault;
 /// The longest token that is accepted, in bytes.
 const MAX_TOKEN_LEN: usize = 1_024;
 
-/// A token in plain text, `<name>:<secret>`. Only its hash is stored, so it is known when it is created and when it is
+/// A token in plain text, `<name>:<secret>`. Only a hash is stored, so the plain text is known only when a token is created or
 /// presented.
 #[derive(Debug)]
 pub struct PlainToken {

@@ -170,7 +170,7 @@ async fn new_administrator_role_applies_to_the_next_query() {
     context.tokens.create("ann", None, None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));
     assert!(context.caller(&token.to_bearer()).await.expect("caller").admin, "not set: unchanged");
-    // The last administrator cannot be demoted.
+    // The last administrator cannot be demoted, so there must be another one.
     context.tokens.create("bob", Some(true), None, "").await.expect("create");
     context.tokens.create("ann", Some(false), None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));

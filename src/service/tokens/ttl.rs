@@ -9,7 +9,7 @@ use std::time::Duration;
 )]
 pub struct InvalidTtl(String);
 
-/// A number above zero, directly followed by `s`, `m`, `h` or `d`; at most 36,500 days.
+/// Parses a number above zero, directly followed by `s`, `m`, `h` or `d`; at most 36,500 days.
 pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
     const MAX_SECONDS: u64 = 36_500 * 86_400;
     let invalid = || InvalidTtl(text.to_owned());

@@ -64,6 +64,7 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
             "ask Azure for more quota in the region, or use fewer or smaller nodes"
         }
         "ResourceGroupNotFound" => {
+            // After "Resource group" or "Resource Group".
             let group = quoted_after(message, "roup").map(|name| format!(" {name}")).unwrap_or_default();
             return Some(format!(
                 "the resource group{group} does not exist: create it, or correct the name of the group in aksConfig"

@@ -1,5 +1,6 @@
 //! Hints for errors of the login service, by `AADSTS` number. Microsoft's list of Entra error codes defines the numbers
-//! (learn.microsoft.com/entra/identity-platform/reference-error-codes); these can occur if an application logs in with a secret.
+//! (learn.microsoft.com/entra/identity-platform/reference-error-codes). Those below can occur when an application logs in with
+//! a secret.
 
 use aks::shell;
 use azure::{Cloud, EntraError};

@@ -9,8 +9,8 @@ const MAX_PAIRS: usize = 5;
 /// The text before the scope of another resource.
 const LINKED: &str = "linked scope";
 
-/// The hint for a denied action on another resource that the request refers to; `None` for other messages. `by_caller` is true
-/// if the application itself was denied, not an identity of the cluster.
+/// The hint for a denied action on another resource that the request refers to; `None` for other messages.
+/// `is_application_denied` is false if an identity of the cluster was denied.
 pub(super) fn linked_hint(message: &str, by_caller: bool) -> Option<String> {
     if let Some((_, rest)) = message.split_once("not authorized to access linked subscription") {
         return Some(other_tenant_hint(message, first_word(rest)));

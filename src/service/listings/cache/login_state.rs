@@ -32,12 +32,12 @@ impl LoginState {
         }
     }
 
-    /// The credential has logged in.
+    /// Records that the credential has logged in.
     pub(super) fn set_done(&self) {
         self.0.store(DONE, Ordering::Release);
     }
 
-    /// The login service does not respond in time.
+    /// Records that the login service did not respond in time.
     pub(super) fn set_slow(&self) {
         self.0.store(SLOW, Ordering::Release);
     }
