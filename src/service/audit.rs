@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_milliseconds_and_any_offset() {
+    fn times_have_milliseconds_and_are_parsed_with_any_offset() {
         assert_eq!(format_time(1_787_220_672_120), "2026-08-20T10:11:12.120Z");
         assert_eq!(format_time(i64::MAX), i64::MAX.to_string());
         for (text, expected) in [

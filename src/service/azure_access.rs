@@ -14,7 +14,7 @@ use crate::store;
 use crate::vault::Fingerprinter;
 
 /// The time limit of tenant discovery (`docs/contract/azure.md#tenant-discovery`).
-const DISCOVERY_LIMIT: Duration = Duration::from_secs(5);
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Access to Azure with a credential. `Debug` prints no secret.
 #[derive(Clone, Debug)]
@@ -143,37 +143,37 @@ impl Resolver {
     /// Resolves a credential; `credential_id` is set if it is stored. A missing tenant is discovered.
     pub async fn resolve(
         &self,
-        inline: InlineCredential,
+        fields: InlineCredential,
         credential_id: Option<String>,
         purpose: DiscoveryPurpose,
     ) -> Result<Arc<AzureAccess>, UnknownTenant> {
-        let inline = inline.with_trimmed_ids();
-        let cloud = Cloud::from_environment(&inline.environment);
-        let unknown = !inline.environment.is_empty() && inline.environment != cloud.environment();
-        let tenant_id = if inline.tenant_id.is_empty() {
-            let deadline = Instant::now() + DISCOVERY_LIMIT;
-            let discover = self.azure.discover_tenant(cloud, &inline.subscription_id, purpose, deadline);
+        let fields = fields.with_trimmed_ids();
+        let cloud = Cloud::from_environment(&fields.environment);
+        let unknown = !fields.environment.is_empty() && fields.environment != cloud.environment();
+        let tenant_id = if fields.tenant_id.is_empty() {
+            let deadline = Instant::now() + DISCOVERY_TIMEOUT;
+            let discover = self.azure.discover_tenant(cloud, &fields.subscription_id, purpose, deadline);
             // Boxed, because this future is large and rarely needed: it would be copied with every request.
             Box::pin(discover).await.map_err(|error| {
                 let cloud_name =
-                    if inline.environment.is_empty() { cloud.environment() } else { &inline.environment };
+                    if fields.environment.is_empty() { cloud.environment() } else { &fields.environment };
                 UnknownTenant { cloud: cloud_name.to_owned(), unknown, error }
             })?
         } else {
-            inline.tenant_id
+            fields.tenant_id
         };
-        let identity =
-            [cloud.environment(), &tenant_id, &inline.client_id, inline.client_secret.expose_secret()];
-        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&identity.map(str::as_bytes)));
+        let hashed =
+            [cloud.environment(), &tenant_id, &fields.client_id, fields.client_secret.expose_secret()];
+        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&hashed.map(str::as_bytes)));
         let credential = Arc::new(azure::Credential {
             cloud,
             tenant_id,
-            subscription_id: inline.subscription_id,
-            client_id: inline.client_id,
-            client_secret: inline.client_secret,
+            subscription_id: fields.subscription_id,
+            client_id: fields.client_id,
+            client_secret: fields.client_secret,
             fingerprint,
         });
-        let unknown_environment = unknown.then_some(inline.environment);
+        let unknown_environment = unknown.then_some(fields.environment);
         Ok(Arc::new(AzureAccess { credential, credential_id, unknown_environment }))
     }
 }

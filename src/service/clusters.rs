@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use self::body::{add_creator_label, check_characters, missing_aks_config, parse_config, parse_spec};
 use self::checks::{
-    check_changeable, check_subscription, insert_error, is_renamed, name_scope, violation_error,
+    check_changeable, check_subscription, is_renamed, name_scope, violation_error, write_error,
 };
 pub use self::removal::REMOVED;
 pub use self::review::ReviewInput;
@@ -237,7 +237,7 @@ impl Clusters {
             async move {
                 store::cluster_events::delete_orphaned(store, &row.id).await?;
                 let inserted = store::clusters::insert(store, &row, Some(name_scope(caller)), &audit).await;
-                inserted.map(|()| row).map_err(|error| insert_error(error, aks))
+                inserted.map(|()| row).map_err(|error| write_error(error, aks))
             }
         });
         let row = row.await?;
@@ -251,12 +251,12 @@ impl Clusters {
     /// The first violated rule, in Rancher's order and with its messages; [`Error::Conflict`] if the cluster is changed
     /// concurrently in every attempt.
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
-        let result = self.replace(by, id, &change, mode).await;
+        let result = self.try_update(by, id, &change, mode).await;
         self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
-    async fn replace(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
+    async fn try_update(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
         let wait = self.inner.reviews.access_wait();
         for _ in 0..MAX_ATTEMPTS {
             let mut row = self.changeable_row(&by.caller, id).await?;
@@ -272,7 +272,7 @@ impl Clusters {
                 .await
             {
                 Err(store::Error::Conflict { .. }) => {}
-                Err(error) => return Err(insert_error(error, &aks)),
+                Err(error) => return Err(write_error(error, &aks)),
                 Ok(_) => {
                     self.inner.worker_wake_up.notify_one();
                     return row.try_into();

@@ -146,7 +146,7 @@ impl Credentials {
             async move {
                 let row = CredentialRow { secret: secret?, ..row };
                 let inserted = store::credentials::insert(&self.inner.store, &row, &audit).await;
-                inserted.map(|()| row).map_err(from_store)
+                inserted.map(|()| row).map_err(from_store_error)
             }
         });
         let row = row.await?;
@@ -218,7 +218,7 @@ impl Credentials {
                 // A cluster started to use the credential after the check.
                 Err(store::Error::InUse { .. }) => self.reject_if_used(&row.id, CONSEQUENCE).await?,
                 outcome => {
-                    outcome.map_err(from_store)?;
+                    outcome.map_err(from_store_error)?;
                     warn_of_closed_cloud(&row);
                     return Ok(row.into());
                 }
@@ -274,7 +274,7 @@ fn cloud(row: &CredentialRow) -> Cloud {
 }
 
 /// Converts a store error; some are errors of the request.
-pub(super) fn from_store(error: store::Error) -> Error {
+pub(super) fn from_store_error(error: store::Error) -> Error {
     match error {
         store::Error::Nul => Invalid::new("InvalidCharacters", "the character NUL cannot be stored").into(),
         // The owner was disabled or deleted during the request.

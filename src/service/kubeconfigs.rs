@@ -126,7 +126,7 @@ fn quote(text: &str) -> String {
 
 fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
     let name = quote(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
-    let address = quote(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
+    let server_url = quote(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
     let authority = match server.authorities.trim() {
         "" => String::new(),
         pem => format!(
@@ -136,7 +136,7 @@ fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretSt
     };
     let token = quote(token.expose_secret());
     SecretString::from(format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {address}\n{authority}\
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server_url}\n{authority}\
          users:\n- name: {name}\n  user:\n    token: {token}\n\
          contexts:\n- name: {name}\n  context:\n    user: {name}\n    cluster: {name}\n\
          current-context: {name}\n"

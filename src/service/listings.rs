@@ -43,7 +43,7 @@ const CONCURRENT_PAGES: usize = 2;
 pub const CONCURRENT_LISTS: usize = 4;
 
 /// The time limit of `aksCheckCredentials` (`docs/contract/meta-actions.md#akscheckcredentials`).
-const CHECK_LIMIT: Duration = Duration::from_secs(30);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The service behind the listing actions. Clones share the cache.
 #[derive(Clone)]
@@ -101,11 +101,11 @@ impl Listings {
     /// Checks that the credential can log in and read its subscription, with a new token and without the cache.
     pub async fn check(&self, access: &AzureAccess) -> Result<()> {
         let check = async {
-            let arm = self.azure.arm(access.credential(), Instant::now() + CHECK_LIMIT)?;
+            let arm = self.azure.arm(access.credential(), Instant::now() + CHECK_TIMEOUT)?;
             subscriptions::get(&arm.with_new_token()).await.map(drop)
         };
-        let outcome = tokio::time::timeout(CHECK_LIMIT, check).await;
-        let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_LIMIT })?;
+        let outcome = tokio::time::timeout(CHECK_TIMEOUT, check).await;
+        let outcome = outcome.map_err(|_| Error::TimedOut { limit: CHECK_TIMEOUT })?;
         outcome.map_err(|source| Error::Azure { prefix: "invalid credentials: ", source: Arc::new(source) })
     }
 

@@ -221,12 +221,12 @@ impl Members {
     /// # Errors
     /// As [`Members::create`]; cluster and user cannot be changed.
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
-        let result = self.change(by, id, change).await;
+        let result = self.try_update(by, id, change).await;
         self.inner.credentials.invalidate_resolved();
         self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
-    async fn change(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
+    async fn try_update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let mut member = self.changeable_member(&by.caller, id).await?;
         for (field, requested, current) in [
             ("clusterId", change.cluster_id, &member.cluster_id),

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_read_is_not_repeated_at_once_and_then_repeated() {
+    fn failed_read_is_repeated_only_after_a_delay() {
         for (entry, now_ms, expected) in [
             (entry(None, None), 0, false),
             (entry(Some(0), None), TTL_MS - 1, true),

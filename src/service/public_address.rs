@@ -130,13 +130,13 @@ fn is_loopback(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn own(host: Option<&str>) -> OverTls {
+    fn listener(host: Option<&str>) -> OverTls {
         OverTls { host: host.map(str::to_owned), port: 8443, authority: "OWN".to_owned() }
     }
 
     #[test]
     fn setting_precedes_request_and_tls_listener() {
-        let (none, plain, fixed) = (None, Some(own(None)), Some(own(Some("127.0.0.1"))));
+        let (none, plain, fixed) = (None, Some(listener(None)), Some(listener(Some("127.0.0.1"))));
         for (configured, request_origin, over_tls, expected) in [
             ("https://a.example", Some("http://b"), &none, Some("https://a.example")),
             ("https://a.example/p/", Some("http://b"), &none, Some("https://a.example/p")),

@@ -70,16 +70,18 @@ impl Readiness {
         let migrations = database && migrated.await;
         let disk = !database || self.has_space().await;
         let needed = |name, ok| Check { name, ok, needed: true, message: None };
-        let full = "the disk of the database is full: free space on it; nothing can be saved until then";
-        let lost = "the log cannot be written, its disk is full: free space on it; lines are lost until then";
+        let disk_remedy =
+            "the disk of the database is full: free space on it; nothing can be saved until then";
+        let log_remedy =
+            "the log cannot be written, its disk is full: free space on it; lines are lost until then";
         let log = !(self.log_is_full)();
         [
             needed("database", database),
             needed("migrations", migrations),
             needed("encryption-key", !self.secrets.key_ids().is_empty()),
-            Check { message: (!disk).then_some(full), ..needed("disk", disk) },
+            Check { message: (!disk).then_some(disk_remedy), ..needed("disk", disk) },
             // Requests are served without the log.
-            Check { message: (!log).then_some(lost), needed: false, ..needed("log", log) },
+            Check { message: (!log).then_some(log_remedy), needed: false, ..needed("log", log) },
         ]
     }
 

@@ -133,7 +133,7 @@ impl Registration {
     /// # Errors
     /// [`Error::Forbidden`] for members who are not owners: a holder of the token can pretend to be the cluster.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
-        let missing = || Error::NotFound { id: id.to_owned() };
+        let not_found = || Error::NotFound { id: id.to_owned() };
         let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
         check_owner(&cluster, role)?;
         if name == DEFAULT_TOKEN {
@@ -141,8 +141,8 @@ impl Registration {
         }
         let row = store::registration_tokens::get(&self.inner.store, &cluster.id, name).await?;
         match row {
-            Some(row) => self.decrypt(row).await?.ok_or_else(missing),
-            None => Err(missing()),
+            Some(row) => self.decrypt(row).await?.ok_or_else(not_found),
+            None => Err(not_found()),
         }
     }
 
@@ -229,7 +229,7 @@ impl Registration {
         token: &str,
         cluster_id: &str,
         auth_image: Option<&str>,
-        server: &str,
+        request_origin: &str,
     ) -> Result<String, ManifestError> {
         let row = self.find_cluster(token, cluster_id).await?.ok_or(ManifestError::Unknown)?;
         if let Some(auth_image) = auth_image.filter(|image| !image.is_empty()) {
@@ -238,7 +238,7 @@ impl Registration {
         let corrupt = |error: serde_json::Error| Error::Corrupt { id: row.id.clone(), source: error.into() };
         let body: Object = serde_json::from_str(&row.spec).map_err(corrupt)?;
         let status = ClusterStatus::from_json(&row.work.status).map_err(corrupt)?;
-        let url = self.inner.address.https_url(Some(server)).await.ok_or(AgentUrlError::NotHttps)?;
+        let url = self.inner.address.https_url(Some(request_origin)).await.ok_or(AgentUrlError::NotHttps)?;
         Ok(self.build_manifest(&url, token, &body, &status).await?.to_yaml())
     }
 

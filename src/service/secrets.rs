@@ -132,7 +132,7 @@ struct Inner {
 }
 
 /// The encryption context of a credential's secret. The secret can be decrypted only with the same context.
-fn context(credential_id: &str) -> String {
+fn credential_context(credential_id: &str) -> String {
     format!("credentials/{credential_id}/clientSecret")
 }
 
@@ -202,7 +202,7 @@ impl Secrets {
     /// # Errors
     /// [`vault::Error::Encryption`] only.
     pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<SealedColumns, vault::Error> {
-        self.inner.vault.seal(&context(credential_id), plain).map(SealedColumns::from)
+        self.inner.vault.seal(&credential_context(credential_id), plain).map(SealedColumns::from)
     }
 
     /// Decrypts the client secret of a credential (`cc-xxxxx`).
@@ -210,7 +210,7 @@ impl Secrets {
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
     pub fn unseal(&self, credential_id: &str, sealed: &SealedColumns) -> Result<SecretString, vault::Error> {
-        self.inner.vault.open(&context(credential_id), &Sealed::from(sealed))
+        self.inner.vault.open(&credential_context(credential_id), &Sealed::from(sealed))
     }
 
     /// Encrypts the named secret of a cluster (`c-xxxxx`) without storing it.

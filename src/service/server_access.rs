@@ -191,7 +191,7 @@ impl ServerAccess {
         let inner = &self.inner;
         let (slot, cluster) = (inner.slot(target.id), target.to_owned_target());
         let _renewal = slot.renewal.lock().await;
-        let access = inner.identify(&cluster, &fetched.kubeconfig, None).await?;
+        let access = inner.build_access(&cluster, &fetched.kubeconfig, None).await?;
         Ok(inner.adopt(&slot, &cluster, fetched, access).await?.access)
     }
 }
@@ -207,7 +207,7 @@ impl Inner {
     /// Loads access from the database, with a token from Entra if needed.
     async fn load(&self, slot: &Slot, cluster: &OwnedTarget) -> Result<Option<CurrentAccess>, Error> {
         if let Some(record) = self.stored_access(cluster).await? {
-            let access = self.identify(cluster, &record.kubeconfig, None).await?;
+            let access = self.build_access(cluster, &record.kubeconfig, None).await?;
             return Ok(Some(slot.cache(access, false, cluster, self.clock.now_ms())));
         }
         let token = self.secrets.cluster_secret(&cluster.id, SERVICE_ACCOUNT_TOKEN_SECRET).await?;
@@ -224,7 +224,7 @@ impl Inner {
     }
 
     /// Builds access from a kubeconfig, with a token of Entra other than that of `rejected` if it needs one.
-    async fn identify(
+    async fn build_access(
         &self,
         cluster: &OwnedTarget,
         kubeconfig: &Kubeconfig,
@@ -296,7 +296,7 @@ impl Inner {
             let may_replace =
                 slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_RETRY_DELAY_MS);
             if !is_entra || may_replace {
-                let access = self.identify(cluster, &record.kubeconfig, Some(rejected)).await?;
+                let access = self.build_access(cluster, &record.kubeconfig, Some(rejected)).await?;
                 if is_entra {
                     slot.lock().token_replaced_ms = Some(now_ms);
                 }
@@ -306,7 +306,7 @@ impl Inner {
             }
         }
         let fetched = self.fetch(cluster, true).await?;
-        let access = self.identify(cluster, &fetched.kubeconfig, Some(rejected)).await?;
+        let access = self.build_access(cluster, &fetched.kubeconfig, Some(rejected)).await?;
         if access.is_same_as(rejected) {
             return Err(Error::StillRejected);
         }
@@ -347,12 +347,12 @@ impl Inner {
         if now_ms - record.fetched_ms < RENEW_AHEAD_INTERVAL_MS {
             return Ok(());
         }
-        let current = self.identify(cluster, &record.kubeconfig, None).await?;
+        let current = self.build_access(cluster, &record.kubeconfig, None).await?;
         // Stored before the request, so that a failing Azure does not get a request per use.
         let attempted = StoredAccess { fetched_ms: now_ms, ..record };
         self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &attempted.to_text()).await?;
         let fetched = self.fetch(cluster, true).await?;
-        let access = self.identify(cluster, &fetched.kubeconfig, None).await?;
+        let access = self.build_access(cluster, &fetched.kubeconfig, None).await?;
         if !access.is_same_as(&current) {
             self.adopt(&slot, cluster, &fetched, access).await?;
             tracing::info!(cluster = cluster.id, "client certificate renewed before its expiry");

@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn default_of_the_start_applies_until_a_value_is_set() {
+    async fn startup_default_applies_until_a_value_is_set() {
         let context = context().await;
         let settings = context.settings(&[]);
         settings.set_default("agent-image", "norman-aks:1".to_owned());

@@ -150,7 +150,7 @@ impl Tokens {
     }
 
     /// Clears the cache after a change of users.
-    pub(super) fn evict_callers(&self) {
+    pub(super) fn clear_cache(&self) {
         self.inner.cache.invalidate_all();
     }
 

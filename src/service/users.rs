@@ -63,11 +63,11 @@ impl Users {
     /// # Errors
     /// [`Error::NotFound`] also for a user that the caller may not see.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<User> {
-        let missing = || Error::NotFound { id: id.to_owned() };
+        let not_found = || Error::NotFound { id: id.to_owned() };
         if !caller.may_see(id) {
-            return Err(missing());
+            return Err(not_found());
         }
-        store::users::get(&self.inner.store, id).await?.ok_or_else(missing)
+        store::users::get(&self.inner.store, id).await?.ok_or_else(not_found)
     }
 
     /// All users with the objects that belong to them, by name.
@@ -143,8 +143,8 @@ impl Users {
     async fn apply_enabled(&self, by: &Actor, user: User, enabled: bool) -> Result<User> {
         let audit = |user: &User| records::enabled_record(by, user, self.inner.clock.now_ms());
         let change = store::users::set_enabled(&self.inner.store, &user.id, enabled, audit).await;
-        self.inner.tokens.evict_callers();
-        let changed = change.map_err(|error| from_store(error, &user))?;
+        self.inner.tokens.clear_cache();
+        let changed = change.map_err(|error| from_store_error(error, &user))?;
         changed.ok_or(Error::NotFound { id: user.id })
     }
 
@@ -158,8 +158,8 @@ impl Users {
         };
         let audit = |removed: &Removed| records::removal_records(by, removed, self.inner.clock.now_ms());
         let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
-        self.inner.tokens.evict_callers();
-        match removal.map_err(|error| from_store(error, &user))? {
+        self.inner.tokens.clear_cache();
+        match removal.map_err(|error| from_store_error(error, &user))? {
             Removal::Done(removed) => {
                 Ok(Removed { properties: with_full_ids(removed.properties), ..removed })
             }
@@ -229,7 +229,7 @@ pub(super) fn last_administrator(name: &str) -> Error {
     Invalid::new("InvalidAction", message).into()
 }
 
-fn from_store(error: store::Error, user: &User) -> Error {
+fn from_store_error(error: store::Error, user: &User) -> Error {
     match error {
         store::Error::LastAdministrator => last_administrator(&user.name),
         error => error.into(),

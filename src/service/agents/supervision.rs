@@ -91,13 +91,13 @@ impl Inner {
         tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
         let message =
             format!("an agent has connected from {remote}, and the cluster's API answers through it");
-        self.record(cluster_id, "agentConnected", message).await;
+        self.append_event(cluster_id, "agentConnected", message).await;
     }
 
     /// Records that a session that worked has ended.
     pub(super) async fn record_disconnected(&self, admission: &Admission, reason: &SessionError) {
         let Admission { cluster_id, remote, .. } = admission;
-        self.record(
+        self.append_event(
             cluster_id,
             "agentDisconnected",
             format!("the agent at {remote} has disconnected: {reason}"),
@@ -125,7 +125,7 @@ impl Inner {
         }
     }
 
-    async fn record(&self, cluster_id: &str, kind: &str, message: String) {
+    async fn append_event(&self, cluster_id: &str, kind: &str, message: String) {
         let data = json!({"usableSessions": self.cluster_access.sessions().usable(cluster_id).len()});
         let event = NewClusterEvent {
             at_ms: self.clock.now_ms(),

@@ -84,7 +84,7 @@ impl UpgradePlans {
         &self,
         by: &Actor,
         id: &str,
-        wanted: Option<&str>,
+        requested: Option<&str>,
         renderers: Renderers,
     ) -> Result<ClusterUpgradePlan> {
         let inner = &*self.inner;
@@ -110,7 +110,7 @@ impl UpgradePlans {
                 PlanFacts::from_stored(&cluster, reason, blocks.into_iter().collect())
             }
         };
-        let plan = facts.plan(&cluster, wanted)?;
+        let plan = facts.plan(&cluster, requested)?;
         Ok(ClusterUpgradePlan {
             plan,
             cluster_id: cluster.id,
@@ -237,8 +237,8 @@ impl PlanFacts {
     fn from_observed(cluster: &Cluster, observed: ObservedCluster) -> Option<Self> {
         // With an empty specification, node counts are those in Azure, also during an operation.
         let spec = AksConfig::default();
-        let known = ReadContext { spec: &spec, base_url: "", auth_base_url: "" };
-        let upstream = upstream::read(&observed.cluster, known).ok()?;
+        let context = ReadContext { spec: &spec, base_url: "", auth_base_url: "" };
+        let upstream = upstream::read(&observed.cluster, context).ok()?;
         let details = ClusterDetails::read(&observed.cluster);
         let current = details.running_version.as_deref();
         let running = versions::running(current, None, [upstream.kubernetes_version.as_deref()]);
@@ -278,7 +278,7 @@ impl PlanFacts {
         self
     }
 
-    fn plan(&self, cluster: &Cluster, wanted: Option<&str>) -> Result<UpgradePlan> {
+    fn plan(&self, cluster: &Cluster, requested: Option<&str>) -> Result<UpgradePlan> {
         let Some(running) = self.running.as_deref() else {
             return Err(invalid_state(
                 "the version that the cluster runs is unknown, because it was not seen in Azure yet; try again when it is active",
@@ -291,7 +291,7 @@ impl PlanFacts {
         let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
         Ok(upgrade_plan::plan(&UpgradePlanInput {
             start: Start { running, long_term: self.details.long_term, own_targets: &targets },
-            requested: wanted,
+            requested,
             region: &self.region,
             offered: lists.and_then(|lists| lists.versions.as_deref().ok()),
             pools: &self.pools,

@@ -43,7 +43,7 @@ pub struct Subscription {
 }
 
 /// The cluster as the caller sees it.
-enum ClusterAccess {
+enum Visibility {
     Visible,
     Removed,
     Hidden,
@@ -128,11 +128,11 @@ impl Subscription {
         if self.access_checked_at.elapsed() < self.inner.intervals.poll {
             return true;
         }
-        match self.cluster_access().await {
-            Ok(ClusterAccess::Hidden) => return false,
-            Ok(ClusterAccess::Visible) => {}
+        match self.visibility().await {
+            Ok(Visibility::Hidden) => return false,
+            Ok(Visibility::Visible) => {}
             // Events that other servers wrote before the removal may still be unread.
-            Ok(ClusterAccess::Removed) => {
+            Ok(Visibility::Removed) => {
                 self.is_ending = self.unsent.is_empty() && self.has_read_all().await;
             }
             Err(error) => {
@@ -145,16 +145,16 @@ impl Subscription {
         true
     }
 
-    async fn cluster_access(&mut self) -> Result<ClusterAccess, Error> {
+    async fn visibility(&mut self) -> Result<Visibility, Error> {
         let Some(caller) = self.inner.tokens.refresh_caller(&self.caller).await? else {
-            return Ok(ClusterAccess::Hidden);
+            return Ok(Visibility::Hidden);
         };
         self.caller = caller;
         match self.inner.clusters.get(&self.caller, &self.cluster_id).await {
-            Ok(_) => Ok(ClusterAccess::Visible),
+            Ok(_) => Ok(Visibility::Visible),
             Err(Error::NotFound { .. }) => {
                 let row = store::clusters::get(&self.inner.store, &self.cluster_id).await?;
-                Ok(if row.is_some() { ClusterAccess::Hidden } else { ClusterAccess::Removed })
+                Ok(if row.is_some() { Visibility::Hidden } else { Visibility::Removed })
             }
             Err(error) => Err(error),
         }

@@ -22,14 +22,14 @@ pub(super) fn check_characters(
     stored: Option<(&str, &Object)>,
 ) -> Result<(), ForbiddenCharacter> {
     /// Fields that may contain any character: documents, and text for the user's programs.
-    const DOCUMENTS: &[&str] = &[
+    const UNCHECKED_FIELDS: &[&str] = &[
         "agentEnvVars[",
         "annotations.",
         "clusterAgentDeploymentCustomization",
         "fleetAgentDeploymentCustomization",
         "localClusterAuthEndpoint.caCerts",
     ];
-    let mut check = TextCheck::new(DOCUMENTS);
+    let mut check = TextCheck::new(UNCHECKED_FIELDS);
     if let Some((name, body)) = stored {
         check.allow_stored(name);
         body.values().for_each(|value| check.allow_stored_value(value));

@@ -7,7 +7,7 @@ use aks::status::State;
 
 use super::review::Admitted;
 use super::{Cluster, Clusters, Result};
-use crate::service::credentials::from_store;
+use crate::service::credentials::from_store_error;
 use crate::service::{Caller, Error, Invalid};
 use crate::store::{self, ClusterRow, NameScope, Unique};
 
@@ -65,7 +65,7 @@ impl Clusters {
         }
         let is_taken =
             store::clusters::is_name_taken(&self.inner.store, name, own_id, name_scope(caller)).await;
-        if is_taken.map_err(from_store)? { Err(name_taken()) } else { Ok(()) }
+        if is_taken.map_err(from_store_error)? { Err(name_taken()) } else { Ok(()) }
     }
 }
 
@@ -152,11 +152,11 @@ pub(super) fn violation_error(violation: Violation) -> Error {
 }
 
 /// Converts the error of a write; a concurrent change may have made it invalid after the checks.
-pub(super) fn insert_error(error: store::Error, aks: &AksConfig) -> Error {
+pub(super) fn write_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
         store::Error::Duplicate { what: Unique::ClusterIdentity } => violation_error(taken_violation(aks)),
         store::Error::Duplicate { what: Unique::ClusterName } => name_taken(),
         store::Error::Dangling { .. } => Error::NoCredential,
-        error => from_store(error),
+        error => from_store_error(error),
     }
 }

@@ -3,7 +3,7 @@
 //! another credential or is deleted. The transaction of that change also erases the credential.
 
 use super::id::full_id;
-use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store};
+use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store_error};
 use crate::service::actor::Actor;
 use crate::service::error::AdministratorTask;
 use crate::service::events::Action;
@@ -65,7 +65,7 @@ impl Credentials {
             let clusters = match store::credentials::delete(&self.inner.store, &row.id, now_ms, audit).await {
                 // A cluster has started to use it.
                 Err(store::Error::InUse { .. }) => continue,
-                Err(error) => return Err(from_store(error)),
+                Err(error) => return Err(from_store_error(error)),
                 Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
                 Ok(Some(Deletion::Erased)) => Vec::new(),
                 Ok(Some(Deletion::Pending(clusters))) => clusters,
@@ -111,7 +111,7 @@ impl Credentials {
             match store::credentials::erase(&self.inner.store, &row.id, now_ms, audit).await {
                 // A cluster has started to use it.
                 Err(store::Error::InUse { .. }) => {}
-                Err(error) => return Err(from_store(error)),
+                Err(error) => return Err(from_store_error(error)),
                 Ok(None) => return Err(Error::NotFound { id: id.to_owned() }),
                 Ok(Some(_)) => return Ok(row.into()),
             }

@@ -41,7 +41,7 @@ impl Counted {
     }
 
     /// The record, unless it was taken before with this count.
-    fn unwritten(&mut self) -> Option<AuditRow> {
+    fn take_unwritten(&mut self) -> Option<AuditRow> {
         let is_written = mem::replace(&mut self.written, self.count.count) == self.count.count;
         (!is_written).then(|| AuditRow { counted: Some(self.count), ..self.record.clone() })
     }
@@ -67,7 +67,7 @@ impl Counts {
             counted.count.last_ms = counted.count.last_ms.max(event.position.at_ms);
             return None;
         }
-        if let Some(row) = counted.unwritten() {
+        if let Some(row) = counted.take_unwritten() {
             if ended.len() < MAX_COUNTS {
                 ended.push(row);
             } else {
@@ -84,7 +84,7 @@ impl Counts {
         let State { current, ended, .. } = &mut *state;
         let mut rows = mem::take(ended);
         current.retain(|_, counted| {
-            rows.extend(counted.unwritten());
+            rows.extend(counted.take_unwritten());
             minute(counted.record.at_ms) == minute(now_ms)
         });
         rows

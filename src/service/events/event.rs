@@ -179,9 +179,9 @@ impl Event {
 impl Position {
     pub(super) fn new(at_ms: i64) -> Self {
         /// Starts at a random number, so that processes differ. The highest of its `BITS` bits is 0, to prevent an overflow.
-        static NUMBERS: LazyLock<AtomicU64> =
+        static NEXT_NUMBER: LazyLock<AtomicU64> =
             LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().0 >> (65 - Position::BITS)));
-        Self { at_ms, number: NUMBERS.fetch_add(1, Ordering::Relaxed) }
+        Self { at_ms, number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The bits of the number in an ID.

@@ -59,7 +59,7 @@ fn arm_error_text_matches_the_go_library() {
 }
 
 #[test]
-fn bodies_that_are_empty_or_no_json_are_shown_as_they_are() {
+fn non_json_body_is_unchanged_and_empty_body_is_stated() {
     let text = |body| request_error(&Error::Arm(Box::new(arm_error(400, None, None, body)))).text;
     assert!(
         text("").contains("ERROR CODE UNAVAILABLE\n") && text("").contains("\nResponse contained no body\n")
@@ -198,8 +198,8 @@ fn linked_authorization_errors_name_the_missing_role() {
             "{hint}"
         );
     }
-    let unread = hint_for(403, "LinkedAuthorizationFailed", "something new 'x/write' on scope '/A'", URL);
-    assert!(!unread.contains("x/write") && unread.contains("the message names it"), "{unread}");
+    let unparsed = hint_for(403, "LinkedAuthorizationFailed", "something new 'x/write' on scope '/A'", URL);
+    assert!(!unparsed.contains("x/write") && unparsed.contains("the message names it"), "{unparsed}");
 }
 
 #[test]

@@ -189,7 +189,7 @@ impl Cache {
     }
 
     fn lookup_result(&self, kind: Kind, entry: &Entry, age: Duration, freshness: Freshness) -> LookupResult {
-        self.count(kind, freshness);
+        self.count_lookup(kind, freshness);
         LookupResult { loaded: Arc::clone(&entry.loaded), freshness, age }
     }
 
@@ -217,7 +217,7 @@ impl Cache {
         self.changes.fetch_add(is_saved.into(), Ordering::AcqRel);
     }
 
-    fn count(&self, kind: Kind, freshness: Freshness) {
+    fn count_lookup(&self, kind: Kind, freshness: Freshness) {
         let Some([hit, miss, stale]) = self.counters.get(kind as usize) else { return };
         match freshness {
             Freshness::Hit => hit.increment(1),

@@ -47,13 +47,13 @@ pub(in crate::service) fn from_cluster_error(error: &Error) -> Option<Denial> {
 /// The denial for a failed discovery of the tenant, which uses the subscription.
 pub(in crate::service) fn from_access_error(error: &AccessError) -> Option<Denial> {
     let AccessError::TenantDiscovery { error, .. } = error else { return None };
-    let is_response = matches!(
+    let is_rejected = matches!(
         error,
         DiscoveryError::Unexpected(error)
             if error.foreign.is_none() && matches!(error.status, 400 | 404)
     );
     let explained = explain::stored_discovery_error(error);
-    is_response.then(|| {
+    is_rejected.then(|| {
         let code = explained.code.map_or_else(String::new, |code| format!(" ({code})"));
         let message = format!("its tenant cannot be discovered{code}");
         denial(DenialKind::Subscription, &message, explained.hint, false)

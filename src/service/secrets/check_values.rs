@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::SecretString;
 
-use super::{Error, cluster_context, context};
+use super::{Error, cluster_context, credential_context};
 use crate::store::{self, Store, instance};
 use crate::vault::{Sealed, Vault};
 
@@ -62,7 +62,7 @@ pub(super) async fn verify(
 async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> Result<(), Error> {
     let mut samples = Vec::new();
     for (credential, _, sealed) in store::credentials::sealed_by(store, id, MAX_SAMPLES).await? {
-        samples.push((context(&credential), sealed));
+        samples.push((credential_context(&credential), sealed));
     }
     for (cluster, name, sealed) in store::cluster_secrets::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((cluster_context(&cluster, &name), sealed));

@@ -45,16 +45,16 @@ pub(super) fn create(path: &Path) -> Result<KeyRing, Error> {
 /// [`Error::File`]; [`Error::Keys`] if the existing file is not a key file.
 pub fn append_key(path: &Path) -> Result<String, Error> {
     let to_error = |source| Error::File { path: path.to_owned(), source };
-    let line = KeyRing::generate();
+    let new_line = KeyRing::generate();
     let old = match fs::read_to_string(path) {
         Ok(text) => Zeroizing::new(text),
         Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::new(String::new()),
         Err(error) => return Err(to_error(error)),
     };
-    let text = Zeroizing::new(format!("{}\n{}", line.expose_secret(), *old));
+    let text = Zeroizing::new(format!("{}\n{}", new_line.expose_secret(), *old));
     let key_ring = KeyRing::parse(&text).map_err(|source| Error::Keys { path: path.to_owned(), source })?;
     if old.is_empty() && !path.exists() {
-        write_new(path, line.expose_secret()).map_err(to_error)?;
+        write_new(path, new_line.expose_secret()).map_err(to_error)?;
     } else {
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".new");

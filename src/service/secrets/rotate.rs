@@ -1,6 +1,6 @@
 //! Re-encrypts the data keys of all stored secrets with the active key.
 
-use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, Secrets, cluster_context, context, needed_keys};
+use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, Secrets, cluster_context, credential_context, needed_keys};
 use crate::service::actor::Actor;
 use crate::service::events::Action;
 use crate::store::{self, SealedColumns};
@@ -71,7 +71,7 @@ async fn rewrap_credentials(inner: &Inner, key_id: &str) -> Result<(u64, u64), E
         let Some((last, ..)) = rows.last() else { return Ok((done, skipped)) };
         after.clone_from(last);
         for (id, version, sealed) in &rows {
-            let rewrapped = inner.vault.rewrap(&context(id), &Sealed::from(sealed))?;
+            let rewrapped = inner.vault.rewrap(&credential_context(id), &Sealed::from(sealed))?;
             if store::credentials::rewrap(&inner.store, id, *version, &SealedColumns::from(rewrapped)).await?
             {
                 done += 1;

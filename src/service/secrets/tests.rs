@@ -381,7 +381,7 @@ async fn stored_secret_is_not_in_the_database_files() {
 }
 
 #[test]
-fn new_key_is_inserted_first_and_other_files_are_kept() {
+fn new_key_is_inserted_first_and_invalid_file_unchanged() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("keys");
     let first = append_key(&path).expect("new file");

@@ -36,18 +36,18 @@ impl StoredAccess {
     /// Parses the output of [`StoredAccess::to_text`]; `None` for anything else.
     pub(super) fn from_text(text: &SecretString) -> Option<Self> {
         let record: Value = serde_json::from_str(text.expose_secret()).ok()?;
-        let text = |key: &str| record.pointer(key).and_then(Value::as_str);
-        let bytes = |key: &str| text(key).and_then(|text| BASE64_STANDARD.decode(text).ok());
+        let string = |key: &str| record.pointer(key).and_then(Value::as_str);
+        let bytes = |key: &str| string(key).and_then(|text| BASE64_STANDARD.decode(text).ok());
         let sign_in = if let Some(certificate) = bytes("/signIn/certificate") {
-            let key = text("/signIn/key")?.into();
+            let key = string("/signIn/key")?.into();
             SignIn::Identity(Identity::Certificate { certificate, key })
-        } else if let Some(token) = text("/signIn/token") {
+        } else if let Some(token) = string("/signIn/token") {
             SignIn::Identity(Identity::Token(token.into()))
         } else {
-            let (server_id, tenant_id) = (text("/signIn/serverId")?, text("/signIn/tenantId")?);
+            let (server_id, tenant_id) = (string("/signIn/serverId")?, string("/signIn/tenantId")?);
             SignIn::Entra { server_id: server_id.to_owned(), tenant_id: tenant_id.to_owned() }
         };
-        let endpoint = text("/endpoint")?.parse().ok()?;
+        let endpoint = string("/endpoint")?.parse().ok()?;
         let kubeconfig = Kubeconfig { endpoint, ca: bytes("/ca")?, sign_in };
         Some(Self { kubeconfig, fetched_ms: record.get("fetchedMs")?.as_i64()? })
     }

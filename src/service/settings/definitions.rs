@@ -213,7 +213,7 @@ mod tests {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nMIIB\nAAAA\n-----END CERTIFICATE-----\n";
 
     #[test]
-    fn settings_are_in_order_and_may_have_their_defaults() {
+    fn settings_are_sorted_and_defaults_are_valid() {
         assert!(DEFINITIONS.is_sorted_by_key(|definition| definition.name));
         for definition in &DEFINITIONS {
             if definition.is_changeable() {

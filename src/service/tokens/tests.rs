@@ -214,7 +214,7 @@ async fn list_has_the_last_use_and_expired_tokens_are_deleted() {
 }
 
 #[tokio::test]
-async fn invalid_names_are_rejected() {
+async fn invalid_user_names_and_descriptions_are_rejected() {
     let context = context().await;
     for name in ["", " ", "ann ", "a\nb", &"x".repeat(129)] {
         let error = context.tokens.create(name, None, None, "").await.expect_err(name);

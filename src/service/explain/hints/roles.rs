@@ -11,7 +11,7 @@ const LINKED: &str = "linked scope";
 
 /// The hint for a denied action on another resource that the request refers to; `None` for other messages.
 /// `is_application_denied` is false if an identity of the cluster was denied.
-pub(super) fn linked_hint(message: &str, by_caller: bool) -> Option<String> {
+pub(super) fn linked_hint(message: &str, is_application_denied: bool) -> Option<String> {
     if let Some((_, rest)) = message.split_once("not authorized to access linked subscription") {
         return Some(other_tenant_hint(message, first_word(rest)));
     }
@@ -28,7 +28,7 @@ pub(super) fn linked_hint(message: &str, by_caller: bool) -> Option<String> {
     if pairs.is_empty() {
         return None;
     }
-    let principal = quoted_after(message, "client").filter(|_| !by_caller);
+    let principal = quoted_after(message, "client").filter(|_| !is_application_denied);
     let principal = principal.map_or_else(|| "the application".to_owned(), |id| format!("the identity {id}"));
     let assignee = quoted_after(message, "client");
     let rights = pairs.iter().take(MAX_PAIRS).map(|(action, scope)| {

@@ -30,7 +30,7 @@ fn key(kind: Kind) -> Key {
 }
 
 /// Caches a list, and advances the clock past its TTL.
-async fn warm(cache: &Cache, clock: &Clock, kind: Kind) {
+async fn cache_stale_list(cache: &Cache, clock: &Clock, kind: Kind) {
     let lookup = cache.get(key(kind), false, no_login, |_| ready("old")).await.unwrap();
     assert_eq!(lookup.freshness, Freshness::Miss);
     clock.advance(kind.time_to_live() + Duration::from_secs(1));
@@ -60,7 +60,7 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
-    warm(&cache, &clock, Kind::Networks).await;
+    cache_stale_list(&cache, &clock, Kind::Networks).await;
     let (release, held) = oneshot::channel::<()>();
     let slow = |_| async {
         let _ = held.await;
@@ -96,7 +96,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     let clock = Clock::manual(1_000_000);
     // A caller that waited would wait for an hour.
     let cache = cache(&clock, Duration::from_millis(1), NEVER);
-    warm(&cache, &clock, Kind::Clusters).await;
+    cache_stale_list(&cache, &clock, Kind::Clusters).await;
     let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| future::pending()).await.unwrap();
     assert_eq!(lookup.freshness, Freshness::Stale);
     let cache = Cache { limits: Limits { load: NEVER, stale_after: NEVER }, ..cache };
@@ -128,7 +128,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
 async fn fresh_request_never_gets_a_stale_entry() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
-    warm(&cache, &clock, Kind::Networks).await;
+    cache_stale_list(&cache, &clock, Kind::Networks).await;
     let (release, held) = oneshot::channel::<()>();
     let slow = |_| async {
         let _ = held.await;
@@ -158,7 +158,7 @@ async fn only_transient_errors_allow_a_stale_entry() {
     ] {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
-        warm(&cache, &clock, Kind::Networks).await;
+        cache_stale_list(&cache, &clock, Kind::Networks).await;
         let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(error.clone())).await;
         assert_eq!(lookup.is_ok_and(|lookup| lookup.freshness == Freshness::Stale), allowed, "{error}");
     }
@@ -169,7 +169,7 @@ async fn entry_is_served_for_a_day_after_its_ttl() {
     for kind in Kind::ALL {
         let clock = Clock::manual(1_000_000);
         let cache = cache(&clock, NEVER, NEVER);
-        warm(&cache, &clock, kind).await;
+        cache_stale_list(&cache, &clock, kind).await;
         clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
         let lookup = cache.get(key(kind), false, no_login, |_| failed(timeout())).await.unwrap();
         assert_eq!(lookup.freshness, Freshness::Stale, "{kind:?}");
@@ -209,7 +209,7 @@ async fn loads_know_whether_a_caller_waits() {
         (Kind::Versions, true, LoadReason::Caller),
         (Kind::Networks, false, LoadReason::Caller),
     ] {
-        warm(&cache, &clock, kind).await;
+        cache_stale_list(&cache, &clock, kind).await;
         let (sender, load_reason) = oneshot::channel();
         let load = |load_reason| {
             sender.send(load_reason).unwrap();
@@ -227,7 +227,7 @@ async fn deferred_refresh_leaves_the_stale_entry() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, NEVER);
-    warm(&cache, &clock, Kind::Versions).await;
+    cache_stale_list(&cache, &clock, Kind::Versions).await;
     let deferred = || azure::Error::Deferred { retry_after: Duration::from_secs(1) };
     for _ in 0..2 {
         let lookup = cache.get(key(Kind::Versions), false, no_login, |_| failed(deferred())).await.unwrap();
