@@ -47,7 +47,7 @@ pub(crate) fn respond(call: &Call<'_>) -> Result<KubeResponse, StatusError> {
     }
 }
 
-/// Responds to paths outside of objects.
+/// Responds to non-resource paths, such as `/version`.
 fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     let request = call.request;
     if request.method != Method::GET && request.method != Method::HEAD {
@@ -130,7 +130,7 @@ fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeRespon
     }
 }
 
-/// The namespace of stored objects of the type.
+/// The namespace in which objects of the type are stored; empty for types without namespaces.
 fn storage_namespace<'a>(resource: &Resource, path: &'a ResourcePath) -> &'a str {
     if resource.namespaced { &path.namespace } else { "" }
 }

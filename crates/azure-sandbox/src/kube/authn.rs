@@ -1,5 +1,5 @@
 //! Authentication by client certificate, the administrator's token, tokens of service accounts, and Entra tokens. As in
-//! AKS, there are no anonymous users.
+//! AKS, anonymous requests are rejected.
 
 use rustls::pki_types::CertificateDer;
 
@@ -51,8 +51,9 @@ fn user_by_token(
     known.or_else(|| entra(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
 }
 
-/// The user of a command that Azure runs inside the cluster. In a cluster with Entra, a token determines the user; without
-/// one, the command is the administrator's where local accounts are enabled, and anonymous elsewhere.
+/// The user of a command that Azure runs inside the cluster. In an Entra-enabled cluster, the token determines the user;
+/// without a token, it is the administrator if local accounts are enabled, and otherwise anonymous. In other clusters, it is
+/// the administrator.
 pub(crate) fn user_of_command(
     cluster: &Cluster,
     token: &str,
@@ -69,7 +70,7 @@ pub(crate) fn user_of_command(
     Ok(if has_local_accounts || !has_entra { User::administrator() } else { User::anonymous() })
 }
 
-/// Entra tokens are valid in Entra-enabled clusters, from the cluster's tenant and for its application.
+/// The user of an Entra token, which must be from the cluster's tenant and for its application.
 fn user_by_entra(state: &State, caller: &EntraCaller) -> Option<User> {
     let entra = state.declared.entra.as_ref()?;
     let matches = entra.tenant_id.eq_ignore_ascii_case(&caller.tenant)

@@ -81,7 +81,7 @@ impl StoredAuthority {
 }
 
 impl Authority {
-    /// A stored authority. As in AKS, a client certificate is replaced after four fifths of its validity.
+    /// Restores a stored authority. As in AKS, the client certificate is replaced after four fifths of its validity.
     pub(crate) fn restore(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let authority = Self::new(stored.clone(), host)?;
         let renewal_time = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
@@ -94,7 +94,7 @@ impl Authority {
         Self::new(stored, host)
     }
 
-    /// Issues a new server certificate, which is not stored.
+    /// Parses a stored authority, and issues a new server certificate, which is not stored.
     pub(crate) fn new(stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let issuer = Issuer::new(cluster_params(host)?, KeyPair::from_pem(&stored.key)?);
         let (leaf, key) = issue_leaf("apiserver", vec![host.to_owned()], &issuer)?;

@@ -18,11 +18,11 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// For paths outside of objects; all other fields but `verb` are empty then.
+    /// The path of a request for a non-resource path; all other fields except `verb` are then empty.
     pub(crate) path: Option<&'a str>,
 }
 
-/// A decision, with the reason in a review.
+/// A decision, with the reason that a review reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Decision {
     pub(crate) allowed: bool,
@@ -45,7 +45,7 @@ impl<'a> Attributes<'a> {
         }
     }
 
-    /// `pods`, `pods/log`.
+    /// The resource with its subresource: `pods`, `pods/log`.
     fn full_resource(&self) -> String {
         if self.subresource.is_empty() {
             self.resource.to_owned()

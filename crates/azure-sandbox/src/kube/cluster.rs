@@ -23,7 +23,7 @@ pub(crate) struct Cluster {
     /// The revision of the last change.
     revision: watch::Sender<u64>,
     signals: Arc<Signals>,
-    /// Cancelled when the cluster is deleted or stops.
+    /// Cancelled when the cluster is deleted or stops, or its certificates are rotated.
     ended: Mutex<CancellationToken>,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Signals {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Unstarted {
     pub(crate) declared: Declared,
-    /// The time of its creation, and of its nodes', in milliseconds since 1970.
+    /// The creation time of the cluster and of its nodes, in milliseconds since 1970.
     pub(crate) created_ms: i64,
 }
 
@@ -66,7 +66,7 @@ impl Signals {
 }
 
 impl Cluster {
-    /// Starts a cluster with the objects of AKS. Their pods run, because AKS reports a cluster as created only then.
+    /// Starts a cluster with the objects of AKS. Its pods already run: AKS reports a cluster as created only when they do.
     pub(crate) fn new(
         Unstarted { declared, created_ms }: Unstarted,
         signals: Arc<Signals>,
@@ -137,7 +137,7 @@ impl Cluster {
         self.replace_authority(stored)
     }
 
-    /// The state, to read it or to change fields without a revision. Objects are changed by [`Cluster::change`].
+    /// The state, for reading and for changing fields that have no revision. Objects are changed by [`Cluster::change`].
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,7 +174,7 @@ impl Cluster {
         self.revision.subscribe()
     }
 
-    /// Cancelled when streams have to end because the cluster stops or is deleted.
+    /// Cancelled when streams have to end: the cluster is deleted or stops, or its certificates are rotated.
     pub(crate) fn ended(&self) -> CancellationToken {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

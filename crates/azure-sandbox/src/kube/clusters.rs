@@ -25,7 +25,7 @@ use crate::program::BuiltInImage;
 use crate::skus::family::Family;
 use crate::state_file::{self, StateFile};
 
-/// The file is readable only for its owner: it contains the private keys of all clusters.
+/// The file is readable only by its owner: it contains the private keys of all clusters.
 const FILE: &str = "sandbox-kubernetes.json";
 
 /// Stored clusters that cannot be used.
@@ -55,7 +55,7 @@ struct Inner {
     file: Option<StateFile<StoredClusters>>,
     /// Held while the file is written.
     writing: Mutex<()>,
-    /// Ends the streams.
+    /// Cancelled when the sandbox stops; ends all streams.
     stop: CancellationToken,
 }
 
@@ -174,7 +174,7 @@ impl KubeClusters {
         Some(kubeconfig::user(&*self.cluster(fqdn)?, cluster_name, format))
     }
 
-    /// Resolves a host name: to `closed` while connections are refused, `None` if it does not exist.
+    /// Resolves a host name: to `closed` while connections are refused, otherwise to `served`; `None` if it does not exist.
     pub(crate) fn resolve(&self, host: &str, served: SocketAddr, closed: SocketAddr) -> Option<SocketAddr> {
         let (declared, is_resolvable) = self.find_declared(host)?;
         is_resolvable
@@ -193,7 +193,7 @@ impl KubeClusters {
         Some(Arc::clone(&cluster.authority().server))
     }
 
-    /// The cluster with a host name, started if it is not.
+    /// The cluster with this host name; starts it if necessary.
     pub(crate) fn cluster(&self, host: &str) -> Option<Arc<Cluster>> {
         let host = host.to_ascii_lowercase();
         let started = match self.read().get(&host)? {
@@ -240,13 +240,13 @@ impl KubeClusters {
         self.entries().into_iter().map(Entry::declared).collect()
     }
 
-    /// The declaration of a cluster, which is not started for it, and whether its host name resolves.
+    /// The declaration of a cluster, without starting it, and whether its host name resolves.
     pub(crate) fn find_declared(&self, host: &str) -> Option<(Declared, bool)> {
         let entry = self.read().get(&host.to_ascii_lowercase())?.clone();
         Some(entry.declared())
     }
 
-    /// Copied, so that nothing waits for the lock of a cluster while it holds this one.
+    /// Copies of the entries, so that no caller waits for the lock of a cluster while holding this lock.
     fn entries(&self) -> Vec<Entry> {
         self.read().values().cloned().collect()
     }

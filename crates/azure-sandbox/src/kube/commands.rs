@@ -1,4 +1,4 @@
-//! Commands that Azure runs inside a cluster: the pod that stands for one, and its execution.
+//! Commands that Azure runs inside a cluster: the pod that represents a command, and its execution.
 //!
 //! The program of the pod is [`super::kubectl`], with the rights of the token of the command, or of the administrator.
 
@@ -28,7 +28,7 @@ pub(crate) struct Job<'a> {
     pub(crate) token: &'a str,
 }
 
-/// A command whose pod found no node.
+/// The error of a command whose pod was not scheduled.
 #[derive(Debug)]
 pub(crate) struct NotStarted {
     pub(crate) message: String,
@@ -64,7 +64,7 @@ impl KubeClusters {
         }
     }
 
-    /// Deletes the pod of a command; whether it has found a node.
+    /// Deletes the pod of a command, and returns whether it was scheduled.
     pub(crate) fn delete_command_pod(&self, host: &str, id: &str) -> bool {
         let (Some(cluster), name) = (self.cluster(host), pod_name(id)) else { return false };
         let pod = cluster.change(&self.now(), |state| state.remove(&PODS, NAMESPACE, &name));

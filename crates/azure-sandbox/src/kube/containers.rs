@@ -1,4 +1,4 @@
-//! The statuses of containers, and what follows from them for their pod.
+//! Container statuses, and the conditions and phase of a pod, which depend on them.
 
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub(crate) fn set_running(status: &mut Value, now: &Now) {
         *status.field_mut("restartCount") = restarts.into();
     }
     if was_running {
-        // It ran in an earlier process, or was stopped.
+        // Its program ran in an earlier process of the sandbox, or was stopped.
         set_terminated(status, 137, now);
     }
     *status.field_mut("state") = json!({"running": {"startedAt": now.text}});

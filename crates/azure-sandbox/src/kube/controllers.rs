@@ -43,7 +43,7 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
     }
 }
 
-/// Deletes the objects in a namespace, then the namespace.
+/// Deletes the objects in a namespace, or the namespace if no objects are left.
 fn delete_content(state: &mut State, namespace: &Value, now: &Now) {
     let name = text(namespace, "/metadata/name");
     let content = state.objects_in(name);
@@ -78,7 +78,7 @@ fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
     }
 }
 
-/// Issues tokens for secrets of service accounts, and deletes those of deleted accounts.
+/// Issues tokens for the token secrets of service accounts, and deletes the secrets of deleted accounts.
 fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
@@ -110,7 +110,7 @@ fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
     }
 }
 
-/// Removes the tokens of service accounts, so that new ones are issued.
+/// Removes the tokens from the token secrets of service accounts, so that new ones are issued.
 pub(crate) fn empty_tokens(state: &mut State) {
     for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
         let mut secret = (*secret).clone();

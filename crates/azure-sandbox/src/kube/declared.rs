@@ -27,7 +27,7 @@ pub struct Declared {
 }
 
 impl Declared {
-    /// Whether the host name resolves; `reachable` is what the control API has set.
+    /// Whether the host name resolves; `reachable` is the value that the control API has set.
     pub(crate) fn is_resolvable(&self, reachable: Option<bool>) -> bool {
         self.running && reachable.unwrap_or(!self.private)
     }

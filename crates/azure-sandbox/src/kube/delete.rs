@@ -160,7 +160,7 @@ fn is_owned_by(object: &Value, owner: &str) -> bool {
     list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner)
 }
 
-/// Deletes dependents of deleted owners, and completes foreground deletions without dependents.
+/// Deletes dependents of deleted owners, and completes foreground deletions that have no dependents left.
 pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
     let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
     let mut live_uids = std::collections::HashSet::new();

@@ -1,4 +1,4 @@
-//! Discovery: the groups and their types, a document for each group.
+//! Discovery: the list of groups, and a document with the types of each group.
 
 use super::value::Fields as _;
 use http::StatusCode;

@@ -66,7 +66,7 @@ impl Session<'_> {
         let _ = writeln!(self.logs, "{line}");
     }
 
-    /// Executes one program; its exit code.
+    /// Executes one program, and returns its exit code.
     fn execute(&mut self, words: &[String]) -> i32 {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (verb, rest) = match words.as_slice() {

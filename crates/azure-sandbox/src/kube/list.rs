@@ -127,7 +127,7 @@ pub(crate) fn scale(object: &Value) -> Value {
     })
 }
 
-/// Rejects resource versions of the future, as after a restart without stored state.
+/// Rejects a resource version newer than the current one, as a client sends after a restart without stored state.
 pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
     let requested = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     if requested <= state.revision {

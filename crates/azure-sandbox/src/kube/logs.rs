@@ -1,5 +1,5 @@
-//! Logs of containers: those of programs as they were written, generated ones for the others, whose lines are determined by
-//! the container and the time.
+//! Logs of containers. Containers that run a program have its output; the logs of others are generated, with lines that are
+//! determined by the container and the time.
 
 use std::io;
 use std::ops::Range;
@@ -20,14 +20,14 @@ use super::runtime::program_log::ProgramLog;
 use super::status::StatusError;
 use super::value::{at, fine_moment, list, ms_of, text};
 
-/// The interval of lines.
+/// The interval of generated lines.
 const LINE_INTERVAL_MS: i64 = 1_000;
-/// Number of lines before the rotation.
+/// The maximum number of generated lines; older ones are dropped, as log rotation does.
 const MAX_LINES: i64 = 10_000;
 /// The polling interval of followers.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The log of a container.
+/// The log of a container that runs no program.
 #[derive(Clone, Debug)]
 struct GeneratedLog {
     container: String,
@@ -258,7 +258,7 @@ impl Follower {
         while self.remaining_bytes != Some(0) {
             let (namespace, name) = &self.pod;
             self.cluster.state().get(&PODS, namespace, name)?;
-            // In this order, so that the last lines are not missed.
+            // Before reading the lines, so that the last ones are not missed.
             let closed = self.log.is_closed();
             let end = self.log.existing_lines(&LogOptions::default(), self.kube.now().ms).end;
             if end > self.next {

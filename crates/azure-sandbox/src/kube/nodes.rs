@@ -123,7 +123,7 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     set(node, &["spec", "providerID"], machine);
 }
 
-/// `key=value:Effect` or `key:Effect`.
+/// Parses `key=value:Effect` or `key:Effect`.
 fn taint(text: &str) -> Option<Value> {
     let (name, effect) = text.rsplit_once(':')?;
     let mut taint = json!({"effect": effect});
@@ -154,7 +154,7 @@ fn set_status(
     let kibibytes = kibibytes(memory);
     let capacity =
         resources(cores.to_string(), format!("{kibibytes}Ki"), format!("{}Ki", u64::from(disk) << 20));
-    // Azure reserves about this much.
+    // AKS reserves about 0.1 vCPUs, a fifth of the memory and a tenth of the disk.
     let allocatable = resources(
         format!("{}m", cores * 1_000 - 100),
         format!("{}Ki", kibibytes - kibibytes / 5),

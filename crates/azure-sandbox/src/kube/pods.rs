@@ -35,7 +35,7 @@ pub(crate) fn from_template(
     set(&mut pod, &["metadata", "generateName"], format!("{name}-{template_hash}-"));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, owner_type)]));
     *pod.field_mut("spec") = template["spec"].clone();
-    // For the defaults. Its errors are ignored: the template was validated with its owner.
+    // Only for its defaults; errors are ignored, because the template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
     pod
 }
@@ -153,7 +153,7 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
             }
         } else if text(&pod, "/status/phase") == "Pending"
             && !text(&pod, "/spec/nodeName").is_empty()
-            // With an IP, the pod was started already, and waits for its built-in programs.
+            // A pod with an IP was already started, and waits for its built-in programs.
             && text(&pod, "/status/podIP").is_empty()
         {
             let unpullable =

@@ -17,7 +17,7 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     ] {
         default(spec, &[key], value);
     }
-    // The deprecated field name has the same value.
+    // `serviceAccount` is the deprecated name of `serviceAccountName`.
     for (from, to) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")] {
         if let Some(account) = spec[from].as_str().map(str::to_owned) {
             set(spec, &[to], account);
@@ -136,7 +136,7 @@ fn immutable_spec(pod: &Value) -> Value {
             "tolerations",
             "terminationGracePeriodSeconds",
             "nodeName",
-            // They have a subresource.
+            // Changed through their subresource.
             "ephemeralContainers",
         ] {
             spec.remove(key);

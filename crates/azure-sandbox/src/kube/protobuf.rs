@@ -28,9 +28,9 @@ struct Field {
     /// Its name in JSON; `<` if its fields belong to the enclosing message.
     name: &'static str,
     cardinality: Cardinality,
-    /// Present in JSON even if it is zero or empty.
+    /// Whether it is present in JSON even if it is zero or empty.
     optional: bool,
-    /// `s`, `b`, `i`, `y`, or the name of a message.
+    /// `s` (string), `b` (boolean), `i` (integer), `y` (bytes), or the name of a message.
     kind: &'static str,
 }
 

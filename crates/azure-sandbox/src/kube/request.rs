@@ -17,7 +17,7 @@ pub(crate) struct KubeRequest {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: HeaderMap,
-    /// The verb for authorization, such as `deletecollection`; for other paths, the method.
+    /// The verb for authorization, such as `deletecollection`; for non-resource paths, the lower-case method.
     pub(crate) verb: &'static str,
     pub(crate) target: Target,
 }
@@ -35,7 +35,7 @@ pub(crate) enum Form {
 pub(crate) enum Target {
     /// Objects of a type, which may be unknown.
     Objects(ResourcePath),
-    /// Another path.
+    /// A non-resource path, such as `/version`.
     Path,
 }
 
@@ -64,14 +64,14 @@ impl KubeRequest {
             && resource_path.name.is_empty()
             && ["list", "watch"].contains(&verb)
         {
-            // The right to get an object includes to list and watch it by name.
+            // As in Kubernetes, rules with `resourceNames` also allow listing and watching an object by name.
             let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
             selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut resource_path.name);
         }
         Self { method: parts.method, path, query, headers: parts.headers, verb, target }
     }
 
-    /// A query parameter; `None` if it is empty.
+    /// A query parameter; `None` if it is missing or empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let mut all = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
         all.next().map(|(_, value)| value.as_str())

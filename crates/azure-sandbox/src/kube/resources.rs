@@ -2,7 +2,7 @@
 
 /// A type of object, or a review.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are what discovery tells of a resource")]
+#[expect(clippy::struct_excessive_bools, reason = "they are properties in discovery")]
 pub(crate) struct Resource {
     /// Empty for the core group.
     pub(crate) group: &'static str,

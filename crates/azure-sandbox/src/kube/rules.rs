@@ -76,7 +76,7 @@ pub(crate) fn check_escalation(
     Err(StatusError::forbidden(resource, name, &why))
 }
 
-/// Whether an update changes only owners and finalizers, for the garbage collector.
+/// Whether an update changes only owner references and finalizers, as the garbage collector does.
 fn is_collector_change(old: &Value, new: &Value) -> bool {
     let plain = |object: &Value| {
         let mut object = object.clone();

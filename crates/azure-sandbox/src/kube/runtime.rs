@@ -1,5 +1,5 @@
 //! The containers that run a program: their images, logs and network. [`supervisor`] starts and stops them, [`container`]
-//! reads their part of the specification.
+//! reads their environment and files from the specification of the pod.
 
 mod container;
 pub(super) mod network;
@@ -60,7 +60,7 @@ pub(crate) struct Runtime {
     settings: Mutex<Settings>,
     outputs: Mutex<HashMap<ContainerKey, Outputs>>,
     pub(crate) network: Arc<Network>,
-    /// Notified when the supervisor has to look again.
+    /// Notified when the supervisor has to check again which programs should run.
     pub(crate) wake: Notify,
 }
 

@@ -37,7 +37,7 @@ struct FieldRequirement {
 }
 
 impl Labels {
-    /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
+    /// Parses a selector such as `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
     pub(crate) fn parse(selector: &str) -> Result<Self, StatusError> {
         let parts = split_requirements(selector).map_err(|()| unparseable(selector))?;
         let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
@@ -178,7 +178,7 @@ fn selectable_pointer(resource: &Resource, path: &str) -> Option<&'static str> {
 }
 
 impl Fields {
-    /// `metadata.name=x,status.phase!=Failed`.
+    /// Parses a selector such as `metadata.name=x,status.phase!=Failed`.
     pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, StatusError> {
         let mut requirements = Vec::new();
         for part in selector.split(',').filter(|part| !part.is_empty()) {

@@ -1,5 +1,5 @@
-//! The server of all clusters: it logs each request, applies its fault, and passes it to the cluster that the TLS handshake
-//! names.
+//! The server of all clusters: it logs each request, applies the first matching fault, and passes the request to the cluster
+//! that the TLS handshake names.
 
 use std::io;
 use std::sync::Arc;
@@ -47,7 +47,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     let handshake = Handshake::take(&mut request);
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
-    // The host name of the handshake is the one that the certificate confirmed; that of the request may be an address.
+    // The certificate confirmed the server name of the TLS handshake. The `Host` header may contain an address instead.
     let host = peer.server_name.clone().unwrap_or_default().to_ascii_lowercase();
     let kube = &server.kube;
     let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {

@@ -143,7 +143,7 @@ pub(crate) fn secret() -> String {
     text
 }
 
-/// Access to the fields of a JSON object that cannot panic.
+/// Access to the fields of a JSON object without panics.
 pub(crate) trait Fields {
     /// The value of a key; null if it is missing.
     fn field(&self, key: &str) -> &Value;

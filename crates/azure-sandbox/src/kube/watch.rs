@@ -23,7 +23,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_mins(45);
 /// The interval of bookmarks.
 const BOOKMARK_INTERVAL: Duration = Duration::from_mins(1);
 
-/// One watch.
+/// The state of a watch.
 struct Watch {
     kube: KubeClusters,
     cluster: Arc<Cluster>,
@@ -52,7 +52,7 @@ pub(crate) fn respond(
     request: &KubeRequest,
 ) -> Result<Body, StatusError> {
     if request.query.iter().any(|(key, _)| key == "sendInitialEvents") {
-        // Clients list and watch instead; they would wait for the end of the initial events.
+        // Makes clients list and watch instead. Otherwise, they would wait for the end of the initial events.
         return Err(StatusError::new(422, "Invalid", NO_WATCH_LIST));
     }
     let shape = Shape::from_request(request)?;

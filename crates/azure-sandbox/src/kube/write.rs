@@ -23,14 +23,14 @@ pub(crate) struct Context<'a> {
     pub(crate) dry_run: bool,
 }
 
-/// The object of a write, or a part of it.
+/// The object of a write, or its subresource.
 #[derive(Clone, Copy)]
 pub(crate) struct ObjectRef<'a> {
     pub(crate) resource: &'static Resource,
     /// Empty for types without namespaces.
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// `status`, `scale`, `finalize`; empty for the object itself.
+    /// Such as `status` or `scale`; empty for the object itself.
     pub(crate) subresource: &'a str,
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn create(
     Ok(state.put(resource, object))
 }
 
-/// Replaces an object, or a part of it.
+/// Replaces an object or its subresource.
 pub(crate) fn update(
     state: &mut State,
     context: &Context<'_>,
@@ -104,7 +104,7 @@ pub(crate) fn update(
     replace(state, context, target, object)
 }
 
-/// Patches an object; whether it was created by server-side apply, and the object.
+/// Patches an object. Returns whether server-side apply created it, and the object.
 pub(crate) fn patch(
     state: &mut State,
     context: &Context<'_>,
@@ -211,7 +211,7 @@ fn replace(
     Ok(stored)
 }
 
-/// Restores what a write of the object or of a part must not change: a part is written alone, the object without status.
+/// Restores what the write must not change: a subresource changes only its own part, and the object itself no status.
 fn restrict_to_part(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
     let part = match target.subresource {
         "" if target.resource.status => {

@@ -2,7 +2,7 @@
 
 use super::Failure;
 
-/// Flags with a value that have no effect: no command waits.
+/// Flags with a value that have no effect.
 const IGNORED: [&str; 4] = ["--timeout", "--grace-period", "--request-timeout", "--cascade"];
 
 #[derive(Debug, Default, PartialEq, Eq)]

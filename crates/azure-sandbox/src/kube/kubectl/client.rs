@@ -15,7 +15,7 @@ use crate::kube::user::User;
 use crate::kube::value::text;
 
 pub(super) const JSON: &str = "application/json";
-/// The content type and the accepted type of most requests.
+/// The `Content-Type` and `Accept` of most requests.
 pub(super) const PLAIN: (&str, &str) = (JSON, JSON);
 
 /// A client with the rights of a user.
@@ -33,7 +33,7 @@ pub(super) struct ServerError {
 }
 
 impl Client {
-    /// Sends a request; the object in the response.
+    /// Sends a request, and returns the object in the response.
     pub(super) fn send(
         &self,
         method: Method,

@@ -81,7 +81,7 @@ impl Session<'_> {
     }
 }
 
-/// The objects of a response, which is one or a list.
+/// The objects of a response, which is a single object or a list.
 fn objects(resource: &'static Resource, object: Value) -> Vec<(&'static Resource, Value)> {
     if object.get("items").is_none() {
         return vec![(resource, object)];
@@ -95,7 +95,7 @@ fn objects(resource: &'static Resource, object: Value) -> Vec<(&'static Resource
     list(&object, "/items").iter().map(typed).collect()
 }
 
-/// Adds the rows of a table, after a header for the first one.
+/// Adds the rows of a table; the first table also adds a header.
 fn add_rows(rows: &mut Vec<Vec<String>>, table: &Value, wide: bool) {
     let columns: Vec<bool> = list(table, "/columnDefinitions")
         .iter()

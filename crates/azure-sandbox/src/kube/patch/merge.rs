@@ -109,7 +109,7 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
     }
 }
 
-/// Extends a strategic merge patch, which sets the fields of `after`, by the removal of those that only `before` has.
+/// Adds removals of the fields that only `before` has to a strategic merge patch that sets the fields of `after`.
 pub(crate) fn removals(before: &Value, after: &Value, patch: &mut Value) {
     add_removals(before, after, patch, &mut Vec::new());
 }
@@ -160,7 +160,7 @@ fn sort_elements(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     elements.sort_by_key(position);
 }
 
-/// The key by which the elements of a list are merged, from the names of the fields above it.
+/// The key by which the elements of a list are merged; `fields` is the path of the list.
 fn merge_key(fields: &[&str]) -> Option<&'static str> {
     let (last, parents) = fields.split_last()?;
     match (parents.last().copied().unwrap_or_default(), *last) {

@@ -14,7 +14,7 @@ use crate::kube::value::{Fields as _, at, list, text};
 pub(super) type Environment = BTreeMap<String, String>;
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
 
-/// The environment of a container; an error if something that it refers to is missing.
+/// The environment of a container; an error if a referenced secret, config map or key is missing.
 pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Result<Environment, String> {
     let namespace = text(pod, "/metadata/namespace");
     let port = SERVICE_PORT.to_string();

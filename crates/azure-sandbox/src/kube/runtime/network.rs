@@ -1,5 +1,5 @@
-//! The network of pods that run a program. Every connection is relayed, so that it can be slowed down and cut, and so that
-//! one to the shared port of the Kubernetes APIs reaches only that of the pod's own cluster.
+//! The network of pods that run a program. Every connection is relayed, so that it can be slowed down and cut, and so that a
+//! connection to the shared port of the Kubernetes APIs reaches only the API of the pod's own cluster.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,13 +28,13 @@ const SERVICE_NAMES: [&str; 5] = [
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 ];
-/// The address of the host of a virtual machine in Azure, which serves credentials, as link-local addresses do.
+/// Azure's wire server, which serves credentials to virtual machines, like the metadata service at a link-local address.
 const WIRE_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 
 const BUFFER_SIZE: usize = 16 << 10;
 /// The maximum size of the first message of a TLS client.
 const MAX_HELLO: usize = 64 << 10;
-/// Reads per second of a slow reader.
+/// The number of reads per second if the read rate is limited.
 const SLOW_READS: u64 = 10;
 
 /// The connections of all pods.
@@ -71,7 +71,7 @@ pub(super) struct PodNetwork {
     pub(super) kube: KubeClusters,
     /// The host name of the cluster.
     pub(super) host: String,
-    /// Cancelled when the container has ended.
+    /// Cancelled when the program has ended.
     pub(super) ended: CancellationToken,
 }
 
@@ -172,7 +172,7 @@ impl PodNetwork {
     }
 }
 
-/// Addresses of metadata services, which return credentials on cloud machines.
+/// Whether an address may belong to a metadata service, which returns credentials on cloud machines.
 fn is_forbidden(address: IpAddr) -> bool {
     let address = address.to_canonical();
     match address {

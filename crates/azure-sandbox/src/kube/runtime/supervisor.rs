@@ -60,7 +60,7 @@ pub(crate) async fn run(kube: KubeClusters) {
                 Supervisor { kube: kube.clone(), cluster, key: key.clone(), program, stop: stop.clone() };
             let task = tasks.spawn(async move {
                 if let Some(previous) = previous {
-                    // It ends within its grace period.
+                    // The previous program ends within its grace period.
                     let _ = previous.await;
                 }
                 supervisor.run().await;
@@ -208,7 +208,7 @@ impl Supervisor {
         // Tasks that the program left can no longer change its pod or use its network.
         stop.cancel();
         if self.stop.is_cancelled() {
-            // It may have ended first.
+            // The program may have returned just before it was stopped.
             self.set_ready(false);
         }
         ended.cancel();
