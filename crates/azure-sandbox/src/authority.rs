@@ -31,7 +31,7 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 pub(crate) struct StoredAuthority {
     /// The certificate that clients trust, PEM.
     pub(crate) certificate: String,
-    /// Its private key, PEM (PKCS #8). It can impersonate Azure to clients that trust the certificate.
+    /// Its private key, PEM (PKCS #8), with which anyone can impersonate Azure to clients that trust the certificate.
     pub(crate) key: SecretString,
 }
 
@@ -90,7 +90,7 @@ impl StoredAuthority {
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
-    /// Replaces the certificate of an older version, which lacks `localhost`, with one of the same key and name.
+    /// Replaces a certificate from an older version, which lacks `localhost`, by one with the same key and name.
     pub(crate) fn renew(self) -> Result<Self, Error> {
         let certificate = parse_certificate(&self.certificate)?;
         if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
@@ -166,7 +166,7 @@ pub(crate) fn issue_leaf(
     Ok((params.signed_by(&key, issuer)?, key))
 }
 
-/// The validity from yesterday. Clients use the machine's clock, not that of the sandbox.
+/// A validity period that starts yesterday. Clients use the machine's clock, not that of the sandbox.
 pub(crate) fn validity(days: u32) -> (OffsetDateTime, OffsetDateTime) {
     let now = Clock::system().now();
     (now - DAY, now + DAY * days)

@@ -1,4 +1,4 @@
-//! The requests that Resource Manager and Compute allow an application in a subscription, in token buckets.
+//! Limits on the requests of each application in a subscription to Resource Manager and Compute, as token buckets.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::response::SandboxResponse;
 
-/// One token, in the unit of a bucket's level: so that a refill each minute is a whole number each millisecond.
+/// The units of a bucket's level in one token. A refill of n tokens each minute is then n units each millisecond.
 const TOKEN: u64 = 60_000;
 /// `Retry-After` in seconds of an empty bucket that is not refilled.
 const NO_REFILL_RETRY_SECONDS: u64 = 3_600;
-/// The limits for all applications together are those of one, this many times.
+/// The limit of all applications together, as a multiple of the limit of one.
 const GLOBAL_FACTOR: u64 = 15;
 
-/// Limits of the requests of each application in a subscription. Those that are unset are never reached.
+/// Limits on the requests of each application in a subscription. Unset limits are never reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestBudget {
@@ -34,15 +34,15 @@ pub struct RequestBudget {
 pub struct Bucket {
     /// The number of tokens.
     pub size: u32,
-    /// The number of tokens that it gets back each minute.
+    /// The number of tokens that are added each minute.
     pub refill_per_minute: u32,
 }
 
-/// The budget of a subscription, and what its applications have used of it.
+/// The budget of a subscription, and the levels of its applications' buckets.
 #[derive(Default)]
 pub(crate) struct BudgetState {
     budget: RequestBudget,
-    /// By client and limit.
+    /// By client ID and limit.
     levels: HashMap<(String, Limit), Level>,
 }
 
@@ -57,12 +57,12 @@ enum Limit {
 /// The tokens in a bucket.
 #[derive(Clone, Copy)]
 struct Level {
-    /// In units of 1/[`TOKEN`].
+    /// One token is [`UNITS_PER_TOKEN`].
     units: u64,
     at_ms: i64,
 }
 
-/// A bucket is empty.
+/// The error of an empty bucket.
 pub(crate) struct Throttled {
     pub(crate) is_compute: bool,
     pub(crate) retry_after_seconds: u64,
@@ -94,7 +94,7 @@ impl BudgetState {
         *self = Self { budget, levels: HashMap::new() };
     }
 
-    /// Counts a request. The headers are for the response, also for that of an empty bucket.
+    /// Counts a request. The headers belong in the response even if a bucket is empty.
     pub(crate) fn count(
         &mut self,
         client_id: &str,

@@ -179,7 +179,7 @@ impl Control {
         &self.sandbox.catalog.accounts
     }
 
-    /// The number of items on a page of SKUs, networks or clusters; `None` for all.
+    /// The maximum number of items on a page of a list such as SKUs, networks or clusters; `None` for all.
     pub fn page_size(&self) -> Option<usize> {
         self.sandbox.state().page_size
     }
@@ -198,8 +198,8 @@ impl Control {
     /// api-version. Without pages, the sandbox's own response is restored. Each page gets a `nextLink` to the next one.
     ///
     /// Routes are the names of [`Operation`]s of Resource Manager, and `tenant`, whose page is the ID as a string
-    /// ([`Control::reveal_tenant`]). An unknown subscription is created in [`PLAYED_TENANT`](crate::PLAYED_TENANT): every token of that tenant
-    /// can access it, in every cloud.
+    /// ([`Control::reveal_tenant`]). An unknown subscription is created in [`PLAYED_TENANT`](crate::PLAYED_TENANT): every
+    /// token of that tenant can access it, in every cloud.
     ///
     /// # Errors
     /// If the route does not exist, or the status of a page is invalid.
@@ -227,7 +227,7 @@ impl Control {
     }
 
     /// Changes the body of all clusters with this name, as Azure itself would: a migration, an automatic upgrade, a
-    /// support plan. Nothing is validated. Returns whether there is one.
+    /// support plan. Nothing is validated. Returns whether any cluster has the name.
     pub fn edit_cluster(&self, name: &str, change: impl Fn(&mut serde_json::Value)) -> bool {
         let mut state = self.sandbox.state();
         let subscriptions = state.subscriptions.values_mut();

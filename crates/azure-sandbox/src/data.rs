@@ -1,5 +1,5 @@
 //! The built-in data, from the JSON files in `data`, which were written for this project. `templates.rs` replaces
-//! `{subscription}`, `{tenant}`, `{location}` and `{other_location}`.
+//! placeholders such as `{subscription}`.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::seed::Account;
 use crate::skus::family::Family;
 use crate::versions::Offers;
 
-/// A file of the built-in data is invalid.
+/// An invalid file of the built-in data.
 #[derive(Debug, thiserror::Error)]
 #[error("the built-in data {file} cannot be read")]
 pub struct Error {
@@ -35,7 +35,7 @@ pub(crate) struct Catalog {
     pub(crate) clusters: Vec<Box<RawValue>>,
 }
 
-/// The Kubernetes versions of the public cloud and of the two others, in the form of `values`.
+/// The Kubernetes versions of the public cloud and of the two others, as the entries of `values` in Azure's response.
 #[derive(Deserialize)]
 pub(crate) struct Versions {
     pub(crate) public: Vec<Box<RawValue>>,

@@ -1,7 +1,7 @@
 //! Microsoft Entra: tokens for client secrets, and the two discovery documents.
 //!
-//! Codes, statuses, keys and the form of the messages (`AADSTS…: … Trace ID: …`) are Entra's, the sentences our own. As in
-//! Entra, some older errors have CR LF instead of spaces.
+//! Codes, statuses, keys and the form of the messages (`AADSTS…: … Trace ID: …`) are Entra's; the sentences are our own. As
+//! in Entra, some older errors have CR LF instead of spaces.
 
 use http::StatusCode;
 use serde::Serialize;
@@ -67,7 +67,7 @@ struct EntraError {
     error: &'static str,
     code: u32,
     message: String,
-    /// Whether lines end with CR LF.
+    /// Whether CR LF instead of a space precedes the trace ID, correlation ID and timestamp.
     has_crlf: bool,
     retry_after: Option<u32>,
 }

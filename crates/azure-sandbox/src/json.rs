@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-/// The string at a JSON pointer; `None` if it is empty.
+/// The string at a JSON pointer; `None` if it is missing or empty.
 pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer)?.as_str().filter(|text| !text.is_empty())
 }

@@ -87,7 +87,7 @@ const AZURE_FILE: &str = "sandbox-azure.json";
 /// Any free port of the loopback interface.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// The grace period for running requests at the stop.
+/// The grace period of running requests at shutdown.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// The interval at which running operations are advanced without requests.
 const ADVANCE_INTERVAL: Duration = Duration::from_millis(250);
@@ -122,7 +122,7 @@ impl Default for Options {
     }
 }
 
-/// Errors at the start of a sandbox.
+/// Errors of a [`Sandbox`].
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("cannot listen on {address}")]
@@ -282,7 +282,7 @@ impl Sandbox {
         seed::SEED
     }
 
-    /// The control of the sandbox, in process.
+    /// The control API, in process.
     pub fn control(&self) -> Control {
         self.control.clone()
     }
@@ -318,7 +318,7 @@ impl ClosedPort {
     }
 }
 
-/// Advances running operations without requests, so that the Kubernetes APIs are updated.
+/// Advances running operations even if no requests arrive, so that the Kubernetes APIs are updated.
 async fn advance_operations(sandbox: Arc<SandboxState>, stop: CancellationToken) {
     loop {
         tokio::select! {

@@ -10,7 +10,7 @@ const CAPACITY: usize = 10_000;
 /// The maximum size of a recorded body.
 pub(crate) const MAX_RECORDED_BODY: usize = 1 << 17;
 
-/// A received request, without tokens and bodies of logins.
+/// A received request. Tokens and the bodies of logins are not recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RecordedRequest {
     /// The requested operation.

@@ -86,8 +86,8 @@ impl FinalStatus {
 pub(crate) struct Target {
     /// Empty for providers.
     group: String,
-    /// The namespace of a provider, or the resource. Empty for groups; older files repeat the name of the group here, which
-    /// reads as a resource in it.
+    /// The namespace of a provider, or the resource. Empty for groups; older state files repeat the name of the group here,
+    /// so that the target is read as a resource of that name in the group.
     name: String,
     /// A pool of a cluster, or a subnet of a network.
     #[serde(rename = "part", default)]
@@ -146,7 +146,7 @@ impl Target {
     }
 }
 
-/// The Kubernetes versions that an operation upgrades to. The state file has the cluster's under an empty key.
+/// The Kubernetes versions that an operation upgrades to. In the state file, the cluster's version has an empty key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
 pub(crate) struct TargetVersions {
@@ -195,7 +195,7 @@ pub(crate) struct LongOperation {
     pub(crate) command: Option<Command>,
 }
 
-/// A scripted result of an operation, or that of an interrupted one.
+/// The scripted result of an operation, or the result of an operation that was interrupted or whose command did not run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) status: FinalStatus,
@@ -283,7 +283,7 @@ impl LongOperation {
         body
     }
 
-    /// The error object: in the final status, or in progress if the operation recovers.
+    /// The error object. It is visible after the end of the operation; before it, only if the operation succeeds anyway.
     pub(crate) fn error(&self) -> Option<Value> {
         let Outcome { status, error: OperationError { code, message } } = self.outcome.as_ref()?;
         let visible = self.ended_ms.is_some() || *status == FinalStatus::Succeeded;

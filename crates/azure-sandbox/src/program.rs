@@ -37,7 +37,7 @@ pub struct Container {
     /// The files of mounted secrets and config maps by absolute path.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The network of its pod: the Kubernetes API of its cluster at its host name and at `KUBERNETES_SERVICE_HOST`, never
-    /// that of another cluster; everything else as from this machine, except link-local addresses.
+    /// that of another cluster; everything else as from this machine, except the metadata services of cloud machines.
     pub connect: Connect,
     /// Adds a line to its log.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,

@@ -81,9 +81,9 @@ pub enum Operation {
     RegisterProvider,
     /// `GET …/Microsoft.Compute/locations/{region}/usages`
     Usages,
-    /// `GET …/locations/{region}/operations/{id}`: what `Azure-AsyncOperation` names
+    /// `GET …/locations/{region}/operations/{id}`, the URL in `Azure-AsyncOperation`
     LongOperation,
-    /// `GET …/operationresults/{id}`: what `Location` names
+    /// `GET …/operationresults/{id}`, the URL in `Location`
     OperationResult,
     /// Anything else
     #[default]

@@ -61,7 +61,7 @@ impl SandboxResponse {
         }
     }
 
-    /// Whether the response simulates that of a proxy, with another content type than JSON.
+    /// Whether the response simulates one of a proxy: its content type is not JSON.
     pub(crate) fn is_foreign(&self) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with("application/json"))

@@ -26,11 +26,11 @@ pub enum Role {
     Reader,
     /// Everything about clusters is allowed: Azure Kubernetes Service Contributor Role.
     Kubernetes,
-    /// Everything is allowed except reading admin kubeconfigs, and nothing inside Entra-enabled clusters.
+    /// Everything is allowed except reading admin kubeconfigs; inside Entra-enabled clusters, nothing is.
     Operator,
-    /// Everything is allowed except reading the results of commands, and nothing inside Entra-enabled clusters.
+    /// Everything is allowed except reading the results of commands; inside Entra-enabled clusters, nothing is.
     Starter,
-    /// Everything is allowed.
+    /// Everything is allowed except changes in `Microsoft.Authorization`.
     #[default]
     Contributor,
 }

@@ -16,7 +16,7 @@ const MAX_FILES: usize = 200;
 /// The maximum size of the unpacked files.
 const MAX_UNPACKED: u64 = 8 << 20;
 
-/// A command and, after it ran, its output.
+/// A command that has not run yet, or the output of one that has.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Command {
@@ -75,7 +75,7 @@ impl Request {
         let mut remaining = MAX_UNPACKED;
         for index in 0..archive.len() {
             let file = archive.by_index(index).map_err(failed)?;
-            // Paths that leave the directory do not exist for the command.
+            // Skips directories, and paths that leave the working directory.
             let Some(path) = file.enclosed_name().filter(|_| file.is_file()) else { continue };
             let mut content = Vec::new();
             // The size in the archive's directory may be wrong.

@@ -1,5 +1,5 @@
-//! The server of Entra and Resource Manager: it logs each request, applies its fault, and passes it to the service that the
-//! host name selects.
+//! The server of Entra and Resource Manager: it logs each request, applies the first matching fault, and passes the request
+//! to the service that the host name selects.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::{arm, entra};
 const BODY_LIMIT: usize = 1 << 20;
 /// Number of parts of a slow body.
 const SLOW_BODY_PARTS: usize = 10;
-/// Delay between half of a body and the cut, so that the half is sent.
+/// The delay before a connection is cut, so that the first half of the body is sent.
 const CUT_DELAY: Duration = Duration::from_millis(30);
 
 pub(crate) fn router(sandbox: Arc<SandboxState>) -> Router {

@@ -135,7 +135,7 @@ fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
         return Vec::new();
     }
     let mut zones = shuffled_zones(region.zones, lot);
-    // A third of the sizes is not available in every zone, some in none.
+    // Up to a third of the sizes is missing in some zones or in all.
     match lot % 12 {
         0 => zones.truncate(1),
         1 | 2 => zones.truncate(2),

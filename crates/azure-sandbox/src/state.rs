@@ -1,5 +1,5 @@
 //! The state of the sandbox: directories, tokens, subscriptions, faults, recordings and the log of requests, behind one
-//! lock. Nothing waits while it is held.
+//! lock, which is never held across an `.await`.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,10 +35,10 @@ use crate::timing::Timing;
 /// The tenant of subscriptions that [`Control::play`](crate::Control::play) creates: Microsoft's own, as in most recordings.
 pub const PLAYED_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
 
-/// Number of stored tokens, including expired ones; the oldest is evicted first.
+/// The maximum number of stored tokens, including expired ones; the oldest is evicted first.
 const MAX_TOKENS: usize = 20_000;
 
-/// The sandbox as requests see it.
+/// The sandbox that all requests share: its clock, its built-in data, its clusters and its changing state.
 pub(crate) struct SandboxState {
     pub(crate) clock: Clock,
     pub(crate) catalog: Catalog,
@@ -66,7 +66,7 @@ pub(crate) struct State {
     pub(crate) outcomes: Script<ScriptedOutcome>,
     pub(crate) faults: Faults,
     pub(crate) log: Log,
-    /// Number of items on a page of a list; unlimited if unset.
+    /// The maximum number of items on a page of a list; unlimited if unset.
     pub(crate) page_size: Option<usize>,
 }
 
@@ -123,7 +123,7 @@ pub(crate) struct Subscription {
     pub(crate) cloud: Option<Cloud>,
     pub(crate) tenant: String,
     pub(crate) state: String,
-    /// By client; `None`: everything is allowed, for subscriptions of recordings.
+    /// By client ID; `None`: everything is allowed, for subscriptions of recordings.
     pub(crate) roles: Option<HashMap<String, Vec<RoleAssignment>>>,
     /// The tag that clusters must have.
     pub(crate) required_tag: Option<String>,
@@ -193,7 +193,7 @@ impl SandboxState {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Completes the operations that are due; whether any is still running.
+    /// Completes the operations that are due, and returns whether others are still running.
     pub(crate) fn advance(&self, state: &mut State) -> bool {
         let now_ms = self.clock.now_ms();
         let State { subscriptions, tokens, timing, .. } = state;
@@ -252,7 +252,7 @@ impl SandboxState {
         }
     }
 
-    /// The caller of a valid token for an application, such as the one of the Kubernetes APIs.
+    /// The caller with a valid token for an application, such as [`KUBERNETES_APP`](crate::declare::KUBERNETES_APP).
     pub(crate) fn entra_caller(&self, tokens: &Tokens, token: &str) -> Option<EntraCaller> {
         let token = tokens.get(token).cloned()?;
         let object_id = token.object_id().to_string();

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation};
 
-/// The number of long-running operations that remain visible; Azure deletes them too.
+/// The number of long-running operations above which the oldest ended one is deleted; Azure deletes old ones too.
 const MAX_OPERATIONS: usize = 200;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct SubscriptionState {
-    /// Whether anything differs from the seed data. Other subscriptions are not stored.
+    /// Whether anything differs from the seed data. Unchanged subscriptions are not stored.
     pub(crate) touched: bool,
     pub(crate) groups: Vec<Group>,
     pub(crate) networks: Vec<Resource>,

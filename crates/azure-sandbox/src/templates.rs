@@ -46,7 +46,7 @@ pub(crate) fn node_group(cluster: &Resource) -> Option<Group> {
     })
 }
 
-/// The resource of a template; its ID has group and name.
+/// The resource of a template; the ID in the template contains its group.
 fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     #[derive(serde::Deserialize)]
     struct Id {

@@ -9,7 +9,7 @@ use crate::operation::OperationKind;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timing {
-    /// Factor for all durations below; with 0, operations complete at the next request.
+    /// Factor for all durations below; with 0, operations are due immediately.
     pub scale: f64,
     /// Seconds in the `Retry-After` of running operations; if unset, the header is omitted, as Azure often does.
     pub retry_after: Option<u32>,

@@ -58,8 +58,8 @@ impl Offers {
         self.0.iter().find(|minor| minor.patch_versions.contains_key(patch))
     }
 
-    /// The full version for a requested one: the newest patch of a minor version, or of the default one if it is empty. `None`
-    /// if it does not exist.
+    /// The full version for `requested`: for a minor version its newest patch, for an empty string that of the default minor
+    /// version. `None` if the version does not exist.
     pub(crate) fn resolve(&self, requested: &str) -> Option<&str> {
         if let Some((patch, _)) =
             self.0.iter().find_map(|minor| minor.patch_versions.get_key_value(requested))
@@ -73,7 +73,7 @@ impl Offers {
         minor.patch_versions.keys().max_by_key(|patch| parse_version(patch)).map(String::as_str)
     }
 
-    /// The newest patch of a requested minor version, up to the version `max`.
+    /// Like [`Self::resolve`], but the newest patch of a minor version is at most the version `max`.
     pub(crate) fn resolve_within(&self, requested: &str, max: &str) -> Option<&str> {
         let minor = self.0.iter().find(|minor| minor.version == requested);
         let Some(minor) = minor else { return self.resolve(requested) };

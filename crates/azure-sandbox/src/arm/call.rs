@@ -44,7 +44,7 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A page of a list.
+    /// The requested page of `items`.
     pub(crate) fn page(&self, items: impl IntoIterator<Item = Value>) -> Result<SandboxResponse, ArmError> {
         let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
         let items: Vec<&[u8]> = items.iter().map(String::as_bytes).collect();
@@ -110,7 +110,7 @@ impl Call<'_> {
         operation
     }
 
-    /// Adds the `Azure-AsyncOperation` header.
+    /// Adds the `Azure-AsyncOperation` and `Retry-After` headers.
     pub(crate) fn with_operation_url(
         &self,
         response: SandboxResponse,
@@ -120,7 +120,7 @@ impl Call<'_> {
         self.with_retry_after(response)
     }
 
-    /// Adds the `Azure-AsyncOperation` and `Location` headers.
+    /// Adds the headers of [`Self::with_operation_url`] and `Location`.
     pub(crate) fn with_result_url(
         &self,
         response: SandboxResponse,

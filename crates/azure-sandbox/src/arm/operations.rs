@@ -58,7 +58,7 @@ fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, A
         }
         (Some(FinalStatus::Succeeded), _) => SandboxResponse::empty(StatusCode::OK),
         (Some(_), error) => {
-            // The keys of this error have capital letters.
+            // The keys of this error start with capital letters.
             let text = |key| error.as_ref().and_then(|error| error.get(key)).cloned().unwrap_or_default();
             let error = json!({
                 "Code": text("code"), "Target": null, "Message": text("message"), "Details": null,

@@ -1,5 +1,5 @@
-//! `Microsoft.Authorization/policyAssignments` and the definitions that they refer to: the policy that requires a tag. Subscriptions
-//! have definitions and initiatives of their own only in recordings.
+//! `Microsoft.Authorization/policyAssignments` and the definitions that they refer to: the policy that requires a tag.
+//! Subscriptions have definitions and initiatives of their own only in recordings.
 
 use http::StatusCode;
 use serde_json::{Value, json};

@@ -144,7 +144,7 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
     Ok(start_operation(call, cluster, kind, pool, version))
 }
 
-/// The kind of operation that a change of a pool is.
+/// The kind of operation that changes a pool from `old` to `new`.
 fn operation_kind(old: &Value, new: &Value, upgrade: bool) -> OperationKind {
     let scaling_keys = ["count", "minCount", "maxCount", "enableAutoScaling"];
     if upgrade {

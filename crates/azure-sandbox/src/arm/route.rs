@@ -104,7 +104,7 @@ pub(crate) enum Route {
     },
 }
 
-/// A POST action of a cluster.
+/// An action on a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClusterAction {
     AdminCredential,

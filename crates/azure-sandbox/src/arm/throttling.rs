@@ -8,8 +8,8 @@ use crate::budget::{RateLimitHeaders, Throttled};
 use crate::request::AzureRequest;
 use crate::state::{SandboxState, State, Token};
 
-/// Counts the request against the budget of its subscription. Sets the rate-limit headers of the response, also if the request
-/// is throttled.
+/// Counts the request against the budget of its subscription. Sets the rate-limit headers of the response even if the
+/// request is throttled.
 pub(super) fn count_request(
     sandbox: &SandboxState,
     state: &mut State,

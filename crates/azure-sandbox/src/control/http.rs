@@ -146,8 +146,8 @@ fn add_item<T: Clone + DeserializeOwned + Serialize>(
     }
 }
 
-/// Protects the port against web pages of other origins: a browser sends its own host name, and cannot send JSON to
-/// another origin without a preflight.
+/// Rejects requests from web pages: after DNS rebinding, the `Host` header names the page's own host, and a browser sends
+/// JSON to another origin only after a preflight.
 async fn reject_other_origins(request: Request, next: Next) -> Response {
     if !is_loopback(request.headers()) {
         return error_response(StatusCode::FORBIDDEN, "the Host header must name the loopback interface");
@@ -318,7 +318,7 @@ struct NetworkLimit {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Certificates {
-    /// The validity of another client certificate; without it, everything is replaced.
+    /// The validity of an additional client certificate in days; if unset, all certificates are replaced.
     #[serde(default)]
     client_days: Option<u32>,
 }
@@ -336,7 +336,7 @@ async fn replace_certificates(
     wait_saved_if(&control, &fqdn, is_replaced).await
 }
 
-/// Waits until a change of a cluster is saved; an error if the cluster does not exist.
+/// Waits until a change of a cluster is saved; an error if nothing was changed.
 async fn wait_saved_if(control: &Control, fqdn: &str, changed: bool) -> Result<StatusCode, ControlError> {
     if !changed {
         return Err(ControlError::no_cluster(fqdn));

@@ -63,14 +63,14 @@ impl Control {
     }
 
     /// Replaces all certificates, tokens and the authority of a cluster, as `az aks rotate-certs` does. `false` if the
-    /// cluster does not exist.
+    /// cluster does not exist, or if they cannot be issued.
     pub fn rotate_certificates(&self, fqdn: &str) -> bool {
         let (kube, now) = (&self.sandbox.kube, self.sandbox.kube.now());
         kube.cluster(fqdn).is_some_and(|cluster| is_issued(fqdn, cluster.rotate(&now)))
     }
 
     /// Issues another client certificate for the administrator of a cluster, as AKS does before one expires; the old one
-    /// stays valid. `false` if the cluster does not exist.
+    /// stays valid. `false` if the cluster does not exist, or if it cannot be issued.
     pub fn renew_client_certificate(&self, fqdn: &str, days: u32) -> bool {
         self.sandbox.kube.cluster(fqdn).is_some_and(|cluster| is_issued(fqdn, cluster.renew_client(days)))
     }
@@ -160,6 +160,7 @@ impl Control {
     }
 }
 
+/// Whether certificates were issued; otherwise, the error is logged.
 fn is_issued(fqdn: &str, result: Result<(), crate::authority::Error>) -> bool {
     if let Err(error) = &result {
         tracing::error!(fqdn, error = error as &dyn std::error::Error, "cannot issue certificates");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// Memory-optimised sizes with fewer active vCPUs: all vCPUs, and the active ones.
+/// Memory-optimized sizes with fewer active vCPUs: all vCPUs, and the active ones.
 const CONSTRAINED: [(u32, u32); 11] =
     [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
 
@@ -22,7 +22,7 @@ pub(crate) struct Family {
     /// Memory per vCPU, GiB.
     #[serde(default)]
     memory: f64,
-    /// Individual sizes instead: name, vCPUs, GiB.
+    /// Individual sizes instead of a pattern: name, vCPUs, GiB.
     #[serde(default)]
     sizes: Vec<(String, u32, f64)>,
     /// Temporary disk per vCPU, MiB; 0 for none.

@@ -28,9 +28,9 @@ pub(crate) struct LocationInfo<'a> {
     pub(crate) zone_details: Vec<ZoneDetails>,
 }
 
-/// This key has a capital letter in Azure.
 #[derive(Serialize)]
 pub(crate) struct ZoneDetails {
+    /// The key has a capital letter in Azure.
     #[serde(rename = "Name")]
     pub(crate) name: Vec<String>,
     pub(crate) capabilities: Vec<Capability>,

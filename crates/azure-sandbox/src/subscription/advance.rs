@@ -8,7 +8,7 @@ use super::{Group, Resource, SubscriptionState, find_mut, position};
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation, OperationKind};
 
-/// Clusters whose Kubernetes APIs have to be updated.
+/// Changes for the Kubernetes APIs of clusters.
 #[derive(Debug, Default)]
 pub(crate) struct ClusterChanges {
     /// Created or changed clusters, by group and name.

@@ -13,8 +13,8 @@ use crate::json;
 use crate::skus::{Listing, Offer};
 use crate::subscription::find;
 
-/// Checks that the region and the subscription permit a cluster with this body. `before` is its current body, whose
-/// unchanged parts are not checked again.
+/// Checks that the region and the subscription permit a cluster with this body. `before` is its current body: sizes and
+/// zones are checked for new pools only, and quotas for the additional vCPUs.
 pub(crate) fn check_availability(
     call: &Call<'_>,
     body: &Value,

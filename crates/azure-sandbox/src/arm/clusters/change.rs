@@ -102,7 +102,7 @@ fn not_supported(code: &'static str, version: &str) -> ArmError {
     ArmError::from_aks(StatusCode::BAD_REQUEST, code, text)
 }
 
-/// The version to which a cluster of the version `current` is upgraded; `None` if it has the requested one.
+/// The version to which a cluster of the version `current` is upgraded; `None` if it already has the requested version.
 pub(crate) fn upgrade_of_cluster(
     offers: &Offers,
     current: &str,
@@ -131,8 +131,8 @@ pub(crate) fn upgrade_of_cluster(
     Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text))
 }
 
-/// The version to which a pool of the version `current`, or a new one, is upgraded in a cluster of the version `cluster`;
-/// `None` if it has the requested one.
+/// The new version of a pool in a cluster of the version `cluster_version`; `current` is `None` for a new pool. Returns
+/// `None` if the pool already has the requested version.
 pub(crate) fn upgrade_of_pool(
     offers: &Offers,
     current: Option<&str>,

@@ -25,7 +25,7 @@ fn has_alphanumeric_edges(text: &str) -> bool {
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// Checks a cluster with its defaults.
+/// Checks a cluster after defaulting.
 pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
     let prefix = json::text(body, "/properties/dnsPrefix").unwrap_or_default();
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -166,7 +166,7 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
-/// Checks the profile of a pool with its defaults.
+/// Checks the profile of a pool after defaulting.
 pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     let text = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
     let invalid = |key: &str, why: &str| Err(ArmError::invalid(&format!("agentPoolProfile.{key}"), why));

@@ -32,7 +32,7 @@ pub(crate) fn representation(call: &Call<'_>, cluster: &Value) -> Value {
     cluster
 }
 
-/// Checks `If-Match` and `If-None-Match` against the ETag of a resource; `None` if the resource does not exist.
+/// Checks `If-Match` and `If-None-Match`. `etag` is `None` if the resource does not exist.
 pub(crate) fn check_precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), ArmError> {
     let if_match = call.request.header("if-match").map(|if_match| if_match.trim().trim_matches('"'));
     let if_none_match = call.request.header("if-none-match").map(str::trim);

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::arm::call::Call;
 use crate::json;
 
-/// The pools of a cluster.
+/// The JSON pointer to the pools of a cluster.
 pub(crate) const POOLS: &str = "/properties/agentPoolProfiles";
 
 /// The stored body of a cluster, updated with that of a PUT: pools are merged by name, add-ons by name in any letter case,
@@ -60,7 +60,7 @@ fn merge_addons(new: &mut Value, addons: Map<String, Value>) {
     }
 }
 
-/// Updates the profile of a pool; labels, taints and zones are replaced.
+/// Updates the profile of a pool; labels, tags, taints and zones are replaced.
 pub(crate) fn merge_pool(pool: &mut Value, changes: &Value) {
     let mut changes = changes.clone();
     if json::number(&changes, "/osDiskSizeGB") == Some(0) {

@@ -108,7 +108,7 @@ fn create(
     let pool_defaults = PoolDefaults::new(offers, &version, &current, &body);
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
-        // Only checks the version.
+        // Called only to check the version.
         change::upgrade_of_pool(offers, None, requested, &current, long_term)?;
         defaults::apply_to_pool(pool, pool_defaults);
     }
@@ -131,7 +131,7 @@ fn create(
     Ok(call.with_operation_url(response, &operation))
 }
 
-/// Checks that the service principal is an application of the tenant. Clusters with an identity have `msi` instead.
+/// Checks that the service principal is an application of the tenant. Clusters with a managed identity have `msi` instead.
 fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let Some(client) = json::text(body, "/properties/servicePrincipalProfile/clientId") else {
         return Ok(());

@@ -65,7 +65,7 @@ pub(crate) fn result(call: &Call<'_>, name: &str, id: &str) -> Result<SandboxRes
     Ok(SandboxResponse::json(StatusCode::OK, &json!({"id": id, "properties": properties(operation)})))
 }
 
-/// The properties of a finished command. One that did not run has a reason, but no exit code.
+/// The properties of a finished command. If the command did not run, they have a reason, but no exit code.
 fn properties(operation: &LongOperation) -> Value {
     let mut properties = json!({
         "startedAt": format_rfc3339(operation.started_ms),
