@@ -47,7 +47,7 @@ pub(crate) fn with_common_headers(
     request: &AzureRequest,
     mut response: SandboxResponse,
 ) -> SandboxResponse {
-    if response.is_foreign() {
+    if response.simulates_proxy() {
         return response;
     }
     let id = Uuid::new_v4().to_string();

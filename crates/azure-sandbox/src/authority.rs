@@ -101,12 +101,12 @@ impl StoredAuthority {
     }
 
     /// TLS for the host names of the sandbox.
-    pub(crate) fn server(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub(crate) fn server_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         self.server_config(HOSTS.map(str::to_owned).to_vec())
     }
 
     /// TLS for loopback.
-    pub(crate) fn loopback(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    pub(crate) fn loopback_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         let addresses = LOOPBACK.iter().map(ToString::to_string);
         self.server_config(addresses.chain([LOCALHOST.to_owned()]).collect())
     }
@@ -189,12 +189,12 @@ mod tests {
     #[test]
     fn stored_authority_requires_its_own_key() {
         let stored = StoredAuthority::generate().unwrap();
-        assert!(stored.server().is_ok());
+        assert!(stored.server_tls().is_ok());
         let other = StoredAuthority::generate().unwrap();
         let mixed = StoredAuthority { certificate: stored.certificate.clone(), key: other.key };
-        assert!(matches!(mixed.server(), Err(Error::Mismatch)));
+        assert!(matches!(mixed.server_tls(), Err(Error::Mismatch)));
         let broken = StoredAuthority { certificate: "no PEM".to_owned(), key: stored.key.clone() };
-        assert!(matches!(broken.server(), Err(Error::Unreadable(_))));
+        assert!(matches!(broken.server_tls(), Err(Error::Unreadable(_))));
         assert!(!format!("{stored:?}").contains("PRIVATE KEY"));
     }
 
@@ -208,6 +208,6 @@ mod tests {
         let older = StoredAuthority { certificate: older.self_signed(&key).unwrap().pem(), key: stored.key };
         let renewed = older.clone().renew().unwrap();
         assert_ne!(renewed.certificate, older.certificate);
-        assert!(renewed.loopback().is_ok(), "the key still matches");
+        assert!(renewed.loopback_tls().is_ok(), "the key still matches");
     }
 }

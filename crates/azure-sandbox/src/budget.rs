@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::response::SandboxResponse;
 
 /// The units of a bucket's level in one token. A refill of n tokens each minute is then n units each millisecond.
-const TOKEN: u64 = 60_000;
+const UNITS_PER_TOKEN: u64 = 60_000;
 /// `Retry-After` in seconds of an empty bucket that is not refilled.
 const NO_REFILL_RETRY_SECONDS: u64 = 3_600;
 /// The limit of all applications together, as a multiple of the limit of one.
@@ -59,7 +59,7 @@ enum Limit {
 struct Level {
     /// One token is [`UNITS_PER_TOKEN`].
     units: u64,
-    at_ms: i64,
+    updated_ms: i64,
 }
 
 /// The error of an empty bucket.
@@ -122,20 +122,22 @@ impl BudgetState {
     /// Takes a token; returns the number that is left, or the seconds until there is one.
     fn take(&mut self, client_id: &str, limit: Limit, now_ms: i64) -> Result<u64, u64> {
         let Some(bucket) = self.bucket(limit) else { return Ok(limit.documented_size() - 1) };
-        let full = u64::from(bucket.size) * TOKEN;
-        let level =
-            self.levels.entry((client_id.to_owned(), limit)).or_insert(Level { units: full, at_ms: now_ms });
+        let full = u64::from(bucket.size) * UNITS_PER_TOKEN;
+        let level = self
+            .levels
+            .entry((client_id.to_owned(), limit))
+            .or_insert(Level { units: full, updated_ms: now_ms });
         let refill = u64::from(bucket.refill_per_minute);
-        let elapsed_ms = u64::try_from(now_ms - level.at_ms).unwrap_or(0);
+        let elapsed_ms = u64::try_from(now_ms - level.updated_ms).unwrap_or(0);
         level.units = full.min(level.units.saturating_add(refill.saturating_mul(elapsed_ms)));
-        level.at_ms = now_ms;
-        match level.units.checked_sub(TOKEN) {
+        level.updated_ms = now_ms;
+        match level.units.checked_sub(UNITS_PER_TOKEN) {
             Some(remaining) => {
                 level.units = remaining;
-                Ok(remaining / TOKEN)
+                Ok(remaining / UNITS_PER_TOKEN)
             }
             None if refill == 0 => Err(NO_REFILL_RETRY_SECONDS),
-            None => Err((TOKEN - level.units).div_ceil(refill).div_ceil(1_000)),
+            None => Err((UNITS_PER_TOKEN - level.units).div_ceil(refill).div_ceil(1_000)),
         }
     }
 

@@ -30,8 +30,8 @@ pub(crate) fn operation(segments: &[String]) -> Operation {
 
 pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> SandboxResponse {
     let operation = operation(&request.segments);
-    let expected = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
-    if operation == Operation::Unknown || request.method != expected {
+    let expected_method = if operation == Operation::Token { http::Method::POST } else { http::Method::GET };
+    if operation == Operation::Unknown || request.method != expected_method {
         let status = if operation == Operation::Unknown {
             StatusCode::NOT_FOUND
         } else {
@@ -49,7 +49,7 @@ pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8
 
 /// Adds the headers that every response of Entra has.
 pub(crate) fn with_common_headers(response: SandboxResponse) -> SandboxResponse {
-    if response.is_foreign() {
+    if response.simulates_proxy() {
         return response;
     }
     response
@@ -104,11 +104,11 @@ impl EntraError {
             .or_else(|| request.header("x-ms-client-request-id"))
             .filter(|id| Uuid::try_parse(id).is_ok())
             .map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
-        let end = if self.has_crlf { "\r\n" } else { " " };
+        let separator = if self.has_crlf { "\r\n" } else { " " };
         let body = Body {
             error: self.error,
             error_description: format!(
-                "AADSTS{}: {}{end}Trace ID: {trace_id}{end}Correlation ID: {correlation_id}{end}Timestamp: {timestamp}",
+                "AADSTS{}: {}{separator}Trace ID: {trace_id}{separator}Correlation ID: {correlation_id}{separator}Timestamp: {timestamp}",
                 self.code, self.message
             ),
             error_codes: [self.code],

@@ -157,8 +157,8 @@ impl ErrorResponse {
 
     /// Adds the headers.
     pub(crate) fn with_headers(&self, mut response: SandboxResponse) -> SandboxResponse {
-        if let Some(seconds) = &self.retry_after {
-            response.set("retry-after", seconds);
+        if let Some(retry_after) = &self.retry_after {
+            response.set("retry-after", retry_after);
         }
         if let Some(milliseconds) = self.retry_after_ms {
             response.set("x-ms-retry-after-ms", &milliseconds.to_string());

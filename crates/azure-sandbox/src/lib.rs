@@ -177,7 +177,7 @@ impl Sandbox {
         if let Some(directory) = directory {
             authority.write(directory)?;
         }
-        let tls = authority.server()?;
+        let tls = authority.server_tls()?;
         if !options.timing.is_valid() {
             return Err(InvalidTimeScale.into());
         }
@@ -269,7 +269,7 @@ impl Sandbox {
     /// # Errors
     /// If the authority cannot be used.
     pub fn loopback_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
-        Ok(self.authority.loopback()?)
+        Ok(self.authority.loopback_tls()?)
     }
 
     /// The host names of Entra and Resource Manager in the three clouds.

@@ -62,7 +62,7 @@ impl SandboxResponse {
     }
 
     /// Whether the response simulates one of a proxy: its content type is not JSON.
-    pub(crate) fn is_foreign(&self) -> bool {
+    pub(crate) fn simulates_proxy(&self) -> bool {
         let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with("application/json"))
     }

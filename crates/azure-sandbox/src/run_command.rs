@@ -21,7 +21,7 @@ const MAX_UNPACKED: u64 = 8 << 20;
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Command {
     /// Not executed yet.
-    Pending(Request),
+    Pending(RunCommandRequest),
     /// Executed.
     Done(Output),
 }
@@ -29,7 +29,7 @@ pub(crate) enum Command {
 /// The body of a request to run a command.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(crate) struct Request {
+pub(crate) struct RunCommandRequest {
     /// The command line.
     pub(crate) command: String,
     /// A zip archive, base64; may be empty.
@@ -59,7 +59,7 @@ pub(crate) enum ContextError {
     TooLarge,
 }
 
-impl Request {
+impl RunCommandRequest {
     /// The files of the context by relative path.
     pub(crate) fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, ContextError> {
         let mut files = BTreeMap::new();
@@ -97,14 +97,14 @@ mod tests {
 
     use super::*;
 
-    fn request(files: &[(&str, &[u8])]) -> Request {
+    fn request(files: &[(&str, &[u8])]) -> RunCommandRequest {
         let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in files {
             archive.start_file(*name, SimpleFileOptions::default()).unwrap();
             archive.write_all(content).unwrap();
         }
         let context = BASE64_STANDARD.encode(archive.finish().unwrap().into_inner());
-        Request { context, ..Request::default() }
+        RunCommandRequest { context, ..RunCommandRequest::default() }
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let files = request(&[("a.yaml", b"a"), ("dir/b.yaml", b"b"), ("../c.yaml", b"c")]).files().unwrap();
         assert_eq!(files.keys().collect::<Vec<_>>(), ["a.yaml", "dir/b.yaml"]);
         assert_eq!(files["dir/b.yaml"], b"b");
-        assert!(Request::default().files().unwrap().is_empty());
+        assert!(RunCommandRequest::default().files().unwrap().is_empty());
     }
 
     #[test]
@@ -123,7 +123,11 @@ mod tests {
         let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
         assert!(matches!(request(&many).files(), Err(ContextError::TooLarge)));
         for context in ["?", "AAAA"] {
-            assert!(Request { context: context.to_owned(), ..Request::default() }.files().is_err());
+            assert!(
+                RunCommandRequest { context: context.to_owned(), ..RunCommandRequest::default() }
+                    .files()
+                    .is_err()
+            );
         }
     }
 }

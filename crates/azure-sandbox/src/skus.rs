@@ -21,8 +21,8 @@ use crate::data::Region;
 const OS_DISK_MIB: u32 = 1_047_552;
 /// Sizes in examples and forms: available in every zone, without restrictions.
 const COMMON_SIZES: [&str; 5] = ["D2s_v3", "D2as_v5", "D4s_v5", "D8s_v5", "DS2_v2"];
-/// The lot that results in every zone and no restriction.
-const UNRESTRICTED_LOT: u64 = 40;
+/// A hash that results in every zone and no restriction.
+const UNRESTRICTED_HASH: u64 = 40;
 
 /// The VM sizes of a region, as JSON.
 pub(crate) struct Listing {
@@ -108,11 +108,11 @@ fn is_main_region(region: &Region) -> bool {
 
 fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, region: &'a Region) -> Sku<'a> {
     let is_common = COMMON_SIZES.contains(&&*size.name);
-    let lot = if is_common { UNRESTRICTED_LOT } else { hash(&[&region.name, name]) };
-    let zones = zones(region, family, lot);
-    let zone_details = if family.is("premium") && zones.len() == 3 && lot.is_multiple_of(3) {
+    let size_hash = if is_common { UNRESTRICTED_HASH } else { hash(&[&region.name, name]) };
+    let zones = zones(region, family, size_hash);
+    let zone_details = if family.is("premium") && zones.len() == 3 && size_hash.is_multiple_of(3) {
         let capabilities = vec![Capability { name: "UltraSSDAvailable", value: "True".to_owned() }];
-        vec![ZoneDetails { name: shuffled_zones(region.zones, lot / 7), capabilities }]
+        vec![ZoneDetails { name: shuffled_zones(region.zones, size_hash / 7), capabilities }]
     } else {
         Vec::new()
     };
@@ -123,20 +123,20 @@ fn sku<'a>(family: &'a Family, size: &'a Size, tier: &'a str, name: &'a str, reg
         size: size.name.strip_prefix("Basic_").unwrap_or(&size.name),
         family: &family.title,
         locations: [&region.name],
-        restrictions: restrictions(region, family, &zones, lot),
+        restrictions: restrictions(region, family, &zones, size_hash),
         location_info: [LocationInfo { location: &region.name, zones, zone_details }],
         capabilities: capabilities(family, size),
     }
 }
 
 /// The zones of a size, unordered as in Azure.
-fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
+fn zones(region: &Region, family: &Family, size_hash: u64) -> Vec<String> {
     if region.zones == 0 || family.is("old") {
         return Vec::new();
     }
-    let mut zones = shuffled_zones(region.zones, lot);
+    let mut zones = shuffled_zones(region.zones, size_hash);
     // Up to a third of the sizes is missing in some zones or in all.
-    match lot % 12 {
+    match size_hash % 12 {
         0 => zones.truncate(1),
         1 | 2 => zones.truncate(2),
         3 if family.reach < 60 => zones.clear(),
@@ -145,19 +145,24 @@ fn zones(region: &Region, family: &Family, lot: u64) -> Vec<String> {
     zones
 }
 
-/// The numbers 1 to `count` in an order derived from `lot`.
-fn shuffled_zones(count: u8, mut lot: u64) -> Vec<String> {
+/// The numbers 1 to `count` in an order derived from `seed`.
+fn shuffled_zones(count: u8, mut seed: u64) -> Vec<String> {
     let mut remaining: Vec<u8> = (1..=count).collect();
     let mut zones = Vec::with_capacity(remaining.len());
     while !remaining.is_empty() {
         let len = remaining.len() as u64;
-        zones.push(remaining.remove(usize::try_from(lot % len).unwrap_or(0)).to_string());
-        lot /= len;
+        zones.push(remaining.remove(usize::try_from(seed % len).unwrap_or(0)).to_string());
+        seed /= len;
     }
     zones
 }
 
-fn restrictions<'a>(region: &'a Region, family: &Family, zones: &[String], lot: u64) -> Vec<Restriction<'a>> {
+fn restrictions<'a>(
+    region: &'a Region,
+    family: &Family,
+    zones: &[String],
+    size_hash: u64,
+) -> Vec<Restriction<'a>> {
     let restriction = |r#type, zones| Restriction {
         r#type,
         values: [&region.name],
@@ -166,11 +171,11 @@ fn restrictions<'a>(region: &'a Region, family: &Family, zones: &[String], lot: 
     };
     let is_scarce = family.reach < 50 || family.is("old");
     let mut restrictions = Vec::new();
-    let in_whole_region = lot % 100 < if is_scarce { 35 } else { 3 };
+    let in_whole_region = size_hash % 100 < if is_scarce { 35 } else { 3 };
     if in_whole_region {
         restrictions.push(restriction("Location", Vec::new()));
     }
-    if !zones.is_empty() && (in_whole_region || lot.is_multiple_of(9)) {
+    if !zones.is_empty() && (in_whole_region || size_hash.is_multiple_of(9)) {
         let mut closed_zones = zones.to_vec();
         closed_zones.sort();
         if !in_whole_region {
@@ -296,9 +301,9 @@ fn other_skus(region: &Region) -> Vec<Sku<'_>> {
     };
     let capability = |name, value: &str| Capability { name, value: value.to_owned() };
     let mut all = Vec::new();
-    for (name, faults) in [("Classic", "3"), ("Aligned", "3")] {
+    for (name, fault_domains) in [("Classic", "3"), ("Aligned", "3")] {
         let mut sku = new_sku("availabilitySets", name, "", "", "", Vec::new());
-        sku.capabilities.push(capability("MaximumPlatformFaultDomainCount", faults));
+        sku.capabilities.push(capability("MaximumPlatformFaultDomainCount", fault_domains));
         all.push(sku);
     }
     for (name, tier, sizes) in [

@@ -338,18 +338,18 @@ impl State {
 }
 
 impl Tokens {
-    pub(crate) fn insert(&mut self, text: String, token: Token) {
+    pub(crate) fn insert(&mut self, value: String, token: Token) {
         if self.order.len() >= MAX_TOKENS
             && let Some(oldest) = self.order.pop_front()
         {
             self.by_value.remove(&oldest);
         }
-        self.order.push_back(text.clone());
-        self.by_value.insert(text, token);
+        self.order.push_back(value.clone());
+        self.by_value.insert(value, token);
     }
 
-    pub(crate) fn get(&self, text: &str) -> Option<&Token> {
-        self.by_value.get(text)
+    pub(crate) fn get(&self, value: &str) -> Option<&Token> {
+        self.by_value.get(value)
     }
 
     /// Invalidates all tokens.

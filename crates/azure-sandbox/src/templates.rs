@@ -23,11 +23,11 @@ pub(crate) fn seed_subscription(account: &Account, catalog: &Catalog) -> Subscri
     if !account.resources {
         return resources;
     }
-    let fill_in = |templates: &[Box<RawValue>]| -> Vec<Resource> {
+    let resources_from = |templates: &[Box<RawValue>]| -> Vec<Resource> {
         templates.iter().filter_map(|template| resource(template, account)).collect()
     };
-    resources.networks = fill_in(&catalog.networks);
-    resources.clusters = fill_in(&catalog.clusters);
+    resources.networks = resources_from(&catalog.networks);
+    resources.clusters = resources_from(&catalog.clusters);
     let groups = catalog.groups.iter().filter_map(|template| fill_template(template, "", account));
     resources.groups.extend(groups.filter_map(|group| serde_json::from_value(group).ok()));
     resources.groups.extend(resources.clusters.iter().filter_map(node_group));

@@ -122,7 +122,7 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let now_ms = call.now_ms;
-    let mut is_any_stopped = false;
+    let mut any_interrupted = false;
     let operations = call.resources.operations.iter_mut().filter(|operation| {
         operation.ended_ms.is_none()
             && operation.kind.is_on_cluster()
@@ -133,9 +133,9 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     for operation in operations {
         let text = "The operation was stopped by a request to abort it.";
         operation.interrupt(now_ms, FinalStatus::Canceled, "OperationPreempted", text);
-        is_any_stopped = true;
+        any_interrupted = true;
     }
-    if !is_any_stopped {
+    if !any_interrupted {
         let text = "Operation is not allowed: there is no operation in progress that could be aborted.";
         return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }

@@ -93,7 +93,7 @@ impl Route {
 
     /// The action that a role must allow.
     pub(crate) fn action(&self, method: &Method) -> String {
-        let resources = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
+        let prefix = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
         if let Self::RegisterProvider { namespace } = self {
             return format!("{namespace}/register/action");
         }
@@ -108,7 +108,7 @@ impl Route {
             (_, "POST") => ("", "action"),
             _ => ("", "read"),
         };
-        format!("{resources}{}{suffix}/{verb}", self.kind())
+        format!("{prefix}{}{suffix}/{verb}", self.kind())
     }
 
     /// Whether the route supports the method.
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_reject_other_methods() {
+    fn routes_reject_unsupported_methods() {
         let list = target("/subscriptions/s/providers/Microsoft.ContainerService/managedClusters").route;
         assert!(list.supports(&Method::GET) && !list.supports(&Method::PUT) && !list.supports(&Method::HEAD));
         let group = target("/subscriptions/s/resourceGroups/g").route;

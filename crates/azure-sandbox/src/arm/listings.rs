@@ -140,12 +140,12 @@ fn locations(
     let regions = sandbox.catalog.regions.iter().filter(|region| region.cloud == request.cloud);
     let id = |name: &str| format!("/subscriptions/{}/locations/{name}", info.id);
     // `metadata` and logical regions exist since 2019, types and zones since 2022.
-    let (metadata, zones) = (version >= "2019-11-01", version >= "2022-12-01");
+    let (has_metadata, has_zones) = (version >= "2019-11-01", version >= "2022-12-01");
     let entries: Vec<serde_json::Value> = regions
-        .filter(|region| metadata || !region.logical)
+        .filter(|region| has_metadata || !region.logical)
         .map(|region| {
-            if metadata {
-                location(region, &id, zones)
+            if has_metadata {
+                location(region, &id, has_zones)
             } else {
                 serde_json::json!({
                     "id": id(&region.name),
@@ -160,7 +160,7 @@ fn locations(
     SandboxResponse::json(StatusCode::OK, &serde_json::json!({"value": entries}))
 }
 
-fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde_json::Value {
+fn location(region: &Region, id: &impl Fn(&str) -> String, has_zones: bool) -> serde_json::Value {
     use serde_json::json;
     let metadata = if region.logical {
         json!({"regionType": "Logical", "regionCategory": "Other"})
@@ -188,7 +188,7 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
         "regionalDisplayName": regional_name,
         "metadata": metadata,
     });
-    if let Some(entry) = entry.as_object_mut().filter(|_| zones) {
+    if let Some(entry) = entry.as_object_mut().filter(|_| has_zones) {
         entry.insert("type".to_owned(), json!("Region"));
         // Logical zones of a subscription differ from physical ones.
         let mappings: Vec<_> = (1..=region.zones)
@@ -205,7 +205,11 @@ fn location(region: &Region, id: &impl Fn(&str) -> String, zones: bool) -> serde
 }
 
 /// The SKUs of the region in the filter, or of all regions. As in Azure, an unknown region has none.
-fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<SandboxResponse, ArmError> {
+fn skus(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    page_size: usize,
+) -> Result<SandboxResponse, ArmError> {
     let listings: Vec<Arc<Listing>> = match request.parameter("$filter") {
         // About 70 MB, which are not cached.
         None => {
@@ -228,14 +232,14 @@ fn skus(sandbox: &SandboxState, request: &AzureRequest, size: usize) -> Result<S
         }
     };
     // A single page is copied as a whole.
-    if size == usize::MAX && request.skip_index() == Some(0) {
+    if page_size == usize::MAX && request.skip_index() == Some(0) {
         return Ok(pages::list_response(listings.iter().map(|listing| &*listing.skus), None));
     }
     let items: Vec<&[u8]> = listings
         .iter()
         .flat_map(|listing| listing.ranges.iter().filter_map(|range| listing.skus.get(range.clone())))
         .collect();
-    pages::page(&items, request, size)
+    pages::page(&items, request, page_size)
 }
 
 /// The lower-case name in a filter `location eq '<name>'`.

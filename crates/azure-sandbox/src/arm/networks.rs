@@ -269,7 +269,7 @@ fn delete_subnet(
 }
 
 /// The subnet with Azure's defaults.
-fn subnet_with_defaults(mut subnet: Value, network: &str, etag: &str) -> Result<Value, ArmError> {
+fn subnet_with_defaults(mut subnet: Value, network_id: &str, etag: &str) -> Result<Value, ArmError> {
     let name = json::text(&subnet, "/name").unwrap_or_default().to_owned();
     let single_prefix = json::text(&subnet, "/properties/addressPrefix").map(str::to_owned);
     let all_prefixes: Vec<String> =
@@ -280,7 +280,7 @@ fn subnet_with_defaults(mut subnet: Value, network: &str, etag: &str) -> Result<
     }
     check_name(&name, 1..=80)?;
     parse_ranges(&all_prefixes, "addressPrefix")?;
-    json::set(&mut subnet, "/id", format!("{network}/subnets/{name}"));
+    json::set(&mut subnet, "/id", format!("{network_id}/subnets/{name}"));
     json::set(&mut subnet, "/etag", etag);
     json::set(&mut subnet, "/type", "Microsoft.Network/virtualNetworks/subnets");
     json::set(&mut subnet, "/properties/provisioningState", "Updating");

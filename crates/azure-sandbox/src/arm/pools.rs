@@ -105,8 +105,9 @@ fn representation(call: &Call<'_>, cluster: &Resource, profile: &Value) -> Value
 
 fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
-    let mut sent = body.get("properties").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
-    defaults::remove_read_only(&mut sent);
+    let mut properties =
+        body.get("properties").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    defaults::remove_read_only(&mut properties);
     ensure_idle(cluster)?;
     ensure_running(cluster)?;
     let old = cluster.pool(name);
@@ -114,40 +115,40 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
     let offers = call.sandbox.catalog.offers(call.request.cloud);
     let text = |pointer| json::text(&cluster.body, pointer).unwrap_or_default();
     let current = text("/properties/currentKubernetesVersion");
-    let requested = json::text(&sent, "/orchestratorVersion").unwrap_or_default().to_owned();
+    let requested = json::text(&properties, "/orchestratorVersion").unwrap_or_default().to_owned();
     let long_term = is_long_term(&cluster.body);
-    let (kind, pool, version) = match old {
+    let (kind, pool, upgrade) = match old {
         None => {
             let version = text("/properties/kubernetesVersion");
             let requested = if requested.is_empty() { version } else { &requested };
             upgrade_of_pool(offers, None, requested, current, long_term)?;
-            json::set(&mut sent, "/name", name);
+            json::set(&mut properties, "/name", name);
             let pool_defaults = PoolDefaults::new(offers, version, current, &cluster.body);
-            defaults::apply_to_pool(&mut sent, pool_defaults);
-            (OperationKind::CreatePool, sent, None)
+            defaults::apply_to_pool(&mut properties, pool_defaults);
+            (OperationKind::CreatePool, properties, None)
         }
         Some(old) => {
-            check_immutable(old, &sent, "properties")?;
+            check_immutable(old, &properties, "properties")?;
             let old_version = json::text(old, "/currentOrchestratorVersion");
-            let version = upgrade_of_pool(offers, old_version, &requested, current, long_term)?;
+            let upgrade = upgrade_of_pool(offers, old_version, &requested, current, long_term)?;
             let mut new = old.clone();
-            merge_pool(&mut new, &sent);
+            merge_pool(&mut new, &properties);
             defaults::normalize_pool(&mut new);
-            let kind = operation_kind(old, &new, version.is_some());
-            (kind, new, version)
+            let kind = operation_kind(old, &new, upgrade.is_some());
+            (kind, new, upgrade)
         }
     };
     check_pool(&pool)?;
-    let after = with_pool(cluster, &pool);
-    check_system_pool(json::list(&after, "/properties/agentPoolProfiles"))?;
-    check_availability(call, &after, Some(&cluster.body), cluster.location())?;
-    Ok(start_operation(call, cluster, kind, pool, version))
+    let new_cluster = with_pool(cluster, &pool);
+    check_system_pool(json::list(&new_cluster, "/properties/agentPoolProfiles"))?;
+    check_availability(call, &new_cluster, Some(&cluster.body), cluster.location())?;
+    Ok(start_operation(call, cluster, kind, pool, upgrade))
 }
 
 /// The kind of operation that changes a pool from `old` to `new`.
-fn operation_kind(old: &Value, new: &Value, upgrade: bool) -> OperationKind {
+fn operation_kind(old: &Value, new: &Value, is_upgrade: bool) -> OperationKind {
     let scaling_keys = ["count", "minCount", "maxCount", "enableAutoScaling"];
-    if upgrade {
+    if is_upgrade {
         OperationKind::UpgradePool
     } else if scaling_keys.iter().any(|key| old.get(key) != new.get(key)) {
         OperationKind::ScalePool
@@ -172,7 +173,7 @@ fn start_operation(
     cluster: &Resource,
     kind: OperationKind,
     mut pool: Value,
-    version: Option<String>,
+    upgrade: Option<String>,
 ) -> SandboxResponse {
     let (status, state) = match kind {
         OperationKind::CreatePool => (StatusCode::CREATED, "Creating"),
@@ -190,7 +191,7 @@ fn start_operation(
     }
     let target = Target::child(&cluster.group, &cluster.name, &name);
     let mut operation = LongOperation::new(kind, target, cluster.location());
-    operation.versions.pools.extend(version.map(|version| (name, version)));
+    operation.versions.pools.extend(upgrade.map(|version| (name, version)));
     let operation = call.start(operation);
     call.with_operation_url(response, &operation)
 }

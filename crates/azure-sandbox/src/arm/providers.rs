@@ -57,7 +57,7 @@ fn provider_body(call: &Call<'_>, provider: &str) -> Value {
     } else {
         "NotRegistered"
     };
-    let places: Vec<&str> = call
+    let locations: Vec<&str> = call
         .sandbox
         .catalog
         .physical_regions(call.request.cloud)
@@ -77,7 +77,7 @@ fn provider_body(call: &Call<'_>, provider: &str) -> Value {
         .into_iter()
         .map(|(kind, versions)| {
             let newest_first: Vec<&String> = versions.iter().rev().collect();
-            json!({"resourceType": kind, "locations": places, "apiVersions": newest_first, "capabilities": "None"})
+            json!({"resourceType": kind, "locations": locations, "apiVersions": newest_first, "capabilities": "None"})
         })
         .collect();
     json!({

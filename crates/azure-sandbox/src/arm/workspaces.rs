@@ -13,7 +13,7 @@ use crate::subscription::{Resource, find, find_mut, position};
 
 const KIND: &str = "Microsoft.OperationalInsights/workspaces";
 /// Pricing tiers: lower-case key, and Azure's spelling.
-const PLANS: [(&str, &str); 6] = [
+const PRICING_TIERS: [(&str, &str); 6] = [
     ("free", "Free"),
     ("standalone", "Standalone"),
     ("pernode", "PerNode"),
@@ -50,17 +50,17 @@ pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Sandbo
 fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
     let location = call.parse_location(&body, KIND)?;
-    let plan = plan(&body)?;
+    let tier = pricing_tier(&body)?;
     check_name(name)?;
     match find_mut(&mut call.resources.workspaces, group, name) {
         Some(existing) if existing.location() != location => {
             Err(ArmError::location_conflict(name, existing.location(), &location, group))
         }
         Some(existing) => {
-            update(existing, &body, plan, &format_rfc3339(call.now_ms));
+            update(existing, &body, tier, &format_rfc3339(call.now_ms));
             Ok(SandboxResponse::json(StatusCode::OK, &existing.body))
         }
-        None => Ok(create(call, group, name, &location, plan, &body)),
+        None => Ok(create(call, group, name, &location, tier, &body)),
     }
 }
 
@@ -77,7 +77,7 @@ fn check_name(name: &str) -> Result<(), ArmError> {
     Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidParameter", text))
 }
 
-fn update(workspace: &mut Resource, body: &Value, plan: &str, now: &str) {
+fn update(workspace: &mut Resource, body: &Value, tier: &str, now: &str) {
     for key in ["properties", "tags"] {
         if let Some(new) = body.get(key).filter(|new| new.is_object()) {
             let mut merged = workspace.body.get(key).cloned().unwrap_or_else(|| json!({}));
@@ -85,7 +85,7 @@ fn update(workspace: &mut Resource, body: &Value, plan: &str, now: &str) {
             json::set(&mut workspace.body, &format!("/{key}"), merged);
         }
     }
-    json::set(&mut workspace.body, "/properties/sku/name", plan);
+    json::set(&mut workspace.body, "/properties/sku/name", tier);
     json::set(&mut workspace.body, "/properties/modifiedDate", now);
     workspace.set_state("Succeeded");
 }
@@ -95,7 +95,7 @@ fn create(
     group: &str,
     name: &str,
     location: &str,
-    plan: &str,
+    tier: &str,
     body: &Value,
 ) -> SandboxResponse {
     let now = format_rfc3339(call.now_ms);
@@ -103,7 +103,7 @@ fn create(
         "properties": {
             "customerId": Uuid::new_v4().to_string(),
             "provisioningState": "Creating",
-            "sku": {"name": plan, "lastSkuUpdate": now},
+            "sku": {"name": tier, "lastSkuUpdate": now},
             "retentionInDays": body.pointer("/properties/retentionInDays").cloned().unwrap_or_else(|| json!(30)),
             "features": {"legacy": 0, "searchVersion": 1, "enableLogAccessUsingOnlyResourcePermissions": true},
             "workspaceCapping": {"dailyQuotaGb": -1.0, "quotaNextResetTime": now, "dataIngestionStatus": "RespectQuota"},
@@ -131,10 +131,10 @@ fn create(
 }
 
 /// The pricing tier in the body; defaults to PerGB2018.
-fn plan(body: &Value) -> Result<&'static str, ArmError> {
+fn pricing_tier(body: &Value) -> Result<&'static str, ArmError> {
     let requested = json::text(body, "/properties/sku/name").unwrap_or("pergb2018");
-    let known = PLANS.iter().find(|(lower, _)| requested.eq_ignore_ascii_case(lower));
-    known.map(|(_, plan)| *plan).ok_or_else(|| {
+    let supported = PRICING_TIERS.iter().find(|(lower, _)| requested.eq_ignore_ascii_case(lower));
+    supported.map(|(_, tier)| *tier).ok_or_else(|| {
         let text = format!("The pricing tier '{requested}' is not supported.");
         ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidParameter", text)
     })

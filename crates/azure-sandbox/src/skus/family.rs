@@ -61,7 +61,7 @@ impl Family {
                 .map(|((name, cores, memory), gpus)| size(name.clone(), *cores, *cores, *memory, gpus))
                 .collect();
         }
-        let named = |n: &str| self.pattern.replace("{n}", n);
+        let size_name = |n: &str| self.pattern.replace("{n}", n);
         let mut all = Vec::new();
         for cores in self.cores.iter().copied() {
             let memory = f64::from(cores) * self.memory;
@@ -69,7 +69,7 @@ impl Family {
                 for (_, active_cores) in CONSTRAINED.into_iter().filter(|(all_cores, _)| *all_cores == cores)
                 {
                     all.push(size(
-                        named(&format!("{cores}-{active_cores}")),
+                        size_name(&format!("{cores}-{active_cores}")),
                         cores,
                         active_cores,
                         memory,
@@ -77,7 +77,7 @@ impl Family {
                     ));
                 }
             }
-            all.push(size(named(&cores.to_string()), cores, cores, memory, None));
+            all.push(size(size_name(&cores.to_string()), cores, cores, memory, None));
         }
         all
     }

@@ -175,51 +175,51 @@ fn set_power(cluster: &mut Resource, code: &str) {
 
 /// Adds the properties that a cluster has once it is created. IDs are derived from the operation's, so that they survive
 /// a restart.
-fn add_created_properties(cluster: &mut Resource, id: &str) {
+fn add_created_properties(cluster: &mut Resource, operation_id: &str) {
     let subscription =
         json::text(&cluster.body, "/id").and_then(|id| id.split('/').nth(2)).unwrap_or_default();
     let node_group = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
     let base = format!("/subscriptions/{subscription}/resourceGroups/{node_group}/providers");
-    let id = Uuid::try_parse(id).unwrap_or_default().as_u128();
-    let derived = |n: u128| Uuid::from_u128(id.wrapping_add(n)).to_string();
+    let first_id = Uuid::try_parse(operation_id).unwrap_or_default().as_u128();
+    let derived_id = |n: u128| Uuid::from_u128(first_id.wrapping_add(n)).to_string();
     let (name, region) = (cluster.name.clone(), cluster.location().to_owned());
     let identity = |identity_name: &str, n: u128| {
         json!({
             "resourceId": format!("{base}/Microsoft.ManagedIdentity/userAssignedIdentities/{identity_name}"),
-            "clientId": derived(n),
-            "objectId": derived(n + 1),
+            "clientId": derived_id(n),
+            "objectId": derived_id(n + 1),
         })
     };
-    let kubelet = identity(&format!("{name}-agentpool"), 1);
-    let agent = identity(&format!("omsagent-{name}"), 3);
+    let kubelet_identity = identity(&format!("{name}-agentpool"), 1);
+    let monitoring_identity = identity(&format!("omsagent-{name}"), 3);
     let has_load_balancer =
         json::text(&cluster.body, "/properties/networkProfile/outboundType") == Some("loadBalancer");
-    let outbound = format!("{base}/Microsoft.Network/publicIPAddresses/{}", derived(5));
+    let outbound_ip = format!("{base}/Microsoft.Network/publicIPAddresses/{}", derived_id(5));
     let private_link_service = format!(
         "/subscriptions/{}/resourceGroups/hcp-underlay-{region}/providers/Microsoft.Network/privateLinkServices/{}",
-        derived(6),
-        derived(7).replace('-', "")
+        derived_id(6),
+        derived_id(7).replace('-', "")
     );
     let body = &mut cluster.body;
-    json::default(body, "/properties/identityProfile/kubeletidentity", kubelet);
+    json::default(body, "/properties/identityProfile/kubeletidentity", kubelet_identity);
     if has_load_balancer {
         let path = "/properties/networkProfile/loadBalancerProfile/effectiveOutboundIPs";
-        json::default(body, path, json!([{"id": outbound}]));
+        json::default(body, path, json!([{"id": outbound_ip}]));
     }
     if json::is_true(body, "/properties/apiServerAccessProfile/enablePrivateCluster") {
-        let resource = json!([{
+        let link_resources = json!([{
             "name": "management",
             "type": "Microsoft.ContainerService/managedClusters/privateLinkResources",
             "groupId": "management",
             "requiredMembers": ["management"],
             "privateLinkServiceID": private_link_service,
         }]);
-        json::default(body, "/properties/privateLinkResources", resource);
+        json::default(body, "/properties/privateLinkResources", link_resources);
     }
     let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     for (key, addon) in addons.into_iter().flatten() {
         if key.eq_ignore_ascii_case("omsagent") && json::is_true(addon, "/enabled") {
-            json::default(addon, "/identity", agent.clone());
+            json::default(addon, "/identity", monitoring_identity.clone());
         }
     }
 }

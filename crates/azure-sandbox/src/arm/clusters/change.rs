@@ -137,7 +137,7 @@ pub(crate) fn upgrade_of_pool(
     offers: &Offers,
     current: Option<&str>,
     requested: &str,
-    cluster: &str,
+    cluster_version: &str,
     long_term: bool,
 ) -> Result<Option<String>, ArmError> {
     if let Some(current) = current
@@ -145,29 +145,30 @@ pub(crate) fn upgrade_of_pool(
     {
         return Ok(None);
     }
-    let resolved = offers.resolve_within(requested, cluster).or_else(|| offers.resolve(requested));
-    let is_allowed = |version: &&str| long_term || *version == cluster || !offers.is_long_term_only(version);
+    let resolved = offers.resolve_within(requested, cluster_version).or_else(|| offers.resolve(requested));
+    let is_allowed =
+        |version: &&str| long_term || *version == cluster_version || !offers.is_long_term_only(version);
     let Some(target) = resolved.filter(is_allowed) else {
         // The version of the cluster may no longer be offered.
-        return if requested == cluster {
+        return if requested == cluster_version {
             Ok(Some(requested.to_owned()))
         } else {
             Err(not_supported("AgentPoolK8sVersionNotSupported", requested))
         };
     };
-    if !is_compatible(target, cluster) {
+    if !is_compatible(target, cluster_version) {
         let minor = |version: &str| parse_version(version).map_or(0, |(_, minor, _)| minor);
-        let why = if parse_version(target) > parse_version(cluster) {
+        let why = if parse_version(target) > parse_version(cluster_version) {
             format!(
                 "Minor version of node pool version {} is bigger than control plane version {}",
                 minor(target),
-                minor(cluster)
+                minor(cluster_version)
             )
         } else {
             "The node pool is more than three minor versions behind".to_owned()
         };
         let text = format!(
-            "Node pool version {target} and control plane version {cluster} are incompatible. {why}. For more \
+            "Node pool version {target} and control plane version {cluster_version} are incompatible. {why}. For more \
              information, please check https://aka.ms/version-skew-policy"
         );
         return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "NodePoolMcVersionIncompatible", text));

@@ -13,10 +13,10 @@ use crate::versions::Offers;
 #[derive(Clone, Copy)]
 pub(crate) struct PoolDefaults<'a> {
     offers: &'a Offers,
-    /// The requested version of the cluster.
-    version: &'a str,
+    /// The requested version of the cluster, which may be a minor version.
+    requested_version: &'a str,
     /// The full version of the cluster.
-    current: &'a str,
+    full_version: &'a str,
     /// Whether pods get addresses of the subnet.
     flat: bool,
     /// Whether pods get addresses of an overlay network.
@@ -24,9 +24,14 @@ pub(crate) struct PoolDefaults<'a> {
 }
 
 impl<'a> PoolDefaults<'a> {
-    pub(crate) fn new(offers: &'a Offers, version: &'a str, current: &'a str, cluster: &Value) -> Self {
+    pub(crate) fn new(
+        offers: &'a Offers,
+        requested_version: &'a str,
+        full_version: &'a str,
+        cluster: &Value,
+    ) -> Self {
         let (flat, overlay) = (network::is_flat(cluster), network::is_overlay(cluster));
-        Self { offers, version, current, flat, overlay }
+        Self { offers, requested_version, full_version, flat, overlay }
     }
 }
 
@@ -74,7 +79,7 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
         set(pool, "/osDiskSizeGB", 128);
     }
     if json::text(pool, "/orchestratorVersion").is_none() {
-        set(pool, "/orchestratorVersion", cluster.version);
+        set(pool, "/orchestratorVersion", cluster.requested_version);
     }
     let max_pods = match (cluster.flat, cluster.overlay) {
         (true, _) => 30,
@@ -107,7 +112,7 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
     set(pool, "/provisioningState", "Creating");
     let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
     let full_version =
-        cluster.offers.resolve_within(requested, cluster.current).unwrap_or(requested).to_owned();
+        cluster.offers.resolve_within(requested, cluster.full_version).unwrap_or(requested).to_owned();
     set(pool, "/currentOrchestratorVersion", full_version);
     normalize_pool(pool);
 }

@@ -35,7 +35,7 @@ fn pools_in_subnet<'a>(cluster: &'a Value, subnet: &str) -> impl Iterator<Item =
 pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for cluster in &resources.clusters {
-        let nodes = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
+        let node_group = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
         let id = json::text(&cluster.body, "/id").unwrap_or_default();
         let subscription = id.split('/').nth(2).unwrap_or_default();
         for pool in pools_in_subnet(&cluster.body, subnet) {
@@ -44,7 +44,7 @@ pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<S
             for node in 0..json::number(pool, "/count").unwrap_or_default() {
                 for address in 1..=addresses_per_node {
                     ids.push(format!(
-                        "/subscriptions/{subscription}/resourceGroups/{nodes}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-{name}-vmss/virtualMachines/{node}/networkInterfaces/aks-{name}-nic/ipConfigurations/ipconfig{address}"
+                        "/subscriptions/{subscription}/resourceGroups/{node_group}/providers/Microsoft.Compute/virtualMachineScaleSets/aks-{name}-vmss/virtualMachines/{node}/networkInterfaces/aks-{name}-nic/ipConfigurations/ipconfig{address}"
                     ));
                 }
             }

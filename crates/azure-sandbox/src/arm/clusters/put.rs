@@ -22,7 +22,7 @@ use crate::templates::node_group;
 pub(crate) fn create_or_update(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let mut body = call.body_object()?;
     let location = call.parse_location(&body, KIND)?;
-    check_subnets(call, &body)?;
+    check_subnet_permissions(call, &body)?;
     check_tag_policy(call, name, &body)?;
     defaults::remove_read_only_and_secrets(&mut body);
     json::default(&mut body, "/properties", json!({}));
@@ -68,7 +68,7 @@ fn check_tag_policy(call: &Call<'_>, name: &str, body: &Value) -> Result<(), Arm
 }
 
 /// Checks that the caller may join the subnets of the pools.
-fn check_subnets(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
+fn check_subnet_permissions(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
     let pools = body.pointer(POOLS).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let mut subnets = pools.iter().filter_map(|pool| json::text(pool, "/vnetSubnetID"));

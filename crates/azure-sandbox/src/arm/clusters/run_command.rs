@@ -9,11 +9,11 @@ use crate::arm::error::ArmError;
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation, OperationKind, Target, format_rfc3339};
 use crate::response::SandboxResponse;
-use crate::run_command::{Command, Request};
+use crate::run_command::{Command, RunCommandRequest};
 
 /// Starts a command; its result has a separate URL.
 pub(super) fn start(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let request: Request =
+    let request: RunCommandRequest =
         serde_json::from_value(call.body_object()?).map_err(|error| invalid(&error.to_string()))?;
     if request.command.trim().is_empty() {
         return Err(ArmError::invalid("command", "it is empty"));
