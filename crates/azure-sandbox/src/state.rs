@@ -16,7 +16,7 @@ use crate::data::Catalog;
 use crate::declare::declare;
 use crate::faults::Faults;
 use crate::kube::clusters::KubeClusters;
-use crate::kube::commands::{Job, NotStarted};
+use crate::kube::commands::{CommandInput, NotStarted};
 use crate::kube::user::EntraCaller;
 use crate::log::Log;
 use crate::operation::{FinalStatus, OperationError, Outcome};
@@ -240,8 +240,8 @@ impl SandboxState {
         let entra = |token: &str| self.entra_caller(tokens, token);
         // The context was checked when the command was accepted.
         let files = request.files().unwrap_or_default();
-        let job = Job { command: &request.command, files, token: &request.cluster_token };
-        let result = self.kube.run_command(&host, id, &job, &entra);
+        let input = CommandInput { command: &request.command, files, token: &request.cluster_token };
+        let result = self.kube.run_command(&host, id, &input, &entra);
         match result {
             Ok(output) => operation.command = Some(Command::Done(output)),
             Err(NotStarted { message }) => {

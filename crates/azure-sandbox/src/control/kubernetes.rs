@@ -58,7 +58,7 @@ impl Control {
     pub fn set_reachable(&self, fqdn: &str, reachable: bool) -> bool {
         let Some(cluster) = self.sandbox.kube.cluster(fqdn) else { return false };
         cluster.state().reachable = Some(reachable);
-        cluster.mark_changed();
+        cluster.request_save();
         true
     }
 
@@ -112,7 +112,7 @@ impl Control {
     /// every image. Pods that wait for an image start once it is removed from the list.
     pub fn set_unpullable_images(&self, images: Vec<String>) {
         self.sandbox.kube.runtime().set_unpullable(images);
-        self.sandbox.kube.signals().changed.notify_one();
+        self.sandbox.kube.signals().controllers_due.notify_one();
     }
 
     /// The network of the pods that run programs.

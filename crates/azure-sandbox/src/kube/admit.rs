@@ -9,16 +9,16 @@ use super::resources::{
     CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, PODS, RBAC, ROLE_BINDINGS,
     ROLES, Resource, SECRETS, SERVICE_ACCOUNTS,
 };
-use super::select::Labels;
+use super::select::LabelSelector;
 use super::status::{Cause, StatusError};
 use super::storage::State;
-use super::value::{Now, at, default, each, list, number, set, text};
+use super::value::{Now, at, at_mut, default, elements_mut, list, number, set, text};
 use super::{podspec, rules};
 
 /// The type of secrets that receive a service account's token.
-pub(crate) const ACCOUNT_TOKEN: &str = "kubernetes.io/service-account-token";
+pub(crate) const TOKEN_SECRET_TYPE: &str = "kubernetes.io/service-account-token";
 /// The annotation with the name of the service account.
-pub(crate) const ACCOUNT_NAME: &str = "kubernetes.io/service-account.name";
+pub(crate) const ACCOUNT_NAME_ANNOTATION: &str = "kubernetes.io/service-account.name";
 
 /// Validates the name of an object.
 pub(crate) fn check_name(resource: &Resource, object: &Value) -> Result<(), StatusError> {
@@ -51,8 +51,8 @@ pub(crate) fn check_name(resource: &Resource, object: &Value) -> Result<(), Stat
 }
 
 fn is_label(part: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !part.is_empty() && part.chars().all(is_allowed) && !part.starts_with('-') && !part.ends_with('-')
 }
 
 /// Defaults and validates an object; `old` is its stored version.
@@ -164,9 +164,10 @@ fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, S
     if let Some(key) = required.filter(|key| at(object, &["data", *key]).is_null()) {
         causes.push(Cause::required(&format!("data[{key}]"), ""));
     }
-    let owner = at(object, &["metadata", "annotations", ACCOUNT_NAME]).as_str().unwrap_or_default();
-    if text(object, "/type") == ACCOUNT_TOKEN && owner.is_empty() {
-        causes.push(Cause::required(&format!("metadata.annotations[{ACCOUNT_NAME}]"), ""));
+    let account =
+        at(object, &["metadata", "annotations", ACCOUNT_NAME_ANNOTATION]).as_str().unwrap_or_default();
+    if text(object, "/type") == TOKEN_SECRET_TYPE && account.is_empty() {
+        causes.push(Cause::required(&format!("metadata.annotations[{ACCOUNT_NAME_ANNOTATION}]"), ""));
     }
     Ok(causes)
 }
@@ -191,7 +192,7 @@ fn check_immutable(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Ca
 
 fn apply_binding_defaults(object: &mut Value) {
     default(object, &["roleRef", "apiGroup"], RBAC);
-    for subject in each(object, "/subjects") {
+    for subject in elements_mut(object, "/subjects") {
         let group = if text(subject, "/kind") == "ServiceAccount" { "" } else { RBAC };
         if !group.is_empty() {
             default(subject, &["apiGroup"], group);
@@ -214,7 +215,7 @@ fn admit_deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
         causes.push(Cause::invalid("spec.replicas", at(object, &["spec", "replicas"]), why));
     }
     let selector = at(object, &["spec", "selector"]);
-    let labels = Labels::from_selector(selector);
+    let labels = LabelSelector::from_json(selector);
     if labels.is_empty() {
         causes.push(Cause::required("spec.selector", ""));
     } else if !labels.matches(at(object, &["spec", "template"])) {
@@ -228,10 +229,7 @@ fn admit_deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
     if list(object, "/spec/template/spec/containers").is_empty() {
         causes.push(Cause::required("spec.template.spec.containers", ""));
     }
-    causes.extend(podspec::admit(
-        super::value::place(object, &["spec", "template", "spec"]),
-        "spec.template.spec",
-    ));
+    causes.extend(podspec::admit(at_mut(object, &["spec", "template", "spec"]), "spec.template.spec"));
     causes
 }
 
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn names_are_validated_by_type() {
-        let named =
+        let is_valid =
             |resource, name: &str| super::check_name(resource, &json!({"metadata": {"name": name}})).is_ok();
         for (resource, name, expected) in [
             (&PODS, "a.b-c", true),
@@ -262,7 +260,7 @@ mod tests {
             (&CLUSTER_ROLES, "system:node", true),
             (&CLUSTER_ROLES, "a/b", false),
         ] {
-            assert_eq!(named(resource, name), expected, "{} {name}", resource.kind);
+            assert_eq!(is_valid(resource, name), expected, "{} {name}", resource.kind);
         }
     }
 
@@ -273,7 +271,7 @@ mod tests {
         let other = json!({"type": "other", "data": {}});
         assert_eq!(admit_object(&SECRETS, Some(&secret), other).unwrap_err().code, 422);
         assert_eq!(admit_object(&SECRETS, None, json!({"data": {"a": "?"}})).unwrap_err().code, 400);
-        let token = admit_object(&SECRETS, None, json!({"type": ACCOUNT_TOKEN})).unwrap_err();
+        let token = admit_object(&SECRETS, None, json!({"type": TOKEN_SECRET_TYPE})).unwrap_err();
         assert!(token.message.contains("metadata.annotations[kubernetes.io/service-account.name]"));
     }
 

@@ -59,7 +59,7 @@ fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     }
     match request.path.trim_end_matches('/') {
         "/version" => Ok(SandboxResponse::kubernetes_json(StatusCode::OK, &version_info(&version))),
-        "/healthz" | "/livez" | "/readyz" => Ok(plain("ok")),
+        "/healthz" | "/livez" | "/readyz" => Ok(plain_text("ok")),
         "" => {
             let paths =
                 ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"];
@@ -69,7 +69,7 @@ fn respond_to_path(call: &Call<'_>) -> Result<SandboxResponse, StatusError> {
     }
 }
 
-fn plain(text: &str) -> SandboxResponse {
+fn plain_text(text: &str) -> SandboxResponse {
     let mut response = SandboxResponse::new(StatusCode::OK, text.to_owned());
     response.set("content-type", "text/plain; charset=utf-8");
     response.set("x-content-type-options", "nosniff");
@@ -142,7 +142,7 @@ fn get(
 ) -> Result<SandboxResponse, StatusError> {
     let shape = Shape::from_request(call.request)?;
     let state = call.cluster.state();
-    list::check_version(&state, call.request)?;
+    list::check_resource_version(&state, call.request)?;
     let object = state.get(resource, storage_namespace(resource, path), &path.name);
     let object = Arc::clone(object.ok_or_else(|| StatusError::not_found(resource, &path.name))?);
     drop(state);
@@ -262,10 +262,10 @@ fn delete_objects(
     let body: Value =
         if call.body.is_empty() { json!({}) } else { parse_body(request.content_type(), call.body)? };
     let mut options = DeleteOptions::from_body(&body);
-    options.grace = options.grace.or(request.number("gracePeriodSeconds")?);
+    options.grace_seconds = options.grace_seconds.or(request.number("gracePeriodSeconds")?);
     options.dry_run |= request.dry_run()?;
     if let Some(policy) = request.parameter("propagationPolicy") {
-        policy.clone_into(&mut options.policy);
+        policy.clone_into(&mut options.propagation_policy);
     }
     let namespace = storage_namespace(resource, path);
     if request.verb == "delete" {

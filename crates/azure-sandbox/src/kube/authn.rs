@@ -40,7 +40,7 @@ fn user_by_token(
     entra: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Option<User> {
     let authority = cluster.authority();
-    let known = {
+    let service_account = {
         let state = cluster.state();
         if state.declared.local_accounts && token == authority.stored.token {
             return Some(User::administrator());
@@ -48,7 +48,7 @@ fn user_by_token(
         tokens::user(&authority, &state, token)
     };
     // Entra's state is locked before the state of clusters, never after it.
-    known.or_else(|| entra(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
+    service_account.or_else(|| entra(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
 }
 
 /// The user of a command that Azure runs inside the cluster. In an Entra-enabled cluster, the token determines the user;

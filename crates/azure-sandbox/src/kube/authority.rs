@@ -16,11 +16,11 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use super::user::ADMINISTRATOR;
-use super::value::secret;
+use super::value::random_secret;
 use crate::authority::{DAY, Error, authority_params, issue_leaf, parse_certificate, validity};
 
 /// The validity of client certificates.
-const CLIENT_DAYS: u32 = 365 * 2;
+const CLIENT_VALIDITY_DAYS: u32 = 365 * 2;
 
 /// The stored state. All of it except the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
@@ -41,7 +41,7 @@ pub(crate) struct Authority {
     pub(crate) server: Arc<CertifiedKey>,
     /// Signs service accounts' tokens.
     pub(crate) signer: KeyPair,
-    clients: Arc<dyn ClientCertVerifier>,
+    client_verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl StoredAuthority {
@@ -49,16 +49,16 @@ impl StoredAuthority {
     pub(crate) fn generate(host: &str) -> Result<Self, Error> {
         let key = KeyPair::generate()?;
         let certificate = cluster_params(host)?.self_signed(&key)?;
-        let text = key.serialize_pem();
+        let key_pem = key.serialize_pem();
         let mut stored = Self {
             certificate: certificate.pem(),
-            key: text,
+            key: key_pem,
             client_certificate: String::new(),
             client_key: String::new(),
-            token: secret(),
+            token: random_secret(),
             token_key: KeyPair::generate_for(&PKCS_ED25519)?.serialize_pem(),
         };
-        stored.renew_client(host, CLIENT_DAYS)?;
+        stored.renew_client(host, CLIENT_VALIDITY_DAYS)?;
         Ok(stored)
     }
 
@@ -66,15 +66,15 @@ impl StoredAuthority {
     pub(crate) fn renew_client(&mut self, host: &str, days: u32) -> Result<(), Error> {
         let issuer = Issuer::new(cluster_params(host)?, KeyPair::from_pem(&self.key)?);
         let client_key = KeyPair::generate()?;
-        let mut client = CertificateParams::new(Vec::new())?;
+        let mut params = CertificateParams::new(Vec::new())?;
         let (name, group) = ADMINISTRATOR;
-        client.distinguished_name.push(DnType::OrganizationName, group);
-        client.distinguished_name.push(DnType::CommonName, name);
-        client.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        client.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
-        client.use_authority_key_identifier_extension = true;
-        (client.not_before, client.not_after) = validity(days);
-        self.client_certificate = client.signed_by(&client_key, &issuer)?.pem();
+        params.distinguished_name.push(DnType::OrganizationName, group);
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = validity(days);
+        self.client_certificate = params.signed_by(&client_key, &issuer)?.pem();
         self.client_key = client_key.serialize_pem();
         Ok(())
     }
@@ -84,13 +84,13 @@ impl Authority {
     /// Restores a stored authority. As in AKS, the client certificate is replaced after four fifths of its validity.
     pub(crate) fn restore(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let authority = Self::new(stored.clone(), host)?;
-        let renewal_time = UnixTime::now().as_secs() + u64::from(CLIENT_DAYS / 5) * DAY.as_secs();
+        let required_secs = UnixTime::now().as_secs() + u64::from(CLIENT_VALIDITY_DAYS / 5) * DAY.as_secs();
         let client = parse_certificate(&stored.client_certificate)?;
-        let renewal_time = UnixTime::since_unix_epoch(Duration::from_secs(renewal_time));
-        if authority.clients.verify_client_cert(&client, &[], renewal_time).is_ok() {
+        let required_time = UnixTime::since_unix_epoch(Duration::from_secs(required_secs));
+        if authority.client_verifier.verify_client_cert(&client, &[], required_time).is_ok() {
             return Ok(authority);
         }
-        stored.renew_client(host, CLIENT_DAYS)?;
+        stored.renew_client(host, CLIENT_VALIDITY_DAYS)?;
         Self::new(stored, host)
     }
 
@@ -104,12 +104,12 @@ impl Authority {
 
         let mut roots = RootCertStore::empty();
         roots.add(parse_certificate(&stored.certificate)?)?;
-        let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
-        let clients = clients.map_err(|error| rustls::Error::General(error.to_string()))?;
+        let client_verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider).build();
+        let client_verifier = client_verifier.map_err(|error| rustls::Error::General(error.to_string()))?;
         Ok(Self {
             server: Arc::new(CertifiedKey::new(vec![leaf.der().clone()], key)),
             signer: KeyPair::from_pem(&stored.token_key)?,
-            clients,
+            client_verifier,
             stored,
         })
     }
@@ -119,7 +119,7 @@ impl Authority {
     pub(crate) fn is_administrator(&self, chain: &[CertificateDer<'static>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
         // Certificates use the machine's clock, not that of the sandbox.
-        self.clients.verify_client_cert(first, rest, UnixTime::now()).is_ok()
+        self.client_verifier.verify_client_cert(first, rest, UnixTime::now()).is_ok()
     }
 }
 
@@ -133,13 +133,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn client_certificate_is_replaced_before_it_ends() {
+    fn client_certificate_is_replaced_before_it_expires() {
         let host = "a.hcp.eastus.azmk8s.io";
         let mut stored = StoredAuthority::generate(host).unwrap();
         let restore = |stored: &StoredAuthority| Authority::restore(stored.clone(), host).unwrap();
         assert_eq!(restore(&stored).stored.client_certificate, stored.client_certificate);
         let before = vec![parse_certificate(&stored.client_certificate).unwrap()];
-        stored.renew_client(host, CLIENT_DAYS / 6).unwrap();
+        stored.renew_client(host, CLIENT_VALIDITY_DAYS / 6).unwrap();
         let again = restore(&stored);
         assert_ne!(again.stored.client_certificate, stored.client_certificate);
         assert_eq!(again.stored.certificate, stored.certificate, "the authority is unchanged");

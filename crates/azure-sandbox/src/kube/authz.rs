@@ -18,7 +18,7 @@ pub(crate) struct Attributes<'a> {
     pub(crate) subresource: &'a str,
     pub(crate) namespace: &'a str,
     pub(crate) name: &'a str,
-    /// The path of a request for a non-resource path; all other fields except `verb` are then empty.
+    /// Set for non-resource paths; all other fields except `verb` are then empty.
     pub(crate) path: Option<&'a str>,
 }
 
@@ -85,22 +85,22 @@ pub(crate) fn authorize(state: &State, user: &User, attributes: &Attributes<'_>)
 }
 
 pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) -> Decision {
-    if user.is_in(MASTERS) || user.azure_role == Some(true) {
+    if user.is_in(MASTERS) || user.has_azure_role == Some(true) {
         return Decision { allowed: true, reason: String::new() };
     }
     let mut missing = Vec::new();
     for grant in grants(state, user, attributes.namespace) {
-        let Grant { binding, rules } = grant;
+        let Grant { reason, rules } = grant;
         match rules {
             Ok(rules) if rules.iter().any(|rule| allows(rule, attributes)) => {
-                return Decision { allowed: true, reason: binding };
+                return Decision { allowed: true, reason };
             }
             Ok(_) => {}
             Err(role) => missing.push(role),
         }
     }
     let mut reason = if missing.is_empty() { String::new() } else { format!("RBAC: {}", missing.join(", ")) };
-    if user.azure_role == Some(false) {
+    if user.has_azure_role == Some(false) {
         "User does not have access to the resource in Azure. Update role assignment to allow access."
             .clone_into(&mut reason);
     }
@@ -109,8 +109,8 @@ pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) ->
 
 /// The rules of a binding for a user.
 pub(crate) struct Grant {
-    /// The reason in a decision.
-    binding: String,
+    /// The reason of a decision that allows a request by this binding.
+    reason: String,
     /// The rules, or the message that the role does not exist.
     pub(crate) rules: Result<Vec<Value>, String>,
 }
@@ -134,7 +134,7 @@ pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Grant> 
         let subject_name = format!("{}/{}", text(subject, "/kind"), text(subject, "/name"));
         let name = text(binding, "/metadata/name");
         granted.push(Grant {
-            binding: format!(
+            reason: format!(
                 "RBAC: allowed by {} {name:?} of {kind} {role:?} to {subject_name:?}",
                 text(binding, "/kind")
             ),
@@ -174,10 +174,10 @@ pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
     }
     if let Some(path) = attributes.path {
         return texts(rule, "/nonResourceURLs").any(|allowed| {
-            allowed == path || allowed.strip_suffix('*').is_some_and(|start| path.starts_with(start))
+            allowed == path || allowed.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
         });
     }
-    let resource = texts(rule, "/resources").any(|allowed| {
+    let matches_resource = texts(rule, "/resources").any(|allowed| {
         allowed == "*"
             || (attributes.subresource.is_empty() && allowed == attributes.resource)
             || (!attributes.subresource.is_empty()
@@ -187,7 +187,7 @@ pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
                 }))
     });
     let names = list(rule, "/resourceNames");
-    resource
+    matches_resource
         && has("/apiGroups", attributes.group)
         && (names.is_empty() || names.iter().any(|name| name == attributes.name))
 }
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn entra_user_without_a_role_gets_azures_message() {
         let state = State::new(Declared::default());
-        let entra_user = |role| User { azure_role: Some(role), ..user("object", &[]) };
+        let entra_user = |role| User { has_azure_role: Some(role), ..user("object", &[]) };
         assert!(authorize(&state, &entra_user(true), &attributes("get", "", "pods", "")).is_ok());
         let error = authorize(&state, &entra_user(false), &attributes("get", "", "pods", "")).unwrap_err();
         assert!(error.message.ends_with("Update role assignment to allow access."), "{}", error.message);

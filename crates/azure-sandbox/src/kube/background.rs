@@ -10,7 +10,7 @@ use super::controllers;
 use super::runtime::supervisor;
 
 /// The time that a pod needs to start, a namespace to be deleted, or a rollout to take its next step.
-const STEP: Duration = Duration::from_millis(150);
+const STEP_DELAY: Duration = Duration::from_millis(150);
 
 /// Runs until the sandbox stops.
 pub(crate) async fn run(kube: KubeClusters) {
@@ -20,8 +20,8 @@ pub(crate) async fn run(kube: KubeClusters) {
 async fn advance_clusters(kube: &KubeClusters) {
     loop {
         let step = async {
-            kube.signals().changed.notified().await;
-            sleep(STEP).await;
+            kube.signals().controllers_due.notified().await;
+            sleep(STEP_DELAY).await;
         };
         if kube.stop().run_until_cancelled(step).await.is_none() {
             return;
@@ -36,14 +36,14 @@ async fn advance_clusters(kube: &KubeClusters) {
 
 /// Saves changes; those that happen during a write are saved together.
 async fn save_changes(kube: &KubeClusters) {
-    if !kube.is_stored() {
+    if !kube.has_state_file() {
         return;
     }
     let (signals, stop) = (kube.signals(), kube.stop());
-    let mut changes = signals.changes.subscribe();
+    let mut changes = signals.change_count.subscribe();
     loop {
         let stopped = stop.is_cancelled();
-        if *changes.borrow_and_update() > *signals.saved.borrow() {
+        if *changes.borrow_and_update() > *signals.saved_count.borrow() {
             let writer = kube.clone();
             if tokio::task::spawn_blocking(move || writer.save()).await.is_err() {
                 error!("cannot store the clusters: the writer failed");

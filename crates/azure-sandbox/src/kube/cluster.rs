@@ -24,18 +24,18 @@ pub(crate) struct Cluster {
     revision: watch::Sender<u64>,
     signals: Arc<Signals>,
     /// Cancelled when the cluster is deleted or stops, or its certificates are rotated.
-    ended: Mutex<CancellationToken>,
+    stream_end: Mutex<CancellationToken>,
 }
 
 /// Change notifications, shared by all clusters.
 #[derive(Default)]
 pub(crate) struct Signals {
     /// Counts changes that have to be stored.
-    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) change_count: watch::Sender<u64>,
     /// The number of changes that are stored.
-    pub(crate) saved: watch::Sender<u64>,
+    pub(crate) saved_count: watch::Sender<u64>,
     /// Notified when the controllers may have work.
-    pub(crate) changed: Notify,
+    pub(crate) controllers_due: Notify,
 }
 
 /// A cluster that has not been used yet.
@@ -59,9 +59,8 @@ pub(crate) struct StoredCluster {
 }
 
 impl Signals {
-    /// Requests a save.
-    pub(crate) fn mark_changed(&self) {
-        self.changes.send_modify(|changes| *changes += 1);
+    pub(crate) fn request_save(&self) {
+        self.change_count.send_modify(|count| *count += 1);
     }
 }
 
@@ -75,31 +74,31 @@ impl Cluster {
         let host = declared.fqdn.clone();
         let authority = Authority::new(StoredAuthority::generate(&host)?, &host)?;
         let state = State::new(Declared { pools: Vec::new(), ..declared.clone() });
-        let cluster = Self::with(host, authority, state, signals);
-        let created = Now::at(created_ms);
+        let cluster = Self::from_parts(host, authority, state, signals);
+        let created = Now::from_ms(created_ms);
         cluster.change(&created, |state| seed::populate(state, declared, sizes, &created));
         cluster.change(&created, |state| controllers::advance(state, &|_| ImageBehavior::Ordinary, &created));
         Ok(cluster)
     }
 
-    pub(crate) fn restored(stored: StoredCluster, signals: Arc<Signals>) -> Result<Self, Error> {
+    pub(crate) fn restore(stored: StoredCluster, signals: Arc<Signals>) -> Result<Self, Error> {
         let host = stored.declared.fqdn.clone();
         let authority = Authority::restore(stored.authority, &host)?;
         let objects = stored.objects.into_iter().map(Arc::unwrap_or_clone).collect();
-        let state = State::restored(stored.declared, stored.reachable, stored.revision, objects);
+        let state = State::restore(stored.declared, stored.reachable, stored.revision, objects);
         // Pods may be starting.
-        signals.changed.notify_one();
-        Ok(Self::with(host, authority, state, signals))
+        signals.controllers_due.notify_one();
+        Ok(Self::from_parts(host, authority, state, signals))
     }
 
-    fn with(host: String, authority: Authority, state: State, signals: Arc<Signals>) -> Self {
+    fn from_parts(host: String, authority: Authority, state: State, signals: Arc<Signals>) -> Self {
         let revision = watch::Sender::new(state.revision);
-        let ended = Mutex::new(CancellationToken::new());
+        let stream_end = Mutex::new(CancellationToken::new());
         let authority = RwLock::new(Arc::new(authority));
-        Self { host, authority, state: Mutex::new(state), revision, signals, ended }
+        Self { host, authority, state: Mutex::new(state), revision, signals, stream_end }
     }
 
-    pub(crate) fn stored(&self) -> StoredCluster {
+    pub(crate) fn to_stored(&self) -> StoredCluster {
         let state = self.state();
         StoredCluster {
             declared: state.declared.clone(),
@@ -117,7 +116,7 @@ impl Cluster {
     fn replace_authority(&self, stored: StoredAuthority) -> Result<(), Error> {
         let authority = Arc::new(Authority::new(stored, &self.host)?);
         *self.authority.write().unwrap_or_else(PoisonError::into_inner) = authority;
-        self.mark_changed();
+        self.request_save();
         Ok(())
     }
 
@@ -125,7 +124,7 @@ impl Cluster {
     /// invalid, and streams end.
     pub(crate) fn rotate(&self, now: &Now) -> Result<(), Error> {
         self.replace_authority(StoredAuthority::generate(&self.host)?)?;
-        self.change(now, controllers::empty_tokens);
+        self.change(now, controllers::clear_tokens);
         self.end_streams();
         Ok(())
     }
@@ -158,30 +157,30 @@ impl Cluster {
             self.end_streams();
         }
         if changed {
-            self.mark_changed();
-            self.signals.changed.notify_one();
+            self.request_save();
+            self.signals.controllers_due.notify_one();
         }
         result
     }
 
     /// Requests a save for a change without a revision.
-    pub(crate) fn mark_changed(&self) {
-        self.signals.mark_changed();
+    pub(crate) fn request_save(&self) {
+        self.signals.request_save();
     }
 
     /// Subscribes to the revision of the last change.
-    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
     }
 
     /// Cancelled when streams have to end: the cluster is deleted or stops, or its certificates are rotated.
-    pub(crate) fn ended(&self) -> CancellationToken {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(crate) fn stream_end(&self) -> CancellationToken {
+        self.stream_end.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends every stream.
     pub(crate) fn end_streams(&self) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *ended).cancel();
+        let mut stream_end = self.stream_end.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *stream_end).cancel();
     }
 }

@@ -111,7 +111,7 @@ impl KubeClusters {
         let signals = Arc::new(Signals::default());
         let mut clusters = BTreeMap::new();
         for stored in stored.clusters {
-            let cluster = Cluster::restored(stored, Arc::clone(&signals))?;
+            let cluster = Cluster::restore(stored, Arc::clone(&signals))?;
             clusters.insert(cluster.host.clone(), Entry::Started(Arc::new(cluster)));
         }
         for cluster in stored.unstarted {
@@ -137,12 +137,12 @@ impl KubeClusters {
             Some(Entry::Unstarted(unstarted)) if unstarted.declared == cluster => {}
             Some(Entry::Unstarted(unstarted)) => {
                 unstarted.declared = cluster;
-                self.signals().mark_changed();
+                self.signals().request_save();
             }
             None => {
                 let unstarted = Unstarted { created_ms: now.ms, declared: cluster };
                 clusters.insert(unstarted.declared.fqdn.clone(), Entry::Unstarted(unstarted));
-                self.signals().mark_changed();
+                self.signals().request_save();
             }
         }
     }
@@ -269,7 +269,7 @@ impl KubeClusters {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now::of(&self.0.clock)
+        Now::from_clock(&self.0.clock)
     }
 
     pub(crate) fn signals(&self) -> &Signals {
@@ -281,7 +281,7 @@ impl KubeClusters {
         &self.0.stop
     }
 
-    pub(crate) fn is_stored(&self) -> bool {
+    pub(crate) fn has_state_file(&self) -> bool {
         self.0.file.is_some()
     }
 
@@ -289,11 +289,11 @@ impl KubeClusters {
     pub(crate) fn save(&self) {
         let Some(file) = &self.0.file else { return };
         let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = *self.0.signals.changes.borrow();
+        let changes = *self.0.signals.change_count.borrow();
         let mut stored = StoredClusters::default();
         for entry in self.entries() {
             match entry {
-                Entry::Started(cluster) => stored.clusters.push(cluster.stored()),
+                Entry::Started(cluster) => stored.clusters.push(cluster.to_stored()),
                 Entry::Unstarted(cluster) => stored.unstarted.push(cluster),
             }
         }
@@ -301,7 +301,7 @@ impl KubeClusters {
             // The sandbox continues with its state in memory.
             error!(path = %file.path().display(), %error, "cannot store the clusters");
         }
-        self.0.signals.saved.send_replace(changes);
+        self.0.signals.saved_count.send_replace(changes);
     }
 
     /// Waits until all changes so far are saved.
@@ -309,8 +309,8 @@ impl KubeClusters {
         if self.0.file.is_none() {
             return;
         }
-        let changes = *self.0.signals.changes.borrow();
-        let mut saved = self.0.signals.saved.subscribe();
+        let changes = *self.0.signals.change_count.borrow();
+        let mut saved = self.0.signals.saved_count.subscribe();
         // The sender lives as long as `self`.
         let _ = saved.wait_for(|saved| *saved >= changes).await;
     }

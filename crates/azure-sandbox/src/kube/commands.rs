@@ -22,7 +22,7 @@ const IMAGE: &str = "mcr.microsoft.com/aks/command/runtime:master.240227.1";
 const MAX_LOGS_LEN: usize = 512 << 10;
 
 /// A command with the files in its working directory, and an Entra token, which may be empty.
-pub(crate) struct Job<'a> {
+pub(crate) struct CommandInput<'a> {
     pub(crate) command: &'a str,
     pub(crate) files: BTreeMap<String, Vec<u8>>,
     pub(crate) token: &'a str,
@@ -76,11 +76,11 @@ impl KubeClusters {
         &self,
         host: &str,
         id: &str,
-        job: &Job<'_>,
+        input: &CommandInput<'_>,
         entra: &dyn Fn(&str) -> Option<EntraCaller>,
     ) -> Result<Output, NotStarted> {
-        let has_node = self.delete_command_pod(host, id);
-        let cluster = self.cluster(host).filter(|cluster| has_node && cluster.state().declared.running);
+        let is_scheduled = self.delete_command_pod(host, id);
+        let cluster = self.cluster(host).filter(|cluster| is_scheduled && cluster.state().declared.running);
         let Some(cluster) = cluster else {
             let message = format!(
                 "Failed to run command due to cluster perf issue, container {} in {NAMESPACE} namespace did not start \
@@ -90,12 +90,12 @@ impl KubeClusters {
             );
             return Err(NotStarted { message });
         };
-        let Ok(user) = authn::user_of_command(&cluster, job.token, entra) else {
+        let Ok(user) = authn::user_of_command(&cluster, input.token, entra) else {
             let logs = "error: You must be logged in to the server (Unauthorized)\n".to_owned();
             return Ok(Output { exit_code: 1, logs });
         };
         let client = Client { kube: self.clone(), cluster: Arc::clone(&cluster), user };
-        let mut output = kubectl::run(&client, &job.files, job.command);
+        let mut output = kubectl::run(&client, &input.files, input.command);
         let end = output.logs.floor_char_boundary(MAX_LOGS_LEN);
         output.logs.truncate(end);
         Ok(output)

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::pods::set_condition;
-use super::value::{Fields as _, Now, at, each, list, number, set, text};
+use super::value::{FieldAccess as _, Now, at, elements_mut, list, number, set, text};
 
 /// The reason of a container whose program has returned.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Changes the status of a container, then conditions and phase of its pod.
 pub(crate) fn update(pod: &mut Value, container: &str, change: impl FnOnce(&mut Value), now: &Now) {
-    let mut statuses = each(pod, "/status/containerStatuses");
+    let mut statuses = elements_mut(pod, "/status/containerStatuses");
     let Some(status) = statuses.find(|status| text(status, "/name") == container) else { return };
     change(status);
     set_conditions(pod, now);
@@ -24,11 +24,11 @@ pub(crate) fn set_conditions(pod: &mut Value, now: &Now) {
         .filter(|status| status["ready"] != true)
         .map(|status| text(status, "/name"))
         .collect();
-    let is_any_running = statuses.iter().any(is_running);
+    let any_running = statuses.iter().any(is_running);
     let message = format!("containers with unready status: [{}]", unready.join(" "));
     let reason = if unready.is_empty() { ("", "") } else { ("ContainersNotReady", message.as_str()) };
     let ready = unready.is_empty();
-    if is_any_running && text(pod, "/status/phase") == "Pending" {
+    if any_running && text(pod, "/status/phase") == "Pending" {
         set(pod, &["status", "phase"], "Running");
     }
     for condition_type in ["Ready", "ContainersReady"] {
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn pod_follows_its_container() {
-        let at = |ms: i64| Now { ms, text: crate::kube::value::moment(ms) };
+        let at = |ms: i64| Now { ms, text: crate::kube::value::timestamp(ms) };
         let status = json!({"name": "a", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": "ContainerCreating"}}});
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod",

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 
-use super::admit::{ACCOUNT_NAME, ACCOUNT_TOKEN};
+use super::admit::{ACCOUNT_NAME_ANNOTATION, TOKEN_SECRET_TYPE};
 use super::authority::Authority;
 use super::resources::{CONFIG_MAPS, NAMESPACES, SECRETS, SERVICE_ACCOUNTS};
 use super::runtime::ImageBehavior;
@@ -14,8 +14,8 @@ use super::{delete, deployments, pods, rules, tokens};
 
 /// More rounds than the controllers ever need.
 const MAX_ROUNDS: usize = 24;
-const ACCOUNT_UID: &str = "kubernetes.io/service-account.uid";
-const ROOT_CERTIFICATE: &str = "kube-root-ca.crt";
+const ACCOUNT_UID_ANNOTATION: &str = "kubernetes.io/service-account.uid";
+const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
 
 /// Runs the controllers until they change nothing more.
 pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
@@ -65,11 +65,11 @@ fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
         if state.get(&SERVICE_ACCOUNTS, name, "default").is_none() {
             state.put(&SERVICE_ACCOUNTS, SERVICE_ACCOUNTS.new_object(name, "default", now));
         }
-        let existing = state.get(&CONFIG_MAPS, name, ROOT_CERTIFICATE);
+        let existing = state.get(&CONFIG_MAPS, name, ROOT_CA_CONFIG_MAP);
         let certificate = authority.stored.certificate.as_str();
         if existing.is_none_or(|existing| at(existing, &["data", "ca.crt"]) != certificate) {
             let mut root = existing.map_or_else(
-                || CONFIG_MAPS.new_object(name, ROOT_CERTIFICATE, now),
+                || CONFIG_MAPS.new_object(name, ROOT_CA_CONFIG_MAP, now),
                 |existing| (**existing).clone(),
             );
             set(&mut root, &["data", "ca.crt"], certificate);
@@ -80,13 +80,14 @@ fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
 
 /// Issues tokens for the token secrets of service accounts, and deletes the secrets of deleted accounts.
 fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
-    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
+    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == TOKEN_SECRET_TYPE)
+    {
         let (namespace, name) = (text(&secret, "/metadata/namespace"), text(&secret, "/metadata/name"));
         let annotations = at(&secret, &["metadata", "annotations"]);
-        let account = annotations[ACCOUNT_NAME].as_str().unwrap_or_default();
+        let account = annotations[ACCOUNT_NAME_ANNOTATION].as_str().unwrap_or_default();
         let account = state.get(&SERVICE_ACCOUNTS, namespace, account);
         let uid = account.map(|account| text(account, "/metadata/uid")).unwrap_or_default();
-        let annotated_uid = annotations[ACCOUNT_UID].as_str().unwrap_or(uid);
+        let annotated_uid = annotations[ACCOUNT_UID_ANNOTATION].as_str().unwrap_or(uid);
         let Some(account) = account.filter(|_| annotated_uid == uid) else {
             if list(&secret, "/metadata/finalizers").is_empty() {
                 state.remove(&SECRETS, namespace, name);
@@ -95,12 +96,12 @@ fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
         };
         let is_complete =
             ["token", "ca.crt", "namespace"].iter().all(|key| !at(&secret, &["data", *key]).is_null());
-        if is_complete && annotations[ACCOUNT_UID] == uid {
+        if is_complete && annotations[ACCOUNT_UID_ANNOTATION] == uid {
             continue;
         }
         let mut secret = (*secret).clone();
         let token = tokens::issue_for_secret(authority, account, text(&secret, "/metadata/name"));
-        set(&mut secret, &["metadata", "annotations", ACCOUNT_UID], uid);
+        set(&mut secret, &["metadata", "annotations", ACCOUNT_UID_ANNOTATION], uid);
         let certificate = authority.stored.certificate.as_str();
         let namespace = text(account, "/metadata/namespace");
         for (key, value) in [("token", token.as_str()), ("ca.crt", certificate), ("namespace", namespace)] {
@@ -111,8 +112,9 @@ fn reconcile_token_secrets(state: &mut State, authority: &Authority) {
 }
 
 /// Removes the tokens from the token secrets of service accounts, so that new ones are issued.
-pub(crate) fn empty_tokens(state: &mut State) {
-    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == ACCOUNT_TOKEN) {
+pub(crate) fn clear_tokens(state: &mut State) {
+    for secret in state.all(&SECRETS).into_iter().filter(|secret| text(secret, "/type") == TOKEN_SECRET_TYPE)
+    {
         let mut secret = (*secret).clone();
         super::value::remove(&mut secret, "", "data");
         state.put(&SECRETS, secret);

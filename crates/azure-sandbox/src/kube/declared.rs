@@ -100,7 +100,7 @@ impl Default for DeclaredPool {
 
 impl DeclaredPool {
     /// The version of the nodes; defaults to that of the control plane.
-    pub(crate) fn version<'a>(&'a self, cluster: &'a str) -> &'a str {
-        if self.version.is_empty() { cluster } else { &self.version }
+    pub(crate) fn version<'a>(&'a self, cluster_version: &'a str) -> &'a str {
+        if self.version.is_empty() { cluster_version } else { &self.version }
     }
 }

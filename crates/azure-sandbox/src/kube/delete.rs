@@ -1,6 +1,6 @@
 //! Deletion of objects: immediate, graceful (pods, namespaces), or after their finalizers are removed.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,20 +9,20 @@ use super::pods::is_terminating;
 use super::resources::{self, NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::storage::State;
-use super::value::{Now, elements, list, moment, number, set, text, texts};
+use super::value::{Now, list, list_mut, number, set, text, texts, timestamp};
 
 /// The finalizer that keeps an object until its dependents are deleted.
-const FOREGROUND: &str = "foregroundDeletion";
+const FOREGROUND_FINALIZER: &str = "foregroundDeletion";
 /// The namespaces that cannot be deleted.
 const PERMANENT_NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 /// `DeleteOptions`, from the body or the query.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct DeleteOptions {
-    pub(crate) grace: Option<i64>,
+    pub(crate) grace_seconds: Option<i64>,
     pub(crate) uid: String,
-    pub(crate) version: String,
-    pub(crate) policy: String,
+    pub(crate) resource_version: String,
+    pub(crate) propagation_policy: String,
     pub(crate) dry_run: bool,
 }
 
@@ -30,10 +30,10 @@ impl DeleteOptions {
     pub(crate) fn from_body(body: &Value) -> Self {
         let orphan = body["orphanDependents"].as_bool() == Some(true);
         Self {
-            grace: number(body, "/gracePeriodSeconds"),
+            grace_seconds: number(body, "/gracePeriodSeconds"),
             uid: text(body, "/preconditions/uid").to_owned(),
-            version: text(body, "/preconditions/resourceVersion").to_owned(),
-            policy: if orphan { "Orphan" } else { text(body, "/propagationPolicy") }.to_owned(),
+            resource_version: text(body, "/preconditions/resourceVersion").to_owned(),
+            propagation_policy: if orphan { "Orphan" } else { text(body, "/propagationPolicy") }.to_owned(),
             dry_run: texts(body, "/dryRun").any(|word| word == "All"),
         }
     }
@@ -51,7 +51,7 @@ pub(crate) fn delete(
     let object = object.ok_or_else(|| StatusError::not_found(resource, name))?;
     for (kind, required, pointer) in [
         ("UID", &options.uid, "/metadata/uid"),
-        ("ResourceVersion", &options.version, "/metadata/resourceVersion"),
+        ("ResourceVersion", &options.resource_version, "/metadata/resourceVersion"),
     ] {
         let actual = text(&object, pointer);
         if !required.is_empty() && required != actual {
@@ -67,18 +67,18 @@ pub(crate) fn delete(
     if options.dry_run {
         return Ok(deletion_response(resource, &object));
     }
-    match options.policy.as_str() {
+    match options.propagation_policy.as_str() {
         "Orphan" => orphan(state, text(&object, "/metadata/uid")),
         "Foreground" if !is_terminating(&object) => {
-            let mut kept = (*object).clone();
-            if let Some(finalizers) = elements(&mut kept, &["metadata", "finalizers"]) {
-                finalizers.push(FOREGROUND.into());
+            let mut owner = (*object).clone();
+            if let Some(finalizers) = list_mut(&mut owner, &["metadata", "finalizers"]) {
+                finalizers.push(FOREGROUND_FINALIZER.into());
             }
-            state.put(resource, kept);
+            state.put(resource, owner);
         }
         _ => {}
     }
-    let remaining = start_deletion(state, resource, (namespace, name), options.grace, now);
+    let remaining = start_deletion(state, resource, (namespace, name), options.grace_seconds, now);
     Ok(remaining.unwrap_or_else(|| deletion_response(resource, &object)))
 }
 
@@ -87,23 +87,24 @@ pub(crate) fn start_deletion(
     state: &mut State,
     resource: &'static Resource,
     (namespace, name): (&str, &str),
-    grace: Option<i64>,
+    grace_seconds: Option<i64>,
     now: &Now,
 ) -> Option<Arc<Value>> {
     let mut object = (**state.get(resource, namespace, name)?).clone();
     let default_grace = number(&object, "/spec/terminationGracePeriodSeconds").unwrap_or(30);
-    let mut grace = if resource.is(&PODS) { grace.unwrap_or(default_grace).max(0) } else { 0 };
+    let mut grace_seconds =
+        if resource.is(&PODS) { grace_seconds.unwrap_or(default_grace).max(0) } else { 0 };
     if text(&object, "/spec/nodeName").is_empty() {
-        grace = 0;
+        grace_seconds = 0;
     }
     let has_finalizers = !list(&object, "/metadata/finalizers").is_empty() || resource.is(&NAMESPACES);
-    if grace == 0 && !has_finalizers {
+    if grace_seconds == 0 && !has_finalizers {
         state.remove(resource, namespace, name);
         return None;
     }
     if !is_terminating(&object) {
-        set(&mut object, &["metadata", "deletionTimestamp"], moment(now.ms + grace * 1_000));
-        set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace);
+        set(&mut object, &["metadata", "deletionTimestamp"], timestamp(now.ms + grace_seconds * 1_000));
+        set(&mut object, &["metadata", "deletionGracePeriodSeconds"], grace_seconds);
         if resource.is(&NAMESPACES) {
             set(&mut object, &["status", "phase"], "Terminating");
             // Namespaces have no grace period.
@@ -115,11 +116,11 @@ pub(crate) fn start_deletion(
 
 /// Deletes an object that is being deleted and has no finalizers left.
 pub(crate) fn complete_deletion(state: &mut State, resource: &'static Resource, object: &Value) {
-    let has_finalizers = !list(object, "/metadata/finalizers").is_empty()
+    let is_blocked = !list(object, "/metadata/finalizers").is_empty()
         || (resource.is(&NAMESPACES) && !list(object, "/spec/finalizers").is_empty())
         // The node completes the deletion of a pod.
         || (resource.is(&PODS) && number(object, "/metadata/deletionGracePeriodSeconds").unwrap_or_default() > 0);
-    if is_terminating(object) && !has_finalizers {
+    if is_terminating(object) && !is_blocked {
         state.remove(resource, text(object, "/metadata/namespace"), text(object, "/metadata/name"));
     }
 }
@@ -147,7 +148,7 @@ fn orphan(state: &mut State, owner: &str) {
     let all: Vec<_> = state.objects().filter(|object| is_owned_by(object, owner)).cloned().collect();
     for object in all {
         let mut object = (*object).clone();
-        if let Some(owners) = elements(&mut object, &["metadata", "ownerReferences"]) {
+        if let Some(owners) = list_mut(&mut object, &["metadata", "ownerReferences"]) {
             owners.retain(|reference| text(reference, "/uid") != owner);
         }
         if let Some(resource) = resources::for_object(&object) {
@@ -162,26 +163,28 @@ fn is_owned_by(object: &Value, owner: &str) -> bool {
 
 /// Deletes dependents of deleted owners, and completes foreground deletions that have no dependents left.
 pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
-    let holds = |object: &Value| texts(object, "/metadata/finalizers").any(|word| word == FOREGROUND);
+    let has_foreground_finalizer = |object: &Value| {
+        texts(object, "/metadata/finalizers").any(|finalizer| finalizer == FOREGROUND_FINALIZER)
+    };
     let mut live_uids = std::collections::HashSet::new();
     let mut waiting = Vec::new();
     for object in state.objects() {
-        if is_terminating(object) && holds(object) {
+        if is_terminating(object) && has_foreground_finalizer(object) {
             waiting.push(Arc::clone(object));
         } else {
             live_uids.insert(text(object, "/metadata/uid").to_owned());
         }
     }
-    let orphans: Vec<_> = state
+    let dependents: Vec<_> = state
         .objects()
         .filter(|object| {
             let owners = list(object, "/metadata/ownerReferences");
-            let has_living_owner = owners.iter().any(|owner| live_uids.contains(text(owner, "/uid")));
-            !owners.is_empty() && !has_living_owner && !is_terminating(object)
+            let has_live_owner = owners.iter().any(|owner| live_uids.contains(text(owner, "/uid")));
+            !owners.is_empty() && !has_live_owner && !is_terminating(object)
         })
         .cloned()
         .collect();
-    for object in orphans {
+    for object in dependents {
         if let Some(resource) = resources::for_object(&object) {
             let key = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
             start_deletion(state, resource, key, None, now);
@@ -193,8 +196,8 @@ pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
             continue;
         }
         let mut owner = (*owner).clone();
-        if let Some(finalizers) = elements(&mut owner, &["metadata", "finalizers"]) {
-            finalizers.retain(|word| word != FOREGROUND);
+        if let Some(finalizers) = list_mut(&mut owner, &["metadata", "finalizers"]) {
+            finalizers.retain(|finalizer| finalizer != FOREGROUND_FINALIZER);
         }
         if let Some(resource) = resources::for_object(&owner) {
             let stored = state.put(resource, owner);
@@ -227,7 +230,7 @@ mod tests {
         put(&mut state, "a", None);
         put(&mut state, "b", Some("a"));
         put(&mut state, "c", Some("b"));
-        let options = DeleteOptions { policy: policy.to_owned(), ..DeleteOptions::default() };
+        let options = DeleteOptions { propagation_policy: policy.to_owned(), ..DeleteOptions::default() };
         delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap();
         for _ in 0..4 {
             collect_garbage(&mut state, &now());

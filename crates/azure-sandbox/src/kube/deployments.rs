@@ -70,8 +70,9 @@ impl Rollout {
         let target = if self.recreates() {
             if self.old.is_empty() { self.desired } else { 0 }
         } else {
-            let room = (self.desired + self.limit("maxSurge", Rounding::Up)).saturating_sub(self.old.len());
-            self.desired.min(room.max(self.current.len()))
+            let max_current =
+                (self.desired + self.limit("maxSurge", Rounding::Up)).saturating_sub(self.old.len());
+            self.desired.min(max_current.max(self.current.len()))
         };
         for _ in self.current.len()..target {
             let pod =
@@ -176,7 +177,7 @@ mod tests {
     use crate::kube::runtime::ImageBehavior;
 
     fn now(ms: i64) -> Now {
-        Now { ms, text: super::super::value::moment(ms) }
+        Now { ms, text: super::super::value::timestamp(ms) }
     }
 
     fn deployment(image: &str, strategy: &Value) -> Value {
@@ -200,7 +201,7 @@ mod tests {
         (images, pods.iter().filter(|pod| is_ready(pod)).count())
     }
 
-    fn started(strategy: &Value) -> State {
+    fn start_rollout(strategy: &Value) -> State {
         let mut state = State::new(Declared::default());
         state.put(&NODES, NODES.new_object("", "node", &now(0)));
         state.put(&DEPLOYMENTS, deployment("a", strategy));
@@ -218,7 +219,7 @@ mod tests {
     #[test]
     fn rolling_update_keeps_the_minimum_available() {
         let limits = json!({"maxSurge": "25%", "maxUnavailable": "25%"});
-        let mut state = started(&json!({"type": "RollingUpdate", "rollingUpdate": limits}));
+        let mut state = start_rollout(&json!({"type": "RollingUpdate", "rollingUpdate": limits}));
         for ms in 2..12 {
             let (images, ready) = step(&mut state, ms * 1_000);
             assert!(images.len() <= 5 && ready >= 3, "{images:?} {ready}");
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn recreate_deletes_the_old_pods_first() {
-        let mut state = started(&json!({"type": "Recreate"}));
+        let mut state = start_rollout(&json!({"type": "Recreate"}));
         for ms in 2..6 {
             let (images, _) = step(&mut state, ms * 1_000);
             assert!(images.windows(2).all(|pair| pair[0] == pair[1]), "{images:?}");
@@ -238,7 +239,7 @@ mod tests {
 
     #[test]
     fn deployment_scales_down_and_ignores_changes_while_paused() {
-        let mut state = started(&json!({"type": "Recreate"}));
+        let mut state = start_rollout(&json!({"type": "Recreate"}));
         let change = |state: &mut State, key: &str, value: Value| {
             let mut deployment = (**state.get(&DEPLOYMENTS, "n", "web").unwrap()).clone();
             deployment["spec"][key] = value;

@@ -1,6 +1,6 @@
 //! Discovery: the list of groups, and a document with the types of each group.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -52,18 +52,18 @@ fn types(group: &str) -> Value {
         if !resource.short_names.is_empty() {
             *entry.field_mut("shortNames") = json!(resource.short_names);
         }
-        if resource.all {
+        if resource.in_category_all {
             *entry.field_mut("categories") = json!(["all"]);
         }
         entries.push(entry);
-        for part in resource.subresources() {
-            let (group, version, kind) = part.shows;
+        for subresource in resource.subresources() {
+            let (group, version, kind) = subresource.gvk;
             let mut entry = json!({
-                "name": format!("{}/{}", resource.plural, part.name),
+                "name": format!("{}/{}", resource.plural, subresource.name),
                 "singularName": "",
                 "namespaced": resource.namespaced,
                 "kind": kind,
-                "verbs": part.verbs,
+                "verbs": subresource.verbs,
             });
             if group != resource.group {
                 *entry.field_mut("group") = group.into();

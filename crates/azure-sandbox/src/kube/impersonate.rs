@@ -9,7 +9,7 @@ use super::status::StatusError;
 use super::storage::State;
 use super::user::{AUTHENTICATED, User, service_account_groups};
 
-const EXTRA: &str = "impersonate-extra-";
+const EXTRA_HEADER_PREFIX: &str = "impersonate-extra-";
 const ANONYMOUS: &str = "system:anonymous";
 
 /// The user with whose rights the request is authorized.
@@ -25,7 +25,7 @@ pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -
         .headers
         .keys()
         .filter_map(|key| {
-            let name = key.as_str().strip_prefix(EXTRA)?;
+            let name = key.as_str().strip_prefix(EXTRA_HEADER_PREFIX)?;
             Some((percent_decode_str(name).decode_utf8_lossy().into_owned(), header_values(key.as_str())))
         })
         .collect();
@@ -69,5 +69,5 @@ pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -
     if name != ANONYMOUS && !groups.iter().any(|group| group == AUTHENTICATED) {
         groups.push(AUTHENTICATED.to_owned());
     }
-    Ok(User { name, uid: uid.to_owned(), groups, extra: extras.into_iter().collect(), azure_role: None })
+    Ok(User { name, uid: uid.to_owned(), groups, extra: extras.into_iter().collect(), has_azure_role: None })
 }

@@ -229,7 +229,7 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
     }
 
     #[test]
-    fn selector_reaches_all_namespaces_and_types_without_any() {
+    fn selector_reaches_all_namespaces_and_cluster_scoped_types() {
         let client = client(User::administrator());
         let manifest = "kind: ConfigMap\napiVersion: v1\nmetadata: {name: one, namespace: kube-public, labels: {a: b}}\n---\n\
                         kind: Namespace\napiVersion: v1\nmetadata: {name: two, labels: {a: b}}\n";
@@ -271,8 +271,9 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
             ("kubectl apply -f a.yaml", 1, "no matches for kind \"Nothing\" in version \"v1\""),
             ("kubectl get nothing", 1, "the server doesn't have a resource type \"nothing\""),
         ] {
-            let (found, logs) = run_with(&client, "kind: Nothing\napiVersion: v1\nmetadata: {name: x}", line);
-            assert!(found == code && logs.contains(expected_text), "{line}: {found} {logs}");
+            let (actual_code, logs) =
+                run_with(&client, "kind: Nothing\napiVersion: v1\nmetadata: {name: x}", line);
+            assert!(actual_code == code && logs.contains(expected_text), "{line}: {actual_code} {logs}");
             assert_eq!(logs.contains("The sandbox understands"), code == 127, "{line}");
         }
     }

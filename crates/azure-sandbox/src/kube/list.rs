@@ -1,6 +1,6 @@
 //! Responses with objects and lists, in the requested form.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::request::{Form, KubeRequest, ResourcePath};
 use super::resources::Resource;
-use super::select::{Fields, Labels};
+use super::select::{FieldSelector, LabelSelector};
 use super::status::StatusError;
 use super::storage::{Key, State};
 use super::tables::{self, Include, partial_metadata};
@@ -20,8 +20,8 @@ use super::value::{Now, at, text};
 pub(crate) struct Filter {
     pub(crate) resource: &'static Resource,
     pub(crate) namespace: Option<String>,
-    labels: Labels,
-    fields: Fields,
+    labels: LabelSelector,
+    fields: FieldSelector,
 }
 
 impl Filter {
@@ -31,8 +31,8 @@ impl Filter {
         request: &KubeRequest,
     ) -> Result<Self, StatusError> {
         let namespace = path.scope().filter(|_| resource.namespaced).map(str::to_owned);
-        let labels = Labels::parse(request.parameter("labelSelector").unwrap_or_default())?;
-        let fields = Fields::parse(resource, request.parameter("fieldSelector").unwrap_or_default())?;
+        let labels = LabelSelector::parse(request.parameter("labelSelector").unwrap_or_default())?;
+        let fields = FieldSelector::parse(resource, request.parameter("fieldSelector").unwrap_or_default())?;
         Ok(Self { resource, namespace, labels, fields })
     }
 
@@ -61,8 +61,8 @@ impl Shape {
         Ok(Self { form, include })
     }
 
-    /// The response for one object; `columns`: with the column definitions of a table.
-    pub(crate) fn render(self, resource: &Resource, object: &Value, now: &Now, columns: bool) -> Value {
+    /// The response for one object; `with_columns`: with the column definitions of a table.
+    pub(crate) fn render(self, resource: &Resource, object: &Value, now: &Now, with_columns: bool) -> Value {
         match self.form {
             Form::Table => {
                 let version = at(object, &["metadata", "resourceVersion"]).clone();
@@ -72,7 +72,7 @@ impl Shape {
                     objects.iter(),
                     self.include,
                     now,
-                    columns,
+                    with_columns,
                     &json!({"resourceVersion": version}),
                 )
             }
@@ -128,7 +128,7 @@ pub(crate) fn scale(object: &Value) -> Value {
 }
 
 /// Rejects a resource version newer than the current one, as a client sends after a restart without stored state.
-pub(crate) fn check_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
+pub(crate) fn check_resource_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
     let requested = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     if requested <= state.revision {
         return Ok(());
@@ -148,7 +148,7 @@ pub(crate) fn list(
     now: &Now,
 ) -> Result<Value, StatusError> {
     let shape = Shape::from_request(request)?;
-    check_version(state, request)?;
+    check_resource_version(state, request)?;
     let limit = request.number::<usize>("limit")?.filter(|limit| *limit > 0);
     let after = request.parameter("continue").map(|token| key_after(filter.resource, token)).transpose()?;
     let in_scope = state.list(filter.resource, filter.namespace.as_deref(), after.as_ref());

@@ -18,7 +18,7 @@ use super::resources::PODS;
 use super::runtime::ContainerKey;
 use super::runtime::program_log::ProgramLog;
 use super::status::StatusError;
-use super::value::{at, fine_moment, list, ms_of, text};
+use super::value::{at, list, micro_timestamp, parse_timestamp_ms, text};
 
 /// The interval of generated lines.
 const LINE_INTERVAL_MS: i64 = 1_000;
@@ -48,14 +48,14 @@ enum LogSource {
 struct LogOptions {
     timestamps: bool,
     follow: bool,
-    tail: Option<i64>,
+    tail_lines: Option<i64>,
     since_ms: Option<i64>,
-    limit: Option<usize>,
+    limit_bytes: Option<usize>,
 }
 
 /// A line with its time, with a resolution of nanoseconds.
 fn timestamped(at_ms: i64, line: &str) -> String {
-    format!("{}000Z {line}\n", fine_moment(at_ms).trim_end_matches('Z'))
+    format!("{}000Z {line}\n", micro_timestamp(at_ms).trim_end_matches('Z'))
 }
 
 impl GeneratedLog {
@@ -94,7 +94,7 @@ impl LogSource {
             Self::Generated(log) => log.numbers_since(options.since_ms, now_ms),
             Self::Program(log) => log.numbers_since(options.since_ms),
         };
-        let start = options.tail.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
+        let start = options.tail_lines.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
         start..lines.end
     }
 
@@ -129,7 +129,7 @@ pub(crate) fn respond(
     let existing_lines = log.existing_lines(&options, now.ms);
     let next = existing_lines.end;
     let mut text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
-    if let Some(limit) = options.limit {
+    if let Some(limit) = options.limit_bytes {
         text.truncate(limit);
     }
     if !options.follow {
@@ -139,7 +139,7 @@ pub(crate) fn respond(
         kube: kube.clone(),
         cluster: Arc::clone(cluster),
         pod: (namespace.to_owned(), name.to_owned()),
-        remaining_bytes: options.limit.map(|limit| limit.saturating_sub(text.len())),
+        remaining_bytes: options.limit_bytes.map(|limit| limit.saturating_sub(text.len())),
         log,
         options,
         next,
@@ -166,13 +166,13 @@ impl LogOptions {
             ));
         }
         let since = number("sinceSeconds")?.map(|seconds| now_ms - seconds * 1_000);
-        let time = request.parameter("sinceTime").and_then(ms_of);
+        let time = request.parameter("sinceTime").and_then(parse_timestamp_ms);
         Ok(Self {
             timestamps: request.flag("timestamps"),
             follow: request.flag("follow"),
-            tail,
+            tail_lines: tail,
             since_ms: since.or(time),
-            limit: request.number("limitBytes")?,
+            limit_bytes: request.number("limitBytes")?,
         })
     }
 }
@@ -221,8 +221,8 @@ fn generate_log(pod: &Value, container: &Value) -> Result<GeneratedLog, StatusEr
     let mut statuses = statuses.iter().flat_map(|pointer| list(pod, pointer));
     let status = statuses.find(|status| text(status, "/name") == name);
     let started = status.and_then(|status| {
-        ms_of(text(status, "/state/running/startedAt"))
-            .or_else(|| ms_of(text(status, "/state/terminated/startedAt")))
+        parse_timestamp_ms(text(status, "/state/running/startedAt"))
+            .or_else(|| parse_timestamp_ms(text(status, "/state/terminated/startedAt")))
     });
     let started_ms = started.ok_or_else(|| {
         let reason =
@@ -254,7 +254,7 @@ struct Follower {
 impl Follower {
     /// The next lines; `None` at the end.
     async fn next_lines(&mut self) -> Option<Bytes> {
-        let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
+        let (stop, stream_end) = (self.kube.stop().clone(), self.cluster.stream_end());
         while self.remaining_bytes != Some(0) {
             let (namespace, name) = &self.pod;
             self.cluster.state().get(&PODS, namespace, name)?;
@@ -277,7 +277,7 @@ impl Follower {
             tokio::select! {
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
                 () = stop.cancelled() => return None,
-                () = ended.cancelled() => return None,
+                () = stream_end.cancelled() => return None,
             }
         }
         None
@@ -299,7 +299,7 @@ mod tests {
             |options: LogOptions, now_ms| LogSource::Generated(log()).existing_lines(&options, now_ms);
         assert_eq!(existing_lines(LogOptions::default(), 9_999), 0..0);
         assert_eq!(existing_lines(LogOptions::default(), 12_500), 0..3);
-        assert_eq!(existing_lines(LogOptions { tail: Some(1), ..LogOptions::default() }, 12_500), 2..3);
+        assert_eq!(existing_lines(LogOptions { tail_lines: Some(1), ..LogOptions::default() }, 12_500), 2..3);
         assert_eq!(
             existing_lines(LogOptions { since_ms: Some(11_500), ..LogOptions::default() }, 12_500),
             2..3

@@ -1,6 +1,6 @@
 //! The nodes of the pools that Resource Manager declares.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::storage::State;
 use super::value::{Now, at, hash, list, remove, set, text};
 
 /// The label with the pool of a node.
-const POOL: &str = "kubernetes.azure.com/agentpool";
+const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 
 /// Stores the declaration of a cluster, and creates, updates and deletes nodes accordingly.
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
@@ -40,7 +40,7 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
     }
     for node in state.all(&NODES) {
         let name = text(&node, "/metadata/name");
-        if !names.contains(name) && !at(&node, &["metadata", "labels", POOL]).is_null() {
+        if !names.contains(name) && !at(&node, &["metadata", "labels", POOL_LABEL]).is_null() {
             state.remove(&NODES, "", name);
         }
     }
@@ -84,7 +84,7 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     let mode = pool.mode.to_ascii_lowercase();
     for (key, value) in [
         ("agentpool", pool.name.as_str()),
-        (POOL, &pool.name),
+        (POOL_LABEL, &pool.name),
         ("kubernetes.azure.com/mode", &mode),
         ("kubernetes.azure.com/cluster", declared.fqdn.split('.').next().unwrap_or_default()),
         ("kubernetes.azure.com/os-sku", "Ubuntu"),
@@ -116,11 +116,11 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     } else {
         set(node, &["spec", "taints"], taints);
     }
-    let machine = format!(
+    let provider_id = format!(
         "azure:///virtualMachineScaleSets/{}/virtualMachines/{index}",
         scale_set(&declared.fqdn, &pool.name)
     );
-    set(node, &["spec", "providerID"], machine);
+    set(node, &["spec", "providerID"], provider_id);
 }
 
 /// Parses `key=value:Effect` or `key:Effect`.
@@ -163,14 +163,14 @@ fn set_status(
     set(node, &["status", "capacity"], capacity);
     set(node, &["status", "allocatable"], allocatable);
     let version = format!("v{}", pool.version(&declared.kubernetes_version));
-    let machine = format!("{:032x}", hash(text(node, "/metadata/uid")));
+    let machine_id = format!("{:032x}", hash(text(node, "/metadata/uid")));
     set(
         node,
         &["status", "nodeInfo"],
         json!({"architecture": "amd64", "operatingSystem": "linux", "osImage": "Ubuntu 22.04.5 LTS",
             "kernelVersion": "5.15.0-1092-azure", "containerRuntimeVersion": "containerd://1.7.27-1",
-            "kubeletVersion": version, "kubeProxyVersion": version, "machineID": machine, "systemUUID": machine,
-            "bootID": machine}),
+            "kubeletVersion": version, "kubeProxyVersion": version, "machineID": machine_id, "systemUUID": machine_id,
+            "bootID": machine_id}),
     );
     set(node, &["status", "daemonEndpoints"], json!({"kubeletEndpoint": {"Port": 10_250}}));
     if list(node, "/status/conditions").is_empty() {
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_names_are_base_36() {
+    fn node_names_are_base_36() {
         assert!(
             node_name(HOST, "np", 35).ends_with("vmss00000z")
                 && node_name(HOST, "np", 36).ends_with("vmss000010")

@@ -1,7 +1,7 @@
 //! The life cycle of pods: creation from a template, scheduling, start, deletion. Containers with a built-in image run a
 //! program; [`super::runtime`] starts it.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::podspec;
 use super::resources::{NODES, PODS, Resource};
 use super::runtime::ImageBehavior;
 use super::storage::State;
-use super::value::{Now, at, list, set, suffix, text};
+use super::value::{Now, at, list, random_suffix, set, text};
 
 /// The network address of AKS's default pod CIDR, 10.244.0.0/16.
 const POD_NETWORK: u32 = 0x0af4_0000;
@@ -24,7 +24,7 @@ pub(crate) fn from_template(
     now: &Now,
 ) -> Value {
     let (namespace, name) = (text(owner, "/metadata/namespace"), text(owner, "/metadata/name"));
-    let mut pod = PODS.new_object(namespace, &format!("{name}-{template_hash}-{}", suffix()), now);
+    let mut pod = PODS.new_object(namespace, &format!("{name}-{template_hash}-{}", random_suffix()), now);
     let template = at(owner, &["spec", "template"]);
     for key in ["labels", "annotations"] {
         if at(template, &["metadata", key]).is_object() {
@@ -255,7 +255,7 @@ pub(crate) fn set_condition(
             *new.field_mut(key) = value.into();
         }
     }
-    let Some(all) = super::value::elements(object, &["status", "conditions"]) else { return };
+    let Some(all) = super::value::list_mut(object, &["status", "conditions"]) else { return };
     match all.iter_mut().find(|condition| text(condition, "/type") == condition_type) {
         None => all.push(new),
         Some(existing) => {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::resources::EPHEMERAL;
+use super::resources::EPHEMERAL_CONTAINERS;
 use super::status::Cause;
-use super::value::{Now, at, default, each, list, set, text};
+use super::value::{Now, at, at_mut, default, elements_mut, list, set, text};
 
 /// Defaults and validates the pod spec at `field`.
 pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
@@ -26,7 +26,7 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     let mut causes = Vec::new();
     let mut names: Vec<String> = Vec::new();
     for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        for (index, container) in each(spec, &format!("/{kind}")).enumerate() {
+        for (index, container) in elements_mut(spec, &format!("/{kind}")).enumerate() {
             let field = format!("{field}.{kind}[{index}]");
             let name = text(container, "/name").to_owned();
             if name.is_empty() {
@@ -52,16 +52,16 @@ fn apply_container_defaults(container: &mut Value) {
     let image = text(container, "/image");
     let is_latest =
         image.ends_with(":latest") || !image.rsplit('/').next().unwrap_or_default().contains([':', '@']);
-    let pull = if is_latest { "Always" } else { "IfNotPresent" };
+    let pull_policy = if is_latest { "Always" } else { "IfNotPresent" };
     for (key, value) in [
-        ("imagePullPolicy", json!(pull)),
+        ("imagePullPolicy", json!(pull_policy)),
         ("resources", json!({})),
         ("terminationMessagePath", json!("/dev/termination-log")),
         ("terminationMessagePolicy", json!("File")),
     ] {
         default(container, &[key], value);
     }
-    for port in each(container, "/ports") {
+    for port in elements_mut(container, "/ports") {
         default(port, &["protocol"], "TCP");
     }
 }
@@ -80,7 +80,7 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
             {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300},
         ]),
     );
-    let mut causes = admit(super::value::place(pod, &["spec"]), "spec");
+    let mut causes = admit(at_mut(pod, &["spec"]), "spec");
     if list(pod, "/spec/containers").is_empty() {
         causes.push(Cause::required("spec.containers", ""));
     }
@@ -104,9 +104,9 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
 }
 
 /// Validates the ephemeral containers of a changed pod: they are added through their subresource, and immutable.
-pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
+pub(crate) fn check_ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
-    if subresource == EPHEMERAL {
+    if subresource == EPHEMERAL_CONTAINERS {
         let unchanged = after.get(..before.len()).is_some_and(|start| start == before);
         return (!unchanged).then(|| Cause {
             reason: "FieldValueForbidden",
@@ -125,7 +125,7 @@ pub(crate) fn ephemeral_containers(old: &Value, pod: &Value, subresource: &str) 
 fn immutable_spec(pod: &Value) -> Value {
     let mut spec = pod["spec"].clone();
     for pointer in ["/initContainers", "/containers"] {
-        for container in each(&mut spec, pointer) {
+        for container in elements_mut(&mut spec, pointer) {
             container.as_object_mut().and_then(|container| container.remove("image"));
             container.as_object_mut().and_then(|container| container.remove("imagePullPolicy"));
         }
@@ -180,14 +180,14 @@ mod tests {
         let pod = |containers: Value| json!({"spec": {"ephemeralContainers": containers}});
         let (none, one) = (pod(json!([])), pod(json!([{"name": "a"}])));
         for (old, new, subresource, expected) in [
-            (&none, &one, EPHEMERAL, true),
+            (&none, &one, EPHEMERAL_CONTAINERS, true),
             (&none, &one, "", false),
             (&one, &one, "", true),
-            (&one, &none, EPHEMERAL, false),
-            (&one, &pod(json!([{"name": "b"}])), EPHEMERAL, false),
+            (&one, &none, EPHEMERAL_CONTAINERS, false),
+            (&one, &pod(json!([{"name": "b"}])), EPHEMERAL_CONTAINERS, false),
         ] {
             assert_eq!(
-                ephemeral_containers(old, new, subresource).is_none(),
+                check_ephemeral_containers(old, new, subresource).is_none(),
                 expected,
                 "{new} {subresource}"
             );

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::value::{fine_moment, moment};
+use super::value::{micro_timestamp, timestamp};
 
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
@@ -218,8 +218,8 @@ fn decode_value(kind: &str, wire: Wire<'_>) -> Option<Value> {
         "y" => BASE64_STANDARD.encode(wire.bytes()).into(),
         // An unset time is zero.
         "Time" | "MicroTime" if ms() == 0 => Value::Null,
-        "Time" => moment(ms()).into(),
-        "MicroTime" => fine_moment(ms()).into(),
+        "Time" => timestamp(ms()).into(),
+        "MicroTime" => micro_timestamp(ms()).into(),
         "Quantity" => inner(1).map(Wire::text).unwrap_or_default().into(),
         "IntOrString" if number(1) == 0 => number(2).into(),
         "IntOrString" => inner(3).map(Wire::text).unwrap_or_default().into(),

@@ -1,6 +1,6 @@
 //! Requests, parsed into verb, type, namespace and name as by Kubernetes.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use http::HeaderMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::protobuf;
 use super::resources::{self, Resource};
-use super::select::Fields;
+use super::select::FieldSelector;
 use super::status::StatusError;
 
 pub(crate) struct KubeRequest {
@@ -66,7 +66,7 @@ impl KubeRequest {
         {
             // As in Kubernetes, rules with `resourceNames` also allow listing and watching an object by name.
             let selector = query.iter().find(|(key, _)| key == "fieldSelector").map(|(_, value)| &**value);
-            selector.and_then(Fields::name).unwrap_or_default().clone_into(&mut resource_path.name);
+            selector.and_then(FieldSelector::name).unwrap_or_default().clone_into(&mut resource_path.name);
         }
         Self { method: parts.method, path, query, headers: parts.headers, verb, target }
     }

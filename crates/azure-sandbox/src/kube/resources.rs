@@ -14,15 +14,15 @@ pub(crate) struct Resource {
     /// Whether objects are stored; reviews are not.
     pub(crate) stored: bool,
     /// Whether the type has a `status` subresource.
-    pub(crate) status: bool,
+    pub(crate) has_status: bool,
     /// Whether the type has a `scale` subresource.
-    pub(crate) scale: bool,
+    pub(crate) has_scale: bool,
     /// Whether the type belongs to the category `all`.
-    pub(crate) all: bool,
+    pub(crate) in_category_all: bool,
 }
 
 /// The subresource of pods for debug containers.
-pub(crate) const EPHEMERAL: &str = "ephemeralcontainers";
+pub(crate) const EPHEMERAL_CONTAINERS: &str = "ephemeralcontainers";
 
 /// The version of all groups.
 pub(crate) const VERSION: &str = "v1";
@@ -37,7 +37,7 @@ const POLICY: &str = "policy";
 pub(crate) const VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
-const PLAIN: Resource = Resource {
+const DEFAULTS: Resource = Resource {
     group: "",
     plural: "",
     singular: "",
@@ -45,9 +45,9 @@ const PLAIN: Resource = Resource {
     short_names: &[],
     namespaced: true,
     stored: true,
-    status: false,
-    scale: false,
-    all: false,
+    has_status: false,
+    has_scale: false,
+    in_category_all: false,
 };
 
 pub(crate) static CONFIG_MAPS: Resource = Resource {
@@ -55,18 +55,18 @@ pub(crate) static CONFIG_MAPS: Resource = Resource {
     singular: "configmap",
     kind: "ConfigMap",
     short_names: &["cm"],
-    ..PLAIN
+    ..DEFAULTS
 };
 pub(crate) static EVENTS: Resource =
-    Resource { plural: "events", singular: "event", kind: "Event", short_names: &["ev"], ..PLAIN };
+    Resource { plural: "events", singular: "event", kind: "Event", short_names: &["ev"], ..DEFAULTS };
 pub(crate) static NAMESPACES: Resource = Resource {
     plural: "namespaces",
     singular: "namespace",
     kind: "Namespace",
     short_names: &["ns"],
     namespaced: false,
-    status: true,
-    ..PLAIN
+    has_status: true,
+    ..DEFAULTS
 };
 pub(crate) static NODES: Resource = Resource {
     plural: "nodes",
@@ -74,26 +74,26 @@ pub(crate) static NODES: Resource = Resource {
     kind: "Node",
     short_names: &["no"],
     namespaced: false,
-    status: true,
-    ..PLAIN
+    has_status: true,
+    ..DEFAULTS
 };
 pub(crate) static PODS: Resource = Resource {
     plural: "pods",
     singular: "pod",
     kind: "Pod",
     short_names: &["po"],
-    status: true,
-    all: true,
-    ..PLAIN
+    has_status: true,
+    in_category_all: true,
+    ..DEFAULTS
 };
 pub(crate) static SECRETS: Resource =
-    Resource { plural: "secrets", singular: "secret", kind: "Secret", ..PLAIN };
+    Resource { plural: "secrets", singular: "secret", kind: "Secret", ..DEFAULTS };
 pub(crate) static SERVICE_ACCOUNTS: Resource = Resource {
     plural: "serviceaccounts",
     singular: "serviceaccount",
     kind: "ServiceAccount",
     short_names: &["sa"],
-    ..PLAIN
+    ..DEFAULTS
 };
 pub(crate) static DEPLOYMENTS: Resource = Resource {
     group: "apps",
@@ -101,10 +101,10 @@ pub(crate) static DEPLOYMENTS: Resource = Resource {
     singular: "deployment",
     kind: "Deployment",
     short_names: &["deploy"],
-    status: true,
-    scale: true,
-    all: true,
-    ..PLAIN
+    has_status: true,
+    has_scale: true,
+    in_category_all: true,
+    ..DEFAULTS
 };
 pub(crate) static NETWORK_POLICIES: Resource = Resource {
     group: NETWORKING,
@@ -112,7 +112,7 @@ pub(crate) static NETWORK_POLICIES: Resource = Resource {
     singular: "networkpolicy",
     kind: "NetworkPolicy",
     short_names: &["netpol"],
-    ..PLAIN
+    ..DEFAULTS
 };
 pub(crate) static DISRUPTION_BUDGETS: Resource = Resource {
     group: POLICY,
@@ -120,8 +120,8 @@ pub(crate) static DISRUPTION_BUDGETS: Resource = Resource {
     singular: "poddisruptionbudget",
     kind: "PodDisruptionBudget",
     short_names: &["pdb"],
-    status: true,
-    ..PLAIN
+    has_status: true,
+    ..DEFAULTS
 };
 pub(crate) static CLUSTER_ROLES: Resource = Resource {
     group: RBAC,
@@ -129,7 +129,7 @@ pub(crate) static CLUSTER_ROLES: Resource = Resource {
     singular: "clusterrole",
     kind: "ClusterRole",
     namespaced: false,
-    ..PLAIN
+    ..DEFAULTS
 };
 pub(crate) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
     group: RBAC,
@@ -137,14 +137,19 @@ pub(crate) static CLUSTER_ROLE_BINDINGS: Resource = Resource {
     singular: "clusterrolebinding",
     kind: "ClusterRoleBinding",
     namespaced: false,
-    ..PLAIN
+    ..DEFAULTS
 };
 pub(crate) static ROLES: Resource =
-    Resource { group: RBAC, plural: "roles", singular: "role", kind: "Role", ..PLAIN };
-pub(crate) static ROLE_BINDINGS: Resource =
-    Resource { group: RBAC, plural: "rolebindings", singular: "rolebinding", kind: "RoleBinding", ..PLAIN };
+    Resource { group: RBAC, plural: "roles", singular: "role", kind: "Role", ..DEFAULTS };
+pub(crate) static ROLE_BINDINGS: Resource = Resource {
+    group: RBAC,
+    plural: "rolebindings",
+    singular: "rolebinding",
+    kind: "RoleBinding",
+    ..DEFAULTS
+};
 
-const REVIEW: Resource = Resource { namespaced: false, stored: false, ..PLAIN };
+const REVIEW: Resource = Resource { namespaced: false, stored: false, ..DEFAULTS };
 
 pub(crate) static SELF_SUBJECT_REVIEWS: Resource = Resource {
     group: AUTHENTICATION,
@@ -193,7 +198,7 @@ pub(crate) static ALL: [&Resource; 17] = [
 pub(crate) struct Subresource {
     pub(crate) name: &'static str,
     /// Group, version and kind of its content.
-    pub(crate) shows: (&'static str, &'static str, &'static str),
+    pub(crate) gvk: (&'static str, &'static str, &'static str),
     pub(crate) verbs: &'static [&'static str],
 }
 
@@ -273,21 +278,21 @@ impl Resource {
 
     pub(crate) fn subresources(&self) -> Vec<Subresource> {
         let mut all = Vec::new();
-        let kind = (self.group, VERSION, self.kind);
+        let gvk = (self.group, VERSION, self.kind);
         if self.is(&NAMESPACES) {
-            all.push(Subresource { name: "finalize", shows: kind, verbs: &["update"] });
+            all.push(Subresource { name: "finalize", gvk, verbs: &["update"] });
         }
         if self.is(&PODS) {
             let verbs = &["get", "patch", "update"];
-            all.push(Subresource { name: EPHEMERAL, shows: kind, verbs });
-            all.push(Subresource { name: "log", shows: kind, verbs: &["get"] });
+            all.push(Subresource { name: EPHEMERAL_CONTAINERS, gvk, verbs });
+            all.push(Subresource { name: "log", gvk, verbs: &["get"] });
         }
-        if self.scale {
-            let shows = ("autoscaling", "v1", "Scale");
-            all.push(Subresource { name: "scale", shows, verbs: &["get", "patch", "update"] });
+        if self.has_scale {
+            let gvk = ("autoscaling", "v1", "Scale");
+            all.push(Subresource { name: "scale", gvk, verbs: &["get", "patch", "update"] });
         }
-        if self.status {
-            all.push(Subresource { name: "status", shows: kind, verbs: &["get", "patch", "update"] });
+        if self.has_status {
+            all.push(Subresource { name: "status", gvk, verbs: &["get", "patch", "update"] });
         }
         all
     }

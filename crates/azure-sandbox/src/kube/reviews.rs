@@ -1,6 +1,6 @@
 //! Reviews: the caller's identity and rights. They are not stored.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use serde_json::{Value, json};
 
 use super::authz::{Attributes, Decision, decide, held_rules};
@@ -79,13 +79,13 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
     }
     for rule in rules {
         let mut reviewed = json!({"verbs": rule.field("verbs")});
-        let paths = rule.field("nonResourceURLs").is_array();
+        let is_path_rule = rule.field("nonResourceURLs").is_array();
         let keys: &[&str] =
-            if paths { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
+            if is_path_rule { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
         for key in keys.iter().filter(|key| rule.field(key).is_array()) {
             *reviewed.field_mut(key) = rule.field(key).clone();
         }
-        let target = if paths { &mut path_rules } else { &mut resource_rules };
+        let target = if is_path_rule { &mut path_rules } else { &mut resource_rules };
         if !target.contains(&reviewed) {
             target.push(reviewed);
         }

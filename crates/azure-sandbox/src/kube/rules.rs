@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::authz::{Attributes, allows, decide, held_rules};
 use super::resources::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC, ROLE_BINDINGS, ROLES, Resource};
-use super::select::Labels;
+use super::select::LabelSelector;
 use super::status::{Cause, StatusError};
 use super::storage::State;
 use super::user::{MASTERS, User};
@@ -20,10 +20,10 @@ pub(crate) fn check_escalation(
 ) -> Result<(), StatusError> {
     let is_role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|kind| resource.is(kind));
     let is_binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|kind| resource.is(kind));
-    if !is_role && !is_binding || user.is_in(MASTERS) || user.azure_role == Some(true) {
+    if !is_role && !is_binding || user.is_in(MASTERS) || user.has_azure_role == Some(true) {
         return Ok(());
     }
-    if old.is_some_and(|old| is_collector_change(old, object)) {
+    if old.is_some_and(|old| is_garbage_collector_update(old, object)) {
         return Ok(());
     }
     let (namespace, name) = (text(object, "/metadata/namespace"), text(object, "/metadata/name"));
@@ -77,15 +77,15 @@ pub(crate) fn check_escalation(
 }
 
 /// Whether an update changes only owner references and finalizers, as the garbage collector does.
-fn is_collector_change(old: &Value, new: &Value) -> bool {
-    let plain = |object: &Value| {
+fn is_garbage_collector_update(old: &Value, new: &Value) -> bool {
+    let without_ownership = |object: &Value| {
         let mut object = object.clone();
         for key in ["ownerReferences", "finalizers", "managedFields", "resourceVersion", "generation"] {
             remove(&mut object, "/metadata", key);
         }
         object
     };
-    plain(old) == plain(new)
+    without_ownership(old) == without_ownership(new)
 }
 
 /// Rules that allow everything.
@@ -98,15 +98,23 @@ pub(crate) fn full_access_rules() -> [Value; 2] {
 
 /// Whether the user's rules allow everything that `rule` allows. Only a wildcard covers a wildcard.
 fn covers(own_rules: &[Value], rule: &Value) -> bool {
-    let any = |attributes: Attributes<'_>| own_rules.iter().any(|own_rule| allows(own_rule, &attributes));
+    let is_allowed =
+        |attributes: Attributes<'_>| own_rules.iter().any(|own_rule| allows(own_rule, &attributes));
     texts(rule, "/verbs").all(|verb| {
         let paths = texts(rule, "/nonResourceURLs")
-            .all(|path| any(Attributes { verb, path: Some(path), ..Attributes::default() }));
+            .all(|path| is_allowed(Attributes { verb, path: Some(path), ..Attributes::default() }));
         let resources = texts(rule, "/apiGroups").all(|group| {
             texts(rule, "/resources").all(|resource| {
                 let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
                 let allowed = |name| {
-                    any(Attributes { verb, group, resource, subresource, name, ..Attributes::default() })
+                    is_allowed(Attributes {
+                        verb,
+                        group,
+                        resource,
+                        subresource,
+                        name,
+                        ..Attributes::default()
+                    })
                 };
                 let mut names = texts(rule, "/resourceNames").peekable();
                 if names.peek().is_none() { allowed("") } else { names.all(allowed) }
@@ -163,8 +171,9 @@ pub(crate) fn validate(resource: &Resource, old: Option<&Value>, object: &Value)
         if text(subject, "/name").is_empty() {
             causes.push(Cause::required(&format!("subjects[{index}].name"), ""));
         }
-        let account = text(subject, "/kind") == "ServiceAccount";
-        if account && resource.is(&CLUSTER_ROLE_BINDINGS) && text(subject, "/namespace").is_empty() {
+        let is_service_account = text(subject, "/kind") == "ServiceAccount";
+        if is_service_account && resource.is(&CLUSTER_ROLE_BINDINGS) && text(subject, "/namespace").is_empty()
+        {
             causes.push(Cause::required(&format!("subjects[{index}].namespace"), ""));
         }
     }
@@ -178,11 +187,11 @@ pub(crate) fn aggregate(state: &mut State) {
         if selectors.is_empty() {
             continue;
         }
-        let selectors: Vec<_> = selectors.iter().map(Labels::from_selector).collect();
+        let selectors: Vec<_> = selectors.iter().map(LabelSelector::from_json).collect();
         let mut rules: Vec<Value> = Vec::new();
         for other in state.list(&CLUSTER_ROLES, None, None) {
-            let chosen = selectors.iter().any(|selector| selector.matches(other));
-            if chosen && text(other, "/metadata/name") != text(&role, "/metadata/name") {
+            let is_selected = selectors.iter().any(|selector| selector.matches(other));
+            if is_selected && text(other, "/metadata/name") != text(&role, "/metadata/name") {
                 for rule in list(other, "/rules") {
                     if !rules.contains(rule) {
                         rules.push(rule.clone());

@@ -58,7 +58,7 @@ pub(crate) enum ImageBehavior {
 pub(crate) struct Runtime {
     images: Vec<BuiltInImage>,
     settings: Mutex<Settings>,
-    outputs: Mutex<HashMap<ContainerKey, Outputs>>,
+    logs: Mutex<HashMap<ContainerKey, ContainerLogs>>,
     pub(crate) network: Arc<Network>,
     /// Notified when the supervisor has to check again which programs should run.
     pub(crate) wake: Notify,
@@ -71,7 +71,7 @@ struct Settings {
 }
 
 /// The logs of a container.
-struct Outputs {
+struct ContainerLogs {
     current: Arc<ProgramLog>,
     /// The log before the last restart.
     previous: Option<Arc<ProgramLog>>,
@@ -82,7 +82,7 @@ impl Runtime {
         Self {
             images,
             settings: Mutex::new(Settings { enabled: true, unpullable: Vec::new() }),
-            outputs: Mutex::default(),
+            logs: Mutex::default(),
             network: Arc::default(),
             wake: Notify::new(),
         }
@@ -92,8 +92,8 @@ impl Runtime {
         self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn outputs(&self) -> MutexGuard<'_, HashMap<ContainerKey, Outputs>> {
-        self.outputs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn logs(&self) -> MutexGuard<'_, HashMap<ContainerKey, ContainerLogs>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
@@ -132,22 +132,22 @@ impl Runtime {
 
     /// The log of a container: the current one, or the one before its last restart.
     pub(crate) fn program_log(&self, key: &ContainerKey, previous: bool) -> Option<Arc<ProgramLog>> {
-        let outputs = self.outputs();
-        let logs = outputs.get(key)?;
+        let all_logs = self.logs();
+        let logs = all_logs.get(key)?;
         if previous { logs.previous.clone() } else { Some(Arc::clone(&logs.current)) }
     }
 
     /// Starts a new log for a container that starts.
     fn start_log(&self, key: &ContainerKey) -> Arc<ProgramLog> {
         let current = Arc::new(ProgramLog::default());
-        let mut outputs = self.outputs();
-        let previous = outputs.remove(key).map(|outputs| outputs.current);
-        outputs.insert(key.clone(), Outputs { current: Arc::clone(&current), previous });
+        let mut all_logs = self.logs();
+        let previous = all_logs.remove(key).map(|logs| logs.current);
+        all_logs.insert(key.clone(), ContainerLogs { current: Arc::clone(&current), previous });
         current
     }
 
     /// Deletes the logs of containers that do not exist.
-    fn retain_outputs(&self, exists: impl Fn(&ContainerKey) -> bool) {
-        self.outputs().retain(|key, _| exists(key));
+    fn retain_logs(&self, exists: impl Fn(&ContainerKey) -> bool) {
+        self.logs().retain(|key, _| exists(key));
     }
 }

@@ -24,14 +24,14 @@ pub(crate) fn populate(
     for object in objects {
         let Some(resource) = resources::for_object(&object) else { continue };
         let (namespace, name) = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-        let mut fresh = resource.new_object(namespace, name, now);
-        super::patch::merge(&mut fresh, &object);
+        let mut new_object = resource.new_object(namespace, name, now);
+        super::patch::merge(&mut new_object, &object);
         if resource.is(&DEPLOYMENTS) {
-            set(&mut fresh, &["metadata", "generation"], 1);
+            set(&mut new_object, &["metadata", "generation"], 1);
         }
         // A test validates the file.
-        let _ = admit::admit(state, resource, None, &mut fresh, now);
-        state.put(resource, fresh);
+        let _ = admit::admit(state, resource, None, &mut new_object, now);
+        state.put(resource, new_object);
     }
     nodes::update(state, declared, sizes, now);
 }

@@ -8,7 +8,7 @@ use super::value::{at, list, text, texts};
 
 /// A label selector.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Labels(Vec<Requirement>);
+pub(crate) struct LabelSelector(Vec<Requirement>);
 
 #[derive(Clone, Debug)]
 struct Requirement {
@@ -26,7 +26,7 @@ enum Condition {
 
 /// A field selector.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fields(Vec<FieldRequirement>);
+pub(crate) struct FieldSelector(Vec<FieldRequirement>);
 
 #[derive(Clone, Debug)]
 struct FieldRequirement {
@@ -36,7 +36,7 @@ struct FieldRequirement {
     must_equal: bool,
 }
 
-impl Labels {
+impl LabelSelector {
     /// Parses a selector such as `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
     pub(crate) fn parse(selector: &str) -> Result<Self, StatusError> {
         let parts = split_requirements(selector).map_err(|()| unparseable(selector))?;
@@ -48,7 +48,7 @@ impl Labels {
     }
 
     /// A `LabelSelector`: `matchLabels` and `matchExpressions`.
-    pub(crate) fn from_selector(selector: &Value) -> Self {
+    pub(crate) fn from_json(selector: &Value) -> Self {
         let mut all = Self::from_labels(&selector["matchLabels"]).0;
         for expression in list(selector, "/matchExpressions") {
             let values = || texts(expression, "/values").map(str::to_owned).collect();
@@ -102,13 +102,13 @@ impl Labels {
 /// Splits at commas outside parentheses.
 fn split_requirements(selector: &str) -> Result<Vec<&str>, ()> {
     let (mut parts, mut start, mut depth) = (Vec::new(), 0, 0_i32);
-    for (at, c) in selector.char_indices() {
+    for (index, c) in selector.char_indices() {
         match c {
             '(' => depth += 1,
             ')' => depth -= 1,
             ',' if depth == 0 => {
-                parts.push(selector.get(start..at).unwrap_or_default());
-                start = at + 1;
+                parts.push(selector.get(start..index).unwrap_or_default());
+                start = index + 1;
             }
             _ => {}
         }
@@ -127,8 +127,8 @@ fn parse_requirement(part: &str) -> Option<Requirement> {
         (key, Condition::In(single(value)))
     } else if let Some((key, values)) = part.split_once('(') {
         let values = values.strip_suffix(')')?.split(',').map(|value| value.trim().to_owned()).collect();
-        let (key, word) = key.trim().rsplit_once(' ')?;
-        match word {
+        let (key, operator) = key.trim().rsplit_once(' ')?;
+        match operator {
             "in" => (key, Condition::In(values)),
             "notin" => (key, Condition::NotIn(values)),
             _ => return None,
@@ -177,7 +177,7 @@ fn selectable_pointer(resource: &Resource, path: &str) -> Option<&'static str> {
     }
 }
 
-impl Fields {
+impl FieldSelector {
     /// Parses a selector such as `metadata.name=x,status.phase!=Failed`.
     pub(crate) fn parse(resource: &Resource, selector: &str) -> Result<Self, StatusError> {
         let mut requirements = Vec::new();
@@ -245,10 +245,10 @@ mod tests {
             ("example.com/x=", true),
             ("app in (web),tier in (back)", false),
         ] {
-            assert_eq!(Labels::parse(selector).unwrap().matches(&object), expected, "{selector}");
+            assert_eq!(LabelSelector::parse(selector).unwrap().matches(&object), expected, "{selector}");
         }
         for wrong in ["app in (web", "a b", "=x", "app of (x)"] {
-            assert_eq!(Labels::parse(wrong).unwrap_err().code, 400, "{wrong}");
+            assert_eq!(LabelSelector::parse(wrong).unwrap_err().code, 400, "{wrong}");
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
     fn object_selectors_match() {
         let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
             {"key": "tier", "operator": "In", "values": ["front"]}, {"key": "old", "operator": "DoesNotExist"}]});
-        let labels = Labels::from_selector(&selector);
+        let labels = LabelSelector::from_json(&selector);
         assert!(labels.matches_labels(&json!({"app": "web", "tier": "front"})));
         assert!(!labels.matches_labels(&json!({"app": "web", "tier": "front", "old": ""})));
         assert!(!labels.matches_labels(&json!({"app": "web"})));
@@ -272,18 +272,18 @@ mod tests {
             ("spec.nodeName=", true),
         ] {
             assert_eq!(
-                Fields::parse(&resources::PODS, selector).unwrap().matches(&pod),
+                FieldSelector::parse(&resources::PODS, selector).unwrap().matches(&pod),
                 expected,
                 "{selector}"
             );
         }
         assert!(
-            Fields::parse(&resources::SECRETS, "status.phase=x")
+            FieldSelector::parse(&resources::SECRETS, "status.phase=x")
                 .unwrap_err()
                 .message
                 .contains("not supported")
         );
-        assert_eq!(Fields::parse(&resources::PODS, "metadata.name").unwrap_err().code, 400);
-        assert_eq!(Fields::name("status.phase=x,metadata.name=y"), Some("y"));
+        assert_eq!(FieldSelector::parse(&resources::PODS, "metadata.name").unwrap_err().code, 400);
+        assert_eq!(FieldSelector::name("status.phase=x,metadata.name=y"), Some("y"));
     }
 }

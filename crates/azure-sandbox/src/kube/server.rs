@@ -159,17 +159,17 @@ pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse 
 }
 
 /// A stream; a fault cuts it after its first piece.
-fn stream_response(kind: &'static str, body: Body, effect: Option<&Effect>) -> Response {
+fn stream_response(content_type: &'static str, body: Body, effect: Option<&Effect>) -> Response {
     let body = match effect {
         Some(Effect::CutInBody | Effect::TruncatedBody) => {
-            let end = matches!(effect, Some(Effect::CutInBody));
+            let cuts_connection = matches!(effect, Some(Effect::CutInBody));
             let first = body.into_data_stream().take(1).map(|piece| piece.map_err(io::Error::other));
-            let cut = stream::iter(end.then(|| Err(io::Error::other(Cut))));
+            let cut = stream::iter(cuts_connection.then(|| Err(io::Error::other(Cut))));
             Body::from_stream(first.chain(cut))
         }
         _ => body,
     };
     let mut response = Response::new(body);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

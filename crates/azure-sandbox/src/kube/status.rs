@@ -1,6 +1,6 @@
 //! Errors as Kubernetes' `Status` objects.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 

@@ -76,7 +76,7 @@ impl State {
     }
 
     /// A stored state, without history. Objects of unknown types are dropped.
-    pub(crate) fn restored(
+    pub(crate) fn restore(
         declared: Declared,
         reachable: Option<bool>,
         revision: u64,
@@ -197,7 +197,7 @@ mod tests {
         State::new(Declared::default())
     }
 
-    fn map(namespace: &str, name: &str, data: &str) -> Value {
+    fn config_map(namespace: &str, name: &str, data: &str) -> Value {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": name},
             "data": {"k": data}})
     }
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn only_real_changes_increase_the_resource_version() {
         let mut state = state();
-        let first = state.put(&CONFIG_MAPS, map("a", "x", "1"));
+        let first = state.put(&CONFIG_MAPS, config_map("a", "x", "1"));
         assert_eq!(first["metadata"]["resourceVersion"], "2");
-        let same = state.put(&CONFIG_MAPS, map("a", "x", "1"));
+        let same = state.put(&CONFIG_MAPS, config_map("a", "x", "1"));
         assert_eq!((&*same["metadata"]["resourceVersion"].to_string(), state.revision), ("\"2\"", 2));
-        state.put(&CONFIG_MAPS, map("a", "x", "2"));
+        state.put(&CONFIG_MAPS, config_map("a", "x", "2"));
         let last = state.remove(&CONFIG_MAPS, "a", "x").unwrap();
         assert_eq!(last["metadata"]["resourceVersion"], "4");
         assert!(state.remove(&CONFIG_MAPS, "a", "x").is_none());
@@ -222,7 +222,7 @@ mod tests {
     fn lists_are_sorted_and_paged() {
         let mut state = state();
         for (namespace, name) in [("b", "x"), ("a", "z"), ("a", "y"), ("ab", "w")] {
-            state.put(&CONFIG_MAPS, map(namespace, name, ""));
+            state.put(&CONFIG_MAPS, config_map(namespace, name, ""));
         }
         let names = |namespace: Option<&str>, after: Option<&Key>| -> Vec<String> {
             let name = |object: &Arc<Value>| text(object, "/metadata/name").to_owned();
@@ -238,7 +238,7 @@ mod tests {
     fn history_is_bounded() {
         let mut state = state();
         for n in 0..HISTORY_CAPACITY + 10 {
-            state.put(&CONFIG_MAPS, map("a", "x", &n.to_string()));
+            state.put(&CONFIG_MAPS, config_map("a", "x", &n.to_string()));
         }
         assert_eq!(state.changes_since(5).err(), Some(11));
         assert_eq!(state.changes_since(11).unwrap().count(), HISTORY_CAPACITY);

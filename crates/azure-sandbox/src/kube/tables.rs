@@ -5,7 +5,7 @@ mod columns;
 use serde_json::{Value, json};
 
 use super::resources::Resource;
-use super::value::{Fields as _, Now};
+use super::value::{FieldAccess as _, Now};
 use columns::{Column, columns};
 
 /// The part of its object that a row contains.

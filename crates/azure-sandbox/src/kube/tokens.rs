@@ -1,7 +1,7 @@
 //! Tokens of service accounts in secrets: signed claims, as in Kubernetes. A token is valid while its secret and account
 //! exist.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as BASE64};
 use rcgen::{PublicKeyData as _, SigningKey as _};

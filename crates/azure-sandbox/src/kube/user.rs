@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 
 /// The group of all authenticated users.
 pub(crate) const AUTHENTICATED: &str = "system:authenticated";
@@ -37,7 +37,7 @@ pub(crate) struct User {
     pub(crate) groups: Vec<String>,
     pub(crate) extra: BTreeMap<String, Vec<String>>,
     /// For Entra callers: whether an Azure role permits everything.
-    pub(crate) azure_role: Option<bool>,
+    pub(crate) has_azure_role: Option<bool>,
 }
 
 impl User {
@@ -82,7 +82,7 @@ impl User {
             uid: caller.object_id.clone(),
             groups: vec![AUTHENTICATED.to_owned()],
             extra: extra.into(),
-            azure_role: Some(caller.has_role),
+            has_azure_role: Some(caller.has_role),
         }
     }
 }

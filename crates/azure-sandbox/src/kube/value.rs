@@ -31,7 +31,7 @@ pub(crate) fn texts<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item =
 }
 
 /// The value at `path`. Missing objects on the path are created, other types replaced.
-pub(crate) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
+pub(crate) fn at_mut<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
     path.iter().fold(value, |value, key| {
         if !value.is_object() {
             *value = Value::Null;
@@ -42,14 +42,14 @@ pub(crate) fn place<'a>(value: &'a mut Value, path: &[&str]) -> &'a mut Value {
 }
 
 pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
-    *place(value, path) = new.into();
+    *at_mut(value, path) = new.into();
 }
 
 /// Sets a field that is null or missing.
 pub(crate) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
-    let place = place(value, path);
-    if place.is_null() {
-        *place = new.into();
+    let field = at_mut(value, path);
+    if field.is_null() {
+        *field = new.into();
     }
 }
 
@@ -59,17 +59,17 @@ pub(crate) fn remove(value: &mut Value, pointer: &str, key: &str) -> Option<Valu
 }
 
 /// The mutable elements of the list at a JSON pointer; empty if it is missing.
-pub(crate) fn each<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
+pub(crate) fn elements_mut<'a>(value: &'a mut Value, pointer: &str) -> std::slice::IterMut<'a, Value> {
     value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
 }
 
 /// The list at `path`, which is created if it is missing.
-pub(crate) fn elements<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
-    let place = place(value, path);
-    if !place.is_array() {
-        *place = Value::Array(Vec::new());
+pub(crate) fn list_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
+    let field = at_mut(value, path);
+    if !field.is_array() {
+        *field = Value::Array(Vec::new());
     }
-    place.as_array_mut()
+    field.as_array_mut()
 }
 
 /// The current time, as in objects.
@@ -82,31 +82,31 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    pub(crate) fn of(clock: &Clock) -> Self {
-        Self::at(clock.now_ms())
+    pub(crate) fn from_clock(clock: &Clock) -> Self {
+        Self::from_ms(clock.now_ms())
     }
 
     /// The time of `ms` milliseconds since 1970.
-    pub(crate) fn at(ms: i64) -> Self {
-        Self { ms, text: moment(ms) }
+    pub(crate) fn from_ms(ms: i64) -> Self {
+        Self { ms, text: timestamp(ms) }
     }
 }
 
 /// `2026-11-22T12:00:00Z`.
-pub(crate) fn moment(ms: i64) -> String {
+pub(crate) fn timestamp(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
     clock::from_ms(ms).format(format).unwrap_or_default()
 }
 
 /// `2026-11-22T12:00:00.000000Z`.
-pub(crate) fn fine_moment(ms: i64) -> String {
+pub(crate) fn micro_timestamp(ms: i64) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     clock::from_ms(ms).format(format).unwrap_or_default()
 }
 
 /// Milliseconds since 1970 of an RFC 3339 timestamp.
-pub(crate) fn ms_of(moment: &str) -> Option<i64> {
-    let date = time::OffsetDateTime::parse(moment, &time::format_description::well_known::Rfc3339).ok()?;
+pub(crate) fn parse_timestamp_ms(timestamp: &str) -> Option<i64> {
+    let date = time::OffsetDateTime::parse(timestamp, &time::format_description::well_known::Rfc3339).ok()?;
     i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn letters(mut seed: u64, count: usize) -> String {
 }
 
 /// A random suffix of five characters.
-pub(crate) fn suffix() -> String {
+pub(crate) fn random_suffix() -> String {
     let [high, low] = [0, 64].map(|shift| {
         // The two halves of a random number.
         u64::try_from((Uuid::new_v4().as_u128() >> shift) & u128::from(u64::MAX)).unwrap_or_default()
@@ -134,7 +134,7 @@ pub(crate) fn suffix() -> String {
 }
 
 /// 64 random hexadecimal digits.
-pub(crate) fn secret() -> String {
+pub(crate) fn random_secret() -> String {
     let mut text = String::new();
     for part in [Uuid::new_v4(), Uuid::new_v4()] {
         // Writing to a string cannot fail.
@@ -144,14 +144,14 @@ pub(crate) fn secret() -> String {
 }
 
 /// Access to the fields of a JSON object without panics.
-pub(crate) trait Fields {
+pub(crate) trait FieldAccess {
     /// The value of a key; null if it is missing.
     fn field(&self, key: &str) -> &Value;
     /// The mutable value of a key. Other types are replaced by an object.
     fn field_mut(&mut self, key: &str) -> &mut Value;
 }
 
-impl Fields for Value {
+impl FieldAccess for Value {
     fn field(&self, key: &str) -> &Value {
         self.get(key).unwrap_or(&Value::Null)
     }
@@ -179,7 +179,7 @@ mod tests {
         set(&mut value, &["a", "b", "c"], "deep");
         default(&mut value, &["a", "b", "c"], "kept out");
         default(&mut value, &["x", "y"], 2);
-        elements(&mut value, &["list"]).unwrap().push(json!(1));
+        list_mut(&mut value, &["list"]).unwrap().push(json!(1));
         assert_eq!(value, json!({"a": {"b": {"c": "deep"}}, "x": {"y": 2}, "list": [1]}));
         assert_eq!(remove(&mut value, "/a/b", "c"), Some(json!("deep")));
         assert_eq!(remove(&mut value, "/nothing", "c"), None);
@@ -187,17 +187,17 @@ mod tests {
 
     #[test]
     fn timestamps_round_trip() {
-        assert_eq!(moment(1_795_348_800_123), "2026-11-22T12:00:00Z");
-        assert_eq!(fine_moment(1_795_348_800_123), "2026-11-22T12:00:00.123000Z");
-        assert_eq!(ms_of("2026-11-22T12:00:00Z"), Some(1_795_348_800_000));
-        assert_eq!(ms_of("yesterday"), None);
+        assert_eq!(timestamp(1_795_348_800_123), "2026-11-22T12:00:00Z");
+        assert_eq!(micro_timestamp(1_795_348_800_123), "2026-11-22T12:00:00.123000Z");
+        assert_eq!(parse_timestamp_ms("2026-11-22T12:00:00Z"), Some(1_795_348_800_000));
+        assert_eq!(parse_timestamp_ms("yesterday"), None);
     }
 
     #[test]
     fn generated_names_are_unique_without_vowels() {
-        let names: std::collections::HashSet<_> = (0..100).map(|_| suffix()).collect();
+        let names: std::collections::HashSet<_> = (0..100).map(|_| random_suffix()).collect();
         assert!(names.len() > 95);
         assert!(names.iter().all(|name| name.len() == 5 && !name.contains(['a', 'e', 'i', 'o', 'u'])));
-        assert_eq!((letters(hash("x"), 9).len(), secret().len()), (9, 64));
+        assert_eq!((letters(hash("x"), 9).len(), random_secret().len()), (9, 64));
     }
 }

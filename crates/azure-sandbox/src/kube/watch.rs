@@ -34,7 +34,7 @@ struct Watch {
     /// Whether the column definitions of a table were sent.
     columns_sent: bool,
     bookmarks: bool,
-    end: Instant,
+    deadline: Instant,
     next_bookmark: Instant,
     /// Whether the watch has failed.
     failed: bool,
@@ -67,7 +67,7 @@ pub(crate) fn respond(
         since,
         columns_sent: false,
         bookmarks: request.flag("allowWatchBookmarks"),
-        end: start + timeout,
+        deadline: start + timeout,
         next_bookmark: start + BOOKMARK_INTERVAL,
         failed: false,
     };
@@ -113,8 +113,8 @@ impl Watch {
 
     /// The next events; `None` at the end.
     async fn next_events(&mut self) -> Option<Bytes> {
-        let (stop, ended) = (self.kube.stop().clone(), self.cluster.ended());
-        let mut changes = self.cluster.follow();
+        let (stop, stream_end) = (self.kube.stop().clone(), self.cluster.stream_end());
+        let mut changes = self.cluster.subscribe();
         while !self.failed {
             changes.borrow_and_update();
             let lines = self.pending_events();
@@ -123,7 +123,7 @@ impl Watch {
             }
             tokio::select! {
                 result = changes.changed() => result.ok()?,
-                () = sleep_until(self.end) => return None,
+                () = sleep_until(self.deadline) => return None,
                 () = sleep_until(self.next_bookmark), if self.bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
                     let mut lines = self.pending_events();
@@ -131,7 +131,7 @@ impl Watch {
                     return Some(lines.into());
                 }
                 () = stop.cancelled() => return None,
-                () = ended.cancelled() => return None,
+                () = stream_end.cancelled() => return None,
             }
         }
         None

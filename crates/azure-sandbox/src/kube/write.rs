@@ -1,6 +1,6 @@
 //! Creating and changing objects.
 
-use super::value::Fields as _;
+use super::value::FieldAccess as _;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,11 +9,11 @@ use uuid::Uuid;
 use super::authz::{Attributes, authorize};
 use super::patch;
 use super::pods::is_terminating;
-use super::resources::{DEPLOYMENTS, EPHEMERAL, NAMESPACES, PODS, Resource};
+use super::resources::{DEPLOYMENTS, EPHEMERAL_CONTAINERS, NAMESPACES, PODS, Resource};
 use super::status::StatusError;
 use super::storage::State;
 use super::user::User;
-use super::value::{Now, number, remove, set, suffix, text};
+use super::value::{Now, number, random_suffix, remove, set, text};
 use super::{admit, podspec, rules};
 
 /// The caller and options of a write.
@@ -55,12 +55,12 @@ pub(crate) fn create(
     let prefix = text(&object, "/metadata/generateName").to_owned();
     if text(&object, "/metadata/name").is_empty() && !prefix.is_empty() {
         let prefix: String = prefix.chars().take(58).collect();
-        set(&mut object, &["metadata", "name"], format!("{prefix}{}", suffix()));
+        set(&mut object, &["metadata", "name"], format!("{prefix}{}", random_suffix()));
     }
     if !text(&object, "/metadata/resourceVersion").is_empty() {
         return Err(StatusError::bad_request("resourceVersion should not be set on objects to be created"));
     }
-    if resource.status {
+    if resource.has_status {
         object.as_object_mut().and_then(|object| object.remove("status"));
     }
     let name = text(&object, "/metadata/name").to_owned();
@@ -176,7 +176,7 @@ fn replace(
         );
         return Err(StatusError::conflict(resource, target.name, &why));
     }
-    restrict_to_part(target, &live, &mut object);
+    restore_unwritable_fields(target, &live, &mut object);
     for key in [
         "name",
         "namespace",
@@ -194,7 +194,7 @@ fn replace(
     }
     admit::admit(state, resource, Some(&live), &mut object, context.now)?;
     if resource.is(&PODS)
-        && let Some(cause) = podspec::ephemeral_containers(&live, &object, target.subresource)
+        && let Some(cause) = podspec::check_ephemeral_containers(&live, &object, target.subresource)
     {
         return Err(StatusError::invalid(resource, target.name, vec![cause]));
     }
@@ -212,9 +212,9 @@ fn replace(
 }
 
 /// Restores what the write must not change: a subresource changes only its own part, and the object itself no status.
-fn restrict_to_part(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
-    let part = match target.subresource {
-        "" if target.resource.status => {
+fn restore_unwritable_fields(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
+    let path = match target.subresource {
+        "" if target.resource.has_status => {
             match live.get("status") {
                 Some(status) => object["status"] = status.clone(),
                 None => drop(object.as_object_mut().and_then(|object| object.remove("status"))),
@@ -223,12 +223,12 @@ fn restrict_to_part(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
         }
         "status" => ["status"].as_slice(),
         "finalize" => ["spec", "finalizers"].as_slice(),
-        EPHEMERAL => ["spec", "ephemeralContainers"].as_slice(),
+        EPHEMERAL_CONTAINERS => ["spec", "ephemeralContainers"].as_slice(),
         _ => return,
     };
     let mut merged = live.clone();
-    let new = part.iter().fold(&*object, |value, key| &value[*key]).clone();
-    set(&mut merged, part, new);
+    let new = path.iter().fold(&*object, |value, key| &value[*key]).clone();
+    set(&mut merged, path, new);
     *object = merged;
 }
 

@@ -4,15 +4,15 @@ use http::Method;
 use serde_json::Value;
 
 use super::args::Args;
-use super::client::{JSON, PLAIN};
+use super::client::{JSON, JSON_HEADERS};
 use super::manifest::{Item, encode, find_resource, object_url};
 use super::{Failure, Session};
 use crate::kube::patch::removals;
 use crate::kube::resources::Resource;
 use crate::kube::value::{at, list, set, text};
 
-const APPLY: (&str, &str) = ("application/apply-patch+yaml", JSON);
-const STRATEGIC: (&str, &str) = ("application/strategic-merge-patch+json", JSON);
+const APPLY_HEADERS: (&str, &str) = ("application/apply-patch+yaml", JSON);
+const STRATEGIC_HEADERS: (&str, &str) = ("application/strategic-merge-patch+json", JSON);
 /// The annotation with the manifest of the last client-side apply.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -40,9 +40,9 @@ impl Session<'_> {
         let manager = encode(args.field_manager.as_deref().unwrap_or("kubectl"));
         let url = object_url(item.resource, &item.namespace, &item.name);
         let url = format!("{url}?fieldManager={manager}&force={}", args.force_conflicts);
-        match self.client.send(Method::PATCH, &url, APPLY, &item.object) {
+        match self.client.send(Method::PATCH, &url, APPLY_HEADERS, &item.object) {
             Ok(_) => Ok("serverside-applied"),
-            Err(error) => Err(error.print("")),
+            Err(error) => Err(error.render("")),
         }
     }
 
@@ -52,19 +52,19 @@ impl Session<'_> {
         let url = object_url(item.resource, &item.namespace, &item.name);
         let mut manifest = item.object.clone();
         set(&mut manifest, &["metadata", "annotations", LAST_APPLIED], format!("{}\n", item.object));
-        let live = match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
+        let live = match self.client.send(Method::GET, &url, JSON_HEADERS, &Value::Null) {
             Ok(live) => live,
             Err(error) if error.code == 404 => {
-                let all =
+                let list_url =
                     format!("{}?fieldManager={manager}", object_url(item.resource, &item.namespace, ""));
-                return match self.client.send(Method::POST, &all, PLAIN, &manifest) {
+                return match self.client.send(Method::POST, &list_url, JSON_HEADERS, &manifest) {
                     Ok(_) => Ok("created"),
-                    Err(error) => Err(error.print(&format!("error when creating {:?}: ", item.file))),
+                    Err(error) => Err(error.render(&format!("error when creating {:?}: ", item.file))),
                 };
             }
             Err(error) => {
                 let resource = item.resource;
-                return Err(error.print(&format!(
+                return Err(error.render(&format!(
                     "error when retrieving current configuration of:\nResource: \"{}, Resource={}\", GroupVersionKind: \
                      \"{}, Kind={}\"\nName: {:?}, Namespace: {:?}\nfrom server for: {:?}: ",
                     resource.api_version(),
@@ -81,9 +81,10 @@ impl Session<'_> {
         let last: Value = serde_json::from_str(last).unwrap_or_default();
         removals(&last, &item.object, &mut manifest);
         let url = format!("{url}?fieldManager={manager}");
-        let patched = self.client.send(Method::PATCH, &url, STRATEGIC, &manifest).map_err(|error| {
-            error.print(&format!("error when applying patch:\nto:\nfor: {:?}: ", item.file))
-        })?;
+        let patched =
+            self.client.send(Method::PATCH, &url, STRATEGIC_HEADERS, &manifest).map_err(|error| {
+                error.render(&format!("error when applying patch:\nto:\nfor: {:?}: ", item.file))
+            })?;
         let version = "/metadata/resourceVersion";
         Ok(if text(&patched, version) == text(&live, version) { "unchanged" } else { "configured" })
     }
@@ -111,12 +112,12 @@ impl Session<'_> {
                 match self.client.send(
                     Method::DELETE,
                     &object_url(resource, &namespace, &name),
-                    PLAIN,
+                    JSON_HEADERS,
                     &Value::Null,
                 ) {
                     Ok(_) => Ok(Some(format!("{} {name:?} deleted", resource.qualified_singular()))),
                     Err(error) if error.code == 404 && args.ignore_not_found => Ok(None),
-                    Err(error) => Err(error.print(&context)),
+                    Err(error) => Err(error.render(&context)),
                 }
             });
             failed |= result.is_err();
@@ -148,13 +149,13 @@ impl Session<'_> {
         for word in types.split(',') {
             let resource = find_resource(word).ok_or_else(|| unknown_type(word))?;
             let url = format!("{}?labelSelector={}", object_url(resource, namespace, ""), encode(selector));
-            match self.client.send(Method::GET, &url, PLAIN, &Value::Null) {
+            match self.client.send(Method::GET, &url, JSON_HEADERS, &Value::Null) {
                 Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
                     let [name, namespace] =
                         ["/metadata/name", "/metadata/namespace"].map(|key| text(object, key).to_owned());
                     Ok(Target { resource, namespace, name, context: String::new() })
                 })),
-                Err(error) => targets.push(Err(error.print(""))),
+                Err(error) => targets.push(Err(error.render(""))),
             }
         }
         Ok(targets)

@@ -16,7 +16,7 @@ use crate::kube::value::text;
 
 pub(super) const JSON: &str = "application/json";
 /// The `Content-Type` and `Accept` of most requests.
-pub(super) const PLAIN: (&str, &str) = (JSON, JSON);
+pub(super) const JSON_HEADERS: (&str, &str) = (JSON, JSON);
 
 /// A client with the rights of a user.
 pub(crate) struct Client {
@@ -86,7 +86,7 @@ impl ServerError {
     }
 
     /// The error in kubectl's format; `context` names the failed action.
-    pub(super) fn print(&self, context: &str) -> String {
+    pub(super) fn render(&self, context: &str) -> String {
         format!("Error from server ({}): {context}{}", self.reason, self.message)
     }
 }

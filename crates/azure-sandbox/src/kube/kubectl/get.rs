@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::apply::{named_objects, unknown_type};
 use super::args::Args;
-use super::client::{JSON, PLAIN};
+use super::client::{JSON, JSON_HEADERS};
 use super::manifest::{find_resource, object_url};
 use super::{Failure, Session};
 use crate::kube::resources::Resource;
 use crate::kube::value::{list, number, text};
 
-const TABLE: (&str, &str) = (JSON, "application/json;as=Table;v=v1;g=meta.k8s.io");
+const TABLE_HEADERS: (&str, &str) = (JSON, "application/json;as=Table;v=v1;g=meta.k8s.io");
 
 impl Session<'_> {
     pub(super) fn get(&mut self, args: &Args) -> Result<(), Failure> {
@@ -31,15 +31,19 @@ impl Session<'_> {
         };
         let (mut failed, mut rows, mut found) = (false, Vec::new(), Vec::new());
         for (resource, name) in targets {
-            let accept = if ["", "wide"].contains(&output) { TABLE } else { PLAIN };
-            match self.client.send(Method::GET, &object_url(resource, namespace, &name), accept, &Value::Null)
-            {
-                Ok(table) if accept == TABLE => add_rows(&mut rows, &table, output == "wide"),
+            let headers = if ["", "wide"].contains(&output) { TABLE_HEADERS } else { JSON_HEADERS };
+            match self.client.send(
+                Method::GET,
+                &object_url(resource, namespace, &name),
+                headers,
+                &Value::Null,
+            ) {
+                Ok(table) if headers == TABLE_HEADERS => add_rows(&mut rows, &table, output == "wide"),
                 Ok(object) => found.extend(objects(resource, object)),
                 Err(error) if error.code == 404 && args.ignore_not_found => {}
                 Err(error) => {
                     failed = true;
-                    self.print(&error.print(""));
+                    self.print(&error.render(""));
                 }
             }
         }
@@ -55,13 +59,13 @@ impl Session<'_> {
             }
             "json" => {
                 let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
-                let shown = match (objects.len(), args.positional.len()) {
+                let result = match (objects.len(), args.positional.len()) {
                     (1, _) => objects.remove(0),
                     _ => {
                         json!({"apiVersion": "v1", "items": objects, "kind": "List", "metadata": {"resourceVersion": ""}})
                     }
                 };
-                self.print(&format!("{shown:#}"));
+                self.print(&format!("{result:#}"));
             }
             _ => self.print_rows(&rows),
         }
@@ -86,13 +90,13 @@ fn objects(resource: &'static Resource, object: Value) -> Vec<(&'static Resource
     if object.get("items").is_none() {
         return vec![(resource, object)];
     }
-    let typed = |item: &Value| {
+    let with_type = |item: &Value| {
         let mut item = item.clone();
         crate::kube::value::set(&mut item, &["apiVersion"], resource.api_version());
         crate::kube::value::set(&mut item, &["kind"], resource.kind);
         (resource, item)
     };
-    list(&object, "/items").iter().map(typed).collect()
+    list(&object, "/items").iter().map(with_type).collect()
 }
 
 /// Adds the rows of a table; the first table also adds a header.

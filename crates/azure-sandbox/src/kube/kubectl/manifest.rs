@@ -82,13 +82,13 @@ pub(super) fn object_url(resource: &Resource, namespace: &str, name: &str) -> St
     } else {
         format!("/apis/{}/{version}", resource.group)
     };
-    let within = if namespace.is_empty() || !resource.namespaced {
+    let namespace_path = if namespace.is_empty() || !resource.namespaced {
         String::new()
     } else {
         format!("/namespaces/{}", encode(namespace))
     };
     let name = if name.is_empty() { String::new() } else { format!("/{}", encode(name)) };
-    format!("{base}{within}/{}{name}", resource.plural)
+    format!("{base}{namespace_path}/{}{name}", resource.plural)
 }
 
 /// Everything but the unreserved characters of RFC 3986.

@@ -4,20 +4,22 @@ use serde_json::Value;
 
 /// Applies all operations to `target`, or none; the error describes the failed one.
 pub(crate) fn json_patch(target: &mut Value, patch: &Value) -> Result<(), String> {
-    let steps = patch.as_array().ok_or("a JSON patch is a list of operations")?;
+    let operations = patch.as_array().ok_or("a JSON patch is a list of operations")?;
     let mut changed = target.clone();
-    for step in steps {
-        apply(&mut changed, step)?;
+    for operation in operations {
+        apply(&mut changed, operation)?;
     }
     *target = changed;
     Ok(())
 }
 
-fn apply(target: &mut Value, step: &Value) -> Result<(), String> {
+fn apply(target: &mut Value, operation: &Value) -> Result<(), String> {
     let string_field =
-        |key: &str| step[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {step}"));
+        |key: &str| operation[key].as_str().ok_or_else(|| format!("an operation lacks {key:?}: {operation}"));
     let (op, path) = (string_field("op")?, string_field("path")?);
-    let value = || step.get("value").cloned().ok_or_else(|| format!("an operation lacks \"value\": {step}"));
+    let value = || {
+        operation.get("value").cloned().ok_or_else(|| format!("an operation lacks \"value\": {operation}"))
+    };
     let missing = |path: &str| format!("{op} operation does not apply: there is nothing at {path:?}");
     match op {
         "add" => add(target, path, value()?),
@@ -138,9 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn failed_step_undoes_previous_steps() {
+    fn failed_operation_undoes_previous_ones() {
         let target = json!({"a": 1, "list": [1]});
-        for step in [
+        for operation in [
             json!({"op": "test", "path": "/a", "value": 2}),
             json!({"op": "remove", "path": "/b"}),
             json!({"op": "replace", "path": "/b", "value": 1}),
@@ -151,7 +153,7 @@ mod tests {
             json!({"path": "/a"}),
         ] {
             let mut changed = target.clone();
-            let patch = json!([{"op": "add", "path": "/x", "value": 1}, step]);
+            let patch = json!([{"op": "add", "path": "/x", "value": 1}, operation]);
             assert!(json_patch(&mut changed, &patch).is_err(), "{patch}");
             assert_eq!(changed, target);
         }

@@ -63,10 +63,10 @@ fn merge_object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a s
             fields.pop();
         }
     }
-    if let Some(kept) = patch.get("$retainKeys").and_then(Value::as_array)
+    if let Some(retained) = patch.get("$retainKeys").and_then(Value::as_array)
         && let Some(target) = target.as_object_mut()
     {
-        target.retain(|key, _| kept.iter().any(|kept| kept == key));
+        target.retain(|key, _| retained.iter().any(|retained| retained == key));
     }
 }
 
@@ -74,10 +74,10 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
     let Some(key) = merge_key(fields) else {
         let patch_value = Value::Array(patch.to_vec());
         match (is_set(fields), target.as_array_mut()) {
-            (true, Some(kept)) => {
+            (true, Some(existing)) => {
                 for element in patch {
-                    if !kept.contains(element) {
-                        kept.push(element.clone());
+                    if !existing.contains(element) {
+                        existing.push(element.clone());
                     }
                 }
             }
@@ -94,13 +94,13 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
     let Some(target) = target.as_array_mut() else { return };
     for element in patch.iter().filter(|element| !(element["$patch"] == "replace" && element[key].is_null()))
     {
-        let has_same_key = |kept: &Value| kept[key] == element[key];
+        let has_same_key = |existing: &Value| existing[key] == element[key];
         if element["$patch"] == "delete" {
-            target.retain(|kept| !has_same_key(kept));
+            target.retain(|existing| !has_same_key(existing));
             continue;
         }
-        if let Some(kept) = target.iter_mut().find(|kept| has_same_key(kept)) {
-            merge_object(kept, element, fields);
+        if let Some(existing) = target.iter_mut().find(|existing| has_same_key(existing)) {
+            merge_object(existing, element, fields);
         } else {
             let mut new = Value::Null;
             merge_object(&mut new, element, fields);

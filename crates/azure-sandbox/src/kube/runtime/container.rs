@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::network::{SERVICE_HOST, SERVICE_PORT};
 use crate::kube::resources::{CONFIG_MAPS, Resource, SECRETS};
 use crate::kube::storage::State;
-use crate::kube::value::{Fields as _, at, list, text};
+use crate::kube::value::{FieldAccess as _, at, list, text};
 
 pub(super) type Environment = BTreeMap<String, String>;
 pub(super) type Files = BTreeMap<String, Vec<u8>>;
@@ -32,9 +32,9 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
             let reference = source.field(reference);
             if !reference.is_null() {
                 let data = referenced_data(state, resource, namespace, reference)?;
-                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let decode = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 environment
-                    .extend(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), text(value))));
+                    .extend(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), decode(value))));
             }
         }
     }

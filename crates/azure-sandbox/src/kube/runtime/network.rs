@@ -33,9 +33,9 @@ const WIRE_SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16));
 
 const BUFFER_SIZE: usize = 16 << 10;
 /// The maximum size of the first message of a TLS client.
-const MAX_HELLO: usize = 64 << 10;
+const MAX_CLIENT_HELLO_LEN: usize = 64 << 10;
 /// The number of reads per second if the read rate is limited.
-const SLOW_READS: u64 = 10;
+const READS_PER_SECOND: u64 = 10;
 
 /// The connections of all pods.
 #[derive(Default)]
@@ -205,7 +205,7 @@ async fn relay(
 ) -> io::Result<()> {
     let _ = (local.set_nodelay(true), remote.set_nodelay(true));
     if let Some(server_name) = server_name {
-        let (hello, name) = client_hello(local).await?;
+        let (hello, name) = read_client_hello(local).await?;
         if !name.is_some_and(|name| name.eq_ignore_ascii_case(server_name)) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -221,7 +221,8 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, rate_limit: Option<
     let mut buffer = vec![0; BUFFER_SIZE];
     loop {
         let rate = rate_limit.and_then(Network::read_rate);
-        let size = rate.map_or(BUFFER_SIZE, |rate| usize::try_from(rate / SLOW_READS).unwrap_or(BUFFER_SIZE));
+        let size =
+            rate.map_or(BUFFER_SIZE, |rate| usize::try_from(rate / READS_PER_SECOND).unwrap_or(BUFFER_SIZE));
         let space = buffer.get_mut(..size.clamp(1, BUFFER_SIZE)).unwrap_or_default();
         let count = from.read(space).await?;
         if count == 0 {
@@ -235,14 +236,14 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, rate_limit: Option<
     }
 }
 
-/// The first bytes of a TLS client, and the server name in them.
-async fn client_hello(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Option<String>)> {
+/// Reads the first bytes of a TLS client. Returns them and the server name in them.
+async fn read_client_hello(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Option<String>)> {
     let (mut acceptor, mut bytes) = (Acceptor::default(), Vec::new());
     let mut buffer = [0; 4 << 10];
     loop {
         let count = stream.read(&mut buffer).await?;
         let mut new = buffer.get(..count).unwrap_or_default();
-        if new.is_empty() || bytes.len() > MAX_HELLO {
+        if new.is_empty() || bytes.len() > MAX_CLIENT_HELLO_LEN {
             return Err(io::ErrorKind::InvalidData.into());
         }
         bytes.extend_from_slice(new);
@@ -283,6 +284,6 @@ mod tests {
     async fn bytes_without_tls_are_rejected() {
         let (mut program_end, mut network_end) = loopback_pair().await.unwrap();
         program_end.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-        assert!(client_hello(&mut network_end).await.is_err());
+        assert!(read_client_hello(&mut network_end).await.is_err());
     }
 }

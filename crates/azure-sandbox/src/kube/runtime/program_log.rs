@@ -56,7 +56,9 @@ impl ProgramLog {
     pub(crate) fn numbers_since(&self, since_ms: Option<i64>) -> std::ops::Range<i64> {
         let lines = self.lines();
         let count = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);
-        let older = lines.entries.partition_point(|(at, _)| since_ms.is_some_and(|since| *at < since));
+        let older = lines
+            .entries
+            .partition_point(|(time_ms, _)| since_ms.is_some_and(|since_ms| *time_ms < since_ms));
         lines.first_number + count(older)..lines.first_number + count(lines.entries.len())
     }
 

@@ -18,7 +18,7 @@ use crate::kube::clusters::KubeClusters;
 use crate::kube::containers;
 use crate::kube::pods::is_terminating;
 use crate::kube::resources::PODS;
-use crate::kube::value::{Fields as _, Now, list, text};
+use crate::kube::value::{FieldAccess as _, Now, list, text};
 use crate::program::{Container, Program};
 
 /// The delay before the first restart; it doubles with each one.
@@ -41,11 +41,11 @@ struct Supervised {
 pub(crate) async fn run(kube: KubeClusters) {
     let (mut running, mut stopping) = (HashMap::<ContainerKey, Supervised>::new(), HashMap::new());
     let (tasks, stop) = (TaskTracker::new(), kube.stop().clone());
-    let mut changes = kube.signals().changes.subscribe();
+    let mut changes = kube.signals().change_count.subscribe();
     loop {
         changes.borrow_and_update();
         let Containers { to_run, existing } = find_containers(&kube);
-        kube.runtime().retain_outputs(|key| existing.contains(key));
+        kube.runtime().retain_logs(|key| existing.contains(key));
         stopping.retain(|_, task: &mut JoinHandle<()>| !task.is_finished());
         for (key, Supervised { stop, task }) in running.extract_if(|key, _| !to_run.contains_key(key)) {
             stop.cancel();
@@ -121,7 +121,7 @@ impl Supervisor {
     async fn run(self) {
         let mut backoff = MIN_BACKOFF;
         while !self.stop.is_cancelled() {
-            let mut revision = self.cluster.follow();
+            let mut revision = self.cluster.subscribe();
             let seen = *revision.borrow_and_update();
             let Some(prepared) = self.prepare() else { return };
             let (environment, files) = match prepared {
@@ -171,7 +171,7 @@ impl Supervisor {
     /// Runs the program until it returns or has to stop.
     async fn run_once(&self, environment: container::Environment, files: container::Files) {
         let log = self.kube.runtime().start_log(&self.key);
-        let (lines, clock) = (Arc::clone(&log), self.kube.clone());
+        let (program_log, kube) = (Arc::clone(&log), self.kube.clone());
         let (ended, stop) = (CancellationToken::new(), self.stop.child_token());
         let network =
             PodNetwork { kube: self.kube.clone(), host: self.key.host.clone(), ended: ended.clone() };
@@ -183,7 +183,7 @@ impl Supervisor {
             environment,
             files,
             connect: network.connector(),
-            log: Arc::new(move |line| lines.push(line, clock.now().ms)),
+            log: Arc::new(move |line| program_log.push(line, kube.now().ms)),
             ready: Arc::new(move |ready| {
                 if !container_stop.is_cancelled() {
                     supervisor.set_ready(ready);

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::kube::pods::is_terminating;
 use crate::kube::resources::{self, Resource};
-use crate::kube::value::{Now, at, list, ms_of, number, text};
+use crate::kube::value::{Now, at, list, number, parse_timestamp_ms, text};
 
 const NONE: &str = "<none>";
 
@@ -34,7 +34,7 @@ const fn wide(name: &'static str, cell: Cell) -> Column {
 const NAME: Column = string("Name", |object, _| at(object, &["metadata", "name"]).clone());
 const AGE: Column = string("Age", |object, now| since(text(object, "/metadata/creationTimestamp"), now));
 
-static PLAIN: [Column; 2] = [NAME, AGE];
+static DEFAULT_COLUMNS: [Column; 2] = [NAME, AGE];
 
 static PODS: [Column; 9] = [
     NAME,
@@ -167,11 +167,14 @@ pub(crate) fn columns(resource: &Resource) -> &'static [Column] {
         (&resources::ROLES, &ROLES),
         (&resources::CLUSTER_ROLES, &ROLES),
     ];
-    types.into_iter().find(|(column_type, _)| resource.is(column_type)).map_or(&PLAIN, |(_, columns)| columns)
+    types
+        .into_iter()
+        .find(|(column_type, _)| resource.is(column_type))
+        .map_or(&DEFAULT_COLUMNS, |(_, columns)| columns)
 }
 
 fn since(timestamp: &str, now: &Now) -> Value {
-    ms_of(timestamp)
+    parse_timestamp_ms(timestamp)
         .map_or_else(|| "<unknown>".to_owned(), |then| human_duration((now.ms - then) / 1_000))
         .into()
 }
