@@ -14,12 +14,13 @@ mod revoke;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aks::system_namespaces::SystemNamespaces;
 use tokio::sync::{Notify, Semaphore, watch as channel};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -51,15 +52,8 @@ pub struct RoleKeeper {
     shared: Arc<SharedState>,
     holder: String,
     namespaces: channel::Sender<SystemNamespaces>,
-    running: BTreeMap<String, RunningWatch>,
-    tasks: JoinSet<String>,
+    running: RunningWatches,
     renewed_at: Option<Instant>,
-}
-
-/// The watch of one cluster.
-struct RunningWatch {
-    pending_revocations: Arc<Notify>,
-    cancel: CancellationToken,
 }
 
 impl RoleKeeper {
@@ -72,8 +66,7 @@ impl RoleKeeper {
             shared: Arc::new(shared),
             holder,
             namespaces: channel::Sender::new(SystemNamespaces::parse("")),
-            running: BTreeMap::new(),
-            tasks: JoinSet::new(),
+            running: RunningWatches::default(),
             renewed_at: None,
         }
     }
@@ -89,12 +82,9 @@ impl RoleKeeper {
             warn_on_error("cannot update cluster watches", self.step().await);
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(result) = self.tasks.join_next() => match result {
-                    Ok(id) => drop(self.running.remove(&id)),
-                    // Its entry stays in `running`, so the watch is not restarted while this server holds the lease.
-                    Err(error) => {
-                        tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
-                    }
+                // The next renewal of the leases starts a watch again.
+                Some(result) = self.running.join_next() => if let Err(error) = result {
+                    tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
                 },
                 () = tokio::time::sleep(POLL_INTERVAL) => {}
             }
@@ -114,13 +104,7 @@ impl RoleKeeper {
         if self.renewed_at.is_none_or(|renewed_at| renewed_at.elapsed() >= RENEWAL_INTERVAL) {
             let held = watches::renew(&core.store, &self.holder, until).await?;
             self.renewed_at = Some(Instant::now());
-            self.running.retain(|id, running| {
-                let is_held = held.contains(id);
-                if !is_held {
-                    running.cancel.cancel();
-                }
-                is_held
-            });
+            self.running.cancel_except(&held);
             for id in held {
                 self.start(id);
             }
@@ -135,9 +119,7 @@ impl RoleKeeper {
         }
         let store = &self.shared.core.store;
         for id in revocations::pending_clusters(store, &self.holder).await? {
-            if let Some(running) = self.running.get(&id) {
-                running.pending_revocations.notify_one();
-            }
+            self.running.notify_of_revocations(&id);
         }
         self.set_gauges(revocations::count(store).await?);
         Ok(())
@@ -151,27 +133,16 @@ impl RoleKeeper {
 
     /// Starts the watch of a cluster, unless it is running.
     fn start(&mut self, id: String) {
-        if self.running.contains_key(&id) {
-            return;
-        }
-        let running = RunningWatch { pending_revocations: Arc::default(), cancel: CancellationToken::new() };
-        let signals = Signals {
-            pending_revocations: Arc::clone(&running.pending_revocations),
-            namespaces: self.namespaces.subscribe(),
-        };
-        let (shared, cancel) = (Arc::clone(&self.shared), running.cancel.clone());
-        self.running.insert(id.clone(), running);
-        self.tasks.spawn(async move {
-            watch::run(&shared, &id, signals, cancel).await;
-            id
+        let (shared, namespaces) = (Arc::clone(&self.shared), &self.namespaces);
+        self.running.start(id, |id, pending_revocations, cancel| {
+            let signals = Signals { pending_revocations, namespaces: namespaces.subscribe() };
+            async move { watch::run(&shared, &id, signals, cancel).await }
         });
     }
 
     async fn stop(mut self) {
-        for running in self.running.values() {
-            running.cancel.cancel();
-        }
-        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        self.running.cancel_except(&[]);
+        let all_ended = async { while self.running.join_next().await.is_some() {} };
         // Watches that are still running are aborted with the set: the next holder can repeat every correction.
         drop(tokio::time::timeout(STOP_TIMEOUT, all_ended).await);
         let store = &self.shared.core.store;
@@ -179,8 +150,99 @@ impl RoleKeeper {
     }
 }
 
+/// The watches of this server, by cluster.
+#[derive(Default)]
+struct RunningWatches {
+    by_cluster: BTreeMap<String, RunningWatch>,
+    /// Also has the tasks of cancelled watches that have not ended.
+    tasks: JoinSet<()>,
+}
+
+/// The watch of one cluster.
+struct RunningWatch {
+    pending_revocations: Arc<Notify>,
+    cancel: CancellationToken,
+    task: task::Id,
+}
+
+impl RunningWatches {
+    fn len(&self) -> usize {
+        self.by_cluster.len()
+    }
+
+    /// Starts the watch of a cluster, unless it is running.
+    fn start<F>(&mut self, id: String, watch: impl FnOnce(String, Arc<Notify>, CancellationToken) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Entry::Vacant(entry) = self.by_cluster.entry(id) else { return };
+        let (pending_revocations, cancel) = (Arc::<Notify>::default(), CancellationToken::new());
+        let watch = watch(entry.key().clone(), Arc::clone(&pending_revocations), cancel.clone());
+        let task = self.tasks.spawn(watch).id();
+        entry.insert(RunningWatch { pending_revocations, cancel, task });
+    }
+
+    /// Cancels all watches except those of the clusters `held`.
+    fn cancel_except(&mut self, held: &[String]) {
+        self.by_cluster.retain(|id, watch| {
+            let is_held = held.contains(id);
+            if !is_held {
+                watch.cancel.cancel();
+            }
+            is_held
+        });
+    }
+
+    fn notify_of_revocations(&self, id: &str) {
+        if let Some(watch) = self.by_cluster.get(id) {
+            watch.pending_revocations.notify_one();
+        }
+    }
+
+    /// Waits until a watch ends; `None` if there is none. An error means that it panicked.
+    async fn join_next(&mut self) -> Option<Result<(), JoinError>> {
+        let result = self.tasks.join_next_with_id().await?;
+        let ended = match &result {
+            Ok((task, ())) => *task,
+            Err(error) => error.id(),
+        };
+        // A cancelled watch may end after the next one of the same cluster has started.
+        self.by_cluster.retain(|_, watch| watch.task != ended);
+        Some(result.map(drop))
+    }
+}
+
 fn warn_on_error<T>(message: &'static str, outcome: Result<T, store::Error>) {
     if let Err(error) = outcome {
         tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(running: &mut RunningWatches) {
+        running.start("c-1".to_owned(), |_, _, cancel| async move { cancel.cancelled().await });
+    }
+
+    #[tokio::test]
+    async fn late_end_of_a_cancelled_watch_keeps_its_successor() {
+        let mut running = RunningWatches::default();
+        start(&mut running);
+        running.cancel_except(&[]);
+        start(&mut running);
+        assert!(running.join_next().await.unwrap().is_ok());
+        assert_eq!(running.len(), 1);
+        running.cancel_except(&[]);
+        assert!(running.join_next().await.unwrap().is_ok() && running.join_next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn panicked_watch_can_start_again() {
+        let mut running = RunningWatches::default();
+        running.start("c-1".to_owned(), |_, _, _| async { panic!("out of luck") });
+        assert!(running.join_next().await.unwrap().unwrap_err().is_panic());
+        assert_eq!(running.len(), 0);
     }
 }
