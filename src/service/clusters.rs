@@ -267,7 +267,7 @@ impl Clusters {
             let unique_name = is_renamed(&before.name, &row.name).then(|| name_scope(&by.caller));
             let changes_credential = before.credential_id != row.credential_id;
             let erasure = changes_credential.then(|| last_use_erasure(by, &before, now)).flatten();
-            let records = UpdateRecords { change: &audit, erasure: erasure.as_ref() };
+            let records = UpdateRecords { change: &audit, changes_credential, erasure: erasure.as_ref() };
             match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique_name, records)
                 .await
             {

@@ -258,7 +258,7 @@ pub async fn update(
     unique_name: Option<NameScope<'_>>,
     records: impl Into<UpdateRecords<'_>>,
 ) -> Result<i64, Error> {
-    let UpdateRecords { change, erasure } = records.into();
+    let UpdateRecords { change, changes_credential, erasure } = records.into();
     let sql =
         "update clusters set name = $3, spec = $4, credential_id = $5, aks_identity = $6, updated_ms = $7,
                generation = $8, removing_ms = $9, review = $10, version = version + 1,
@@ -285,8 +285,10 @@ pub async fn update(
     if result.map_err(|error| error.or_dangling("clusters", &cluster.id))? == 0 {
         return Err(Error::Conflict { table: "clusters", id: cluster.id.clone() });
     }
-    if let Some(erasure) = erasure {
+    if changes_credential {
         transaction.check_credential(cluster).await?;
+    }
+    if let Some(erasure) = erasure {
         transaction.erase_unused(erasure).await?;
     }
     transaction.commit_with_audit(change).await?;

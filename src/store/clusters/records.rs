@@ -3,18 +3,20 @@
 use crate::store::credentials::Erasure;
 use crate::store::{AuditRow, NewClusterEvent};
 
-/// The audit records of an updated cluster.
+/// The audit records of an updated cluster, and whether its credential changes.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdateRecords<'a> {
     /// The record of the change itself.
     pub change: &'a AuditRow,
-    /// The credential that the change replaces.
+    /// Whether the credential of the cluster changes. A new one must be usable.
+    pub changes_credential: bool,
+    /// The credential that the change replaces, if there was one.
     pub erasure: Option<&'a Erasure>,
 }
 
 impl<'a> From<&'a AuditRow> for UpdateRecords<'a> {
     fn from(change: &'a AuditRow) -> Self {
-        Self { change, erasure: None }
+        Self { change, changes_credential: false, erasure: None }
     }
 }
 

@@ -122,15 +122,21 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
     let other = ClusterRow { credential_id: text("cc-c"), ..cluster("c-e") };
     add_cluster(store, &other).await;
     let (record, freed) = (audit(), erasure("cc-c", "1"));
-    let records = UpdateRecords { change: &record, erasure: Some(&freed) };
+    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
     let moved = ClusterRow { credential_id: text("cc-a"), ..other };
+    let refused = clusters::update(store, &moved, None, None, records).await.unwrap_err();
+    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
+    let without = ClusterRow { credential_id: None, ..cluster("c-f") };
+    add_cluster(store, &without).await;
+    let records = UpdateRecords { change: &record, changes_credential: true, erasure: None };
+    let moved = ClusterRow { credential_id: text("cc-a"), ..without };
     let refused = clusters::update(store, &moved, None, None, records).await.unwrap_err();
     assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
     let [first, second, third] = rows;
     assert_eq!(clusters::update(store, &first, None, None, &audit()).await.unwrap(), 2);
     // The three ways in which a use ends.
     let (record, freed) = (audit(), erasure("cc-a", "2"));
-    let records = UpdateRecords { change: &record, erasure: Some(&freed) };
+    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
     let first = ClusterRow { credential_id: text("cc-c"), version: 2, ..first };
     clusters::update(store, &first, None, None, records).await.unwrap();
     let removed = clusters::remove(store, &second.id, |_| RemovalRecords {
@@ -204,7 +210,8 @@ async fn concurrent_last_uses_erase_once(db: &TestDb) {
             let (old, new) = (old.clone(), new.clone());
             async move {
                 let (record, freed) = (audit(), erasure(&old, &format!("{round}-{number}")));
-                let records = UpdateRecords { change: &record, erasure: Some(&freed) };
+                let records =
+                    UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
                 let moved = ClusterRow { credential_id: Some(new), ..row };
                 clusters::update(store, &moved, None, None, records).await.unwrap();
             }
