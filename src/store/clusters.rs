@@ -41,8 +41,7 @@ pub struct ClusterRow {
     pub created_ms: i64,
     /// Milliseconds since 1970.
     pub updated_ms: i64,
-    /// Increases by one with every change outside of [`Self::work`], except when another object's proved claim clears
-    /// [`Self::aks_identity`]; starts at 1.
+    /// Increases by one with every change outside of [`Self::work`]; starts at 1.
     pub version: i64,
     /// Increases by one with every change of the desired spec and with the request to delete the cluster; starts at 1.
     pub generation: i64,
@@ -139,7 +138,7 @@ pub async fn is_name_taken(
 
 /// Releases an AKS cluster from objects with an invalid claim, for an object with a valid one.
 const RELEASE_UNPROVED: &str = concat!(
-    "update clusters set aks_identity = null where aks_identity = $1 and id <> $2 and not ",
+    "update clusters set aks_identity = null, version = version + 1 where aks_identity = $1 and id <> $2 and not ",
     is_proved!()
 );
 
@@ -246,8 +245,9 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
 }
 
 /// Replaces the columns that users change in a row that was read as `cluster.version` (ID, UUID, owner, creation time and
-/// [`WorkColumns`] are unchanged). `wake` sets the worker's next run and resets its failures. Returns the new version. If the
-/// credential changes, [`UpdateRecords::erasure`] names the previous one.
+/// [`WorkColumns`] are unchanged). `wake` sets the worker's next run and resets its failures. Returns the new version.
+/// If the credential changes, [`UpdateRecords::changes_credential`] is set, and [`UpdateRecords::erasure`] names the previous
+/// one, if there was one.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].

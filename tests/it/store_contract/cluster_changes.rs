@@ -128,15 +128,18 @@ async fn proved_claim_replaces_unproved_claim(db: &TestDb) {
 
     add_cluster(store, &claiming("c-b", true)).await;
     assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-b"), (None, false)));
+    let stale = clusters::update(store, &claiming("c-a", false), None, None, &audit()).await;
+    assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
     for proved in [false, true] {
         let late = clusters::insert(store, &claiming("c-c", proved), None, &audit()).await;
         assert_claimed(&late.unwrap_err());
-        let late = clusters::update(store, &claiming("c-a", proved), None, None, &audit()).await;
+        let released = ClusterRow { version: 2, ..claiming("c-a", proved) };
+        let late = clusters::update(store, &released, None, None, &audit()).await;
         assert_claimed(&late.unwrap_err());
     }
-    assert_claimed(&clusters::claim_identity(store, "c-a", 0, 1, "s/g/n").await.unwrap_err());
+    assert_claimed(&clusters::claim_identity(store, "c-a", 0, 2, "s/g/n").await.unwrap_err());
     remove_cluster(store, "c-b").await;
-    assert!(clusters::claim_identity(store, "c-a", 0, 1, "s/g/n").await.unwrap());
+    assert!(clusters::claim_identity(store, "c-a", 0, 2, "s/g/n").await.unwrap());
     assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-a"), (text("s/g/n"), true)));
 }
 
