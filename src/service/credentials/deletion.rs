@@ -108,7 +108,7 @@ impl Credentials {
                 };
                 event.into_row(now_ms)
             };
-            match store::credentials::erase(&self.inner.store, &row.id, now_ms, audit).await {
+            match store::credentials::erase(&self.inner.store, &row.id, audit).await {
                 // A cluster has started to use it.
                 Err(store::Error::InUse { .. }) => {}
                 Err(error) => return Err(from_store_error(error)),

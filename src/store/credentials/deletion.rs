@@ -92,23 +92,24 @@ pub async fn delete(
 }
 
 /// Erases a credential immediately, even if its deletion is pending. The clusters that use it then have no credential, and the
-/// worker processes them at `now_ms`. Returns these clusters; `None` if the credential does not exist.
+/// worker processes them immediately, or again after a running step. Returns these clusters; `None` if the credential does not
+/// exist.
 ///
 /// # Errors
 /// [`Error::InUse`] if a cluster starts to use it concurrently.
 pub async fn erase(
     store: &Store,
     id: &str,
-    now_ms: i64,
     audit: impl FnOnce(&[UsingCluster]) -> AuditRow,
 ) -> Result<Option<Vec<UsingCluster>>, Error> {
     if id.contains('\0') {
         return Ok(None);
     }
-    let detach = "update clusters set credential_id = null, version = version + 1, next_run_ms = $2
+    // 0, so that a worker that is processing a cluster does not overwrite it; see `clusters::wake`.
+    let detach = "update clusters set credential_id = null, version = version + 1, next_run_ms = 0
                   where credential_id = $1 returning id, name";
     let mut transaction = store.begin().await?;
-    let clusters: Vec<UsingCluster> = transaction.fetch_all(detach, args![id, now_ms]).await?;
+    let clusters: Vec<UsingCluster> = transaction.fetch_all(detach, args![id]).await?;
     let deleted = transaction.execute(DELETE, args![id]).await;
     if deleted.map_err(|error| error.or_in_use("credentials", id))? == 0 {
         return Ok(None);

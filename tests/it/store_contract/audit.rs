@@ -140,7 +140,7 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     let in_use = credentials::update(store, &moved, true, &audit()).await.unwrap_err();
     assert!(matches!(in_use, Error::InUse { table: "credentials", .. }), "{in_use:?}");
     assert_eq!(delete_credential(store, "cc-x", 1).await, None);
-    let erased = credentials::erase(store, "cc-x", 1, |_| audit()).await.unwrap();
+    let erased = credentials::erase(store, "cc-x", |_| audit()).await.unwrap();
     assert_eq!(erased, None);
     let old = CredentialRow { version: 9, ..credential("cc-a") };
     credentials::update(store, &old, false, &audit()).await.unwrap_err();

@@ -171,10 +171,10 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
     let dangling = clusters::update(store, &missing, None, None, &audit()).await.unwrap_err();
     assert!(matches!(dangling, Error::Dangling { table: "clusters", .. }), "{dangling:?}");
-    let erase = async |id: &str| credentials::erase(store, id, 9, |_| audit()).await.unwrap();
+    let erase = async |id: &str| credentials::erase(store, id, |_| audit()).await.unwrap();
     assert_eq!(erase("cc-a").await.map(|clusters| clusters.len()), Some(1));
     let left = read_cluster(store, "c-a").await;
-    assert_eq!((left.credential_id, left.version, left.work.next_run_ms), (None, 2, Some(9)));
+    assert_eq!((left.credential_id, left.version, left.work.next_run_ms), (None, 2, Some(0)));
     assert_eq!(find_credential(store, "cc-a").await, None);
     for gone in ["cc-a", "a\0b"] {
         assert_eq!(erase(gone).await, None);
