@@ -150,9 +150,12 @@ impl Inner {
         }
         let changes = self.listings.snapshot_changes();
         let result = if self.secrets.active_key() != self.key_id {
-            state.is_suspended = true;
-            tracing::info!(file = %self.path.display(), "encryption key replaced: the snapshot of cached lists is deleted, and written again after a restart");
-            files::remove(&self.path)
+            let result = files::remove(&self.path);
+            if result.is_ok() {
+                state.is_suspended = true;
+                tracing::info!(file = %self.path.display(), "encryption key replaced: the snapshot of cached lists is deleted, and written again after a restart");
+            }
+            result
         } else if state.saved_changes == Some(changes) {
             return;
         } else {
@@ -165,7 +168,10 @@ impl Inner {
                 count_outcome("failed");
                 if !state.is_failing {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "cannot write the snapshot of cached lists; trying again");
+                    tracing::warn!(
+                        error,
+                        "cannot write or delete the snapshot of cached lists; trying again"
+                    );
                 }
             }
         }
