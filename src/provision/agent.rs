@@ -208,7 +208,7 @@ impl AgentContext<'_> {
 
     async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
         let current = self.core.server_access.current(connection::target(task)).await;
-        let current = current.map_err(|error| StepError::from_access(&error))?;
+        let current = current.map_err(StepError::from_access)?;
         let Some(current) = current else {
             return self
                 .record_failure(task, deployment, ApplyMethod::Api, "the cluster is not connected yet")

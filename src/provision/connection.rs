@@ -78,8 +78,7 @@ async fn open_connection(
     task: &mut Task,
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
-    let current =
-        core.server_access.current(target(task)).await.map_err(|error| StepError::from_access(&error))?;
+    let current = core.server_access.current(target(task)).await.map_err(StepError::from_access)?;
     let (mut access, mut acquisition_error) = match current {
         Some(CurrentAccess { access, is_service_account: false }) => (access, None),
         current => match acquire(core, task, observed).await {
@@ -100,7 +99,7 @@ async fn open_connection(
                 (access, acquisition_error) = (renewed, None);
             }
             Err(error) if matches!(*error, AccessError::StillRejected) => {}
-            Err(error) => return Err(StepError::from_access(&error)),
+            Err(error) => return Err(StepError::from_access(error)),
         }
     }
     set_endpoint(task, &access.endpoint, &access.ca);
@@ -112,7 +111,7 @@ async fn open_connection(
         return set_unreachable(core, task, error);
     }
     match acquisition_error {
-        Some(error) => record_account_kept(task, &error),
+        Some(error) => record_account_kept(task, error),
         None => retire_account(core, task, &access).await,
     }
     // A concurrent request that failed may have reset the path.
@@ -167,7 +166,7 @@ async fn acquire(
 fn record_not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
     match error {
         AccessError::Cluster(error) => set_unreachable(core, task, error),
-        error => Err(StepError::from_access(&error)),
+        error => Err(StepError::from_access(error)),
     }
 }
 
@@ -178,7 +177,7 @@ fn set_endpoint(task: &mut Task, endpoint: &url::Url, ca: &[u8]) {
 }
 
 /// Records the reason why the service account of an earlier version is still used.
-fn record_account_kept(task: &mut Task, error: &AccessError) {
+fn record_account_kept(task: &mut Task, error: AccessError) {
     let reason = StepError::from_access(error).message;
     let message = format!("this server still uses the service account {SERVICE_ACCOUNT}: {reason}");
     task.set_condition(ACCOUNT_REMOVED, ConditionStatus::False, &message);

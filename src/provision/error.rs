@@ -1,12 +1,13 @@
 //! Failures of steps: the messages for users, and the delay before the next attempt.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aks::spec::rules::Violation;
 
 use super::roles::error::Error as RolesError;
 use crate::service::credentials::AccessError;
-use crate::service::{self, explain, secrets, server_access};
+use crate::service::{self, explain, server_access};
 use crate::store;
 
 /// The delay after the first failure. It doubles with each consecutive failure.
@@ -154,10 +155,11 @@ impl StepError {
     }
 
     /// No access to the cluster is available.
-    pub(super) fn from_access(error: &server_access::Error) -> Self {
+    pub(super) fn from_access(error: impl Into<Arc<server_access::Error>>) -> Self {
         use server_access::Error;
         const KUBECONFIG_PREFIX: &str = "failed to communicate with cluster: error getting kube config: ";
-        match error {
+        let error = error.into();
+        let step_error = match &*error {
             Error::Azure(error) => Self::from_azure(KUBECONFIG_PREFIX, error.clone()),
             Error::KubeconfigDenied { .. } | Error::Kubeconfig(_) => {
                 Self::new(format!("{KUBECONFIG_PREFIX}{error}"))
@@ -167,7 +169,8 @@ impl StepError {
                 Self { needs_action: false, ..Self::new(SECRET_UNAVAILABLE) }
             }
             error => Self::new(format!("{COMMUNICATION_PREFIX}{error}")),
-        }
+        };
+        Self { source: Some(Box::new(error)), ..step_error }
     }
 
     /// The registration token of the cluster cannot be read.
@@ -304,12 +307,6 @@ impl From<store::Error> for StepError {
     fn from(error: store::Error) -> Self {
         let message = "the server's database failed; it is tried again";
         Self { source: Some(Box::new(error)), needs_action: false, ..Self::new(message) }
-    }
-}
-
-impl From<secrets::Error> for StepError {
-    fn from(error: secrets::Error) -> Self {
-        Self { source: Some(Box::new(error)), ..Self::new(SECRET_UNAVAILABLE) }
     }
 }
 
