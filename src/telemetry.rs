@@ -13,6 +13,7 @@ mod timestamp;
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
+use std::iter;
 use std::panic::{self, PanicHookInfo};
 
 use tracing::Subscriber;
@@ -85,6 +86,11 @@ where
     Ok(tracing_subscriber::registry().with(lines.with_filter(filter.map_err(Error::Filter)?)))
 }
 
+/// The messages of the causes of an error, the direct one first.
+fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect()
+}
+
 /// Repeats each directive for the whole server, such as `norman_aks=debug`, for its other crates.
 fn expand_to_all_crates(directives: &str) -> String {
     let mut all = directives.to_owned();
@@ -138,7 +144,7 @@ mod tests {
             let _in_request = request.enter();
             request.record("status", 200);
             let _inner = tracing::info_span!("load", kind = %"skus").entered();
-            let error = io::Error::other("broken\n\"pipe\"");
+            let error = Error::Thread(io::Error::other("broken\n\"pipe\""));
             tracing::warn!(
                 duration_ms = 1.5, bytes = 7_u64, delta = -3, big = u128::MAX, ok = true,
                 kind = "inner wins", nan = f64::NAN, error = &error as &dyn std::error::Error,
@@ -157,7 +163,8 @@ mod tests {
             serde_json::json!({
                 "level": "WARN", "target": "norman_aks::telemetry::tests", "message": "it \"works\"\u{1}",
                 "duration_ms": 1.5, "bytes": 7, "delta": -3, "big": u128::MAX.to_string(), "ok": true,
-                "kind": "inner wins", "nan": "NaN", "error": "broken\n\"pipe\"", "debug": "Some(1)",
+                "kind": "inner wins", "nan": "NaN", "error": "cannot start the log writer",
+                "error.sources": ["broken\n\"pipe\""], "debug": "Some(1)",
                 "request_id": "abc", "status": 200,
             })
         );

@@ -1,6 +1,7 @@
 //! Log events as JSON objects, one per line. The JSON format of tracing-subscriber nests the fields of spans, so that
 //! `request_id` would not always be at the top level.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt::Debug;
 use std::io::Write as _;
@@ -17,6 +18,7 @@ use tracing_subscriber::fmt::time::FormatTime as _;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::causes;
 use super::escape::EscapedJson;
 use super::timestamp::Timestamp;
 
@@ -33,18 +35,19 @@ impl<W> JsonLines<W> {
 
 /// Fields in the order in which they are recorded; a later value replaces an earlier one of the same name.
 #[derive(Default)]
-struct Fields(Vec<(&'static str, Value)>);
+struct Fields(Vec<(Cow<'static, str>, Value)>);
 
 impl Fields {
-    fn set(&mut self, field: &Field, value: Value) {
-        match self.0.iter_mut().find(|(name, _)| *name == field.name()) {
+    fn set(&mut self, name: impl Into<Cow<'static, str>>, value: Value) {
+        let name = name.into();
+        match self.0.iter_mut().find(|(existing, _)| *existing == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((field.name(), value)),
+            None => self.0.push((name, value)),
         }
     }
 
     /// Adds fields whose names do not occur yet.
-    fn add_missing(&mut self, others: impl IntoIterator<Item = (&'static str, Value)>) {
+    fn add_missing(&mut self, others: impl IntoIterator<Item = (Cow<'static, str>, Value)>) {
         for (name, value) in others {
             if !self.0.iter().any(|(existing, _)| *existing == name) {
                 self.0.push((name, value));
@@ -57,31 +60,35 @@ impl Visit for Fields {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has neither infinities nor NaN.
         let number = serde_json::Number::from_f64(value).map(Value::Number);
-        self.set(field, number.unwrap_or_else(|| value.to_string().into()));
+        self.set(field.name(), number.unwrap_or_else(|| value.to_string().into()));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.set(field, value.into());
+        self.set(field.name(), value.into());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.set(field, value.into());
+        self.set(field.name(), value.into());
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.set(field, value.into());
+        self.set(field.name(), value.into());
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.set(field, value.into());
+        self.set(field.name(), value.into());
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.set(field, value.to_string().into());
+        self.set(field.name(), value.to_string().into());
+        let causes = causes(value);
+        if !causes.is_empty() {
+            self.set(format!("{}.sources", field.name()), causes.into());
+        }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.set(field, format!("{value:?}").into());
+        self.set(field.name(), format!("{value:?}").into());
     }
 }
 
@@ -115,9 +122,9 @@ where
         event.record(&mut fields);
         let level = metadata.level().as_str();
         let mut members = Fields(vec![
-            ("timestamp", time.into()),
-            ("level", level.into()),
-            ("target", metadata.target().into()),
+            ("timestamp".into(), time.into()),
+            ("level".into(), level.into()),
+            ("target".into(), metadata.target().into()),
         ]);
         members.add_missing(fields.0);
         // Starts with the innermost span, whose values override those of the others.

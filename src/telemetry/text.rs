@@ -12,6 +12,7 @@ use tracing_subscriber::fmt::time::FormatTime as _;
 use tracing_subscriber::fmt::{FmtContext, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::causes;
 use super::escape::Escaped;
 use super::timestamp::Timestamp;
 
@@ -137,18 +138,12 @@ impl<W: fmt::Write> Visit for Fields<W> {
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         self.record_debug(field, &format_args!("{value}"));
-        let mut cause = value.source();
-        if cause.is_none() {
-            return;
+        let causes = causes(value);
+        if !causes.is_empty() {
+            self.write_field(field.name(), ".sources", |writer| {
+                write!(Escaped(writer), "[{}]", causes.join(", "))
+            });
         }
-        let mut causes = Vec::new();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
-        self.write_field(field.name(), ".sources", |writer| {
-            write!(Escaped(writer), "[{}]", causes.join(", "))
-        });
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
