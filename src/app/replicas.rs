@@ -13,7 +13,7 @@ use http::header::{AUTHORIZATION, CONNECTION, HOST, UPGRADE};
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
-use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rcgen::{CertificateParams, KeyPair, PKCS_ED25519, PublicKeyData as _};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
@@ -128,7 +128,7 @@ async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Resu
     let token =
         keys.first().map(ReplicaKey::token).ok_or_else(|| io::Error::other("there is no encryption key"))?;
     let accepted_keys =
-        keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.public_key_raw().to_vec()));
+        keys.iter().map(|key| key_pair(key.seed()).map(|pair| pair.subject_public_key_info()));
     let accepted_keys = accepted_keys.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
     let provider = serve::crypto_provider();
     let verifier = ReplicaKeyVerifier::new(accepted_keys, &provider);
@@ -162,6 +162,7 @@ async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Resu
 /// Accepts servers whose certificate has one of the public keys.
 #[derive(Debug)]
 struct ReplicaKeyVerifier {
+    /// In DER, as `SubjectPublicKeyInfo`.
     keys: Vec<Vec<u8>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
@@ -181,11 +182,11 @@ impl ServerCertVerifier for ReplicaKeyVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // The public key info of an Ed25519 key ends with the key. Copying the certificate of another server is not enough: the
-        // handshake signature, which is verified below, requires its private key.
+        // Copying the certificate of another server is not enough: the handshake signature, which is verified below, requires
+        // its private key.
         let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
         let info = parsed.subject_public_key_info();
-        if self.keys.iter().any(|key| info.ends_with(key)) {
+        if self.keys.iter().any(|key| *key == *info) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::ApplicationVerificationFailure.into())
