@@ -24,6 +24,9 @@ const MAX_UNPROVED: usize = 2;
 /// After this time, a session that is not proved may be closed in favor of a new one.
 const FIRST_PROOF_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The reason for closing it.
+const REPLACED: &str = "the API of the cluster has not answered yet, and another agent has connected";
+
 /// A session whose peer has been silent for longer is tried last. Agents send a ping every 5 s.
 const MAX_SILENCE: Duration = Duration::from_secs(7);
 /// After a failed request, a session is tried last for this time.
@@ -103,10 +106,7 @@ impl AgentSessions {
             let oldest = sessions.iter().find(|session| !session.is_proved());
             let oldest = oldest.filter(|session| session.reserved_at.elapsed() >= FIRST_PROOF_TIMEOUT);
             let Some(oldest) = oldest.cloned() else { return Err(TooManySessions::Unproved) };
-            oldest.close(
-                CloseCode::POLICY,
-                "the API of the cluster has not answered yet, and another agent has connected",
-            );
+            oldest.close(CloseCode::POLICY, REPLACED);
             sessions.retain(|session| session.id != oldest.id);
         }
         let session = Arc::new(AgentSession {
@@ -303,7 +303,17 @@ impl SessionSlot {
     pub fn attach(&self, session: Session) -> Arc<AgentSession> {
         // A slot is filled once. A second session would be dropped, and so closed.
         let _ = self.session.tunnel.set(session);
+        if self.is_replaced() {
+            self.session.close(CloseCode::POLICY, REPLACED);
+        }
         Arc::clone(&self.session)
+    }
+
+    /// Whether another session got the slot, which is possible during the upgrade too.
+    fn is_replaced(&self) -> bool {
+        let clusters = self.sessions.lock_clusters();
+        let mut sessions = clusters.get(&self.cluster_id).into_iter().flatten();
+        sessions.all(|session| session.id != self.session.id)
     }
 
     /// Whether the cluster has another session that is usable and reliable.
@@ -414,6 +424,18 @@ mod tests {
         assert_eq!(sessions.reserve("c").unwrap_err(), TooManySessions::Unproved);
         tokio::time::advance(FIRST_PROOF_TIMEOUT).await;
         let _third = sessions.reserve("c").unwrap();
+        assert!(first.is_closed() && !second.is_closed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn session_that_was_replaced_during_its_upgrade_is_closed() {
+        let sessions = AgentSessions::default();
+        let slots = [sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap()];
+        tokio::time::advance(FIRST_PROOF_TIMEOUT).await;
+        let _third = sessions.reserve("c").unwrap();
+        let ((first, _first), (second, _second)) = (session(), session());
+        slots[0].attach(first.clone());
+        slots[1].attach(second.clone());
         assert!(first.is_closed() && !second.is_closed());
     }
 
