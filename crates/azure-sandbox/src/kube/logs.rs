@@ -128,7 +128,9 @@ pub(crate) fn respond(
     let now = kube.now();
     let existing_lines = log.existing_lines(&options, now.ms);
     let next = existing_lines.end;
-    let mut text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
+    let text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
+    // As bytes, because the limit may be inside of a character.
+    let mut text = Bytes::from(text);
     if let Some(limit) = options.limit_bytes {
         text.truncate(limit);
     }
@@ -144,8 +146,7 @@ pub(crate) fn respond(
         options,
         next,
     };
-    let first = Bytes::from(text);
-    Ok(Body::from_stream(stream::unfold((Some(first), follower), |(first, mut follower)| async move {
+    Ok(Body::from_stream(stream::unfold((Some(text), follower), |(first, mut follower)| async move {
         if let Some(first) = first.filter(|first| !first.is_empty()) {
             return Some((Ok::<_, io::Error>(first), (None, follower)));
         }
@@ -262,14 +263,14 @@ impl Follower {
             let closed = self.log.is_closed();
             let end = self.log.existing_lines(&LogOptions::default(), self.kube.now().ms).end;
             if end > self.next {
-                let mut text: String =
-                    (self.next..end).map(|number| self.log.line(number, self.options.timestamps)).collect();
+                let lines = (self.next..end).map(|number| self.log.line(number, self.options.timestamps));
+                let mut text = Bytes::from(lines.collect::<String>());
                 self.next = end;
                 if let Some(remaining_bytes) = &mut self.remaining_bytes {
                     text.truncate(*remaining_bytes);
                     *remaining_bytes -= text.len();
                 }
-                return Some(text.into());
+                return Some(text);
             }
             if closed {
                 return None;
