@@ -312,8 +312,8 @@ fn stored_credential<'a>(request: &ReviewRequest<'a>) -> Option<CredentialSource
     })
 }
 
-/// Whether the data proves that the credential has access to the subscription. A missing group proves nothing: Azure reports it
-/// to any caller.
+/// Whether the data proves that the credential has access to the subscription. A missing group proves nothing, because Azure
+/// reports it to any caller; nor does a missing cluster, whose group may be missing.
 fn has_verified_access(data: &AzureData) -> bool {
     fn is_known<T>(part: &Read<T>) -> bool {
         matches!(part, Read::Known(_))
@@ -323,7 +323,7 @@ fn has_verified_access(data: &AzureData) -> bool {
         || is_known(&data.networks)
         || is_known(&data.usages)
         || is_known(&data.regions)
-        || is_known(&data.cluster)
+        || matches!(data.cluster, Read::Known(Some(_)))
         || matches!(data.node_group, Read::Known(true))
 }
 
