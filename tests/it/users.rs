@@ -198,6 +198,8 @@ async fn removal_hands_everything_over_or_lists_it() {
         let refused = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo={unfit}")).send().await;
         assert_eq!(invalid(&refused).0, "InvalidReference", "{unfit}");
     }
+    let misspelled = app.delete(&format!("/api/v1/users/{ann_id}?handoverto=ben")).send().await;
+    assert_eq!(invalid(&misspelled).0, "InvalidOption");
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ben).send().await.status, 404);
 

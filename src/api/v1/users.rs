@@ -217,6 +217,7 @@ pub(super) async fn delete_user_account(
     Path(id): Path<String>,
     query: Query,
 ) -> Result<Response, Error> {
+    query.reject_unknown(&["handOverTo"])?;
     let hand_over_to = query.first("handOverTo").filter(|name| !name.is_empty());
     let removed = state.users.remove(&actor, &id, hand_over_to).await?;
     Ok(json::respond(StatusCode::OK, &RemovedUser::from(removed)))
