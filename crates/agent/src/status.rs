@@ -45,10 +45,4 @@ impl Status {
     pub fn reason(&self) -> Option<String> {
         self.reason.borrow().clone()
     }
-
-    /// Waits until a session is open.
-    pub async fn wait_until_ready(&self) {
-        // The sender lives in `self`.
-        let _ = self.reason.subscribe().wait_for(Option::is_none).await;
-    }
 }

@@ -83,7 +83,6 @@ pub(in crate::review::tests) fn combinations() -> Vec<Example> {
         ]], [(move |s| s.set(basic(json!([]))))];
         "load-balancer-basic-retired", create, ["loadBalancerSku" [{"loadBalancerSku": "Basic"}]], [];
         "pod-range-plugin", create, ["podCidr" [{"podCidr": "10.244.0.0/16"}]], [{"podCidr": "10.244.0.0/16", "networkPlugin": "kubenet"}];
-        "pod-range-plugin", update, [], [];
     }
 }
 
