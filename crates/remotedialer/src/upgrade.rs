@@ -117,13 +117,17 @@ mod tests {
     use super::*;
 
     fn request(change: impl FnOnce(&mut HeaderMap)) -> Result<Response<()>, UpgradeError> {
+        response(&Method::GET, &suitable_headers(change))
+    }
+
+    fn suitable_headers(change: impl FnOnce(&mut HeaderMap)) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
         headers.insert(SEC_WEBSOCKET_KEY, HeaderValue::from_static("G/5Az4ZPD0Erub+Nn6jS8Q=="));
         change(&mut headers);
-        response(&Method::GET, &headers)
+        headers
     }
 
     #[test]
@@ -161,9 +165,9 @@ mod tests {
         for (change, error) in cases {
             assert_eq!(request(change).unwrap_err(), error);
         }
-        assert_eq!(
-            response(&Method::POST, &HeaderMap::new()).unwrap_err(),
-            UpgradeError::NoConnectionUpgrade
-        );
+        let posted = response(&Method::POST, &suitable_headers(|_| {}));
+        assert_eq!(posted.unwrap_err(), UpgradeError::Method);
+        let without_headers = response(&Method::POST, &HeaderMap::new());
+        assert_eq!(without_headers.unwrap_err(), UpgradeError::NoConnectionUpgrade);
     }
 }
