@@ -18,12 +18,12 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::azure_fake::{
-    FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, answer, arm, bad_secret, credential, error_response,
-    hosts, in_cloud, soon, token, until, with_header,
+    FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, arm, bad_secret, credential, credential_in,
+    default_deadline, error_response, hosts, json_response, token, wait_until, with_header,
 };
 use crate::support::advance_time;
 
-/// Concurrent callers.
+/// Reads the subscription with concurrent callers; returns their results.
 async fn call_concurrently(callers: usize, azure: &Azure) -> Vec<Result<(), Error>> {
     let calls = (0..callers).map(|_| {
         let arm = arm(azure);
@@ -34,10 +34,10 @@ async fn call_concurrently(callers: usize, azure: &Azure) -> Vec<Result<(), Erro
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_callers_share_one_token_request() {
-    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| json_response(200, &json!({}))).await;
     let outcomes = call_concurrently(100, &fake.azure()).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!((fake.logins(), fake.reads().len()), (1, 100));
+    assert_eq!((fake.logins(), fake.arm_requests().len()), (1, 100));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -63,13 +63,13 @@ async fn concurrent_callers_share_one_rejection() {
 
 #[tokio::test]
 async fn token_request_is_valid_in_every_cloud() {
-    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| json_response(200, &json!({}))).await;
     let azure = fake.azure();
     for cloud in Cloud::ALL {
-        let arm = azure.arm(&in_cloud(cloud), soon()).unwrap();
+        let arm = azure.arm(&credential_in(cloud), default_deadline()).unwrap();
         subscriptions::get(&arm).await.unwrap();
-        let seen = fake.requests();
-        let [.., login, read] = seen.as_slice() else { panic!("{seen:?}") };
+        let requests = fake.requests();
+        let [.., login, read] = requests.as_slice() else { panic!("{requests:?}") };
         assert_eq!((login.method.as_str(), login.host.as_str()), ("POST", cloud.login_host()));
         assert_eq!(
             (login.path.as_str(), login.query.as_str()),
@@ -95,7 +95,7 @@ async fn token_request_is_valid_in_every_cloud() {
     }
     assert_eq!(fake.requests().len(), 6);
     let ids: HashSet<_> =
-        fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
+        fake.arm_requests().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
     assert_eq!(ids.len(), 3);
     assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
 }
@@ -103,8 +103,8 @@ async fn token_request_is_valid_in_every_cloud() {
 /// A server that responds to the first login at once with the token `old`, and to later ones with `later` behind the gate.
 async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> FakeAzure {
     let (gate, logins) = (gate.clone(), AtomicUsize::new(0));
-    FakeAzure::start(move |seen| {
-        let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+    FakeAzure::start(move |request| {
+        let login = request.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
         let gate = gate.clone();
         async move {
             match login {
@@ -113,7 +113,7 @@ async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> FakeAzure {
                     gate.pass().await;
                     later()
                 }
-                None => answer(200, &json!({})),
+                None => json_response(200, &json!({})),
             }
         }
     })
@@ -132,12 +132,12 @@ async fn expiring_token_is_used_while_its_renewal_fails() {
 
     fake.clock.advance(Duration::from_secs(21));
     subscriptions::get(&arm(&azure)).await.unwrap();
-    until(|| fake.logins() == 2).await;
+    wait_until(|| fake.logins() == 2).await;
     gate.open();
-    until(|| fake.logins() == 4).await;
+    wait_until(|| fake.logins() == 4).await;
     subscriptions::get(&arm(&azure)).await.unwrap();
     assert_eq!(fake.logins(), 4, "the failure is shared and cached");
-    assert!(fake.reads().iter().all(|read| read.header("authorization") == "Bearer old"));
+    assert!(fake.arm_requests().iter().all(|read| read.header("authorization") == "Bearer old"));
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn nearly_expired_token_is_used_if_there_is_no_new_one() {
         subscriptions::get(&arm(&azure)).await.unwrap();
         assert_eq!(fake.logins(), 4, "the caller waits for three attempts, whose failure is cached");
     }
-    assert!(fake.reads().iter().all(|read| read.header("authorization") == "Bearer old"));
+    assert!(fake.arm_requests().iter().all(|read| read.header("authorization") == "Bearer old"));
 
     fake.clock.advance(Duration::from_secs(20));
     let error = subscriptions::get(&arm(&azure)).await.unwrap_err();
@@ -166,7 +166,7 @@ async fn token_is_renewed_in_the_background() {
     let azure = fake.azure();
     let bearer = async || {
         subscriptions::get(&arm(&azure)).await.unwrap();
-        fake.reads().pop().unwrap().header("authorization").to_owned()
+        fake.arm_requests().pop().unwrap().header("authorization").to_owned()
     };
     bearer().await;
     fake.clock.advance(Duration::from_secs(3600 - 250));
@@ -183,11 +183,11 @@ async fn token_is_renewed_in_the_background() {
 async fn new_token_bypasses_the_cache() {
     let good = Arc::new(AtomicBool::new(false));
     let is_good = Arc::clone(&good);
-    let fake = FakeAzure::start(move |seen| {
-        std::future::ready(match (seen.is_login(), is_good.load(Ordering::SeqCst)) {
+    let fake = FakeAzure::start(move |request| {
+        std::future::ready(match (request.is_login(), is_good.load(Ordering::SeqCst)) {
             (true, false) => bad_secret(),
             (true, true) => token("good"),
-            (false, _) => answer(200, &json!({})),
+            (false, _) => json_response(200, &json!({})),
         })
     })
     .await;
@@ -201,13 +201,13 @@ async fn new_token_bypasses_the_cache() {
     subscriptions::get(&fresh).await.unwrap();
     assert_eq!(fake.logins(), 2, "one new token for a use case");
     subscriptions::get(&arm(&azure)).await.unwrap();
-    assert_eq!(fake.logins(), 2, "the valid one is cached for all");
+    assert_eq!(fake.logins(), 2, "the new token is cached for all callers");
 
     good.store(false, Ordering::SeqCst);
     let error = subscriptions::get(&arm(&azure).with_new_token()).await.unwrap_err();
     assert_eq!(error.code(), Some("AADSTS7000215"));
     subscriptions::get(&arm(&azure)).await.unwrap();
-    assert_eq!(fake.logins(), 3, "others still have their token");
+    assert_eq!(fake.logins(), 3, "other callers still have the cached token");
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn transient_login_failures_are_retried() {
     .await;
     subscriptions::get(&fake.arm()).await.unwrap();
     assert_eq!(fake.logins(), 3);
-    assert_eq!(fake.reads()[0].header("authorization"), "Bearer third");
+    assert_eq!(fake.arm_requests()[0].header("authorization"), "Bearer third");
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn responses_without_a_valid_token_are_errors() {
     ] {
         let fake = FakeAzure::start({
             let body = body.clone();
-            move |_| std::future::ready(answer(200, &body))
+            move |_| std::future::ready(json_response(200, &body))
         })
         .await;
         let error = subscriptions::get(&fake.arm()).await.unwrap_err();
@@ -250,12 +250,12 @@ async fn responses_without_a_valid_token_are_errors() {
 #[tokio::test]
 async fn cancelled_caller_does_not_affect_others() {
     let gate = Gate::closed();
-    let held = gate.clone();
-    let fake = FakeAzure::start(move |seen| {
-        let gate = held.clone();
+    let gate_of_server = gate.clone();
+    let fake = FakeAzure::start(move |request| {
+        let gate = gate_of_server.clone();
         async move {
-            if !seen.is_login() {
-                return answer(200, &json!({}));
+            if !request.is_login() {
+                return json_response(200, &json!({}));
             }
             gate.pass().await;
             token("token-1")
@@ -268,26 +268,26 @@ async fn cancelled_caller_does_not_affect_others() {
         tokio::spawn(async move { subscriptions::get(&arm).await })
     };
     let cancelled = call();
-    until(|| fake.logins() == 1).await;
+    wait_until(|| fake.logins() == 1).await;
     let other = call();
     tokio::task::yield_now().await;
     cancelled.abort();
     assert!(cancelled.await.unwrap_err().is_cancelled());
     gate.open();
     other.await.unwrap().unwrap();
-    assert_eq!((fake.logins(), fake.reads().len()), (1, 1));
+    assert_eq!((fake.logins(), fake.arm_requests().len()), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn rejected_token_is_replaced_once() {
     let logins = AtomicUsize::new(0);
-    let fake = FakeAzure::start(move |seen| {
-        let login = seen.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
+    let fake = FakeAzure::start(move |request| {
+        let login = request.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
         async move {
             match login {
                 Some(0) => token("OLD"),
                 Some(_) => token("NEW"),
-                None if seen.header("authorization") == "Bearer NEW" => answer(200, &json!({})),
+                None if request.header("authorization") == "Bearer NEW" => json_response(200, &json!({})),
                 None => error_response(401, "ExpiredAuthenticationToken"),
             }
         }
@@ -297,9 +297,9 @@ async fn rejected_token_is_replaced_once() {
     let outcomes = call_concurrently(20, &azure).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
     assert_eq!(fake.logins(), 2, "one request for all callers each time");
-    let reads = fake.reads();
-    assert_eq!(reads.first().unwrap().header("authorization"), "Bearer OLD");
-    assert_eq!(reads.last().unwrap().header("authorization"), "Bearer NEW");
+    let arm_requests = fake.arm_requests();
+    assert_eq!(arm_requests.first().unwrap().header("authorization"), "Bearer OLD");
+    assert_eq!(arm_requests.last().unwrap().header("authorization"), "Bearer NEW");
 }
 
 #[tokio::test]
@@ -307,12 +307,12 @@ async fn second_401_is_returned() {
     let fake = FakeAzure::with_response(|_| error_response(401, "InvalidAuthenticationTokenTenant")).await;
     let error = subscriptions::get(&fake.arm()).await.unwrap_err();
     assert_eq!(error.code(), Some("InvalidAuthenticationTokenTenant"));
-    assert_eq!((fake.logins(), fake.reads().len()), (2, 2));
+    assert_eq!((fake.logins(), fake.arm_requests().len()), (2, 2));
 }
 
 #[tokio::test]
 async fn only_transient_statuses_are_retried() {
-    for (status, reads) in [
+    for (status, arm_requests) in [
         (408, 4),
         (429, 4),
         (500, 4),
@@ -330,11 +330,11 @@ async fn only_transient_statuses_are_retried() {
         let fake = FakeAzure::with_response(move |_| error_response(status, "Word")).await;
         let error = subscriptions::get(&fake.arm()).await.unwrap_err();
         assert_eq!(error.upstream_status(), Some(status));
-        assert_eq!(fake.reads().len(), reads, "{status}");
+        assert_eq!(fake.arm_requests().len(), arm_requests, "{status}");
         assert_eq!(error.is_transient(), matches!(status, 408 | 429 | 500..), "{status}");
         let ids: HashSet<_> =
-            fake.reads().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
-        assert_eq!(ids.len(), reads, "every attempt has its own ID");
+            fake.arm_requests().iter().map(|r| r.header("x-ms-client-request-id").to_owned()).collect();
+        assert_eq!(ids.len(), arm_requests, "every attempt has its own ID");
     }
 }
 
@@ -343,25 +343,26 @@ async fn requested_delay_precedes_the_retry() {
     let count = AtomicUsize::new(0);
     let fake = FakeAzure::with_response(move |_| match count.fetch_add(1, Ordering::SeqCst) {
         0 => with_header(error_response(429, "Slow"), "retry-after-ms", "20"),
-        _ => answer(200, &json!({})),
+        _ => json_response(200, &json!({})),
     })
     .await;
     subscriptions::get(&fake.arm()).await.unwrap();
-    assert_eq!(fake.reads().len(), 2);
+    assert_eq!(fake.arm_requests().len(), 2);
 }
 
 #[tokio::test]
 async fn long_requested_delay_is_returned_as_an_error() {
-    for (wish, left, seconds) in [("3600", 20, 3600), ("30", 20, 30), ("61", 300, 61)] {
-        let fake =
-            FakeAzure::with_response(move |_| with_header(error_response(429, "Slow"), "retry-after", wish))
-                .await;
+    for (retry_after, time_left, expected) in [("3600", 20, 3600), ("30", 20, 30), ("61", 300, 61)] {
+        let fake = FakeAzure::with_response(move |_| {
+            with_header(error_response(429, "Slow"), "retry-after", retry_after)
+        })
+        .await;
         let azure = fake.azure();
-        let arm = azure.arm(&credential(), Instant::now() + Duration::from_secs(left)).unwrap();
+        let arm = azure.arm(&credential(), Instant::now() + Duration::from_secs(time_left)).unwrap();
         let error = subscriptions::get(&arm).await.unwrap_err();
-        assert_eq!(error.retry_after(), Some(Duration::from_secs(seconds)));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(expected)));
         assert!(error.is_transient());
-        assert_eq!(fake.reads().len(), 1);
+        assert_eq!(fake.arm_requests().len(), 1);
     }
 }
 
@@ -379,25 +380,29 @@ async fn error_response_is_kept_as_received() {
     })
     .await;
     let error = skus::list(&fake.arm(), "East US/'x").await.unwrap_err();
-    let Error::Arm(refusal) = &error else { panic!("{error:?}") };
-    assert_eq!(refusal.method, "GET");
+    let Error::Arm(arm_error) = &error else { panic!("{error:?}") };
+    assert_eq!(arm_error.method, "GET");
     assert_eq!(
-        refusal.url,
+        arm_error.url,
         format!("https://management.azure.com/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Compute/skus")
     );
-    assert_eq!(refusal.body, body);
-    assert_eq!(refusal.message.as_deref(), Some("no \"right\""));
+    assert_eq!(arm_error.body, body);
+    assert_eq!(arm_error.message.as_deref(), Some("no \"right\""));
     assert_eq!((error.code(), error.request_id()), (Some("AuthorizationFailed"), Some("azure-request")));
-    assert_eq!(refusal.correlation_id.as_deref(), Some("azure-correlation"));
+    assert_eq!(arm_error.correlation_id.as_deref(), Some("azure-correlation"));
     assert_eq!(
-        fake.reads()[0].query,
+        fake.arm_requests()[0].query,
         "%24filter=location%20eq%20%27East%20US%2F%27%27x%27&api-version=2021-07-01"
     );
 
     let error = vm_sizes::list(&fake.arm(), "East US/x").await.unwrap_err();
-    let Error::Arm(refusal) = &error else { panic!("{error:?}") };
-    assert!(refusal.url.ends_with("/Microsoft.Compute/locations/East%20US%2Fx/vmSizes"), "{}", refusal.url);
-    assert_eq!(format!("https://management.azure.com{}", fake.reads()[1].path), refusal.url);
+    let Error::Arm(arm_error) = &error else { panic!("{error:?}") };
+    assert!(
+        arm_error.url.ends_with("/Microsoft.Compute/locations/East%20US%2Fx/vmSizes"),
+        "{}",
+        arm_error.url
+    );
+    assert_eq!(format!("https://management.azure.com{}", fake.arm_requests()[1].path), arm_error.url);
 }
 
 #[tokio::test]
@@ -405,13 +410,13 @@ async fn a_missing_provider_is_reported_and_not_registered() {
     let fake = FakeAzure::with_response(|_| error_response(409, "MissingSubscriptionRegistration")).await;
     let error = managed_clusters::list(&fake.arm()).await.unwrap_err();
     assert_eq!(error.code(), Some("MissingSubscriptionRegistration"));
-    assert_eq!(fake.reads().len(), 1);
+    assert_eq!(fake.arm_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn bodies_are_limited() {
-    let fake = FakeAzure::with_response(|seen| {
-        if seen.path.ends_with("/locations") {
+    let fake = FakeAzure::with_response(|request| {
+        if request.path.ends_with("/locations") {
             let part = axum::body::Bytes::from(vec![b' '; 1 << 20]);
             let parts = (0..33).map(move |_| Ok::<_, std::io::Error>(part.clone()));
             Body::from_stream(futures_util::stream::iter(parts)).into_response()
@@ -421,11 +426,11 @@ async fn bodies_are_limited() {
     })
     .await;
     let azure = fake.azure();
-    let Error::Arm(refusal) = subscriptions::get(&arm(&azure)).await.unwrap_err() else { panic!() };
-    assert_eq!(refusal.body.len(), 64 * 1024);
+    let Error::Arm(arm_error) = subscriptions::get(&arm(&azure)).await.unwrap_err() else { panic!() };
+    assert_eq!(arm_error.body.len(), 64 * 1024);
     let error = locations::list(&arm(&azure), locations::ApiVersion::Plain2016).await.unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error:?}");
-    assert_eq!(fake.reads().len(), 2);
+    assert_eq!(fake.arm_requests().len(), 2);
 }
 
 #[tokio::test]
@@ -436,30 +441,33 @@ async fn redirects_are_not_followed() {
     .await;
     let error = subscriptions::get(&fake.arm()).await.unwrap_err();
     assert_eq!(error.upstream_status(), Some(302));
-    assert_eq!(fake.reads().len(), 1);
+    assert_eq!(fake.arm_requests().len(), 1);
 }
 
 #[tokio::test]
 async fn lists_are_read_to_the_last_page() {
-    let fake = FakeAzure::with_response(|seen| {
+    let fake = FakeAzure::with_response(|request| {
         let next = |page: u8| {
-            json!(format!("https://management.azure.com:443{}?$skiptoken=p {page}&api-version=x", seen.path))
+            json!(format!(
+                "https://management.azure.com:443{}?$skiptoken=p {page}&api-version=x",
+                request.path
+            ))
         };
-        let page = match seen.query.split_once("p%20").map(|(_, page)| page.split_once('&').unwrap().0) {
+        let page = match request.query.split_once("p%20").map(|(_, page)| page.split_once('&').unwrap().0) {
             None => json!({"value": [{"name": "a"}, null], "nextLink": next(2)}),
             Some("2") => json!({"value": [], "nextLink": next(3)}),
             Some("3") => json!({"nextLink": next(4), "value": []}),
             Some("4") => json!({"value": [{"name": "b"}, null, {}, {"name": 1}], "nextLink": ""}),
             Some(other) => panic!("{other}"),
         };
-        answer(200, &page)
+        json_response(200, &page)
     })
     .await;
     let names: Vec<_> =
         vm_sizes::list(&fake.arm(), "eastus").await.unwrap().into_iter().map(|size| size.name).collect();
     assert_eq!(names, [Some("a".to_owned()), Some("b".to_owned()), None, None]);
-    assert_eq!(fake.reads().len(), 4);
-    assert!(fake.reads().iter().all(|read| read.header("authorization") == "Bearer token-1"));
+    assert_eq!(fake.arm_requests().len(), 4);
+    assert!(fake.arm_requests().iter().all(|read| read.header("authorization") == "Bearer token-1"));
 }
 
 #[tokio::test]
@@ -471,29 +479,30 @@ async fn foreign_links_are_not_followed() {
         ("/subscriptions", ""),
     ] {
         let fake =
-            FakeAzure::with_response(move |_| answer(200, &json!({"value": [], "nextLink": link}))).await;
+            FakeAzure::with_response(move |_| json_response(200, &json!({"value": [], "nextLink": link})))
+                .await;
         let error = virtual_networks::list(&fake.arm()).await.unwrap_err();
-        assert!(matches!(&error, Error::ForeignLink { host: named } if named == host), "{link}: {error:?}");
+        assert!(matches!(&error, Error::ForeignLink { host: actual } if actual == host), "{link}: {error:?}");
         assert_eq!(fake.requests().len(), 2, "{link}");
     }
 }
 
 #[tokio::test]
 async fn endless_lists_are_errors() {
-    let fake = FakeAzure::with_response(|seen| {
-        let link = format!("https://management.azure.com{}?page=2", seen.path);
-        answer(200, &json!({"value": [], "nextLink": link}))
+    let fake = FakeAzure::with_response(|request| {
+        let link = format!("https://management.azure.com{}?page=2", request.path);
+        json_response(200, &json!({"value": [], "nextLink": link}))
     })
     .await;
     let error = virtual_networks::list(&fake.arm()).await.unwrap_err();
     assert!(matches!(error, Error::Endless { pages: 2 }), "{error:?}");
-    assert_eq!(fake.reads().len(), 2);
+    assert_eq!(fake.arm_requests().len(), 2);
 
     let count = AtomicUsize::new(0);
-    let fake = FakeAzure::with_response(move |seen| {
+    let fake = FakeAzure::with_response(move |request| {
         let page = count.fetch_add(1, Ordering::SeqCst);
-        let link = format!("https://management.azure.com{}?page={page}", seen.path);
-        answer(200, &json!({"value": [], "nextLink": link}))
+        let link = format!("https://management.azure.com{}?page={page}", request.path);
+        json_response(200, &json!({"value": [], "nextLink": link}))
     })
     .await;
     // A thousand requests take long on a busy machine.
@@ -504,38 +513,38 @@ async fn endless_lists_are_errors() {
 
 #[tokio::test]
 async fn resources_are_read_from_their_urls() {
-    let fake = FakeAzure::with_response(|seen| {
-        let at = |path: &str| seen.path == format!("/subscriptions/{SUBSCRIPTION}{path}");
-        let body = match seen.query.as_str() {
-            "api-version=2016-06-01" if at("/locations") => {
+    let fake = FakeAzure::with_response(|request| {
+        let is_path = |path: &str| request.path == format!("/subscriptions/{SUBSCRIPTION}{path}");
+        let body = match request.query.as_str() {
+            "api-version=2016-06-01" if is_path("/locations") => {
                 json!({"value": [{"name": "eastus", "displayName": "East US", "id": "/x"}]})
             }
-            "api-version=2022-12-01" if at("/locations") => json!({"value": [
+            "api-version=2022-12-01" if is_path("/locations") => json!({"value": [
                 {"name": "eastus", "metadata": {"regionType": "Physical"},
                  "availabilityZoneMappings": [{"logicalZone": "1", "physicalZone": "eastus-az3"}]},
                 {"name": "us", "metadata": null, "availabilityZoneMappings": null}]}),
             "api-version=2024-02-01"
-                if at("/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions") =>
+                if is_path("/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions") =>
             {
                 json!({"values": [{"version": "1.31", "isPreview": null, "isDefault": true,
                     "capabilities": {"supportPlan": ["KubernetesOfficial", null]},
                     "patchVersions": {"1.31.5": {"upgrades": ["1.31.6"]}, "1.31.6": null}}]})
             }
-            "api-version=2024-02-01" if at("/providers/Microsoft.ContainerService/managedClusters") => {
+            "api-version=2024-02-01" if is_path("/providers/Microsoft.ContainerService/managedClusters") => {
                 json!({"value": [{"id": "/i", "name": "n", "location": "l",
                     "properties": {"enableRBAC": true, "kubernetesVersion": "1.31", "maxAgentPools": 100}},
                     {"properties": "odd"}]})
             }
-            "api-version=2023-11-01" if at("/providers/Microsoft.Network/virtualNetworks") => {
+            "api-version=2023-11-01" if is_path("/providers/Microsoft.Network/virtualNetworks") => {
                 json!({"value": [{"id": "/i", "name": "n", "location": "l", "properties": {"subnets": [
                     {"name": "old", "properties": {"addressPrefix": "10.0.0.0/24"}},
                     {"name": "new", "properties": {"addressPrefixes": ["10.0.1.0/24", "fd00::/64"]}}]}}]})
             }
-            "api-version=2024-03-01" if at("/providers/Microsoft.Compute/locations/eastus/vmSizes") => {
+            "api-version=2024-03-01" if is_path("/providers/Microsoft.Compute/locations/eastus/vmSizes") => {
                 json!({"value": [{"name": "Standard_B2s", "numberOfCores": 2}]})
             }
             "%24filter=location%20eq%20%27eastus%27&api-version=2021-07-01"
-                if at("/providers/Microsoft.Compute/skus") =>
+                if is_path("/providers/Microsoft.Compute/skus") =>
             {
                 json!({"value": [
                     {"resourceType": "disks", "name": "Premium_LRS"},
@@ -545,7 +554,7 @@ async fn resources_are_read_from_their_urls() {
             }
             _ => return error_response(404, "NoSuchAddress"),
         };
-        answer(200, &body)
+        json_response(200, &body)
     })
     .await;
     let arm = fake.arm();
@@ -590,7 +599,7 @@ async fn resources_are_read_from_their_urls() {
     }
     let hidden = kubernetes_versions::list(&arm, "%2e%2E").await;
     assert!(matches!(hidden, Err(Error::BadUrl(ref text)) if text == "%2e%2E"), "{hidden:?}");
-    assert_eq!(fake.reads().len(), 7);
+    assert_eq!(fake.arm_requests().len(), 7);
 }
 
 #[tokio::test]
@@ -606,7 +615,7 @@ async fn large_page_is_parsed() {
     let sizes = skus::list(&fake.arm(), "eastus").await.unwrap();
     assert_eq!(sizes.len(), 900);
     assert_eq!(sizes[899].name.as_deref(), Some("size-999"));
-    assert!(fake.reads()[0].header("accept-encoding").contains("gzip"));
+    assert!(fake.arm_requests()[0].header("accept-encoding").contains("gzip"));
 }
 
 #[tokio::test]
@@ -648,8 +657,8 @@ async fn lists_in_other_formats_are_errors() {
 #[tokio::test]
 async fn deadline_covers_login_and_request() {
     for (login_hangs, service) in [(true, Service::Login), (false, Service::Arm)] {
-        let fake = FakeAzure::start(move |seen| async move {
-            if seen.is_login() == login_hangs {
+        let fake = FakeAzure::start(move |request| async move {
+            if request.is_login() == login_hangs {
                 std::future::pending::<()>().await;
             }
             token("token-1")
@@ -657,14 +666,14 @@ async fn deadline_covers_login_and_request() {
         .await;
         let azure = fake.azure();
         for fresh in [false, true] {
-            let patience = Duration::from_millis(if login_hangs { 200 } else { 5_000 });
-            let arm = azure.arm(&credential(), Instant::now() + patience).unwrap();
+            let timeout = Duration::from_millis(if login_hangs { 200 } else { 5_000 });
+            let arm = azure.arm(&credential(), Instant::now() + timeout).unwrap();
             let arm = if fresh { arm.with_new_token() } else { arm };
-            let count = fake.reads().len();
+            let count = fake.arm_requests().len();
             let expire = async {
                 if !login_hangs {
-                    until(|| fake.reads().len() > count).await;
-                    advance_time(patience).await;
+                    wait_until(|| fake.arm_requests().len() > count).await;
+                    advance_time(timeout).await;
                 }
             };
             let (outcome, ()) = tokio::join!(subscriptions::get(&arm), expire);
@@ -678,30 +687,30 @@ async fn deadline_covers_login_and_request() {
 #[tokio::test]
 async fn deadline_covers_all_pages() {
     let count = AtomicUsize::new(0);
-    let fake = FakeAzure::start(move |seen| {
-        let page = if seen.is_login() { 0 } else { count.fetch_add(1, Ordering::SeqCst) };
+    let fake = FakeAzure::start(move |request| {
+        let page = if request.is_login() { 0 } else { count.fetch_add(1, Ordering::SeqCst) };
         async move {
             match page {
-                _ if seen.is_login() => token("token-1"),
+                _ if request.is_login() => token("token-1"),
                 0..3 => {
-                    let link = format!("https://management.azure.com{}?page={page}", seen.path);
-                    answer(200, &json!({"value": [], "nextLink": link}))
+                    let link = format!("https://management.azure.com{}?page={page}", request.path);
+                    json_response(200, &json!({"value": [], "nextLink": link}))
                 }
                 _ => std::future::pending().await,
             }
         }
     })
     .await;
-    let patience = Duration::from_secs(5);
-    let arm = fake.azure().arm(&credential(), Instant::now() + patience).unwrap();
+    let timeout = Duration::from_secs(5);
+    let arm = fake.azure().arm(&credential(), Instant::now() + timeout).unwrap();
     let expire = async {
-        until(|| fake.reads().len() == 4).await;
-        advance_time(patience).await;
+        wait_until(|| fake.arm_requests().len() == 4).await;
+        advance_time(timeout).await;
     };
     let (outcome, ()) = tokio::join!(virtual_networks::list(&arm), expire);
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
-    assert_eq!(fake.reads().len(), 4);
+    assert_eq!(fake.arm_requests().len(), 4);
 }
 
 #[tokio::test]
@@ -710,7 +719,7 @@ async fn truncated_response_is_retried() {
     let counter = Arc::clone(&count);
     let fake = FakeAzure::with_response(move |_| {
         if counter.fetch_add(1, Ordering::SeqCst) == 1 {
-            return answer(200, &json!({"value": []}));
+            return json_response(200, &json!({"value": []}));
         }
         let parts = [Ok(axum::body::Bytes::from("{\"value\":")), Err(std::io::Error::other("cut"))];
         Body::from_stream(futures_util::stream::iter(parts)).into_response()
@@ -726,19 +735,22 @@ async fn truncated_response_is_retried() {
 
 #[tokio::test]
 async fn missing_response_has_a_reason() {
-    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| json_response(200, &json!({}))).await;
     let untrusted = Options { extra_roots_pem: None, ..fake.options() };
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let closed =
-        Options { resolve: hosts().map(|host| (host.to_owned(), nobody)).collect(), ..fake.options() };
+    let closed_address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = Options {
+        resolve: hosts().map(|host| (host.to_owned(), closed_address)).collect(),
+        ..fake.options()
+    };
     for (options, expected) in [(untrusted, Reason::Tls), (closed, Reason::Connect)] {
         let azure = Azure::new(options).unwrap();
         let error = subscriptions::get(&arm(&azure)).await.unwrap_err();
         let Error::NoAnswer { to: Service::Login, reason, url, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*reason, expected);
         assert_eq!(url, &format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
-        let tenant =
-            azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
+        let tenant = azure
+            .discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, default_deadline())
+            .await;
         let Err(DiscoveryError::NoAnswer(Error::NoAnswer { reason, .. })) = tenant else {
             panic!("{tenant:?}")
         };
@@ -749,26 +761,26 @@ async fn missing_response_has_a_reason() {
 
 #[tokio::test]
 async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
-    let fake = FakeAzure::start(|seen| async move {
-        if seen.is_login() { token("canary-token") } else { error_response(403, "AuthorizationFailed") }
+    let fake = FakeAzure::start(|request| async move {
+        if request.is_login() { token("canary-token") } else { error_response(403, "AuthorizationFailed") }
     })
     .await;
     let azure = fake.azure();
-    let refused = skus::list(&arm(&azure), "canary-region").await.unwrap_err();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let half = Options {
+    let denied = skus::list(&arm(&azure), "canary-region").await.unwrap_err();
+    let closed_address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let without_arm = Options {
         resolve: vec![
             (Cloud::Public.login_host().to_owned(), fake.address),
-            (Cloud::Public.arm_host().to_owned(), nobody),
+            (Cloud::Public.arm_host().to_owned(), closed_address),
         ],
         ..fake.options()
     };
-    let half = Azure::new(half).unwrap();
-    let unanswered = skus::list(&arm(&half), "canary-region").await.unwrap_err();
+    let without_arm = Azure::new(without_arm).unwrap();
+    let unanswered = skus::list(&arm(&without_arm), "canary-region").await.unwrap_err();
     assert!(matches!(unanswered, Error::NoAnswer { to: Service::Arm, reason: Reason::Connect, .. }));
     let arm = arm(&azure);
     for text in [
-        format!("{refused:?} {refused}"),
+        format!("{denied:?} {denied}"),
         format!("{unanswered:?} {unanswered}"),
         format!("{azure:?}"),
         format!("{arm:?}"),
@@ -779,18 +791,18 @@ async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
 
 #[tokio::test]
 async fn invalid_credentials_send_nothing() {
-    let fake = FakeAzure::with_response(|_| answer(200, &json!({}))).await;
+    let fake = FakeAzure::with_response(|_| json_response(200, &json!({}))).await;
     let azure = fake.azure();
-    let with = |change: fn(&mut Credential)| {
+    let arm_with = |change: fn(&mut Credential)| {
         let mut credential = Credential::clone(&credential());
         change(&mut credential);
-        azure.arm(&Arc::new(credential), soon()).map(drop)
+        azure.arm(&Arc::new(credential), default_deadline()).map(drop)
     };
-    assert!(matches!(with(|c| c.tenant_id = "a/b".to_owned()), Err(Error::InvalidTenant)));
-    assert!(matches!(with(|c| c.client_secret = SecretString::from("")), Err(Error::EmptySecret)));
-    assert!(matches!(with(|c| c.subscription_id.clear()), Err(Error::EmptySubscription)));
+    assert!(matches!(arm_with(|c| c.tenant_id = "a/b".to_owned()), Err(Error::InvalidTenant)));
+    assert!(matches!(arm_with(|c| c.client_secret = SecretString::from("")), Err(Error::EmptySecret)));
+    assert!(matches!(arm_with(|c| c.subscription_id.clear()), Err(Error::EmptySubscription)));
     let dots = Credential { subscription_id: "..".to_owned(), ..Credential::clone(&credential()) };
-    let arm = azure.arm(&Arc::new(dots), soon()).unwrap();
+    let arm = azure.arm(&Arc::new(dots), default_deadline()).unwrap();
     assert!(matches!(subscriptions::get(&arm).await, Err(Error::BadUrl(_))));
     assert!(fake.requests().is_empty());
 }
@@ -806,9 +818,9 @@ async fn tenant_is_cached_for_an_hour() {
     })
     .await;
     let azure = fake.azure();
-    let discover = |cloud, subscription: &'static str, how| {
+    let discover = |cloud, subscription: &'static str, purpose| {
         let azure = azure.clone();
-        async move { azure.discover_tenant(cloud, subscription, how, soon()).await.unwrap() }
+        async move { azure.discover_tenant(cloud, subscription, purpose, default_deadline()).await.unwrap() }
     };
     let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", DiscoveryPurpose::Stored))).await;
     assert!(all.iter().all(|tenant| tenant == TENANT));
@@ -835,13 +847,13 @@ async fn tenant_is_cached_for_an_hour() {
 }
 
 #[tokio::test]
-async fn old_tenant_is_used_unless_azure_refuses() {
-    let answers = Arc::new(Mutex::new("found"));
-    let said = Arc::clone(&answers);
+async fn old_tenant_is_used_unless_azure_rejects_the_request() {
+    let behavior = Arc::new(Mutex::new("found"));
+    let current = Arc::clone(&behavior);
     let fake = FakeAzure::start(move |_| {
-        let said = *said.lock().unwrap();
+        let current = *current.lock().unwrap();
         async move {
-            match said {
+            match current {
                 "hangs" => std::future::pending().await,
                 "down" => error_response(503, "Down"),
                 "throttled" => error_response(429, "TooManyRequests"),
@@ -853,20 +865,21 @@ async fn old_tenant_is_used_unless_azure_refuses() {
     })
     .await;
     let azure = fake.azure();
-    let discover =
-        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
+    let discover = async || {
+        azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, default_deadline()).await
+    };
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
     for fault in ["down", "throttled", "portal"] {
-        *answers.lock().unwrap() = fault;
+        *behavior.lock().unwrap() = fault;
         assert_eq!(discover().await.unwrap(), TENANT, "{fault}");
     }
-    *answers.lock().unwrap() = "hangs";
-    let pass = async {
-        until(|| fake.requests().len() == 5).await;
+    *behavior.lock().unwrap() = "hangs";
+    let expire = async {
+        wait_until(|| fake.requests().len() == 5).await;
         advance_time(Duration::from_secs(3)).await;
     };
-    let (tenant, ()) = tokio::join!(discover(), pass);
+    let (tenant, ()) = tokio::join!(discover(), expire);
     assert_eq!(tenant.unwrap(), TENANT, "after three seconds");
     assert_eq!(discover().await.unwrap(), TENANT);
     assert_eq!(fake.requests().len(), 5, "the pending request is joined");
@@ -874,21 +887,22 @@ async fn old_tenant_is_used_unless_azure_refuses() {
     assert!(discover().await.is_err(), "expired for more than a day");
 
     let azure = fake.azure();
-    let discover =
-        async || azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, soon()).await;
-    *answers.lock().unwrap() = "found";
+    let discover = async || {
+        azure.discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, default_deadline()).await
+    };
+    *behavior.lock().unwrap() = "found";
     discover().await.unwrap();
     fake.clock.advance(Duration::from_hours(1));
-    *answers.lock().unwrap() = "gone";
+    *behavior.lock().unwrap() = "gone";
     assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))));
-    *answers.lock().unwrap() = "down";
+    *behavior.lock().unwrap() = "down";
     assert!(matches!(discover().await, Err(DiscoveryError::Unexpected(_))), "a rejection evicts the tenant");
 }
 
 #[tokio::test]
-async fn failures_of_tenant_discovery_differ() {
-    let fake = FakeAzure::start(|seen| async move {
-        match seen.path.as_str() {
+async fn tenant_discovery_distinguishes_failures() {
+    let fake = FakeAzure::start(|request| async move {
+        match request.path.as_str() {
             "/subscriptions/none" => error_response(401, "AuthenticationFailed"),
             "/subscriptions/odd" => challenge("Bearer realm=\"x\""),
             "/subscriptions/down" => error_response(503, "Down"),
@@ -907,35 +921,35 @@ async fn failures_of_tenant_discovery_differ() {
         assert!(matches!(discover("none", purpose).await, DiscoveryError::HeaderMissing));
         let DiscoveryError::NoMatch { header } = discover("odd", purpose).await else { panic!() };
         assert_eq!(header, "Bearer realm=\"x\"");
-        let DiscoveryError::Unexpected(refusal) = discover("a b", purpose).await else { panic!() };
+        let DiscoveryError::Unexpected(arm_error) = discover("a b", purpose).await else { panic!() };
         assert_eq!(
-            (refusal.status, refusal.url.as_str()),
+            (arm_error.status, arm_error.url.as_str()),
             (404, "https://management.azure.com/subscriptions/a%20b")
         );
-        let said = refusal.service_error();
-        assert_eq!(said.code.as_deref(), Some("SubscriptionNotFound"));
-        assert_eq!(said.message.as_deref(), Some("SubscriptionNotFound it is"));
+        let service_error = arm_error.service_error();
+        assert_eq!(service_error.code.as_deref(), Some("SubscriptionNotFound"));
+        assert_eq!(service_error.message.as_deref(), Some("SubscriptionNotFound it is"));
         assert!(matches!(discover("..", purpose).await, DiscoveryError::NoAnswer(Error::BadUrl(_))));
         assert!(matches!(discover("", purpose).await, DiscoveryError::NoAnswer(Error::EmptySubscription)));
         let hanging = discover("hangs", purpose).await;
         assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
     }
-    let asked = |path: &str| fake.requests().iter().filter(|seen| seen.path == path).count();
-    assert_eq!(asked("/subscriptions/none"), 2, "failures are not cached");
+    let count_requests = |path: &str| fake.requests().iter().filter(|request| request.path == path).count();
+    assert_eq!(count_requests("/subscriptions/none"), 2, "failures are not cached");
     assert!(matches!(discover("down", DiscoveryPurpose::Stored).await, DiscoveryError::Unexpected(_)));
-    assert_eq!(asked("/subscriptions/down"), 1);
+    assert_eq!(count_requests("/subscriptions/down"), 1);
     assert!(matches!(discover("down", DiscoveryPurpose::Check).await, DiscoveryError::Unexpected(_)));
-    assert_eq!(asked("/subscriptions/down"), 4);
+    assert_eq!(count_requests("/subscriptions/down"), 4);
 }
 
 #[tokio::test]
 async fn requests_and_tokens_are_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let guard = metrics::set_default_local_recorder(&recorder);
-    let fake = FakeAzure::start(|seen| async move {
-        match seen.path.as_str() {
+    let fake = FakeAzure::start(|request| async move {
+        match request.path.as_str() {
             path if path.ends_with("/token") => token("token-1"),
-            path if path.ends_with("/locations") => answer(200, &json!({"value": []})),
+            path if path.ends_with("/locations") => json_response(200, &json!({"value": []})),
             path if path.ends_with("/managedClusters") => std::future::pending().await,
             _ => error_response(403, "AuthorizationFailed"),
         }
@@ -963,8 +977,8 @@ async fn requests_and_tokens_are_counted() {
 
 #[tokio::test]
 async fn any_response_means_reachable() {
-    let fake = FakeAzure::start(|seen| async move {
-        match seen.host.as_str() {
+    let fake = FakeAzure::start(|request| async move {
+        match request.host.as_str() {
             "login.chinacloudapi.cn" => std::future::pending().await,
             "login.microsoftonline.com" => {
                 with_header(error_response(302, "Moved"), "location", "https://x.example/")
@@ -974,12 +988,12 @@ async fn any_response_means_reachable() {
     })
     .await;
     let azure = fake.azure();
-    azure.reach(Cloud::UsGovernment, Service::Arm, soon()).await.unwrap();
-    azure.reach(Cloud::Public, Service::Login, soon()).await.unwrap();
-    let briefly = Instant::now() + Duration::from_millis(100);
-    let error = azure.reach(Cloud::China, Service::Login, briefly).await.unwrap_err();
+    azure.reach(Cloud::UsGovernment, Service::Arm, default_deadline()).await.unwrap();
+    azure.reach(Cloud::Public, Service::Login, default_deadline()).await.unwrap();
+    let deadline = Instant::now() + Duration::from_millis(100);
+    let error = azure.reach(Cloud::China, Service::Login, deadline).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Login }), "{error:?}");
-    let hosts: Vec<_> = fake.requests().into_iter().map(|seen| seen.host).collect();
+    let hosts: Vec<_> = fake.requests().into_iter().map(|request| request.host).collect();
     assert_eq!(hosts[..2], ["management.usgovcloudapi.net", "login.microsoftonline.com"]);
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct FakeAzure {
     pub(crate) address: SocketAddr,
     roots_pem: String,
     pub(crate) clock: Clock,
-    seen: Arc<Mutex<Vec<RecordedRequest>>>,
+    log: Arc<Mutex<Vec<RecordedRequest>>>,
     task: JoinHandle<()>,
 }
 
@@ -67,14 +67,15 @@ impl Drop for FakeAzure {
 }
 
 impl FakeAzure {
-    /// A server with one token and these responses to all other requests.
+    /// A server that responds to logins with a token, and to all other requests with `respond`.
     pub(crate) async fn with_response(
-        read: impl Fn(&RecordedRequest) -> Response + Send + Sync + 'static,
+        respond: impl Fn(&RecordedRequest) -> Response + Send + Sync + 'static,
     ) -> Self {
-        Self::start(answering(read)).await
+        Self::start(with_token(respond)).await
     }
 
-    /// A server that gives these responses one after the other (the last one repeats), but to logins a token.
+    /// A server that responds to logins with a token, and to all other requests with one response after the other (the last one
+    /// repeats).
     pub(crate) async fn with_responses(responses: Vec<fn() -> Response>) -> Self {
         let next = AtomicUsize::new(0);
         Self::with_response(move |_| {
@@ -84,15 +85,15 @@ impl FakeAzure {
         .await
     }
 
-    /// A server with a script for each login (the last one repeats), and empty objects for all other requests.
+    /// A server with a response for each login (the last one repeats), and empty objects for all other requests.
     pub(crate) async fn with_logins(logins: Vec<fn() -> Response>) -> Self {
         let next = AtomicUsize::new(0);
-        Self::start(move |seen| {
-            std::future::ready(if seen.is_login() {
+        Self::start(move |request| {
+            std::future::ready(if request.is_login() {
                 let next = next.fetch_add(1, Ordering::SeqCst).min(logins.len() - 1);
                 logins[next]()
             } else {
-                answer(200, &json!({}))
+                json_response(200, &json!({}))
             })
         })
         .await
@@ -104,12 +105,12 @@ impl FakeAzure {
         F: Future<Output = Response> + Send + 'static,
     {
         let (roots_pem, tls) = certificate(&hosts().collect::<Vec<_>>());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let script: Script = Arc::new(move |seen| script(seen).boxed());
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let script: Script = Arc::new(move |request| script(request).boxed());
         let router = Router::new()
             .fallback({
-                let seen = Arc::clone(&seen);
-                move |request: Request| record(request, Arc::clone(&seen), Arc::clone(&script))
+                let log = Arc::clone(&log);
+                move |request: Request| record(request, Arc::clone(&log), Arc::clone(&script))
             })
             .layer(CompressionLayer::new());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -127,7 +128,7 @@ impl FakeAzure {
                 });
             }
         });
-        Self { address, roots_pem, clock: Clock::manual(1_700_000_000_000), seen, task }
+        Self { address, roots_pem, clock: Clock::manual(1_700_000_000_000), log, task }
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -145,21 +146,22 @@ impl FakeAzure {
         Azure::new(self.options()).unwrap()
     }
 
-    /// Resource Manager with a separate client.
+    /// A client of Resource Manager, with its own cache of tokens.
     pub(crate) fn arm(&self) -> Arm {
         arm(&self.azure())
     }
 
     pub(crate) fn requests(&self) -> Vec<RecordedRequest> {
-        self.seen.lock().unwrap().clone()
+        self.log.lock().unwrap().clone()
     }
 
     pub(crate) fn logins(&self) -> usize {
-        self.requests().iter().filter(|seen| seen.is_login()).count()
+        self.requests().iter().filter(|request| request.is_login()).count()
     }
 
-    pub(crate) fn reads(&self) -> Vec<RecordedRequest> {
-        self.requests().into_iter().filter(|seen| !seen.is_login()).collect()
+    /// The requests to Resource Manager.
+    pub(crate) fn arm_requests(&self) -> Vec<RecordedRequest> {
+        self.requests().into_iter().filter(|request| !request.is_login()).collect()
     }
 }
 
@@ -167,7 +169,7 @@ async fn record(request: Request, log: Arc<Mutex<Vec<RecordedRequest>>>, script:
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let host = parts.uri.host().map(str::to_owned);
-    let seen = RecordedRequest {
+    let recorded = RecordedRequest {
         method: parts.method.to_string(),
         host: host.unwrap_or_else(|| parts.headers["host"].to_str().unwrap().to_owned()),
         path: parts.uri.path().to_owned(),
@@ -175,15 +177,15 @@ async fn record(request: Request, log: Arc<Mutex<Vec<RecordedRequest>>>, script:
         headers: parts.headers,
         body: String::from_utf8(body.to_vec()).unwrap(),
     };
-    log.lock().unwrap().push(seen.clone());
-    script(seen).await
+    log.lock().unwrap().push(recorded.clone());
+    script(recorded).await
 }
 
 pub(crate) fn hosts() -> impl Iterator<Item = &'static str> {
     Cloud::ALL.into_iter().flat_map(|cloud| [cloud.arm_host(), cloud.login_host()])
 }
 
-pub(crate) fn answer(status: u16, body: &Value) -> Response {
+pub(crate) fn json_response(status: u16, body: &Value) -> Response {
     let headers = [("content-type", "application/json; charset=utf-8"), ("x-ms-request-id", "azure-request")];
     (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
 }
@@ -194,14 +196,14 @@ pub(crate) fn with_header(mut response: Response, name: &'static str, value: &st
 }
 
 pub(crate) fn token(text: &str) -> Response {
-    answer(
+    json_response(
         200,
         &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": text}),
     )
 }
 
 pub(crate) fn bad_secret() -> Response {
-    answer(
+    json_response(
         401,
         &json!({"error": "invalid_client",
             "error_description": "AADSTS7000215: Invalid client secret \"provided\".\r\nTrace ID: t",
@@ -210,21 +212,21 @@ pub(crate) fn bad_secret() -> Response {
 }
 
 pub(crate) fn error_response(status: u16, code: &str) -> Response {
-    answer(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
+    json_response(status, &json!({"error": {"code": code, "message": format!("{code} it is")}}))
 }
 
-/// A script with one token and these responses to all other requests.
-fn answering(
-    read: impl Fn(&RecordedRequest) -> Response,
+/// A script that responds to logins with a token, and to all other requests with `respond`.
+fn with_token(
+    respond: impl Fn(&RecordedRequest) -> Response,
 ) -> impl Fn(RecordedRequest) -> std::future::Ready<Response> {
-    move |seen| std::future::ready(if seen.is_login() { token("token-1") } else { read(&seen) })
+    move |request| std::future::ready(if request.is_login() { token("token-1") } else { respond(&request) })
 }
 
 pub(crate) fn credential() -> Arc<Credential> {
-    in_cloud(Cloud::Public)
+    credential_in(Cloud::Public)
 }
 
-pub(crate) fn in_cloud(cloud: Cloud) -> Arc<Credential> {
+pub(crate) fn credential_in(cloud: Cloud) -> Arc<Credential> {
     Arc::new(Credential {
         cloud,
         tenant_id: TENANT.to_owned(),
@@ -235,7 +237,7 @@ pub(crate) fn in_cloud(cloud: Cloud) -> Arc<Credential> {
     })
 }
 
-/// Holds responses back until it is opened.
+/// Delays responses until it is opened.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Semaphore>);
 
@@ -253,21 +255,21 @@ impl Gate {
     }
 }
 
-pub(crate) fn soon() -> Instant {
+pub(crate) fn default_deadline() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
 pub(crate) fn arm(azure: &Azure) -> Arm {
-    azure.arm(&credential(), soon()).unwrap()
+    azure.arm(&credential(), default_deadline()).unwrap()
 }
 
-/// Polls until `done`, for a minute at most.
-pub(crate) async fn until(mut done: impl FnMut() -> bool) {
+/// Waits until `is_done` returns true, for a minute at most.
+pub(crate) async fn wait_until(mut is_done: impl FnMut() -> bool) {
     timeout(Duration::from_mins(1), async {
-        while !done() {
+        while !is_done() {
             sleep(Duration::from_millis(2)).await;
         }
     })
     .await
-    .expect("it never happened");
+    .expect("the condition is met within a minute");
 }

@@ -11,7 +11,7 @@ use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
-use super::azure_fake::{FakeAzure, SUBSCRIPTION, answer, error_response, with_header};
+use super::azure_fake::{FakeAzure, SUBSCRIPTION, error_response, json_response, with_header};
 
 const RESULT: &str = "https://management.azure.com/subscriptions/s/commandResults/r?api-version=1&s=canary";
 
@@ -20,10 +20,10 @@ fn running(location: &str) -> Response {
 }
 
 fn finished(properties: &Value) -> Response {
-    answer(200, &json!({"id": "/r", "properties": properties}))
+    json_response(200, &json!({"id": "/r", "properties": properties}))
 }
 
-async fn started(fake: &FakeAzure, token: Option<&str>) -> Result<Status, Error> {
+async fn start_command(fake: &FakeAzure, token: Option<&str>) -> Result<Status, Error> {
     let (context, token) = (archive(&[("agent.yaml", "kind: Namespace\n")]), token.map(SecretString::from));
     let command =
         Command { command: "kubectl apply -f agent.yaml", context: &context, cluster_token: token.as_ref() };
@@ -46,17 +46,18 @@ async fn command_is_started_and_polled_to_its_end() {
         || finished(&json!({"provisioningState": "Succeeded", "exitCode": 0, "logs": "namespace/x created"})),
     ])
     .await;
-    let first = pending(started(&fake, None).await.unwrap());
+    let first = pending(start_command(&fake, None).await.unwrap());
     assert_eq!(first.retry_after(), Duration::from_secs(7));
-    // Between two polls, the result is stored.
+    // The pending result is stored as text between two polls.
     let first = PendingResult::from_text(Cloud::Public, &first.to_text()).unwrap();
-    let same = pending(poll(&fake.arm(), &first).await.unwrap());
-    assert!(same.to_text().ends_with(RESULT), "the URL remains valid");
-    let moved = pending(poll(&fake.arm(), &same).await.unwrap());
+    let unmoved = pending(poll(&fake.arm(), &first).await.unwrap());
+    assert!(unmoved.to_text().ends_with(RESULT), "the URL remains valid");
+    let moved = pending(poll(&fake.arm(), &unmoved).await.unwrap());
     assert!(moved.to_text().ends_with("/moved"));
-    let ended = poll(&fake.arm(), &moved).await.unwrap();
-    assert_eq!(ended, Status::Finished(Outcome::Succeeded));
-    let paths: Vec<_> = fake.reads().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
+    let status = poll(&fake.arm(), &moved).await.unwrap();
+    assert_eq!(status, Status::Finished(Outcome::Succeeded));
+    let paths: Vec<_> =
+        fake.arm_requests().iter().map(|request| format!("{} {}", request.method, request.path)).collect();
     let post = format!(
         "POST /subscriptions/{SUBSCRIPTION}/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n/runCommand"
     );
@@ -68,8 +69,8 @@ async fn command_is_started_and_polled_to_its_end() {
 async fn command_carries_its_files_and_the_token() {
     let fake = FakeAzure::with_responses(vec![|| running(RESULT)]).await;
     for (token, expected) in [(None, ""), (Some("entra"), "entra")] {
-        started(&fake, token).await.unwrap();
-        let body: Value = serde_json::from_str(&fake.reads().last().unwrap().body).unwrap();
+        start_command(&fake, token).await.unwrap();
+        let body: Value = serde_json::from_str(&fake.arm_requests().last().unwrap().body).unwrap();
         assert_eq!(body["command"], "kubectl apply -f agent.yaml");
         assert_eq!(body["clusterToken"], expected);
         let archive = BASE64_STANDARD.decode(body["context"].as_str().unwrap()).unwrap();
@@ -84,7 +85,7 @@ async fn command_carries_its_files_and_the_token() {
 
 #[tokio::test]
 async fn result_may_come_at_once_or_be_unknown() {
-    for (answered, expected) in [
+    for (response, expected) in [
         (
             (|| finished(&json!({"provisioningState": "Succeeded", "exitCode": 1, "logs": "Forbidden"})))
                 as fn() -> Response,
@@ -95,18 +96,18 @@ async fn result_may_come_at_once_or_be_unknown() {
             Status::Finished(Outcome::Failed { reason: "no node".to_owned() }),
         ),
         (|| StatusCode::ACCEPTED.into_response(), Status::Unknown),
-        // A URL elsewhere is neither stored nor followed.
+        // A URL of another host is neither stored nor followed.
         (|| running("https://management.azure.com.evil.example/r"), Status::Unknown),
     ] {
-        let fake = FakeAzure::with_responses(vec![answered]).await;
-        assert_eq!(started(&fake, None).await.unwrap(), expected);
+        let fake = FakeAzure::with_responses(vec![response]).await;
+        assert_eq!(start_command(&fake, None).await.unwrap(), expected);
     }
 }
 
 #[tokio::test]
 async fn denied_start_and_denied_result_are_errors() {
     let fake = FakeAzure::with_responses(vec![|| error_response(403, "AuthorizationFailed")]).await;
-    let denied = started(&fake, None).await.unwrap_err();
+    let denied = start_command(&fake, None).await.unwrap_err();
     assert_eq!((denied.upstream_status(), denied.code()), (Some(403), Some("AuthorizationFailed")));
     let result = PendingResult::from_text(Cloud::Public, &format!("1 {RESULT}")).unwrap();
     let denied = poll(&fake.arm(), &result).await.unwrap_err();

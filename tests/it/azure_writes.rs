@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::azure_fake::{
-    FakeAzure, SUBSCRIPTION, answer, arm, credential, error_response, hosts, token, with_header,
+    FakeAzure, SUBSCRIPTION, arm, credential, error_response, hosts, json_response, token, with_header,
 };
 
 const OPERATION: &str =
@@ -29,11 +29,11 @@ fn cluster_path() -> String {
     )
 }
 
-fn in_state(state: &str) -> Value {
+fn cluster_in_state(state: &str) -> Value {
     json!({"id": "/x", "name": "n", "properties": {"provisioningState": state, "unknown": {"kept": [1, null]}}})
 }
 
-fn empty(status: u16) -> Response {
+fn empty_response(status: u16) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
 }
 
@@ -43,13 +43,13 @@ async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
 
 #[tokio::test]
 async fn writes_have_the_expected_urls_and_bodies() {
-    let fake = FakeAzure::with_response(|seen| match (seen.method.as_str(), seen.path.as_str()) {
-        ("DELETE", _) => empty(202),
-        ("POST", path) if path.ends_with("/register") => answer(
+    let fake = FakeAzure::with_response(|request| match (request.method.as_str(), request.path.as_str()) {
+        ("DELETE", _) => empty_response(202),
+        ("POST", path) if path.ends_with("/register") => json_response(
             200,
             &json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registering"}),
         ),
-        _ => answer(200, &in_state("Succeeded")),
+        _ => json_response(200, &cluster_in_state("Succeeded")),
     })
     .await;
     let arm = fake.arm();
@@ -68,12 +68,18 @@ async fn writes_have_the_expected_urls_and_bodies() {
     );
 
     let sent: Vec<_> = fake
-        .reads()
+        .arm_requests()
         .into_iter()
-        .map(|seen| {
-            let path = seen.path.replace(&format!("/subscriptions/{SUBSCRIPTION}"), "");
-            let body = serde_json::from_str::<Value>(&seen.body).unwrap_or_default();
-            (seen.method.clone(), path, seen.query.clone(), body, seen.header("content-type").to_owned())
+        .map(|request| {
+            let path = request.path.replace(&format!("/subscriptions/{SUBSCRIPTION}"), "");
+            let body = serde_json::from_str::<Value>(&request.body).unwrap_or_default();
+            (
+                request.method.clone(),
+                path,
+                request.query.clone(),
+                body,
+                request.header("content-type").to_owned(),
+            )
         })
         .collect();
     let cluster = cluster_path().replace(&format!("/subscriptions/{SUBSCRIPTION}"), "");
@@ -98,19 +104,19 @@ async fn writes_have_the_expected_urls_and_bodies() {
         ("POST", "/providers/Microsoft.ContainerService/register".to_owned(), "2021-04-01", Value::Null),
     ];
     assert_eq!(sent.len(), expected.len());
-    for ((method, path, query, body, kind), (to, at, version, with)) in sent.into_iter().zip(expected) {
-        assert_eq!((method.as_str(), path, query), (to, at, format!("api-version={version}")));
-        assert_eq!(kind, if with.is_null() { "" } else { "application/json" }, "{to}");
-        assert_eq!(body, with);
+    for (sent, (method, path, version, body)) in sent.into_iter().zip(expected) {
+        let content_type = if body.is_null() { "" } else { "application/json" };
+        let query = format!("api-version={version}");
+        assert_eq!(sent, (method.to_owned(), path, query, body, content_type.to_owned()));
     }
-    let post = fake.reads().pop().unwrap();
+    let post = fake.arm_requests().pop().unwrap();
     assert_eq!(post.header("content-length"), "0");
     assert_eq!(post.header("authorization"), "Bearer token-1");
 }
 
 #[tokio::test]
 async fn dot_segments_are_never_sent() {
-    let fake = FakeAzure::with_response(|_| empty(202)).await;
+    let fake = FakeAzure::with_response(|_| empty_response(202)).await;
     let arm = fake.arm();
     for name in ["..", ".", "", "%2e%2e", "a/../b"] {
         assert!(matches!(agent_pools::delete(&arm, "g", "n", name).await, Err(Error::BadUrl(_))), "{name}");
@@ -130,11 +136,13 @@ async fn write_that_azure_may_have_accepted_is_not_repeated() {
     let unavailable = || error_response(503, "ServerTimeout");
     let gateway = || error_response(504, "GatewayTimeout");
     for first in [failing as fn() -> Response, cut, unavailable, gateway] {
-        let fake = FakeAzure::with_responses(vec![first, || answer(200, &in_state("Succeeded"))]).await;
+        let fake =
+            FakeAzure::with_responses(vec![first, || json_response(200, &cluster_in_state("Succeeded"))])
+                .await;
         let azure = fake.azure();
         let error = put(&arm(&azure)).await.unwrap_err();
         assert!(error.may_have_been_accepted() && error.is_transient(), "{error:?}");
-        assert_eq!(fake.reads().len(), 1, "{error:?}");
+        assert_eq!(fake.arm_requests().len(), 1, "{error:?}");
     }
 }
 
@@ -143,10 +151,12 @@ async fn throttled_write_is_repeated() {
     let throttled = || with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "0");
     let busy = || with_header(error_response(503, "ServerBusy"), "x-ms-retry-after-ms", "5");
     for first in [throttled as fn() -> Response, busy] {
-        let fake = FakeAzure::with_responses(vec![first, || answer(201, &in_state("Succeeded"))]).await;
+        let fake =
+            FakeAzure::with_responses(vec![first, || json_response(201, &cluster_in_state("Succeeded"))])
+                .await;
         let azure = fake.azure();
         put(&arm(&azure)).await.unwrap();
-        let [one, two] = fake.reads().try_into().unwrap();
+        let [one, two] = fake.arm_requests().try_into().unwrap();
         assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
     }
     let fake = FakeAzure::with_responses(vec![|| {
@@ -156,27 +166,27 @@ async fn throttled_write_is_repeated() {
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
     assert!(!error.may_have_been_accepted());
-    assert_eq!(fake.reads().len(), 1, "no hour-long delay");
+    assert_eq!(fake.arm_requests().len(), 1, "no hour-long delay");
 }
 
 #[tokio::test]
 async fn rejected_token_is_replaced_once_before_a_write() {
     let fake = FakeAzure::with_responses(vec![|| error_response(401, "ExpiredAuthenticationToken"), || {
-        answer(200, &in_state("Succeeded"))
+        json_response(200, &cluster_in_state("Succeeded"))
     }])
     .await;
     put(&fake.arm()).await.unwrap();
-    assert_eq!((fake.reads().len(), fake.logins()), (2, 2));
+    assert_eq!((fake.arm_requests().len(), fake.logins()), (2, 2));
     let fake = FakeAzure::with_responses(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
     let error = put(&fake.arm()).await.unwrap_err();
     assert_eq!((error.upstream_status(), error.may_have_been_accepted()), (Some(401), false));
-    assert_eq!(fake.reads().len(), 2);
+    assert_eq!(fake.arm_requests().len(), 2);
 }
 
 #[tokio::test]
-async fn unsent_write_cannot_have_been_accepted() {
-    let fake = FakeAzure::start(|seen| async move {
-        if seen.is_login() { token("token-1") } else { std::future::pending().await }
+async fn write_may_have_been_accepted_unless_it_was_not_sent() {
+    let fake = FakeAzure::start(|request| async move {
+        if request.is_login() { token("token-1") } else { std::future::pending().await }
     })
     .await;
     let azure = fake.azure();
@@ -184,18 +194,18 @@ async fn unsent_write_cannot_have_been_accepted() {
     let error = put(&short).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
     assert!(error.may_have_been_accepted());
-    assert_eq!(fake.reads().len(), 1);
+    assert_eq!(fake.arm_requests().len(), 1);
 
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed_address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let login = Cloud::Public.login_host();
-    let half = Options {
+    let without_arm = Options {
         resolve: hosts()
-            .map(|host| (host.to_owned(), if host == login { fake.address } else { nobody }))
+            .map(|host| (host.to_owned(), if host == login { fake.address } else { closed_address }))
             .collect(),
         ..fake.options()
     };
-    let half = Azure::new(half).unwrap();
-    let error = put(&arm(&half)).await.unwrap_err();
+    let without_arm = Azure::new(without_arm).unwrap();
+    let error = put(&arm(&without_arm)).await.unwrap_err();
     assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
     assert!(!error.may_have_been_accepted() && error.is_transient());
 }
@@ -219,7 +229,7 @@ async fn rejected_writes_keep_azures_code() {
             assert_eq!((error.upstream_status(), error.code()), (Some(status), Some(code)));
             assert!(!error.may_have_been_accepted() && !error.is_transient());
         }
-        assert_eq!(fake.reads().len(), 2);
+        assert_eq!(fake.arm_requests().len(), 2);
     }
 }
 
@@ -263,12 +273,12 @@ async fn only_a_404_about_the_resource_means_absence() {
 
 #[tokio::test]
 async fn resource_group_existence_is_checked_with_head() {
-    let fake = FakeAzure::with_response(|seen| match seen.path.rsplit('/').next() {
-        Some("there") => empty(204),
-        Some("also") => empty(200),
-        Some("nowhere") => empty(404),
+    let fake = FakeAzure::with_response(|request| match request.path.rsplit('/').next() {
+        Some("there") => empty_response(204),
+        Some("also") => empty_response(200),
+        Some("nowhere") => empty_response(404),
         Some("elsewhere") => StatusCode::NOT_FOUND.into_response(),
-        _ => empty(403),
+        _ => empty_response(403),
     })
     .await;
     let arm = fake.arm();
@@ -278,27 +288,31 @@ async fn resource_group_existence_is_checked_with_head() {
     let error = resource_groups::exists(&arm, "elsewhere").await.unwrap_err();
     assert_eq!(error.upstream_status(), Some(404), "the response is not from Azure");
     assert_eq!(resource_groups::exists(&arm, "secret").await.unwrap_err().upstream_status(), Some(403));
-    assert!(fake.reads().iter().all(|read| read.method == "HEAD" && read.query == "api-version=2021-04-01"));
+    assert!(
+        fake.arm_requests()
+            .iter()
+            .all(|read| read.method == "HEAD" && read.query == "api-version=2021-04-01")
+    );
 }
 
 #[tokio::test]
 async fn stored_operation_can_be_polled() {
     let fake = FakeAzure::with_responses(vec![
-        || with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", OPERATION),
+        || with_header(json_response(201, &cluster_in_state("Creating")), "azure-asyncoperation", OPERATION),
         || {
-            answer(
+            json_response(
                 200,
                 &json!({"name": "o", "status": "InProgress", "percentComplete": 40,
             "error": {"code": "CreateVMSSAgentPoolFailed", "message": "AKS goes on trying"}}),
             )
         },
-        || with_header(answer(200, &json!({"status": "somethingNew"})), "retry-after", "0"),
-        || answer(200, &json!({"status": "succeeded", "error": {"code": "ReconcilePortalDNSError"}})),
+        || with_header(json_response(200, &json!({"status": "somethingNew"})), "retry-after", "0"),
+        || json_response(200, &json!({"status": "succeeded", "error": {"code": "ReconcilePortalDNSError"}})),
     ])
     .await;
     let azure = fake.azure();
     let written = put(&arm(&azure)).await.unwrap();
-    assert_eq!(written.resource, Some(in_state("Creating")), "nothing is lost");
+    assert_eq!(written.resource, Some(cluster_in_state("Creating")), "nothing is lost");
     assert_eq!(written.request_id.as_deref(), Some("azure-request"));
     let operation = written.operation.unwrap();
     assert_eq!(operation.retry_after(), Duration::from_secs(30));
@@ -314,12 +328,11 @@ async fn stored_operation_can_be_polled() {
     };
     assert_eq!((progress.status.as_deref(), progress.percent), (Some("somethingNew"), None));
     assert_eq!(progress.operation.retry_after(), Duration::from_secs(1), "0 is not taken literally");
-    let OperationStatus::Succeeded { error: trouble } = progress.operation.poll(&arm(&azure)).await.unwrap()
-    else {
+    let OperationStatus::Succeeded { error } = progress.operation.poll(&arm(&azure)).await.unwrap() else {
         panic!()
     };
-    assert_eq!(trouble.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
-    let polls = fake.reads().split_off(1);
+    assert_eq!(error.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
+    let polls = fake.arm_requests().split_off(1);
     assert_eq!(polls.len(), 3, "one request per step");
     assert!(polls.iter().all(|poll| poll.path == "/subscriptions/s/providers/x/operations/o"));
     assert!(polls.iter().all(|poll| poll.query == "api-version=1&t=1&s=canary"), "as Azure signed it");
@@ -329,24 +342,25 @@ async fn stored_operation_can_be_polled() {
 }
 
 #[tokio::test]
-async fn outcomes_of_operations_differ() {
+async fn poll_distinguishes_outcomes_of_operations() {
     let fail = || {
-        answer(
+        json_response(
             200,
             &json!({"status": "Failed", "error": {"code": "QuotaExceeded", "message": "m",
         "details": [{"code": "d"}]}}),
         )
     };
-    let silent = || answer(200, &json!({"status": "FAILED"}));
-    let stopped = || answer(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
+    let silent = || json_response(200, &json!({"status": "FAILED"}));
+    let stopped =
+        || json_response(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
     let expired = || error_response(404, "NotFound");
     let nameless = || StatusCode::NOT_FOUND.into_response();
-    let said = |step: OperationStatus| match step {
+    let describe = |status: OperationStatus| match status {
         OperationStatus::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
         OperationStatus::Cancelled(why) => format!("cancelled {:?}", why.code),
         other => format!("{other:?}"),
     };
-    for (end, expected) in [
+    for (response, expected) in [
         (
             fail as fn() -> Response,
             r#"failed Some("QuotaExceeded") Some(Array [Object {"code": String("d")}])"#,
@@ -356,11 +370,11 @@ async fn outcomes_of_operations_differ() {
         (expired, "Gone"),
         (nameless, "Gone"),
     ] {
-        let fake = FakeAzure::with_responses(vec![end]).await;
+        let fake = FakeAzure::with_responses(vec![response]).await;
         let operation =
             LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
-        let step = operation.poll(&fake.arm()).await.unwrap();
-        assert_eq!(said(step), expected);
+        let status = operation.poll(&fake.arm()).await.unwrap();
+        assert_eq!(describe(status), expected);
     }
     for (status, code) in [(403, "AuthorizationFailed"), (503, "Down"), (429, "TooManyRequests")] {
         let fake = FakeAzure::with_response(move |_| error_response(status, code)).await;
@@ -368,20 +382,26 @@ async fn outcomes_of_operations_differ() {
             LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}"))
                 .unwrap();
         let error = operation.poll(&fake.arm()).await.unwrap_err();
-        assert_eq!(error.upstream_status(), Some(status), "the request could not be sent");
+        assert_eq!(error.upstream_status(), Some(status), "the poll failed, not the operation");
         let text = format!("{error:?} {error} {operation:?}");
         assert!(!text.contains("canary"), "{text}");
     }
 }
 
 #[tokio::test]
-async fn moving_result_is_polled_until_it_fails() {
+async fn result_whose_url_changes_is_polled_to_its_end() {
     const NEXT: &str = "https://management.azure.com/subscriptions/s/operationresults/next?api-version=1";
     let fake = FakeAzure::with_responses(vec![
-        || with_header(with_header(empty(202), "location", OPERATION), "retry-after", "15"),
-        || with_header(empty(202), "location", NEXT),
-        || with_header(answer(202, &json!({"status": "InProgress"})), "location", "https://evil.example/"),
-        || empty(204),
+        || with_header(with_header(empty_response(202), "location", OPERATION), "retry-after", "15"),
+        || with_header(empty_response(202), "location", NEXT),
+        || {
+            with_header(
+                json_response(202, &json!({"status": "InProgress"})),
+                "location",
+                "https://evil.example/",
+            )
+        },
+        || empty_response(204),
     ])
     .await;
     let azure = fake.azure();
@@ -397,10 +417,10 @@ async fn moving_result_is_polled_until_it_fails() {
         assert!(operation.to_text().ends_with(NEXT), "{}", operation.to_text());
     }
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
-    assert!(fake.requests().iter().all(|seen| !seen.host.contains("evil")));
+    assert!(fake.requests().iter().all(|request| !request.host.contains("evil")));
 
     let fake = FakeAzure::with_responses(vec![|| {
-        answer(
+        json_response(
             409,
             &json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Target": null, "Message": "m"}}),
         )
@@ -415,7 +435,7 @@ async fn moving_result_is_polled_until_it_fails() {
 
 #[tokio::test]
 async fn foreign_operation_url_is_replaced_by_the_resource() {
-    for abroad in [
+    for foreign_url in [
         "https://evil.example/operations/o",
         "http://management.azure.com/operations/o",
         "https://management.azure.com:444/operations/o",
@@ -423,16 +443,22 @@ async fn foreign_operation_url_is_replaced_by_the_resource() {
         "/operations/o",
         "",
     ] {
-        let fake = FakeAzure::with_response(move |seen| match seen.method.as_str() {
+        let fake = FakeAzure::with_response(move |request| match request.method.as_str() {
             "PUT" => with_header(
-                with_header(answer(201, &in_state("Creating")), "azure-asyncoperation", abroad),
+                with_header(
+                    json_response(201, &cluster_in_state("Creating")),
+                    "azure-asyncoperation",
+                    foreign_url,
+                ),
                 "location",
-                abroad,
+                foreign_url,
             ),
-            "DELETE" => {
-                with_header(with_header(empty(202), "azure-asyncoperation", abroad), "location", abroad)
-            }
-            _ => answer(200, &in_state("Creating")),
+            "DELETE" => with_header(
+                with_header(empty_response(202), "azure-asyncoperation", foreign_url),
+                "location",
+                foreign_url,
+            ),
+            _ => json_response(200, &cluster_in_state("Creating")),
         })
         .await;
         let arm = fake.arm();
@@ -450,13 +476,13 @@ async fn foreign_operation_url_is_replaced_by_the_resource() {
             let OperationStatus::InProgress(progress) = operation.poll(&arm).await.unwrap() else { panic!() };
             assert_eq!(progress.status.as_deref(), Some("Creating"));
         }
-        assert!(fake.reads().iter().all(|read| read.path == cluster_path()));
+        assert!(fake.arm_requests().iter().all(|read| read.path == cluster_path()));
     }
 }
 
 #[tokio::test]
 async fn operation_is_not_polled_in_another_cloud() {
-    let fake = FakeAzure::with_response(|_| answer(200, &json!({"status": "Succeeded"}))).await;
+    let fake = FakeAzure::with_response(|_| json_response(200, &json!({"status": "Succeeded"}))).await;
     let azure = fake.azure();
     let text = "status change 5 https://management.chinacloudapi.cn/subscriptions/s/operations/o";
     let operation = LongRunningOperation::from_text(Cloud::China, text).unwrap();
@@ -471,9 +497,9 @@ async fn operation_is_not_polled_in_another_cloud() {
 #[tokio::test]
 async fn write_without_operation_url_polls_the_resource() {
     let fake = FakeAzure::with_responses(vec![
-        || answer(201, &in_state("Creating")),
-        || answer(200, &in_state("Creating")),
-        || answer(200, &in_state("Succeeded")),
+        || json_response(201, &cluster_in_state("Creating")),
+        || json_response(200, &cluster_in_state("Creating")),
+        || json_response(200, &cluster_in_state("Succeeded")),
     ])
     .await;
     let azure = fake.azure();
@@ -482,9 +508,9 @@ async fn write_without_operation_url_polls_the_resource() {
     assert_eq!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::Succeeded { error: None });
 
     let fake = FakeAzure::with_responses(vec![
-        || empty(202),
-        || answer(200, &in_state("Succeeded")),
-        || answer(200, &in_state("Deleting")),
+        || empty_response(202),
+        || json_response(200, &cluster_in_state("Succeeded")),
+        || json_response(200, &cluster_in_state("Deleting")),
         || error_response(404, "SubscriptionNotFound"),
         || error_response(404, "ResourceNotFound"),
     ])
@@ -504,15 +530,15 @@ async fn write_without_operation_url_polls_the_resource() {
 
 #[tokio::test]
 async fn completed_write_has_no_operation() {
-    for (answered, there) in [
-        ((|| answer(200, &in_state("Succeeded"))) as fn() -> Response, true),
-        (|| answer(201, &json!({"id": "/x", "name": "n"})), true),
+    for (response, has_resource) in [
+        ((|| json_response(200, &cluster_in_state("Succeeded"))) as fn() -> Response, true),
+        (|| json_response(201, &json!({"id": "/x", "name": "n"})), true),
     ] {
-        let fake = FakeAzure::with_responses(vec![answered]).await;
+        let fake = FakeAzure::with_responses(vec![response]).await;
         let written = put(&fake.arm()).await.unwrap();
-        assert_eq!((written.operation, written.resource.is_some()), (None, there));
+        assert_eq!((written.operation, written.resource.is_some()), (None, has_resource));
     }
-    let fake = FakeAzure::with_responses(vec![|| empty(200), || empty(204)]).await;
+    let fake = FakeAzure::with_responses(vec![|| empty_response(200), || empty_response(204)]).await;
     let azure = fake.azure();
     let deleted = agent_pools::delete(&arm(&azure), "g", "n", "p").await.unwrap().unwrap();
     assert_eq!(deleted.operation, None);
@@ -526,7 +552,7 @@ async fn completed_write_has_no_operation() {
 #[tokio::test]
 async fn long_response_to_a_write_is_complete() {
     let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
-    let fake = FakeAzure::with_response(move |_| answer(201, &long())).await;
+    let fake = FakeAzure::with_response(move |_| json_response(201, &long())).await;
     let written = put(&fake.arm()).await.unwrap();
     assert_eq!((written.resource, written.operation), (Some(long()), None));
 }
@@ -534,14 +560,17 @@ async fn long_response_to_a_write_is_complete() {
 #[tokio::test]
 async fn kubeconfigs_are_read_but_not_printed() {
     let encoded = base64::engine::general_purpose::STANDARD.encode("apiVersion: v1 # canary");
-    let fake = FakeAzure::with_response(move |seen| match seen.path.rsplit('/').next() {
+    let fake = FakeAzure::with_response(move |request| match request.path.rsplit('/').next() {
         Some("listClusterAdminCredential") => {
-            answer(200, &json!({"kubeconfigs": [{"name": "clusterAdmin", "value": encoded}]}))
+            json_response(200, &json!({"kubeconfigs": [{"name": "clusterAdmin", "value": encoded}]}))
         }
-        Some("listClusterUserCredential") if seen.query.ends_with("format=exec") => {
-            answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]}))
+        Some("listClusterUserCredential") if request.query.ends_with("format=exec") => {
+            json_response(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": encoded}]}))
         }
-        _ => answer(200, &json!({"kubeconfigs": [{"name": "clusterUser", "value": "canary no base64"}]})),
+        _ => json_response(
+            200,
+            &json!({"kubeconfigs": [{"name": "clusterUser", "value": "canary no base64"}]}),
+        ),
     })
     .await;
     let arm = fake.arm();
@@ -554,7 +583,7 @@ async fn kubeconfigs_are_read_but_not_printed() {
     let error = managed_clusters::list_user_credential(&arm, "g", "n", UserFormat::Azure).await.unwrap_err();
     let Error::Decode { source, .. } = &error else { panic!("{error:?}") };
     assert!(!format!("{error:?} {error} {source}").contains("canary"), "{error:?}");
-    let [first, second, third] = fake.reads().try_into().unwrap();
+    let [first, second, third] = fake.arm_requests().try_into().unwrap();
     assert_eq!(first.path, format!("{}/listClusterAdminCredential", cluster_path()));
     assert_eq!(second.path, format!("{}/listClusterUserCredential", cluster_path()));
     assert_eq!(third.query, "api-version=2024-02-01&format=azure");
@@ -568,32 +597,38 @@ async fn kubeconfig_request_is_retried_as_a_read() {
     }])
     .await;
     let error = managed_clusters::list_admin_credential(&fake.arm(), "g", "n").await.unwrap_err();
-    assert_eq!((error.code(), fake.reads().len()), (Some("BadRequest"), 2));
+    assert_eq!((error.code(), fake.arm_requests().len()), (Some("BadRequest"), 2));
 }
 
 #[tokio::test]
 async fn pools_quotas_networks_and_providers_are_read() {
-    let fake = FakeAzure::with_response(|seen| {
-        let path = seen.path.as_str();
+    let fake = FakeAzure::with_response(|request| {
+        let path = request.path.as_str();
         if path.ends_with("/agentPools") {
-            answer(200, &json!({"value": [{"name": "a", "properties": {"count": 2}}, null, {"name": "b"}]}))
+            json_response(
+                200,
+                &json!({"value": [{"name": "a", "properties": {"count": 2}}, null, {"name": "b"}]}),
+            )
         } else if path.ends_with("/usages") {
             let name = json!({"value": "cores", "localizedValue": "Total Regional vCPUs"});
-            answer(200, &json!({"value": [{"limit": 100, "unit": "Count", "currentValue": 7, "name": name}]}))
+            json_response(
+                200,
+                &json!({"value": [{"limit": 100, "unit": "Count", "currentValue": 7, "name": name}]}),
+            )
         } else if path.ends_with("/subnets/s") {
-            answer(
+            json_response(
                 200,
                 &json!({"name": "s", "properties": {"addressPrefix": "10.0.0.0/24",
                 "natGateway": {"id": "/nat"}, "ipConfigurations": [{"id": "1"}, {"id": "2"}, {"id": "3"}]}}),
             )
         } else if path.ends_with("/virtualNetworks/v") {
-            answer(
+            json_response(
                 200,
                 &json!({"name": "v", "properties": {"addressSpace": {"addressPrefixes":
                 ["10.0.0.0/8", "fd00::/48"]}, "subnets": [{"name": "s"}]}}),
             )
         } else {
-            answer(200, &json!({"namespace": "Microsoft.Compute", "registrationState": "Registered"}))
+            json_response(200, &json!({"namespace": "Microsoft.Compute", "registrationState": "Registered"}))
         }
     })
     .await;
@@ -613,7 +648,7 @@ async fn pools_quotas_networks_and_providers_are_read() {
     assert_eq!(network.address_space.unwrap().address_prefixes, ["10.0.0.0/8", "fd00::/48"]);
     assert_eq!(network.subnets.len(), 1);
     assert!(providers::get(&arm, "Microsoft.Compute").await.unwrap().is_registered());
-    let versions: Vec<_> = fake.reads().into_iter().map(|read| read.query).collect();
+    let versions: Vec<_> = fake.arm_requests().into_iter().map(|read| read.query).collect();
     assert_eq!(
         versions,
         ["2024-02-01", "2024-03-01", "2023-11-01", "2023-11-01", "2021-04-01"]
@@ -628,52 +663,52 @@ async fn invalid_response_is_not_an_absence() {
         let azure = fake.azure();
         let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
         assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
-        let is_looked_at = match put(&arm(&azure)).await {
+        let is_read_back = match put(&arm(&azure)).await {
             Ok(written) => written.resource.is_none() && written.operation.is_some(),
             Err(error) => error.may_have_been_accepted(),
         };
-        assert!(is_looked_at, "accepted, read the resource: {body}");
+        assert!(is_read_back, "the write may have been accepted: {body}");
     }
 }
 
-/// The formats of responses about operations of resource providers since 2017. An error may have any status.
+/// The formats of operations that resource providers have used since 2017. An operation with any status may have an error.
 #[tokio::test]
 async fn operation_status_decides_and_its_error_is_kept() {
-    let at = "2023-11-01T09:27:55.4840661Z";
+    let time = "2023-11-01T09:27:55.4840661Z";
     let error = json!({"code": "NotLatestOperation", "message": "another operation came first"});
-    for (body, ends) in [
+    for (body, expected) in [
         (
             json!({"startTime": "2019-10-17T03:49:23.6318424+00:00", "status": "InProgress", "name": "o"}),
             None,
         ),
-        (json!({"name": "o", "status": "InProgress", "startTime": at}), None),
-        (json!({"name": "o", "status": "InProgress", "startTime": at, "error": error}), None),
+        (json!({"name": "o", "status": "InProgress", "startTime": time}), None),
+        (json!({"name": "o", "status": "InProgress", "startTime": time, "error": error}), None),
         (
             json!({"name": "o", "status": "InProgress", "error": {"code": "OverlaymgrReconcileError", "message": ""}}),
             None,
         ),
-        (json!({"startTime": at, "endTime": at, "status": "Succeeded", "name": "o"}), Some(true)),
+        (json!({"startTime": time, "endTime": time, "status": "Succeeded", "name": "o"}), Some(true)),
         (
-            json!({"name": "o", "status": "Succeeded", "startTime": at, "endTime": at, "error": error}),
+            json!({"name": "o", "status": "Succeeded", "startTime": time, "endTime": time, "error": error}),
             Some(true),
         ),
         (
-            json!({"name": "o", "status": "Failed", "startTime": at, "endTime": at, "error": error}),
+            json!({"name": "o", "status": "Failed", "startTime": time, "endTime": time, "error": error}),
             Some(false),
         ),
     ] {
         let response = Arc::new(body.clone());
-        let fake = FakeAzure::with_response(move |_| answer(200, &response)).await;
+        let fake = FakeAzure::with_response(move |_| json_response(200, &response)).await;
         let operation =
             LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
-        let (ended, trouble) = match operation.poll(&fake.arm()).await.unwrap() {
+        let (succeeded, reported) = match operation.poll(&fake.arm()).await.unwrap() {
             OperationStatus::InProgress(progress) => (None, progress.error),
-            OperationStatus::Succeeded { error: trouble } => (Some(true), trouble),
+            OperationStatus::Succeeded { error } => (Some(true), error),
             OperationStatus::Failed(why) => (Some(false), Some(why)),
             other => panic!("{body}: {other:?}"),
         };
-        assert_eq!(ended, ends, "{body}");
-        let code = trouble.as_ref().and_then(|trouble| trouble.code.as_deref());
+        assert_eq!(succeeded, expected, "{body}");
+        let code = reported.as_ref().and_then(|error| error.code.as_deref());
         assert_eq!(code, body["error"]["code"].as_str(), "{body}");
     }
 }

@@ -1,4 +1,4 @@
-//! Few requests are left in Azure: what is still sent, what is served meanwhile, and what callers get.
+//! A low budget of requests to Azure: which requests are still sent, and which responses callers get.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use crate::support::app::{Answer, TestApp};
 use crate::support::fault;
 use crate::support::test_clusters;
 
-/// As many reads each minute as Azure documents.
+/// The refill of the reads that Azure documents.
 const REFILL_PER_MINUTE: u32 = 25 * 60;
 
-fn set_reads(app: &TestApp, size: u32) {
+fn set_read_budget(app: &TestApp, size: u32) {
     let reads = Some(Bucket { size, refill_per_minute: REFILL_PER_MINUTE });
     app.control.set_budget(app.seed.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
 }
 
-/// An action with the credential of the seed account in its body, as the user of `token`.
+/// Sends an action with the credential of the seed account in its body, as the user of `token`.
 async fn list(app: &TestApp, token: &str, action: &str, region: &str) -> Answer {
     let body = app.credential(&json!({ "region": region }));
     app.post(&format!("/meta/{action}")).token(token).json(&body).send().await
@@ -28,7 +28,7 @@ async fn versions(app: &TestApp, region: &str) -> Answer {
     list(app, &app.admin, "aksVersions", region).await
 }
 
-/// A list that Azure is always asked for, which shows the server what is left.
+/// Lists the locations without the cache: the server learns from Azure's response how many requests are left.
 async fn fresh_locations(app: &TestApp) -> Answer {
     let body = app.credential(&json!({}));
     app.post("/meta/aksLocations").header("cache-control", "no-cache").json(&body).send().await
@@ -47,7 +47,7 @@ async fn low_budget_stops_background_refreshes() {
     let app = TestApp::with_advisory_review().await;
     versions(&app, "eastus").await;
     app.clock.advance(Duration::from_mins(16));
-    set_reads(&app, 8);
+    set_read_budget(&app, 8);
     assert_eq!(fresh_locations(&app).await.status, 200);
     app.take_azure_requests();
     for _ in 0..3 {
@@ -55,7 +55,7 @@ async fn low_budget_stops_background_refreshes() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
-    // A caller who wants a new list gets one.
+    // A caller that requests a new list gets one.
     let body = app.credential(&json!({"region": "eastus"}));
     let fresh = app.post("/meta/aksVersions").header("cache-control", "no-cache").json(&body).send().await;
     assert_eq!(status_and_cache(&fresh), (200, "miss"));
@@ -66,10 +66,10 @@ async fn background_refresh_resumes_after_the_refill() {
     let app = TestApp::with_advisory_review().await;
     versions(&app, "eastus").await;
     app.clock.advance(Duration::from_mins(16));
-    set_reads(&app, 8);
+    set_read_budget(&app, 8);
     fresh_locations(&app).await;
     assert_eq!(status_and_cache(&versions(&app, "eastus").await), (200, "stale"));
-    // A fifth of the 249 that were seen first.
+    // The refill of 2 s is more than a fifth of the 249 requests that Azure reported as left at first.
     app.clock.advance(Duration::from_secs(2));
     for _ in 0..200 {
         if versions(&app, "eastus").await.header("x-norman-aks-cache") == "hit" {
@@ -77,19 +77,19 @@ async fn background_refresh_resumes_after_the_refill() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the list was not loaded anew");
+    panic!("the list was not refreshed");
 }
 
 #[tokio::test]
 async fn caller_without_a_cached_list_gets_429_until_the_refill() {
     let app = TestApp::with_advisory_review().await;
-    set_reads(&app, 1);
+    set_read_budget(&app, 1);
     assert_eq!(fresh_locations(&app).await.status, 200);
     app.take_azure_requests();
-    let refused = versions(&app, "eastus").await;
-    assert_eq!(status_and_retry(&refused), (429, "1"), "{}", refused.text());
-    assert!(refused.error().contains("used up"), "{}", refused.text());
-    assert!(refused.json()["hint"].as_str().unwrap().contains("Retry-After"), "{}", refused.text());
+    let rejected = versions(&app, "eastus").await;
+    assert_eq!(status_and_retry(&rejected), (429, "1"), "{}", rejected.text());
+    assert!(rejected.error().contains("used up"), "{}", rejected.text());
+    assert!(rejected.json()["hint"].as_str().unwrap().contains("Retry-After"), "{}", rejected.text());
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(status_and_cache(&versions(&app, "eastus").await), (200, "miss"));
@@ -100,7 +100,7 @@ async fn stale_list_is_served_if_nothing_is_left() {
     let app = TestApp::with_advisory_review().await;
     let cached = list(&app, &app.admin, "aksVirtualNetworks", "").await;
     app.clock.advance(Duration::from_secs(31));
-    set_reads(&app, 1);
+    set_read_budget(&app, 1);
     fresh_locations(&app).await;
     app.take_azure_requests();
     let served = list(&app, &app.admin, "aksVirtualNetworks", "").await;
@@ -110,17 +110,17 @@ async fn stale_list_is_served_if_nothing_is_left() {
 }
 
 fn throttled(operation: Operation, code: &str) -> Fault {
-    let refusal = ErrorResponse {
+    let response = ErrorResponse {
         status: Some(429),
         code: Some(code.to_owned()),
         retry_after: Some("100".to_owned()),
         ..ErrorResponse::default()
     };
-    fault::once(fault::for_operation(operation, Effect::Status(refusal)))
+    fault::once(fault::for_operation(operation, Effect::Status(response)))
 }
 
 #[tokio::test]
-async fn throttled_subscription_is_left_alone_for_the_requested_time() {
+async fn throttled_subscription_gets_no_request_until_the_delay_ends() {
     let app = TestApp::with_advisory_review().await;
     app.control.add_fault(throttled(Operation::KubernetesVersions, "SubscriptionRequestsThrottled"));
     assert_eq!(status_and_retry(&versions(&app, "eastus").await), (429, "100"));
@@ -136,7 +136,7 @@ async fn throttled_subscription_is_left_alone_for_the_requested_time() {
 }
 
 #[tokio::test]
-async fn throttled_provider_is_asked_for_other_lists() {
+async fn throttled_list_does_not_affect_other_lists() {
     let app = TestApp::with_advisory_review().await;
     app.control.add_fault(throttled(Operation::VmSizes, "OperationNotAllowed"));
     let sizes = async |region| list(&app, &app.admin, "aksVMSizes", region).await;
@@ -149,7 +149,7 @@ async fn throttled_provider_is_asked_for_other_lists() {
 }
 
 #[tokio::test]
-async fn limit_of_compute_leaves_other_lists_alone() {
+async fn compute_limit_does_not_affect_other_lists() {
     let app = TestApp::with_advisory_review().await;
     let compute = Some(Bucket { size: 1, refill_per_minute: 0 });
     app.control.set_budget(app.seed.subscription_id, RequestBudget { compute, ..RequestBudget::default() });
@@ -168,12 +168,12 @@ async fn limit_of_compute_leaves_other_lists_alone() {
 async fn caller_gets_half_of_what_is_left_while_another_waits() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    set_reads(&app, 9);
+    set_read_budget(&app, 9);
     assert_eq!(list(&app, &ann, "aksLocations", "").await.status, 200);
     app.control.add_fault(fault::delay(Operation::VirtualNetworks, 60_000));
     let waiting = list(&app, &bob, "aksVirtualNetworks", "");
     let anns = async {
-        while !app.take_azure_requests().iter().any(|seen| seen.ends_with("virtualNetworks")) {
+        while !app.take_azure_requests().iter().any(|request| request.ends_with("virtualNetworks")) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut served = 0;
@@ -191,7 +191,7 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
     };
     let (waited, served) = tokio::join!(waiting, anns);
     assert_eq!(waited.status, 200);
-    // Of 9, the first request of each is gone: Ann may have 4 in all.
+    // Ann may send 4 of the 9 requests, including her first one.
     assert_eq!(served, 3);
     assert_eq!(list(&app, &ann, "aksVersions", "westus3").await.status, 200, "no other caller waits now");
 }
@@ -199,12 +199,12 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
 #[tokio::test]
 async fn check_of_a_credential_is_always_sent() {
     let app = TestApp::with_advisory_review().await;
-    set_reads(&app, 1);
+    set_read_budget(&app, 1);
     fresh_locations(&app).await;
     app.take_azure_requests();
     let checked = app.post("/meta/aksCheckCredentials").json(&app.credential(&json!({}))).send().await;
     assert_eq!(status_and_retry(&checked), (429, "1"), "{}", checked.text());
-    assert!(app.take_azure_requests().iter().any(|seen| seen.starts_with("GET /subscriptions/")));
+    assert!(app.take_azure_requests().iter().any(|request| request.starts_with("GET /subscriptions/")));
 }
 
 #[tokio::test]
@@ -212,17 +212,18 @@ async fn low_budget_defers_the_refresh_of_a_cluster() {
     let app = TestApp::with_advisory_review().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin, "one").await;
     let stop = CancellationToken::new();
-    let reads =
-        || app.take_azure_requests().iter().filter(|seen| seen.ends_with("/managedClusters/one")).count();
-    reads();
+    let take_cluster_reads = || {
+        app.take_azure_requests().iter().filter(|request| request.ends_with("/managedClusters/one")).count()
+    };
+    take_cluster_reads();
     app.clock.advance(Duration::from_mins(6));
-    set_reads(&app, 4);
+    set_read_budget(&app, 4);
     assert_eq!(fresh_locations(&app).await.status, 200);
     while app.server.worker.run_due(&stop).await.unwrap() > 0 {}
-    assert_eq!(reads(), 0);
+    assert_eq!(take_cluster_reads(), 0);
     let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
     assert!(!cluster.to_string().contains("Syncing error"), "{cluster}");
     app.clock.advance(Duration::from_secs(6));
     while app.server.worker.run_due(&stop).await.unwrap() > 0 {}
-    assert!(reads() > 0);
+    assert!(take_cluster_reads() > 0);
 }

@@ -27,8 +27,8 @@ async fn version_and_nodes_of_all_pages_are_read() {
     let info = cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.unwrap();
     assert_eq!(info.version["gitVersion"], "v1.32.7");
     assert_eq!(info.node_count, 1_234);
-    let asked: Vec<_> = cluster.take_requests().into_iter().map(|seen| seen.path_and_query).collect();
-    assert_eq!(asked.len(), 4, "{asked:?}");
+    let paths: Vec<_> = cluster.take_requests().into_iter().map(|request| request.path_and_query).collect();
+    assert_eq!(paths.len(), 4, "{paths:?}");
 }
 
 #[tokio::test]
@@ -38,20 +38,20 @@ async fn removal_of_the_service_account_may_be_repeated() {
         cluster_access.remove_service_account(&cluster.access(ADMIN_TOKEN)).await.unwrap();
     }
     assert!(
-        cluster.take_requests().iter().all(|seen| seen.method != "DELETE"),
+        cluster.take_requests().iter().all(|request| request.method != "DELETE"),
         "there was nothing to remove"
     );
 }
 
 #[tokio::test]
-async fn missing_name_and_silent_cluster_differ() {
+async fn missing_name_and_silent_cluster_have_different_errors() {
     let cluster = FakeCluster::start().await;
-    let limits = Options {
+    let options = Options {
         connect_timeout: Duration::from_millis(300),
         info_timeout: Duration::from_millis(600),
         ..cluster.options()
     };
-    let cluster_access = ClusterAccess::new(limits.clone());
+    let cluster_access = ClusterAccess::new(options.clone());
     let other = Access {
         endpoint: "https://other-1.hcp.westeurope.azmk8s.io".parse().unwrap(),
         ..cluster.access(ADMIN_TOKEN)
@@ -64,7 +64,7 @@ async fn missing_name_and_silent_cluster_differ() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let cluster_access =
-        ClusterAccess::new(Options { resolver: Some(Arc::new(move |_| Some(address))), ..limits });
+        ClusterAccess::new(Options { resolver: Some(Arc::new(move |_| Some(address))), ..options });
     let error = cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.unwrap_err();
     assert!(error.is_timeout() && !error.is_name_unknown(), "{error:?}");
 
@@ -80,7 +80,7 @@ async fn only_the_authority_from_azure_is_trusted() {
     let access = Access { ca: other.authority.clone().into(), ..cluster.access(ADMIN_TOKEN) };
     let error = cluster_access.info(&access).await.unwrap_err();
     assert!(matches!(error, Error::Tls { .. }), "{error:?}");
-    assert!(cluster.take_requests().is_empty(), "nothing was sent to it");
+    assert!(cluster.take_requests().is_empty(), "nothing was sent to the cluster");
     assert!(cluster_access.info(&cluster.access(ADMIN_TOKEN)).await.is_ok());
 }
 
@@ -122,13 +122,13 @@ async fn request_is_forwarded_with_impersonation() {
     assert!(answer.tunnel.is_none());
     let body = answer.response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"metadata\":{\"name\":\"x\"}}");
-    let seen = cluster.take_requests().remove(0);
-    assert_eq!(seen.path_and_query, "/api/v1/things?a=%2F&b");
-    assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
-    assert_eq!(seen.header("impersonate-user"), ["user-abc"]);
-    assert_eq!(seen.header("impersonate-group"), ["system:authenticated", "norman-aks:read-only"]);
-    assert_eq!(seen.header("host"), [HOST]);
-    assert_eq!(seen.header("content-length"), ["25"]);
+    let request = cluster.take_requests().remove(0);
+    assert_eq!(request.path_and_query, "/api/v1/things?a=%2F&b");
+    assert_eq!(request.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
+    assert_eq!(request.header("impersonate-user"), ["user-abc"]);
+    assert_eq!(request.header("impersonate-group"), ["system:authenticated", "norman-aks:read-only"]);
+    assert_eq!(request.header("host"), [HOST]);
+    assert_eq!(request.header("content-length"), ["25"]);
 }
 
 #[tokio::test]
@@ -137,7 +137,9 @@ async fn changed_token_is_used_at_once() {
     for token in [ACCOUNT_TOKEN, ADMIN_TOKEN, ACCOUNT_TOKEN] {
         cluster_access.info(&cluster.access(token)).await.unwrap();
         let used = format!("Bearer {token}");
-        assert!(cluster.take_requests().iter().all(|seen| seen.header("authorization") == [used.as_str()]));
+        assert!(
+            cluster.take_requests().iter().all(|request| request.header("authorization") == [used.as_str()])
+        );
     }
 }
 

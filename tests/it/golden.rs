@@ -1,4 +1,5 @@
-//! Repeats every recorded request to Rancher's own handler with the same responses of Azure, and compares the responses.
+//! Repeats every request that was recorded at Rancher's own handler, with the same responses of Azure, and compares the
+//! responses.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ struct Case {
     id: String,
     request: Request,
     #[serde(rename = "answer")]
-    response: Recorded,
+    response: RecordedResponse,
     ours: Option<Ours>,
     note: Option<String>,
 }
@@ -28,7 +29,7 @@ struct Request {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Recorded {
+struct RecordedResponse {
     status: u16,
     content_type: String,
     body: String,
@@ -54,15 +55,15 @@ fn play_azure(app: &TestApp) {
         }
     }
     let mut entra: BTreeMap<String, Page> = fixtures::json("meta/entra.json");
-    let refusal = entra.remove("token, bad~secret").unwrap();
+    let rejection = entra.remove("token, bad~secret").unwrap();
     let client_id = Some("11111111-1111-1111-1111-111111111111".to_owned());
     let login =
         |secret: &str, outcome| Login { client_id: client_id.clone(), secret: secret.to_owned(), outcome };
     app.control.script_login(login("good~secret", Outcome::Token));
-    app.control.script_login(login("bad~secret", Outcome::Answer(refusal)));
+    app.control.script_login(login("bad~secret", Outcome::Answer(rejection)));
 }
 
-/// Creates the clusters of aksUpgrades; returns their IDs by the recorded ones.
+/// Creates the clusters in recorded requests of `aksUpgrades`; returns their IDs by the recorded IDs.
 async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, String> {
     let credential = app.store_credential(&app.admin).await;
     let mut ids = BTreeMap::new();
@@ -74,7 +75,7 @@ async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, Stri
         };
         let version = version.split(';').next().unwrap_or_default();
         let body: Value = serde_json::from_str(case.request.body.as_deref().unwrap()).unwrap();
-        let recorded = body["clusterId"].as_str().unwrap().to_owned();
+        let recorded_id = body["clusterId"].as_str().unwrap().to_owned();
         let name = format!("golden-{}", version.replace('.', "-"));
         let created = app
             .post("/v3/clusters")
@@ -85,7 +86,7 @@ async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, Stri
             .send()
             .await;
         assert_eq!(created.status, 201, "{}", created.text());
-        ids.insert(recorded, created.id());
+        ids.insert(recorded_id, created.id());
     }
     ids
 }
@@ -134,8 +135,8 @@ async fn recorded_responses_of_rancher_are_reproduced() {
     let mut different = Vec::new();
     for case in &cases {
         let mut body = case.request.body.clone().unwrap_or_default();
-        for (recorded, made) in &clusters {
-            body = body.replace(&format!("\"{recorded}\""), &format!("\"{made}\""));
+        for (recorded_id, id) in &clusters {
+            body = body.replace(&format!("\"{recorded_id}\""), &format!("\"{id}\""));
         }
         let method = case.request.method.parse().unwrap();
         let answer = app.call(method, &case.request.path).body(body).send().await;

@@ -16,13 +16,13 @@ use crate::support::kubernetes::FakeCluster;
 const MINUTE_MS: i64 = 60_000;
 
 /// The contents of a kubeconfig.
-struct Said {
+struct ParsedKubeconfig {
     server: String,
     authority: Option<String>,
     token: String,
 }
 
-fn said(answer: &Answer) -> Said {
+fn parse_kubeconfig(answer: &Answer) -> ParsedKubeconfig {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let body = answer.json();
     assert_eq!((&body["type"], &body["baseType"]), (&"generateKubeConfigOutput".into(), &body["type"]));
@@ -38,14 +38,14 @@ fn said(answer: &Answer) -> Said {
     let cluster = config.clusters[0].cluster.as_ref().unwrap();
     let authority = cluster.certificate_authority_data.as_ref();
     let token = config.auth_infos[0].auth_info.as_ref().unwrap().token.as_ref().unwrap();
-    Said {
+    ParsedKubeconfig {
         server: cluster.server.clone().unwrap(),
         authority: authority.map(|text| String::from_utf8(BASE64_STANDARD.decode(text).unwrap()).unwrap()),
         token: token.expose_secret().to_owned(),
     }
 }
 
-async fn over_tls() -> ConnectedCluster {
+async fn connected_with_server_url() -> ConnectedCluster {
     let cluster = FakeCluster::start().await;
     let app = TestApp::builder()
         .advisory_review()
@@ -62,33 +62,35 @@ fn action(id: &str) -> String {
 
 #[tokio::test]
 async fn kubeconfig_leads_through_this_server() {
-    let connected = over_tls().await;
+    let connected = connected_with_server_url().await;
     let answer = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(
         answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
     );
-    let first = said(&answer);
+    let first = parse_kubeconfig(&answer);
     assert_eq!(first.server, format!("https://aks.example.org/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(first.authority, None);
     assert!(first.token.starts_with("kubeconfig-user-"), "{}", first.token);
     let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
-    let inside = connected.app.get(&version).token(&first.token).send().await;
-    assert_eq!(inside.json()["gitVersion"], "v1.32.7");
+    let version = connected.app.get(&version).token(&first.token).send().await;
+    assert_eq!(version.json()["gitVersion"], "v1.32.7");
     assert_eq!(
         connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
         [connected.app.user_id(&connected.owner_token).await]
     );
-    let second = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
+    let second =
+        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
     assert_ne!(first.token, second.token);
 }
 
 #[tokio::test]
 async fn kubeconfig_token_is_for_its_cluster_only() {
-    let connected = over_tls().await;
+    let connected = connected_with_server_url().await;
     connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
     let token =
-        said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await).token;
+        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await)
+            .token;
     let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
     let answer = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
@@ -105,13 +107,14 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
 
 #[tokio::test]
 async fn kubeconfig_exists_in_every_state_for_every_role() {
-    let connected = over_tls().await;
+    let connected = connected_with_server_url().await;
     connected.insert_cluster("c-new", &ClusterStatus::default(), None).await;
-    said(&connected.app.post(&action("c-new")).token(&connected.owner_token).send().await);
+    parse_kubeconfig(&connected.app.post(&action("c-new")).token(&connected.owner_token).send().await);
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;
-        let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
-        assert_eq!(connected.app.user_id(&made.token).await, connected.app.user_id(&token).await);
+        let kubeconfig =
+            parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
+        assert_eq!(connected.app.user_id(&kubeconfig.token).await, connected.app.user_id(&token).await);
     }
     let eve = connected.app.token("eve").await;
     assert_eq!(
@@ -120,18 +123,19 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
     );
     // Rejected requests are recorded with a delay.
     connected.app.server.stop().await;
-    let of_kubeconfigs = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
-    let rows = store::events::list(&connected.store, 100, &of_kubeconfigs).await.unwrap();
+    let filter = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
+    let rows = store::events::list(&connected.store, 100, &filter).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
-    let refused: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
-    assert!(matches!(refused.as_slice(), [row] if row.user_name == "eve" && row.object_id == CLUSTER_ID));
+    let rejected: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
+    assert!(matches!(rejected.as_slice(), [row] if row.user_name == "eve" && row.object_id == CLUSTER_ID));
 }
 
 #[tokio::test]
 async fn kubeconfig_token_expires_after_thirty_days() {
-    let connected = over_tls().await;
+    let connected = connected_with_server_url().await;
     let token =
-        said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await).token;
+        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await)
+            .token;
     let (row, _) =
         store::tokens::find(&connected.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
     assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
@@ -167,7 +171,8 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
         port: 8443,
         authority: authority.clone(),
     });
-    let made = said(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
-    assert_eq!(made.server, format!("https://norman.test:8443/k8s/clusters/{CLUSTER_ID}"));
-    assert_eq!(made.authority, Some(authority));
+    let kubeconfig =
+        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
+    assert_eq!(kubeconfig.server, format!("https://norman.test:8443/k8s/clusters/{CLUSTER_ID}"));
+    assert_eq!(kubeconfig.authority, Some(authority));
 }

@@ -17,8 +17,8 @@ use crate::support::audit_row;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FakeCluster};
 
-/// Checks that the response is an error in Kubernetes' format.
-fn assert_refused(answer: &Answer, code: u16, reason: &str) {
+/// Asserts that the response is an error in Kubernetes' format.
+fn assert_status_error(answer: &Answer, code: u16, reason: &str) {
     assert_eq!(answer.status.as_u16(), code, "{}", answer.text());
     let body = answer.json();
     assert_eq!(
@@ -30,8 +30,8 @@ fn assert_refused(answer: &Answer, code: u16, reason: &str) {
     assert_eq!(answer.header("content-security-policy"), "sandbox");
 }
 
-/// Waits for the next part of a streaming body, with a timeout.
-async fn piece(body: &mut Body) -> Option<Result<String, axum::Error>> {
+/// Waits for the next chunk of a streaming body, with a timeout.
+async fn next_chunk(body: &mut Body) -> Option<Result<String, axum::Error>> {
     let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("a chunk in time");
     Some(frame?.map(|frame| String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()))
 }
@@ -50,14 +50,14 @@ async fn proxy_accepts_http1_and_http2() {
 async fn proxied_requests_have_the_rights_of_their_caller() {
     let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces?limit=500&labelSelector=a%3Db");
-    let people = [
+    let callers = [
         (connected.owner_token.clone(), "cluster-owner"),
         (connected.app.admin.clone(), "cluster-owner"),
         (connected.add_member("ben", "cluster-owner").await, "cluster-owner"),
         (connected.add_member("cid", "cluster-member").await, "cluster-member"),
         (connected.add_member("dan", "read-only").await, "read-only"),
     ];
-    for (token, role) in people {
+    for (token, role) in callers {
         let answer = connected
             .app
             .get(&path)
@@ -73,14 +73,17 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
         assert_eq!(answer.status, 404, "the response is the cluster's own");
         assert_eq!(answer.header("content-security-policy"), "sandbox");
         assert_eq!(answer.header("x-content-type-options"), "nosniff");
-        let seen = connected.kubernetes.take_requests().remove(0);
-        assert_eq!(seen.path_and_query, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
-        assert_eq!(seen.header("impersonate-user"), [connected.app.user_id(&token).await]);
-        assert_eq!(seen.header("impersonate-group"), ["system:authenticated", &format!("norman-aks:{role}")]);
-        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
-        assert_eq!(seen.header("audit-id"), [answer.header("x-request-id")]);
+        let request = connected.kubernetes.take_requests().remove(0);
+        assert_eq!(request.path_and_query, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
+        assert_eq!(request.header("impersonate-user"), [connected.app.user_id(&token).await]);
+        assert_eq!(
+            request.header("impersonate-group"),
+            ["system:authenticated", &format!("norman-aks:{role}")]
+        );
+        assert_eq!(request.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
+        assert_eq!(request.header("audit-id"), [answer.header("x-request-id")]);
         assert_ne!(answer.header("x-request-id"), "chosen-by-the-client");
-        let mut names: Vec<_> = seen.headers.keys().map(|name| name.as_str().to_owned()).collect();
+        let mut names: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort_unstable();
         assert_eq!(
             names,
@@ -110,9 +113,9 @@ async fn proxy_forwards_every_method_and_audits_changes() {
             .header("content-type", "application/yaml");
         let answer = call.body("{\"a\": 1}").send().await;
         assert_eq!(answer.status, status, "{method}");
-        let seen = connected.kubernetes.take_requests().remove(0);
-        assert_eq!((seen.method, seen.body.as_ref()), (method, b"{\"a\": 1}".as_slice()));
-        assert_eq!(seen.headers["content-type"], "application/yaml");
+        let request = connected.kubernetes.take_requests().remove(0);
+        assert_eq!((request.method, request.body.as_ref()), (method, b"{\"a\": 1}".as_slice()));
+        assert_eq!(request.headers["content-type"], "application/yaml");
     }
     assert_eq!(
         connected
@@ -124,7 +127,7 @@ async fn proxy_forwards_every_method_and_audits_changes() {
             .status,
         200
     );
-    let rows = rows_inside(&connected, 4).await;
+    let rows = wait_for_audit_rows(&connected, 4).await;
     let mut outcomes: Vec<_> = rows.iter().map(|row| row.outcome.as_str()).collect();
     outcomes.sort_unstable();
     assert_eq!(outcomes, ["done", "done", "done", "refused"]);
@@ -135,7 +138,7 @@ async fn proxy_forwards_every_method_and_audits_changes() {
 }
 
 #[tokio::test]
-async fn only_a_bearer_token_opens_the_door() {
+async fn only_bearer_tokens_are_accepted() {
     let connected = ConnectedCluster::start().await;
     let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let basic = {
@@ -151,7 +154,7 @@ async fn only_a_bearer_token_opens_the_door() {
         ("authorization", &connected.owner_token),
     ] {
         let answer = connected.app.get(&path).anonymous().header(name, value).send().await;
-        assert_refused(&answer, 401, "Unauthorized");
+        assert_status_error(&answer, 401, "Unauthorized");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     let answer = connected
@@ -165,12 +168,12 @@ async fn only_a_bearer_token_opens_the_door() {
 }
 
 #[tokio::test]
-async fn clusters_of_others_do_not_exist() {
+async fn clusters_of_other_users_are_not_found() {
     let connected = ConnectedCluster::start().await;
     let eve = connected.app.token("eve").await;
     for (id, token) in [(CLUSTER_ID, &eve), ("c-none", &connected.owner_token)] {
         let answer = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
-        assert_refused(&answer, 404, "NotFound");
+        assert_status_error(&answer, 404, "NotFound");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
 }
@@ -181,16 +184,16 @@ async fn unreachable_cluster_reports_the_reason() {
     let reached = connected.status();
     let private = ClusterStatus { private_requires_tunnel: Some(true), ..reached.clone() };
     let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..reached.clone() };
-    let elsewhere = ClusterStatus {
+    let unresolvable = ClusterStatus {
         api_endpoint: Some("https://other.hcp.eastus.azmk8s.io".to_owned()),
         ..reached.clone()
     };
-    for (id, status, token, words) in [
+    for (id, status, token, text) in [
         ("c-new", ClusterStatus::default(), Some(ACCOUNT_TOKEN), "not provisioned yet"),
         ("c-private", private, Some(ACCOUNT_TOKEN), "private"),
         ("c-early", reached.clone(), None, "not connected yet"),
         ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "no host name that AKS gives"),
-        ("c-gone", elsewhere, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
+        ("c-gone", unresolvable, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
         (
             "c-rotated",
             reached,
@@ -201,9 +204,9 @@ async fn unreachable_cluster_reports_the_reason() {
         connected.insert_cluster(id, &status, token).await;
         let answer =
             connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.owner_token).send().await;
-        assert_refused(&answer, 503, "ServiceUnavailable");
+        assert_status_error(&answer, 503, "ServiceUnavailable");
         let message = answer.json()["message"].as_str().unwrap().to_owned();
-        assert!(message.contains(words), "{id}: {message}");
+        assert!(message.contains(text), "{id}: {message}");
         // With `Retry-After`, kubectl would retry for minutes without showing the message.
         assert_eq!(answer.header("retry-after"), "");
     }
@@ -228,7 +231,7 @@ async fn version_responds_within_five_seconds() {
         .send()
         .await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert_refused(&answer, 504, "Timeout");
+    assert_status_error(&answer, 504, "Timeout");
 }
 
 #[tokio::test]
@@ -240,19 +243,19 @@ async fn impersonation_is_forbidden_on_every_surface() {
         ("impersonate-uid", "0"),
         ("Impersonate-Extra-Scopes", ""),
     ] {
-        let ask =
+        let send =
             |path: &str| connected.app.get(path).token(&connected.owner_token).header(name, value).send();
-        let inside = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        let exec_path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         for upgrade in ["", "websocket", "SPDY/3.1"] {
-            let call = connected.app.get(&inside).token(&connected.owner_token).header(name, value);
+            let call = connected.app.get(&exec_path).token(&connected.owner_token).header(name, value);
             let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
-            assert_refused(&answer, 403, "Forbidden");
+            assert_status_error(&answer, 403, "Forbidden");
         }
-        let norman = ask("/v3/clusters").await;
+        let norman = send("/v3/clusters").await;
         assert_eq!((norman.status.as_u16(), &norman.json()["code"]), (403, &json!("PermissionDenied")));
         assert_eq!(norman.json()["type"], "error");
-        assert_eq!(ask("/api/v1/aks/sizes").await.json()["code"], "PermissionDenied");
-        let meta = ask("/meta/aksVersions").await.expect(403);
+        assert_eq!(send("/api/v1/aks/sizes").await.json()["code"], "PermissionDenied");
+        let meta = send("/meta/aksVersions").await.expect(403);
         assert!(meta.error().contains("Impersonate-"), "{}", meta.text());
         assert_eq!(meta.json()["requestId"], meta.header("x-request-id"));
         let deleted =
@@ -277,7 +280,7 @@ async fn ambiguous_paths_are_not_forwarded() {
             .token(&connected.owner_token)
             .send()
             .await;
-        assert_refused(&answer, 400, "BadRequest");
+        assert_status_error(&answer, 400, "BadRequest");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     for path in ["", "/"] {
@@ -307,13 +310,16 @@ async fn browser_headers_of_a_cluster_are_removed() {
     for name in ["set-cookie", "access-control-allow-origin", "refresh", "x-accel-redirect"] {
         assert_eq!(answer.headers.get(name), None, "{name}");
     }
-    let refused = connected
+    let forbidden = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/forbidden"))
         .token(&connected.owner_token)
         .send()
         .await;
-    assert_eq!((refused.status, &refused.json()["message"]), (StatusCode::FORBIDDEN, &json!("you may not")));
+    assert_eq!(
+        (forbidden.status, &forbidden.json()["message"]),
+        (StatusCode::FORBIDDEN, &json!("you may not"))
+    );
 }
 
 #[tokio::test]
@@ -330,14 +336,14 @@ async fn bodies_are_bounded_as_in_kubernetes() {
         .token(&connected.owner_token)
         .header("content-length", &too_large.len().to_string());
     let pieces: Vec<_> =
-        too_large.chunks(100_000).map(|piece| Ok::<_, std::io::Error>(piece.to_vec())).collect();
+        too_large.chunks(100_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
     let unannounced = connected
         .app
         .post(&path)
         .token(&connected.owner_token)
         .body(Body::from_stream(futures_util::stream::iter(pieces)));
     for call in [announced.body(too_large), unannounced] {
-        assert_refused(&call.send().await, 413, "RequestEntityTooLarge");
+        assert_status_error(&call.send().await, 413, "RequestEntityTooLarge");
     }
 }
 
@@ -348,15 +354,15 @@ async fn streams_are_unbuffered_and_end_with_the_client() {
         connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token).await;
     assert_eq!(response.status(), 200);
     let mut body = response.into_body();
-    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
     connected.kubernetes.wait_for_open(1).await;
     for line in ["one", "two"] {
         connected.kubernetes.send_line(line);
-        assert_eq!(piece(&mut body).await.unwrap().unwrap(), format!("{line}\n"));
+        assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), format!("{line}\n"));
     }
     drop(body);
     connected.kubernetes.wait_for_open(0).await;
-    // Also before the first byte of the response.
+    // A request ends with its client even before the first byte of the response.
     let waiting = connected.send_to_cluster(Method::GET, "/never", &connected.owner_token);
     assert!(tokio::time::timeout(Duration::from_millis(500), waiting).await.is_err());
     connected.kubernetes.wait_for_open(0).await;
@@ -365,20 +371,20 @@ async fn streams_are_unbuffered_and_end_with_the_client() {
 #[tokio::test]
 async fn stream_ends_with_its_token() {
     let connected = ConnectedCluster::start().await;
-    let own = connected.app.token("ann").await;
+    let token = connected.app.token("ann").await;
     let mut bodies = Vec::new();
     for (query, is_watch) in
         [("watch=%74rue", true), ("w%61tch=1", true), ("watch=yes", true), ("x=1", false)]
     {
         let path = format!("/api/v1/watched?{query}");
-        let mut body = connected.send_to_cluster(Method::GET, &path, &own).await.into_body();
-        assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+        let mut body = connected.send_to_cluster(Method::GET, &path, &token).await.into_body();
+        assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
         bodies.push((body, is_watch));
     }
-    assert!(connected.app.server.tokens.revoke(own.split(':').next().unwrap()).await.unwrap());
+    assert!(connected.app.server.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
     for (body, is_watch) in &mut bodies {
         // A response that is not a watch must not look complete.
-        assert_eq!(piece(body).await.is_none(), *is_watch);
+        assert_eq!(next_chunk(body).await.is_none(), *is_watch);
     }
 }
 
@@ -392,10 +398,10 @@ async fn change_of_a_disconnected_client_is_audited() {
             .extension(axum::extract::ConnectInfo(std::net::SocketAddr::from(([127, 0, 0, 1], 40_000))))
             .body(Body::from("{}"))
             .unwrap();
-        let asking = tokio::spawn(tower::ServiceExt::oneshot(connected.app.router(), request));
+        let sending = tokio::spawn(tower::ServiceExt::oneshot(connected.app.router(), request));
         connected.kubernetes.wait_for_open(1).await;
-        asking.abort();
-        assert!(asking.await.unwrap_err().is_cancelled());
+        sending.abort();
+        assert!(sending.await.unwrap_err().is_cancelled());
         assert_eq!(outcome_of_the_only_change(&connected).await, outcome, "{path}");
     }
 }
@@ -405,16 +411,16 @@ async fn outcome_of_the_only_change(connected: &ConnectedCluster) -> String {
     for _ in 0..400 {
         // Lets a request that waits for a line continue.
         connected.kubernetes.send_line("go on");
-        if let Some(row) = rows(connected).await.pop() {
+        if let Some(row) = audit_rows(connected).await.pop() {
             return row.outcome;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the row exists");
+    panic!("no audit record");
 }
 
 /// The audit records of requests into clusters, oldest first.
-async fn rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
+async fn audit_rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
     let mut rows = store::events::list(&connected.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
     rows.reverse();
@@ -422,16 +428,16 @@ async fn rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
 }
 
 /// Waits until there are `count` of these records, and returns them.
-async fn rows_inside(connected: &ConnectedCluster, count: usize) -> Vec<store::AuditRow> {
+async fn wait_for_audit_rows(connected: &ConnectedCluster, count: usize) -> Vec<store::AuditRow> {
     for _ in 0..400 {
-        let rows = rows(connected).await;
+        let rows = audit_rows(connected).await;
         if rows.len() >= count {
             assert_eq!(rows.len(), count, "{rows:?}");
             return rows;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("expected {count} rows: {:?}", rows(connected).await);
+    panic!("expected {count} rows: {:?}", audit_rows(connected).await);
 }
 
 #[tokio::test]
@@ -471,7 +477,7 @@ async fn audit_records_verb_resource_and_object() {
         ("GET", "/api/v1/secrets?watch=1", "", Some("verb=watch resource=secrets")),
         ("GET", &hidden_path, "", Some("verb=get resource=secrets namespace=a name=****")),
     ] {
-        let before = rows(&connected).await.len();
+        let before = audit_rows(&connected).await.len();
         let call = connected
             .app
             .call(method.parse().unwrap(), &format!("/k8s/clusters/{CLUSTER_ID}{path}"))
@@ -483,7 +489,7 @@ async fn audit_records_verb_resource_and_object() {
         };
         let answer = call.body("{}").send().await;
         let Some(expected) = expected else { continue };
-        let row = rows_inside(&connected, before + 1).await.pop().unwrap();
+        let row = wait_for_audit_rows(&connected, before + 1).await.pop().unwrap();
         assert_eq!(row.detail, expected);
         assert_eq!(row.outcome, if answer.status.is_client_error() { "refused" } else { "done" }, "{path}");
         assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", CLUSTER_ID));
@@ -497,15 +503,15 @@ async fn stream_ends_when_the_caller_loses_access() {
     let ben = connected.add_member("ben", "read-only").await;
     let mut body =
         connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &ben).await.into_body();
-    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
     assert!(store::members::delete(&connected.store, "crtb-ben", &audit_row()).await.unwrap());
-    assert!(piece(&mut body).await.is_none());
+    assert!(next_chunk(&mut body).await.is_none());
     let answer = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&ben).send().await;
-    assert_refused(&answer, 404, "NotFound");
+    assert_status_error(&answer, 404, "NotFound");
 }
 
 #[tokio::test]
-async fn changed_role_counts_at_once_in_this_server() {
+async fn changed_role_applies_at_once_in_this_server() {
     let connected = ConnectedCluster::start().await;
     let ben = connected.app.token("ben").await;
     let members = "/v3/clusterroletemplatebindings";
@@ -514,8 +520,9 @@ async fn changed_role_counts_at_once_in_this_server() {
     let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     // The server's own requests, which maintain the rights in the cluster, impersonate no user.
     let group = || {
-        let seen = connected.kubernetes.take_requests();
-        let groups = seen.iter().filter_map(|seen| seen.header("impersonate-group").last().copied());
+        let requests = connected.kubernetes.take_requests();
+        let groups =
+            requests.iter().filter_map(|request| request.header("impersonate-group").last().copied());
         groups.last().map(str::to_owned)
     };
     assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
@@ -530,7 +537,7 @@ async fn changed_role_counts_at_once_in_this_server() {
     assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
     assert_eq!(group().as_deref(), Some("norman-aks:cluster-owner"));
     assert_eq!(connected.app.delete(&format!("{members}/{id}")).send().await.status, 200);
-    assert_refused(&connected.app.get(&path).token(&ben).send().await, 404, "NotFound");
+    assert_status_error(&connected.app.get(&path).token(&ben).send().await, 404, "NotFound");
 }
 
 #[tokio::test]
@@ -540,28 +547,32 @@ async fn streams_end_when_the_server_begins_to_stop() {
         .send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token)
         .await
         .into_body();
-    assert_eq!(piece(&mut body).await.unwrap().unwrap(), "first\n");
+    assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
     let listed =
         connected.send_to_cluster(Method::GET, "/api/v1/watched", &connected.owner_token).await.into_body();
     connected.app.server.end_streams();
-    assert!(piece(&mut body).await.is_none());
+    assert!(next_chunk(&mut body).await.is_none());
     connected.kubernetes.wait_for_open(1).await;
     let mut listed = listed;
-    assert_eq!(piece(&mut listed).await.unwrap().unwrap(), "first\n", "a response with an end may complete");
+    assert_eq!(
+        next_chunk(&mut listed).await.unwrap().unwrap(),
+        "first\n",
+        "a response with an end may complete"
+    );
 }
 
 #[tokio::test]
-async fn nobody_can_take_all_the_places() {
-    const OF_ONE: usize = 256;
+async fn streams_of_one_user_cannot_use_all_permits() {
+    const MAX_PER_USER: usize = 256;
     let connected = ConnectedCluster::start().await;
-    let opening = (0..OF_ONE).map(|_| {
+    let opening = (0..MAX_PER_USER).map(|_| {
         connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token)
     });
     let open = join_all(opening).await;
     assert!(open.iter().all(|response| response.status() == 200));
     let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let answer = connected.app.get(&version).token(&connected.owner_token).send().await;
-    assert_refused(&answer, 429, "TooManyRequests");
+    assert_status_error(&answer, 429, "TooManyRequests");
     assert_eq!(connected.app.get(&version).send().await.status, 200, "other requests have permits");
     drop(open);
     assert_eq!(connected.app.get(&version).token(&connected.owner_token).send().await.status, 200);

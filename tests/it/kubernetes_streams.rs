@@ -1,5 +1,5 @@
-//! Ends of long responses from inside a cluster on the wire, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket
-//! and SPDY; and bodies that are too large, from clients that continue to send.
+//! The proxy on the wire: ends of long responses, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket and SPDY; and
+//! bodies that are too large, from clients that continue to send.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -22,7 +22,7 @@ impl Listener {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let head = format!("{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        Wire { stream, seen: Vec::new() }
+        Wire { stream, received: Vec::new() }
     }
 
     /// A watch over HTTP/1.1 after its first event.
@@ -57,44 +57,45 @@ impl Listener {
 /// One end of a connection, and all bytes received on it.
 struct Wire<S> {
     stream: S,
-    seen: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.seen).into_owned()
+        String::from_utf8_lossy(&self.received).into_owned()
     }
 
     /// Reads until a text has been received.
     async fn read_until(&mut self, text: &str) {
         while !self.text().contains(text) {
-            let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.seen)).await;
-            assert!(read.expect(text).unwrap() > 0, "{text} did not come: {}", self.text());
+            let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.received)).await;
+            assert!(read.expect(text).unwrap() > 0, "{text} was not received: {}", self.text());
         }
     }
 
     /// Reads to the end; an error if the connection was reset.
     async fn read_to_end(&mut self) -> String {
-        timeout(TEST_TIMEOUT, self.stream.read_to_end(&mut self.seen)).await.unwrap().unwrap();
+        timeout(TEST_TIMEOUT, self.stream.read_to_end(&mut self.received)).await.unwrap().unwrap();
         self.text()
     }
 
     /// The next WebSocket frame after the head of the response: its first byte and its payload.
-    async fn frame(&mut self) -> (u8, Vec<u8>) {
+    async fn next_frame(&mut self) -> (u8, Vec<u8>) {
         let start = self.text().find("\r\n\r\n").unwrap() + 4;
         loop {
-            let (head, len) = match self.seen.get(start..) {
+            let (head, len) = match self.received.get(start..) {
                 Some(&[_, 126, high, low, ..]) => (4, u16::from_be_bytes([high, low])),
                 Some(&[_, len @ ..126, ..]) => (2, u16::from(len)),
                 _ => (0, u16::MAX),
             };
             let end = start + head + usize::from(len);
-            if let Some(content) = self.seen.get(start + head..end) {
-                let frame = (self.seen[start], content.to_vec());
-                self.seen.drain(start..end);
+            if let Some(content) = self.received.get(start + head..end) {
+                let frame = (self.received[start], content.to_vec());
+                self.received.drain(start..end);
                 return frame;
             }
-            let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.seen)).await.unwrap().unwrap();
+            let read =
+                timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.received)).await.unwrap().unwrap();
             assert!(read > 0, "no frame was received");
         }
     }
@@ -127,17 +128,17 @@ fn lines(response: &str) -> Vec<String> {
 async fn stop_ends_a_watch_with_its_last_chunk() {
     for accept in ["application/json", "text/plain"] {
         let connected = ConnectedCluster::start().await;
-        let served = Listener::start(&connected.app).await;
-        let mut wire = served.watch(&connected.owner_token, accept).await;
+        let listener = Listener::start(&connected.app).await;
+        let mut wire = listener.watch(&connected.owner_token, accept).await;
         connected.app.server.end_streams();
-        drop(served);
+        drop(listener);
         let response = wire.read_to_end().await;
         assert!(response.ends_with("\r\n0\r\n\r\n"), "{accept}: {response}");
         assert!(!response.contains("ERROR"), "{response}");
     }
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
-    let body = served.watch_http2(&connected.owner_token).await;
+    let listener = Listener::start(&connected.app).await;
+    let body = listener.watch_http2(&connected.owner_token).await;
     connected.app.server.end_streams();
     let rest = timeout(TEST_TIMEOUT, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
     assert_eq!(rest.to_bytes(), "");
@@ -146,8 +147,8 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
 #[tokio::test]
 async fn stop_completes_the_current_event() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.owner_token, "application/json").await;
+    let listener = Listener::start(&connected.app).await;
+    let mut wire = listener.watch(&connected.owner_token, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":\"ADDED\",");
     wire.read_until("ADDED\",\r\n").await;
@@ -161,36 +162,36 @@ async fn stop_completes_the_current_event() {
 #[tokio::test]
 async fn lost_rights_are_the_last_event_of_a_watch() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
-    let (own, other) = (connected.app.token("ann").await, connected.app.token("ann").await);
-    let mut wire = served.watch(&own, "application/json").await;
-    let mut body = served.watch_http2(&own).await;
-    let mut kept = served.watch(&other, "application/json").await;
+    let listener = Listener::start(&connected.app).await;
+    let (token, other) = (connected.app.token("ann").await, connected.app.token("ann").await);
+    let mut wire = listener.watch(&token, "application/json").await;
+    let mut body = listener.watch_http2(&token).await;
+    let mut other_watch = listener.watch(&other, "application/json").await;
     connected.kubernetes.wait_for_open(3).await;
     connected.kubernetes.send_part("{\"type\":\"ADDED\",");
     wire.read_until("ADDED\",\r\n").await;
-    revoke(&connected, &own).await;
+    revoke(&connected, &token).await;
     connected.kubernetes.send_part("\"object\":{}}\n{\"type\":\"ADDED\",\"object\":{\"name\":\"unseen\"}}\n");
     let response = wire.read_to_end_of_body().await;
     let lines = lines(&response);
-    let at = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
-    assert_eq!(at, lines.len() - 1, "nothing follows it: {lines:?}");
+    let position = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
+    assert_eq!(position, lines.len() - 1, "no event follows: {lines:?}");
     let mut text = String::new();
     while let Some(frame) = timeout(TEST_TIMEOUT, body.frame()).await.unwrap() {
         text.push_str(std::str::from_utf8(&frame.unwrap().into_data().unwrap()).unwrap());
     }
     assert!(is_forbidden_event(text.lines().last().unwrap()), "{text}");
-    kept.read_until("unseen").await;
+    other_watch.read_until("unseen").await;
     connected.kubernetes.send_line("{\"type\":\"ADDED\",\"object\":{\"name\":\"still here\"}}");
-    kept.read_until("still here").await;
+    other_watch.read_until("still here").await;
 }
 
 #[tokio::test]
 async fn restarted_api_ends_a_watch_between_events() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.owner_token, "application/json").await;
-    let body = served.watch_http2(&connected.owner_token).await;
+    let listener = Listener::start(&connected.app).await;
+    let mut wire = listener.watch(&connected.owner_token, "application/json").await;
+    let body = listener.watch_http2(&connected.owner_token).await;
     connected.kubernetes.wait_for_open(2).await;
     connected.kubernetes.abort_streams();
     assert!(wire.read_to_end_of_body().await.ends_with("\r\n0\r\n\r\n"));
@@ -200,39 +201,39 @@ async fn restarted_api_ends_a_watch_between_events() {
 #[tokio::test]
 async fn restarted_api_aborts_a_watch_inside_an_event() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
-    let mut wire = served.watch(&connected.owner_token, "application/json").await;
+    let listener = Listener::start(&connected.app).await;
+    let mut wire = listener.watch(&connected.owner_token, "application/json").await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_part("{\"type\":");
     wire.read_until("{\"type\":\r\n").await;
     connected.kubernetes.abort_streams();
-    timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.seen)).await.unwrap().ok();
+    timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.received)).await.unwrap().ok();
     assert!(!wire.text().ends_with("\r\n0\r\n\r\n"), "{}", wire.text());
 }
 
 #[tokio::test]
 async fn watch_over_websocket_has_an_origin_and_is_closed() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
+    let listener = Listener::start(&connected.app).await;
     let watch = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
-    let own = connected.app.token("ann").await;
-    let mut wire = served.send(&watch, &own, WEBSOCKET).await;
-    let mut stopped = served
+    let token = connected.app.token("ann").await;
+    let mut wire = listener.send(&watch, &token, WEBSOCKET).await;
+    let mut stopped = listener
         .send(&watch, &connected.owner_token, &format!("{WEBSOCKET}Origin: https://page.example\r\n"))
         .await;
     for wire in [&mut wire, &mut stopped] {
         wire.read_until("first").await;
         assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
-        assert_eq!(wire.frame().await, (0x81, FIRST_EVENT.into()));
+        assert_eq!(wire.next_frame().await, (0x81, FIRST_EVENT.into()));
     }
-    for seen in connected.kubernetes.take_requests() {
-        assert_eq!(seen.header("origin"), [format!("https://{HOST}")]);
+    for request in connected.kubernetes.take_requests() {
+        assert_eq!(request.header("origin"), [format!("https://{HOST}")]);
     }
-    revoke(&connected, &own).await;
-    let (first, last) = wire.frame().await;
+    revoke(&connected, &token).await;
+    let (first, last) = wire.next_frame().await;
     assert_eq!(first, 0x81);
     assert!(is_forbidden_event(&String::from_utf8(last).unwrap()));
-    let (first, close) = wire.frame().await;
+    let (first, close) = wire.next_frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
     assert_eq!(
         timeout(TEST_TIMEOUT, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(),
@@ -240,7 +241,7 @@ async fn watch_over_websocket_has_an_origin_and_is_closed() {
         "closed, not reset"
     );
     connected.app.server.end_streams();
-    let (first, close) = stopped.frame().await;
+    let (first, close) = stopped.next_frame().await;
     assert_eq!((first, &close[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
     drop((wire, stopped));
     connected.kubernetes.wait_for_open(0).await;
@@ -257,12 +258,12 @@ async fn watch_over_websocket_works_with_the_sandbox() {
             "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_DS2_v2",
         }],
     }});
-    let made = app.post("/v3/clusters").json(&cluster).send().await.expect(201);
+    let created = app.post("/v3/clusters").json(&cluster).send().await.expect(201);
     app.settle().await;
-    let id = made.id();
-    let served = Listener::start(&app).await;
+    let id = created.id();
+    let listener = Listener::start(&app).await;
     let watch = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
-    let mut wire = served.send(&watch, &app.admin, WEBSOCKET).await;
+    let mut wire = listener.send(&watch, &app.admin, WEBSOCKET).await;
     wire.read_until("kube-system").await;
     assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
     assert!(wire.text().contains("\"type\":\"ADDED\""));
@@ -271,15 +272,15 @@ async fn watch_over_websocket_works_with_the_sandbox() {
 #[tokio::test]
 async fn upgraded_connections_are_bidirectional() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
+    let listener = Listener::start(&connected.app).await;
     for (method, protocol, headers) in [
         ("POST", "spdy/3.1", "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"),
         ("GET", "websocket", WEBSOCKET),
     ] {
-        let own = connected.app.token("ann").await;
+        let token = connected.app.token("ann").await;
         let path = format!("{method} /k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         let version = "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
-        let mut wire = served.send(&path, &own, &format!("{headers}{version}")).await;
+        let mut wire = listener.send(&path, &token, &format!("{headers}{version}")).await;
         wire.read_until("\r\n\r\n").await;
         let head = wire.text().to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 101 "), "{head}");
@@ -291,21 +292,21 @@ async fn upgraded_connections_are_bidirectional() {
         for _ in 0..2 {
             wire.stream.write_all(&frame).await.unwrap();
             wire.read_until("HELLO").await;
-            wire.seen.clear();
+            wire.received.clear();
         }
         connected.kubernetes.wait_for_open(1).await;
-        let seen = connected.kubernetes.take_requests().remove(0);
-        assert_eq!(seen.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
-        assert_eq!(seen.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
-        revoke(&connected, &own).await;
-        timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.seen))
+        let request = connected.kubernetes.take_requests().remove(0);
+        assert_eq!(request.header("x-stream-protocol-version"), ["v4.channel.k8s.io"]);
+        assert_eq!(request.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
+        revoke(&connected, &token).await;
+        timeout(TEST_TIMEOUT, wire.stream.read_to_end(&mut wire.received))
             .await
             .unwrap()
             .expect("closed, not reset");
         if method == "GET" {
-            assert_eq!(wire.seen[..1], [0x88], "a close frame");
+            assert_eq!(wire.received[..1], [0x88], "a close frame");
         } else {
-            assert_eq!(wire.seen[..4], [0x80, 3, 0, 7], "GOAWAY");
+            assert_eq!(wire.received[..4], [0x80, 3, 0, 7], "GOAWAY");
         }
         drop(wire);
         connected.kubernetes.wait_for_open(0).await;
@@ -316,18 +317,18 @@ async fn upgraded_connections_are_bidirectional() {
 async fn sender_of_a_body_that_is_too_large_sees_413() {
     const LEN: usize = 8 * 1024 * 1024;
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
+    let listener = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let body = vec![b' '; LEN];
-    for announced in [true, false] {
-        let headers = if announced {
+    for has_length in [true, false] {
+        let headers = if has_length {
             format!("Content-Length: {LEN}\r\n")
         } else {
             "Transfer-Encoding: chunked\r\n".to_owned()
         };
-        let mut wire = served.send(&path, &connected.owner_token, &headers).await;
+        let mut wire = listener.send(&path, &connected.owner_token, &headers).await;
         // The whole body is sent before the response is read, so that a reset would fail one or the other.
-        if announced {
+        if has_length {
             wire.stream.write_all(&body).await.unwrap();
         } else {
             for piece in body.chunks(64 * 1024) {
@@ -345,7 +346,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
         );
     }
     // An HTTP/2 stream, on a connection that stays in use.
-    let stream = TokioIo::new(TcpStream::connect(served.address).await.unwrap());
+    let stream = TokioIo::new(TcpStream::connect(listener.address).await.unwrap());
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
@@ -363,9 +364,9 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
 #[tokio::test]
 async fn sender_without_a_token_sees_401() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
+    let listener = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
-    let mut wire = served.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
+    let mut wire = listener.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
     wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
     wire.read_until("\"code\":401").await;
 }
@@ -373,10 +374,10 @@ async fn sender_without_a_token_sees_401() {
 #[tokio::test]
 async fn client_that_waits_for_100_is_rejected_before_it_sends() {
     let connected = ConnectedCluster::start().await;
-    let served = Listener::start(&connected.app).await;
+    let listener = Listener::start(&connected.app).await;
     let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
-    let mut wire = served.send(&path, &connected.owner_token, headers).await;
+    let mut wire = listener.send(&path, &connected.owner_token, headers).await;
     let response = wire.read_to_end().await;
     assert!(response.starts_with("HTTP/1.1 413 ") && !response.contains("100 Continue"), "{response}");
 }

@@ -92,12 +92,12 @@ impl BesideApp {
 
     /// The only request that Rancher got.
     pub(super) fn only_request(&self) -> RecordedRequest {
-        let seen = self.rancher.requests();
-        assert_eq!(seen.len(), 1, "{seen:?}");
-        seen[0].clone()
+        let requests = self.rancher.requests();
+        assert_eq!(requests.len(), 1, "{requests:?}");
+        requests[0].clone()
     }
 
-    pub(super) fn path(&self) -> &std::path::Path {
+    pub(super) fn data_dir(&self) -> &std::path::Path {
         self.data_dir.path()
     }
 }
@@ -115,7 +115,7 @@ impl BesideBuilder {
         self.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", "0")
     }
 
-    /// Writes a file that a setting names.
+    /// Sets a setting to the path of a new file.
     #[must_use]
     pub(super) fn file_setting(self, variable: &str, content: &str) -> Self {
         let path = self.data_dir.path().join("setting.pem");

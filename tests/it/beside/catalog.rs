@@ -8,7 +8,7 @@ use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED}
 
 const SIZES: &str = "/api/v1/vm-sizes?region=eastus&q=d2s&cloudCredentialId=cattle-global-data:cc-aaaaa";
 
-/// Requests of tests are sent to `norman.test`.
+/// A server with the catalog at a host. The tests send requests to `norman.test`.
 async fn app_with_catalog_at(host: &str) -> BesideApp {
     let state = RancherState::new();
     BesideApp::builder(state.serve().await).setting("NORMAN_AKS_CATALOG_HOST", host).start().await
@@ -25,14 +25,14 @@ async fn catalog_is_served_at_its_host_as_rancher_decides() {
     let unknown = app.get(SIZES, "token-none:unknown").send().await;
     assert_eq!((unknown.status, unknown.text().as_str()), (StatusCode::UNAUTHORIZED, UNAUTHORIZED));
     assert_eq!(unknown.header("x-api-cattle-auth"), "false");
-    // The actions are still there.
+    // The actions are still served.
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, StatusCode::OK);
-    // What needs a database is not.
+    // Paths that need a database are not.
     assert_eq!(app.get("/api/v1/audit", OWNER).send().await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn only_bearer_tokens_count() {
+async fn catalog_accepts_only_bearer_tokens() {
     let app = app_with_catalog_at("norman.test").await;
     let cookie = format!("R_SESS={OWNER}");
     app.get(SIZES, OWNER).anonymous().header("cookie", &cookie).send().await.expect(401);

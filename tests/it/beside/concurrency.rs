@@ -8,19 +8,19 @@ use serde_json::json;
 use super::app::{BesideApp, seed};
 use super::rancher::FakeRancher;
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
-use crate::azure_fake::{Gate, until};
+use crate::azure_fake::{Gate, wait_until};
 use crate::support::app::Answer;
 
 /// A Rancher that responds only while the gate is open.
-async fn gated(state: &Arc<RancherState>) -> (FakeRancher, Gate) {
+async fn gated_rancher(state: &Arc<RancherState>) -> (FakeRancher, Gate) {
     let gate = Gate::closed();
     let fake = {
         let (state, gate) = (Arc::clone(state), gate.clone());
-        FakeRancher::start_async(move |seen| {
+        FakeRancher::start_async(move |request| {
             let (state, gate) = (Arc::clone(&state), gate.clone());
             async move {
                 gate.pass().await;
-                state.respond(&seen)
+                state.respond(&request)
             }
         })
     };
@@ -28,13 +28,13 @@ async fn gated(state: &Arc<RancherState>) -> (FakeRancher, Gate) {
 }
 
 #[tokio::test]
-async fn equal_requests_at_once_ask_rancher_and_azure_once() {
+async fn concurrent_equal_requests_reach_rancher_and_azure_once() {
     let state = RancherState::new();
-    let (fake, gate) = gated(&state).await;
+    let (fake, gate) = gated_rancher(&state).await;
     let app = BesideApp::builder(fake).start().await;
     let calls = join_all((0..100).map(|_| app.get_versions(CREDENTIAL, OWNER).send()));
     let open = async {
-        until(|| !app.rancher.requests().is_empty()).await;
+        wait_until(|| !app.rancher.requests().is_empty()).await;
         gate.open();
     };
     let (answers, ()) = tokio::join!(calls, open);
@@ -58,28 +58,33 @@ const CALLERS: u64 = 12;
 const CREDENTIALS: u64 = 4;
 
 /// Whether a caller may use a credential.
-fn may(caller: u64, credential: u64) -> bool {
+fn may_use(caller: u64, credential: u64) -> bool {
     (caller + credential).is_multiple_of(3)
 }
 
 /// The state of a Rancher where each credential has its own subscription.
-fn crowd() -> Arc<RancherState> {
+fn crowded_state() -> Arc<RancherState> {
     let state = RancherState::new();
     for caller in 0..CALLERS {
         state.add_user(&format!("u-{caller}"), &format!("token-{caller}:key-{caller}"));
     }
     for credential in 0..CREDENTIALS {
         let readers: Vec<String> = (0..CALLERS)
-            .filter(|&caller| may(caller, credential))
+            .filter(|&caller| may_use(caller, credential))
             .map(|caller| format!("u-{caller}"))
             .collect();
         let readers: Vec<&str> = readers.iter().map(String::as_str).collect();
-        state.put_credential_of(&id(credential), &subscription(credential), seed().client_secret, &readers);
+        state.put_credential_for_subscription(
+            &credential_id(credential),
+            &subscription(credential),
+            seed().client_secret,
+            &readers,
+        );
     }
     state
 }
 
-fn id(credential: u64) -> String {
+fn credential_id(credential: u64) -> String {
     format!("cattle-global-data:cc-crowd{credential}")
 }
 
@@ -87,18 +92,18 @@ fn subscription(credential: u64) -> String {
     format!("00000000-0000-0000-0000-00000000000{credential}")
 }
 
-/// Responds in random order, some immediately and some after others.
-async fn shuffling(state: &Arc<RancherState>) -> FakeRancher {
+/// A Rancher that responds in random order.
+async fn shuffling_rancher(state: &Arc<RancherState>) -> FakeRancher {
     let state = Arc::clone(state);
     let numbers = Arc::new(std::sync::Mutex::new(Numbers(7)));
-    FakeRancher::start_async(move |seen| {
+    FakeRancher::start_async(move |request| {
         let state = Arc::clone(&state);
         let yields = numbers.lock().unwrap().below(20);
         async move {
             for _ in 0..yields {
                 tokio::task::yield_now().await;
             }
-            state.respond(&seen)
+            state.respond(&request)
         }
     })
     .await
@@ -108,19 +113,19 @@ async fn shuffling(state: &Arc<RancherState>) -> FakeRancher {
 async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> Answer {
     for _ in 0..10 {
         let token = format!("token-{caller}:key-{caller}");
-        let answer = app.get_versions(&id(credential), &token).send().await;
+        let answer = app.get_versions(&credential_id(credential), &token).send().await;
         let is_late = answer.status == 503 && answer.error().starts_with("Rancher does not answer");
         if !is_late {
             return answer;
         }
     }
-    panic!("no answer to caller {caller}, credential {credential}");
+    panic!("no response to caller {caller}, credential {credential}");
 }
 
-async fn no_answer_reaches_others(seconds: &str) {
-    let state = crowd();
-    let builder = BesideApp::builder(shuffling(&state).await);
-    let app = builder.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds).start().await;
+async fn assert_responses_reach_only_permitted_callers(decision_seconds: &str) {
+    let state = crowded_state();
+    let builder = BesideApp::builder(shuffling_rancher(&state).await);
+    let app = builder.setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", decision_seconds).start().await;
     for credential in 0..CREDENTIALS {
         let values = json!([{"version": format!("1.{}", 30 + credential),
             "capabilities": {"supportPlan": ["KubernetesOfficial"]},
@@ -142,7 +147,7 @@ async fn no_answer_reaches_others(seconds: &str) {
             async move { (caller, credential, answer_to(app, caller, credential).await) }
         });
         for (caller, credential, answer) in join_all(calls.collect::<Vec<_>>()).await {
-            let expected = match (caller < CALLERS, may(caller, credential)) {
+            let expected = match (caller < CALLERS, may_use(caller, credential)) {
                 (false, _) => (401, super::rancher_state::UNAUTHORIZED.to_owned()),
                 (true, true) => (200, format!("[\"1.{}.0\"]", 30 + credential)),
                 (true, false) => (422, "cloud credential not found".to_owned()),
@@ -154,24 +159,24 @@ async fn no_answer_reaches_others(seconds: &str) {
 }
 
 #[tokio::test]
-async fn no_answer_reaches_a_caller_who_may_not_use_the_credential() {
-    no_answer_reaches_others("60").await;
+async fn response_reaches_only_callers_who_may_use_the_credential() {
+    assert_responses_reach_only_permitted_callers("60").await;
 }
 
 #[tokio::test]
-async fn no_answer_reaches_other_callers_without_decisions() {
-    no_answer_reaches_others("0").await;
+async fn response_reaches_only_permitted_callers_without_cache() {
+    assert_responses_reach_only_permitted_callers("0").await;
 }
 
 #[tokio::test]
-async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() {
+async fn late_response_does_not_restore_the_old_secret() {
     let state = RancherState::new();
     let gate = Gate::closed();
     let fake = {
         let (state, gate) = (Arc::clone(&state), gate.clone());
-        FakeRancher::start_async(move |seen| {
-            let slow = seen.header("authorization").contains("slow");
-            let (answer, gate) = (state.respond(&seen), gate.clone());
+        FakeRancher::start_async(move |request| {
+            let slow = request.header("authorization").contains("slow");
+            let (answer, gate) = (state.respond(&request), gate.clone());
             async move {
                 if slow {
                     gate.pass().await;
@@ -189,14 +194,14 @@ async fn answer_that_is_overtaken_by_a_change_does_not_restore_the_old_secret() 
         outcome: azure_sandbox::Outcome::Token,
     });
     let overtaking = async {
-        until(|| !app.rancher.requests().is_empty()).await;
+        wait_until(|| !app.rancher.requests().is_empty()).await;
         state.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
         let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
         gate.open();
         answer
     };
-    let (slow_answer, fast) = tokio::join!(app.get_versions(CREDENTIAL, slow).send(), overtaking);
-    assert_eq!((slow_answer.status.as_u16(), fast.status.as_u16()), (200, 200));
+    let (slow_answer, fast_answer) = tokio::join!(app.get_versions(CREDENTIAL, slow).send(), overtaking);
+    assert_eq!((slow_answer.status.as_u16(), fast_answer.status.as_u16()), (200, 200));
     app.rancher.take_requests();
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
     assert!(app.rancher.take_requests().is_empty(), "the new version is still the latest");

@@ -1,12 +1,12 @@
-//! A Rancher that is slow, disconnected, or replaced by a proxy's error page: the responses for callers, which are never
-//! 401, and never forwarded after a timeout.
+//! A Rancher that is slow, disconnected, or replaced by a proxy's error page: callers get 503, never 401, and no request is
+//! forwarded after a timeout.
 
 use std::time::Duration;
 
 use super::app::{BesideApp, DECISION_TTL};
 use super::rancher::{Fault, response};
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
-use crate::azure_fake::until;
+use crate::azure_fake::wait_until;
 use crate::support::advance_time;
 use crate::support::app::Answer;
 
@@ -35,12 +35,12 @@ async fn versions_during(fault: Fault) -> (Answer, Vec<String>) {
     (answer, app.rancher.take_requests())
 }
 
-const QUESTION: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
+const LOOKUP: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
 
-/// Advances the time by the time limit once Rancher has received this number of requests.
-async fn time_out(app: &BesideApp, requests: usize, limit: u64) {
-    until(|| app.rancher.requests().len() >= requests).await;
-    advance_time(Duration::from_secs(limit)).await;
+/// Advances the time by a timeout once Rancher has received this number of requests.
+async fn time_out(app: &BesideApp, requests: usize, timeout_seconds: u64) {
+    wait_until(|| app.rancher.requests().len() >= requests).await;
+    advance_time(Duration::from_secs(timeout_seconds)).await;
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn slow_rancher_gives_503_after_3_s_and_nothing_is_forwarded() {
     app.rancher.set_fault(Fault::Hang);
     let (answer, ()) = tokio::join!(app.get_versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
     assert_unavailable(&answer);
-    assert_eq!(app.rancher.take_requests(), [QUESTION], "requested once, not forwarded");
+    assert_eq!(app.rancher.take_requests(), [LOOKUP], "requested once, not forwarded");
     app.rancher.clear_fault();
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
 }
@@ -85,9 +85,9 @@ async fn slow_rancher_ends_a_forwarded_request_with_503() {
 #[tokio::test]
 async fn cut_connections_give_503() {
     for fault in [Fault::Cut, Fault::CutBody] {
-        let (answer, seen) = versions_during(fault.clone()).await;
+        let (answer, requests) = versions_during(fault.clone()).await;
         assert_unavailable(&answer);
-        assert!(seen.iter().all(|request| request == QUESTION), "{fault:?}: {seen:?}");
+        assert!(requests.iter().all(|request| request == LOOKUP), "{fault:?}: {requests:?}");
     }
 }
 
@@ -112,9 +112,9 @@ async fn pages_of_proxies_give_503() {
         HTML,
         Fault::Answer(302, vec![("location", "https://login.example.org/")], ""),
     ] {
-        let (answer, seen) = versions_during(fault.clone()).await;
+        let (answer, requests) = versions_during(fault.clone()).await;
         assert_unavailable(&answer);
-        assert_eq!(seen, [QUESTION], "{fault:?}: neither followed nor forwarded");
+        assert_eq!(requests, [LOOKUP], "{fault:?}: neither followed nor forwarded");
     }
 }
 
@@ -135,21 +135,21 @@ async fn pages_of_proxies_are_not_returned_for_forwarded_requests() {
 }
 
 #[tokio::test]
-async fn complete_answers_that_only_rancher_understands_are_forwarded() {
+async fn request_is_forwarded_after_an_unexpected_rancher_response() {
     const BROKEN: &str = r#"{"type":"error","status":500,"message":"etcdserver: request timed out"}"#;
     for (status, body) in [(500, BROKEN), (429, BROKEN), (200, BROKEN), (200, "<html>"), (405, "")] {
         let headers = vec![("content-type", "application/json"), ("x-api-cattle-auth", "true")];
-        let (answer, seen) = versions_during(Fault::Answer(status, headers, body)).await;
-        assert_eq!(answer.status, status, "as Rancher answers the action");
+        let (answer, requests) = versions_during(Fault::Answer(status, headers, body)).await;
+        assert_eq!(answer.status, status, "Rancher's response to the action");
         assert_eq!((answer.text().as_str(), answer.header("x-norman-aks-via")), (body, "rancher"));
         assert_eq!(answer.header("x-api-cattle-auth"), "true");
         let path = format!("GET /meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
-        assert_eq!(seen, [QUESTION, &path], "{status}");
+        assert_eq!(requests, [LOOKUP, &path], "{status}");
     }
 }
 
 #[tokio::test]
-async fn huge_answer_gives_503() {
+async fn huge_response_gives_503() {
     let fake = super::rancher::FakeRancher::start(|_| {
         response(200, &[("x-api-cattle-auth", "true")], vec![b' '; 5 * 1024 * 1024])
     });
@@ -158,7 +158,7 @@ async fn huge_answer_gives_503() {
 }
 
 #[tokio::test]
-async fn decisions_outlive_an_outage_only_for_their_time() {
+async fn decisions_outlive_an_outage_only_for_their_ttl() {
     let (app, _) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     app.rancher.set_fault(Fault::Cut);
@@ -168,7 +168,7 @@ async fn decisions_outlive_an_outage_only_for_their_time() {
 }
 
 #[tokio::test]
-async fn failures_suspend_requests_until_rancher_answers_again() {
+async fn failures_suspend_requests_until_rancher_responds_again() {
     let app = app().await;
     app.rancher.set_fault(Fault::Cut);
     for _ in 0..3 {
@@ -189,7 +189,7 @@ async fn failures_suspend_requests_until_rancher_answers_again() {
 }
 
 #[tokio::test]
-async fn uploads_that_clients_break_off_do_not_suspend_requests() {
+async fn aborted_uploads_do_not_suspend_requests() {
     let app = app().await;
     for _ in 0..5 {
         let parts = [Ok("{"), Err(std::io::Error::other("the client went away"))];

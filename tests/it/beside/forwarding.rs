@@ -9,7 +9,7 @@ use super::rancher::{FakeRancher, RecordedRequest, response};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState};
 use crate::support::call::{LOOPBACK, exchange};
 
-/// A token in three parts, as Rancher's identity provider issues.
+/// A token in three parts, as Rancher's identity provider issues them.
 const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LW93bmVyIn0.c2lnbmF0dXJl";
 
 fn path() -> String {
@@ -22,14 +22,14 @@ async fn app() -> BesideApp {
     BesideApp::with_state(&state).await
 }
 
-/// The only request that Rancher got is the caller's.
+/// Asserts that Rancher got only the forwarded request; returns it.
 #[track_caller]
 fn assert_forwarded(app: &BesideApp, path: &str) -> RecordedRequest {
-    let seen = app.only_request();
-    assert_eq!(seen.path, path);
-    assert_eq!(seen.all("via"), ["1.1 norman-aks"]);
-    assert_eq!(seen.all("x-forwarded-proto"), ["https"]);
-    seen
+    let request = app.only_request();
+    assert_eq!(request.path, path);
+    assert_eq!(request.header_values("via"), ["1.1 norman-aks"]);
+    assert_eq!(request.header_values("x-forwarded-proto"), ["https"]);
+    request
 }
 
 #[tokio::test]
@@ -44,10 +44,10 @@ async fn impersonation_is_forwarded_with_headers_and_body() {
     let answer = call.body("{\"region\":\"eastus\"}").send().await;
     assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
     assert_eq!(answer.json()["answeredBy"], "Rancher");
-    assert_eq!(answer.header("set-cookie"), "CSRF=of-rancher", "the headers of Rancher too");
-    let seen = assert_forwarded(&app, &path());
-    assert_eq!(seen.method, "POST");
-    assert_eq!(seen.body, "{\"region\":\"eastus\"}");
+    assert_eq!(answer.header("set-cookie"), "CSRF=of-rancher", "Rancher's headers are returned too");
+    let request = assert_forwarded(&app, &path());
+    assert_eq!(request.method, "POST");
+    assert_eq!(request.body, "{\"region\":\"eastus\"}");
     for (name, expected) in [
         ("impersonate-user", vec!["u-1"]),
         ("impersonate-group", vec!["a", "b"]),
@@ -59,9 +59,9 @@ async fn impersonation_is_forwarded_with_headers_and_body() {
         ("x-forwarded-for", vec!["127.0.0.1"]),
         ("x-forwarded-host", vec!["norman.test"]),
     ] {
-        assert_eq!(seen.all(name), expected, "{name}");
+        assert_eq!(request.header_values(name), expected, "{name}");
     }
-    assert_eq!(seen.all("authorization"), [format!("Bearer {OWNER}")]);
+    assert_eq!(request.header_values("authorization"), [format!("Bearer {OWNER}")]);
 }
 
 #[tokio::test]
@@ -82,12 +82,15 @@ async fn two_authorization_headers_are_forwarded() {
     let app = app().await;
     let answer = app.get(&path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
     assert_eq!(answer.header("x-norman-aks-via"), "rancher");
-    let seen = assert_forwarded(&app, &path());
-    assert_eq!(seen.all("authorization"), [format!("Bearer {OWNER}"), format!("Bearer {OTHER}")]);
+    let request = assert_forwarded(&app, &path());
+    assert_eq!(
+        request.header_values("authorization"),
+        [format!("Bearer {OWNER}"), format!("Bearer {OTHER}")]
+    );
 }
 
 #[tokio::test]
-async fn paths_that_are_no_actions_are_forwarded_without_a_token_too() {
+async fn other_paths_are_forwarded_even_without_a_token() {
     let app = app().await;
     for path in
         ["/meta/aksNothing", "/meta/aksVersions/", "/meta/aksVersions/x", "/meta//aksVersions", "/meta/gke"]
@@ -106,7 +109,7 @@ async fn paths_that_are_no_actions_are_forwarded_without_a_token_too() {
 }
 
 #[tokio::test]
-async fn malformed_ids_are_asked_at_rancher() {
+async fn malformed_ids_are_forwarded() {
     let app = app().await;
     for id in
         ["cc-aaaaa", "a%2Fb", ":cc-aaaaa", "cattle-global-data:", "UPPER:CASE", "a:..%2Fb", "+a:b", "a:b:c"]
@@ -120,7 +123,7 @@ async fn malformed_ids_are_asked_at_rancher() {
 }
 
 #[tokio::test]
-async fn forwarded_body_that_breaks_off_breaks_off_for_the_caller() {
+async fn truncated_forwarded_body_fails_for_the_caller() {
     use http_body_util::BodyExt as _;
     let app = app().await;
     app.rancher.set_fault(super::rancher::Fault::CutBody);
@@ -182,8 +185,8 @@ async fn request_that_came_back_is_508_with_the_remedy() {
     }
 }
 
-/// An ingress that leads from Rancher's URL back to this server.
-async fn looping() -> BesideApp {
+/// A server whose URL of Rancher leads, as through an ingress, to a server alongside Rancher instead.
+async fn looping_app() -> BesideApp {
     use http_body_util::BodyExt as _;
     let state = RancherState::new();
     let behind = BesideApp::with_state(&state).await;
@@ -192,19 +195,19 @@ async fn looping() -> BesideApp {
         tokio::sync::mpsc::unbounded_channel::<(RecordedRequest, tokio::sync::oneshot::Sender<_>)>();
     tokio::spawn(async move {
         let _behind = behind;
-        while let Some((seen, answer)) = receiver.recv().await {
-            let mut request = Request::builder().method(seen.method).uri(&seen.path);
-            *request.headers_mut().unwrap() = seen.headers;
-            let request = request.body(Body::from(seen.body)).unwrap();
+        while let Some((recorded, answer)) = receiver.recv().await {
+            let mut request = Request::builder().method(recorded.method).uri(&recorded.path);
+            *request.headers_mut().unwrap() = recorded.headers;
+            let request = request.body(Body::from(recorded.body)).unwrap();
             let (head, body) = exchange(&router, request, LOOPBACK).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
             let _ = answer.send((head, body));
         }
     });
-    let fake = FakeRancher::start_async(move |seen| {
+    let fake = FakeRancher::start_async(move |request| {
         let (sender, receiver) = (sender.clone(), tokio::sync::oneshot::channel());
         async move {
-            sender.send((seen, receiver.0)).unwrap();
+            sender.send((request, receiver.0)).unwrap();
             let (head, body): (http::response::Parts, bytes::Bytes) = receiver.1.await.unwrap();
             http::Response::from_parts(head, Body::from(body))
         }
@@ -214,7 +217,7 @@ async fn looping() -> BesideApp {
 
 #[tokio::test]
 async fn ingress_that_leads_back_gives_508_for_every_request() {
-    let app = looping().await;
+    let app = looping_app().await;
     for call in [
         app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u"),
         app.get_versions(CREDENTIAL, OWNER),
@@ -227,7 +230,7 @@ async fn ingress_that_leads_back_gives_508_for_every_request() {
 
 #[tokio::test]
 async fn probe_finds_a_loop_and_names_the_remedy() {
-    let app = looping().await;
+    let app = looping_app().await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     let error = client.probe().await.unwrap_err().to_string();
     assert!(error.contains("came back") && error.contains("set it to the Service"), "{error}");

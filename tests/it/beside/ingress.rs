@@ -11,29 +11,29 @@ use crate::support::fixtures;
 
 #[derive(Deserialize)]
 struct Exchange {
-    reached: Option<Reached>,
+    reached: Option<ReceivedRequest>,
 }
 
 /// A request as received by the server behind the ingress.
 #[derive(Deserialize)]
-struct Reached {
+struct ReceivedRequest {
     accelerator: bool,
     method: String,
     path: String,
     headers: BTreeMap<String, String>,
 }
 
-/// The recorded requests that reached the server, in all arrangements.
-fn reached() -> Vec<Reached> {
+/// The recorded requests that reached the server, of all configurations of the ingress.
+fn received_requests() -> Vec<ReceivedRequest> {
     let recording: BTreeMap<String, Vec<Exchange>> = fixtures::json("rancher-auth/rancher-ingress.json");
     let reached = recording.into_values().flatten().filter_map(|exchange| exchange.reached);
     reached.filter(|reached| reached.accelerator).collect()
 }
 
 /// The request with tokens in place of the recorded ellipses.
-fn request(reached: &Reached) -> Request<Body> {
-    let mut request = Request::builder().method(reached.method.as_str()).uri(&reached.path);
-    for (name, value) in &reached.headers {
+fn request(received: &ReceivedRequest) -> Request<Body> {
+    let mut request = Request::builder().method(received.method.as_str()).uri(&received.path);
+    for (name, value) in &received.headers {
         let value = match name.as_str() {
             "Authorization" => format!("Bearer {OWNER}"),
             "Cookie" => format!("R_SESS={OWNER}"),
@@ -48,39 +48,43 @@ fn request(reached: &Reached) -> Request<Body> {
 async fn requests_of_an_ingress_are_answered_as_by_rancher() {
     let (app, _) = BesideApp::start().await;
     let (mut plain, mut anonymous, mut impersonated, mut others) = (0, 0, 0, 0);
-    for reached in reached() {
+    for received in received_requests() {
         app.rancher.take_requests();
-        let answer = app.send(request(&reached)).await;
-        let has = |name: &str| reached.headers.contains_key(name);
-        let place = format!("{} {}", reached.method, reached.path);
-        if reached.headers["X-Forwarded-Proto"] == "http" {
+        let answer = app.send(request(&received)).await;
+        let has = |name: &str| received.headers.contains_key(name);
+        let what = format!("{} {}", received.method, received.path);
+        if received.headers["X-Forwarded-Proto"] == "http" {
             plain += 1;
-            assert_eq!(answer.status, 302, "{place}");
-            assert_eq!(answer.header("location"), format!("https://rancher.test{}", reached.path));
-            assert!(app.rancher.take_requests().is_empty(), "{place}: nothing of a session leaves");
+            assert_eq!(answer.status, 302, "{what}");
+            assert_eq!(answer.header("location"), format!("https://rancher.test{}", received.path));
+            assert!(app.rancher.take_requests().is_empty(), "{what}: the session is not sent on");
         } else if has("Impersonate-User") {
             impersonated += 1;
-            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{place}");
-            let seen = app.only_request();
-            assert_eq!(seen.path, reached.path);
-            assert_eq!((seen.header("impersonate-user"), seen.header("via")), ("u", "1.1 norman-aks"));
+            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{what}");
+            let request_to_rancher = app.only_request();
+            assert_eq!(request_to_rancher.path, received.path);
+            assert_eq!(
+                (request_to_rancher.header("impersonate-user"), request_to_rancher.header("via")),
+                ("u", "1.1 norman-aks")
+            );
             for (name, expected) in [
                 ("x-forwarded-for", "127.0.0.1"),
                 ("x-forwarded-host", "rancher.test"),
                 ("x-forwarded-proto", "https"),
             ] {
-                assert_eq!(seen.all(name), [expected], "{name}");
+                assert_eq!(request_to_rancher.header_values(name), [expected], "{name}");
             }
-        } else if reached.path.starts_with("/meta/aks") && !has("Authorization") && is_action(&reached.path) {
+        } else if received.path.starts_with("/meta/aks") && !has("Authorization") && is_action(&received.path)
+        {
             anonymous += 1;
-            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{place}");
-            assert_eq!(answer.header("x-api-cattle-auth"), "false", "{place}");
-            assert!(app.rancher.take_requests().is_empty(), "{place}: there is nothing to ask");
+            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{what}");
+            assert_eq!(answer.header("x-api-cattle-auth"), "false", "{what}");
+            assert!(app.rancher.take_requests().is_empty(), "{what}: no token to look up");
         } else {
             // Prefix rules deliver paths that are not actions.
             others += 1;
-            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{place}: {}", answer.text());
-            assert_eq!(app.only_request().path, reached.path);
+            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{what}: {}", answer.text());
+            assert_eq!(app.only_request().path, received.path);
         }
     }
     println!("plain {plain}, anonymous {anonymous}, impersonated {impersonated}, others {others}");

@@ -30,8 +30,8 @@ impl RecordedRequest {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
-    /// The values of a header that the fake received.
-    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+    /// All values of a header.
+    pub(crate) fn header_values(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
     }
 }
@@ -45,7 +45,7 @@ pub(crate) enum Fault {
     Cut,
     /// The connection is closed in the middle of the body.
     CutBody,
-    /// Status, headers and body.
+    /// A response with this status, headers and body.
     Answer(u16, Vec<(&'static str, &'static str)>, &'static str),
 }
 
@@ -82,12 +82,12 @@ impl FakeRancher {
         Self::listen(ready(script), None).await
     }
 
-    /// Serves delayed responses.
+    /// Serves over plain HTTP with an asynchronous script.
     pub(crate) async fn start_async<F>(script: impl Fn(RecordedRequest) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
-        Self::listen(Arc::new(move |seen| script(seen).boxed()), None).await
+        Self::listen(Arc::new(move |request| script(request).boxed()), None).await
     }
 
     /// Serves over TLS.
@@ -141,13 +141,13 @@ impl FakeRancher {
 
     /// The requests since the last call, as `METHOD path`.
     pub(crate) fn take_requests(&self) -> Vec<String> {
-        let seen = std::mem::take(&mut *self.shared.requests.lock().unwrap());
-        seen.into_iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+        let requests = std::mem::take(&mut *self.shared.requests.lock().unwrap());
+        requests.into_iter().map(|request| format!("{} {}", request.method, request.path)).collect()
     }
 }
 
 fn ready(script: impl Fn(&RecordedRequest) -> Response<Body> + Send + Sync + 'static) -> Script {
-    Arc::new(move |seen| std::future::ready(script(&seen)).boxed())
+    Arc::new(move |request| std::future::ready(script(&request)).boxed())
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, shared: Arc<Shared>) {
@@ -157,11 +157,11 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, sha
             let (parts, body) = request.into_parts();
             let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
             let path = parts.uri.path_and_query().unwrap().as_str().to_owned();
-            let seen = RecordedRequest { method: parts.method, path, headers: parts.headers, body };
-            shared.requests.lock().unwrap().push(seen.clone());
+            let request = RecordedRequest { method: parts.method, path, headers: parts.headers, body };
+            shared.requests.lock().unwrap().push(request.clone());
             let fault = shared.fault.lock().unwrap().clone();
             match fault {
-                None => Ok((shared.script)(seen).await),
+                None => Ok((shared.script)(request).await),
                 Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::Cut) => Err(Cut),
                 Some(Fault::CutBody) => Ok(cut_body()),

@@ -53,7 +53,7 @@ impl RancherState {
 
     pub(super) async fn serve(self: &Arc<Self>) -> FakeRancher {
         let state = Arc::clone(self);
-        FakeRancher::start(move |seen| state.respond(seen)).await
+        FakeRancher::start(move |request| state.respond(request)).await
     }
 
     fn objects(&self) -> MutexGuard<'_, Objects> {
@@ -64,18 +64,18 @@ impl RancherState {
         self.objects().users.insert(token.to_owned(), name.to_owned());
     }
 
-    /// Logs out, disables or deletes.
+    /// Invalidates a token, like a logout or the deletion of its user.
     pub(super) fn revoke(&self, token: &str) {
         self.objects().users.remove(token);
     }
 
     /// Stores a credential of the sandbox's account with this secret.
     pub(super) fn put_credential(&self, id: &str, client_secret: &str, readers: &[&str]) {
-        self.put_credential_of(id, seed().subscription_id, client_secret, readers);
+        self.put_credential_for_subscription(id, seed().subscription_id, client_secret, readers);
     }
 
     /// Stores a credential for a subscription.
-    pub(super) fn put_credential_of(
+    pub(super) fn put_credential_for_subscription(
         &self,
         id: &str,
         subscription: &str,
@@ -97,7 +97,7 @@ impl RancherState {
         self.put_secret(id, &json!(BTreeMap::from(data)), readers);
     }
 
-    /// Stores a Secret, as `namespace:name`.
+    /// Stores a Secret with the ID `namespace:name`.
     pub(super) fn put_secret(&self, id: &str, data: &Value, readers: &[&str]) {
         let mut objects = self.objects();
         objects.version += 1;
@@ -182,7 +182,7 @@ fn object_response(objects: &BTreeMap<String, Object>, id: &str, user: Option<&S
 fn token(request: &RecordedRequest) -> Option<String> {
     let authorization = request.header("authorization");
     if authorization.is_empty() {
-        let cookies = request.all("cookie").join("; ");
+        let cookies = request.header_values("cookie").join("; ");
         let cookie = cookies.split("; ").find_map(|pair| pair.strip_prefix("R_SESS="))?;
         return Some(cookie.to_owned());
     }

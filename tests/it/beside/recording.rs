@@ -30,13 +30,13 @@ struct Recording {
 #[derive(Clone, Debug, Deserialize)]
 struct Case {
     id: String,
-    request: Recorded,
+    request: CaseRequest,
     #[serde(rename = "answer")]
     response: RecordedResponse,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Recorded {
+struct CaseRequest {
     method: String,
     path: String,
     #[serde(default)]
@@ -58,7 +58,7 @@ type Session = (Option<String>, Option<String>);
 
 impl Case {
     fn session(&self) -> Session {
-        // Whitespace at the end of a header does not arrive.
+        // Whitespace at the end of a header is stripped on the way.
         let header = |name: &str| self.request.headers.get(name).map(|value| value.trim_end().to_owned());
         (header("Authorization"), header("Cookie").and_then(|cookies| r_sess(&cookies)))
     }
@@ -87,7 +87,7 @@ impl RecordedResponse {
         self.body.as_str().unwrap_or_default()
     }
 
-    fn play(&self) -> Response<Body> {
+    fn to_response(&self) -> Response<Body> {
         let mut response = Response::builder().status(self.status);
         for (name, value) in &self.headers {
             response = response.header(name, value.as_str().unwrap());
@@ -134,45 +134,45 @@ impl Player {
         self.cases.iter().find(|case| case.id == id).unwrap_or_else(|| panic!("{id} was not recorded"))
     }
 
-    fn answer(&self, seen: &RecordedRequest) -> Response<Body> {
+    fn respond(&self, request: &RecordedRequest) -> Response<Body> {
         let case = &self.cases[self.current.lock().unwrap().expect("a case is current")];
-        // A session that the caller did not send is not in the recording.
-        if session_of(&seen.headers) != case.session() {
+        // Every request must have the session of the caller.
+        if session_of(&request.headers) != case.session() {
             return rancher::text(599, false, "not the session of the caller");
         }
-        let path = seen.path.as_str();
+        let path = request.path.as_str();
         if path == "/rancherversion" {
             let who = if case.is_authenticated() { "owner" } else { "none" };
-            return self.case(&format!("public/{who}/rancherversion")).response.play();
+            return self.case(&format!("public/{who}/rancherversion")).response.to_response();
         }
         if path.starts_with("/v1/secrets/") {
-            return self.secret(case, path);
+            return self.secret_response(case, path);
         }
         let impersonated = case.request.headers.get("Impersonate-User").map_or("", String::as_str);
-        let is_same = seen.method == case.request.method.as_str()
+        let is_same = request.method == case.request.method.as_str()
             && path == case.request.path
-            && seen.header("impersonate-user") == impersonated;
+            && request.header("impersonate-user") == impersonated;
         if is_same {
-            case.response.play()
+            case.response.to_response()
         } else {
             rancher::text(598, false, "not the request of the caller")
         }
     }
 
     /// The response to `/v1/secrets/<namespace>/<name>`: recorded, or derived. The recordings contain this path for few callers,
-    /// but `/v3/cloudCredentials` for most, and both follow the same rule: a rejected token gets 401 from both; an object that
-    /// Norman shows, Steve shows too; 403 is 403; Kubernetes' 404 is 404; Norman's own 404 is a Secret that is not a credential.
-    /// If neither was recorded, the response follows from that of `/meta`: 422 means that the Secret may not be read.
-    fn secret(&self, case: &Case, path: &str) -> Response<Body> {
+    /// but `/v3/cloudCredentials` for most, and Norman and Steve agree: both reject a token with 401; Steve shows every object
+    /// that Norman shows; a 403 and Kubernetes' 404 are the same in both. For a Secret that is not a credential, only Norman
+    /// returns 404. If neither was recorded, the response follows from that of `/meta`: 422 means that the Secret may not be read.
+    fn secret_response(&self, case: &Case, path: &str) -> Response<Body> {
         let recorded = self.cases.iter().find(|other| {
             other.request.path == path && other.request.method == "GET" && other.session() == case.session()
         });
-        let steve = |who: &str| self.case(&format!("fields/{who}/steve")).response.play();
+        let steve = |who: &str| self.case(&format!("fields/{who}/steve")).response.to_response();
         if !case.is_authenticated() {
             return steve("none");
         }
         if let Some(recorded) = recorded {
-            return recorded.response.play();
+            return recorded.response.to_response();
         }
         let (namespace, name) = path.strip_prefix("/v1/secrets/").unwrap().split_once('/').unwrap();
         let norman = format!("/v3/cloudCredentials/{namespace}:{name}");
@@ -183,7 +183,7 @@ impl Player {
                 && other.session() == case.session()
         });
         match twin.map(|twin| (twin.response.status, twin.response.body())) {
-            Some((200, _)) => self.show(namespace, name),
+            Some((200, _)) => self.credential_response(namespace, name),
             Some((404, body)) if !body.contains("\"secrets \\\"") => {
                 let metadata = json!({"name": name, "namespace": namespace, "resourceVersion": "7"});
                 rancher::json(200, true, &json!({"metadata": metadata, "data": {"password": "eA=="}}))
@@ -191,11 +191,11 @@ impl Player {
             Some((404, _)) => rancher::text(404, true, ""),
             Some(_) => steve("other"),
             None if case.response.status == 422 => steve("other"),
-            None => self.show(namespace, name),
+            None => self.credential_response(namespace, name),
         }
     }
 
-    fn show(&self, namespace: &str, name: &str) -> Response<Body> {
+    fn credential_response(&self, namespace: &str, name: &str) -> Response<Body> {
         let is_no_tenant = self.no_tenant_id == format!("{namespace}:{name}");
         let mut object = if is_no_tenant { &self.secret_no_tenant } else { &self.secret }.clone();
         object["metadata"]["namespace"] = namespace.into();
@@ -229,30 +229,30 @@ fn versions_page(list: &str) -> Page {
     serde_json::from_value(json!({"status": 200, "body": body})).unwrap()
 }
 
-async fn app(player: &Arc<Player>, seconds: &str) -> BesideApp {
+async fn app(player: &Arc<Player>, decision_seconds: &str) -> BesideApp {
     let fake = {
         let player = Arc::clone(player);
-        FakeRancher::start(move |seen| player.answer(seen)).await
+        FakeRancher::start(move |request| player.respond(request)).await
     };
-    let builder = BesideApp::builder(fake).setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", seconds);
+    let builder = BesideApp::builder(fake).setting("NORMAN_AKS_RANCHER_DECISION_SECONDS", decision_seconds);
     let app = builder.start().await;
     let list = player.case("caller/owner-bearer/meta").response.body();
     app.control.play(SUBSCRIPTION, "kubernetesVersions", vec![versions_page(list)]).unwrap();
     let mut entra: BTreeMap<String, Page> = fixtures::json("meta/entra.json");
-    let refusal = entra.remove("token, bad~secret").unwrap();
+    let rejection = entra.remove("token, bad~secret").unwrap();
     let login = |secret: &str, outcome| Login { client_id: None, secret: secret.to_owned(), outcome };
     app.control.script_login(login("good~secret", Outcome::Token));
-    app.control.script_login(login("bad~secret", Outcome::Answer(refusal)));
+    app.control.script_login(login("bad~secret", Outcome::Answer(rejection)));
     app
 }
 
 fn request(case: &Case) -> Request<Body> {
-    let Recorded { method, path, headers, body } = &case.request;
+    let CaseRequest { method, path, headers, body } = &case.request;
     let mut request = Request::builder().method(method.as_str()).uri(path).header("host", "127.0.0.1:18443");
     for (name, value) in headers {
         request = request.header(name, value);
     }
-    // Recorded at Rancher's own port for plain HTTP; here, the ingress adds the scheme of the request.
+    // This request was recorded at Rancher's plain HTTP port; here, an ingress reports its scheme.
     if case.id == "path/plain-http" {
         request = request.header("x-forwarded-proto", "http");
     }
@@ -277,19 +277,19 @@ fn difference(case: &Case, answer: &Answer) -> Option<String> {
         return (answer.text() != recorded.body())
             .then(|| format!("{:?} instead of {:?}", answer.text(), recorded.body()));
     };
-    // The first line repeats the response body of a login.
-    let own = answer.error();
-    let own = match (own.split_once(" Response body: "), own.split_once('\n')) {
+    // Only our first line also has the response body of a rejected login.
+    let our_error = answer.error();
+    let our_error = match (our_error.split_once(" Response body: "), our_error.split_once('\n')) {
         (Some((start, _)), Some((_, rest))) => format!("{start} \n{rest}"),
-        _ => own,
+        _ => our_error,
     };
-    (own != error).then(|| format!("{own:?}\ninstead of\n{error:?}"))
+    (our_error != error).then(|| format!("{our_error:?}\ninstead of\n{error:?}"))
 }
 
 /// Sends all recorded `/meta` requests; returns how many were compared.
-async fn compare(file: &str, seconds: &str) -> usize {
+async fn compare(file: &str, decision_seconds: &str) -> usize {
     let player = Arc::new(Player::read(file));
-    let app = app(&player, seconds).await;
+    let app = app(&player, decision_seconds).await;
     let (mut compared, mut different) = (0, Vec::new());
     for (index, case) in player.cases.iter().enumerate().filter(|(_, case)| case.is_meta()) {
         *player.current.lock().unwrap() = Some(index);
@@ -303,32 +303,32 @@ async fn compare(file: &str, seconds: &str) -> usize {
         }
     }
     assert!(different.is_empty(), "{} of {compared} cases:\n{}", different.len(), different.join("\n\n"));
-    println!("{file}: {compared} answers equal those of Rancher");
+    println!("{file}: {compared} responses equal those of Rancher");
     compared
 }
 
 #[tokio::test]
-async fn recorded_answers_of_2_15_are_repeated() {
+async fn responses_equal_those_of_rancher_2_15() {
     assert!(compare("rancher-auth/rancher-auth.json", "0").await >= 118);
 }
 
 #[tokio::test]
-async fn recorded_answers_of_2_15_are_repeated_with_decisions() {
+async fn responses_equal_those_of_rancher_2_15_with_decision_cache() {
     assert!(compare("rancher-auth/rancher-auth.json", "60").await >= 118);
 }
 
 #[tokio::test]
-async fn recorded_answers_of_2_11_are_repeated() {
+async fn responses_equal_those_of_rancher_2_11() {
     assert!(compare("rancher-auth/rancher-auth-2.11.json", "0").await >= 115);
 }
 
 #[tokio::test]
-async fn recorded_answers_of_2_11_are_repeated_with_decisions() {
+async fn responses_equal_those_of_rancher_2_11_with_decision_cache() {
     assert!(compare("rancher-auth/rancher-auth-2.11.json", "60").await >= 115);
 }
 
 #[test]
-fn recordings_have_the_known_cases() {
+fn recordings_have_the_expected_number_of_cases() {
     for (file, count, revoked) in
         [("rancher-auth/rancher-auth.json", 118, 6), ("rancher-auth/rancher-auth-2.11.json", 115, 5)]
     {

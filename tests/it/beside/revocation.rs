@@ -1,4 +1,4 @@
-//! The end of rights: a decision is valid for its TTL at most, and a changed Secret ends it for everyone.
+//! The end of rights: a decision is valid for its TTL at most, and a changed Secret ends it for all callers.
 
 use azure_sandbox::{Login, Outcome};
 use serde_json::json;
@@ -25,7 +25,7 @@ async fn revoked_token_is_rejected_when_the_decision_ends() {
 }
 
 #[tokio::test]
-async fn revoked_token_is_rejected_at_once_without_decisions() {
+async fn revoked_token_is_rejected_at_once_without_decision_cache() {
     let state = RancherState::new();
     let app = BesideApp::builder(state.serve().await).without_decision_cache().start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
@@ -45,7 +45,7 @@ async fn use_does_not_extend_a_decision() {
 }
 
 #[tokio::test]
-async fn right_that_was_taken_ends_with_the_decision() {
+async fn removed_permission_ends_with_the_decision() {
     let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.set_readers(CREDENTIAL, &[]);
@@ -56,7 +56,7 @@ async fn right_that_was_taken_ends_with_the_decision() {
 }
 
 #[tokio::test]
-async fn denials_are_not_kept() {
+async fn denials_are_not_cached() {
     let (app, state) = BesideApp::start().await;
     state.set_readers(CREDENTIAL, &[]);
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 422, "before the permission exists");
@@ -121,7 +121,7 @@ async fn change_of_other_fields_keeps_the_lists() {
 }
 
 #[tokio::test]
-async fn token_that_ends_during_an_action_is_not_answered_with_a_list() {
+async fn token_that_ends_during_an_action_gets_no_list() {
     let (app, state) = BesideApp::start().await;
     state.put_cluster(
         "c-aaaaa",

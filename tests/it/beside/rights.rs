@@ -1,28 +1,31 @@
-//! Who may use what: callers and credentials in combination, credentials in the body, and clusters.
+//! Permissions of callers: callers and credentials in combination, credentials in the body, and clusters.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::app::{BesideApp, seed};
-use super::rancher::{FakeRancher, json as json_answer};
+use super::rancher::{FakeRancher, json as json_response};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED};
 use crate::support::app::seed_credential;
 
-const SECOND: &str = "cattle-global-data:cc-bbbbb";
+const SECOND_CREDENTIAL: &str = "cattle-global-data:cc-bbbbb";
 
-fn inline(more: &Value) -> Value {
+fn inline_credential(more: &Value) -> Value {
     seed_credential(&seed(), more)
 }
 
 #[tokio::test]
 async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
     let state = RancherState::new();
-    state.put_credential(SECOND, seed().client_secret, &["other"]);
+    state.put_credential(SECOND_CREDENTIAL, seed().client_secret, &["other"]);
     let app = BesideApp::with_state(&state).await;
     for _ in 0..2 {
-        for (credential, token, status) in
-            [(CREDENTIAL, OWNER, 200), (SECOND, OWNER, 422), (CREDENTIAL, OTHER, 422), (SECOND, OTHER, 200)]
-        {
+        for (credential, token, status) in [
+            (CREDENTIAL, OWNER, 200),
+            (SECOND_CREDENTIAL, OWNER, 422),
+            (CREDENTIAL, OTHER, 422),
+            (SECOND_CREDENTIAL, OTHER, 200),
+        ] {
             let answer = app.get_versions(credential, token).send().await;
             assert_eq!(answer.status, status, "{credential} {token}");
             assert_eq!(answer.header("x-api-cattle-auth"), "true");
@@ -45,7 +48,7 @@ async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
 }
 
 #[tokio::test]
-async fn decisions_save_questions_and_every_token_is_asked_about() {
+async fn decisions_save_lookups_but_every_token_is_looked_up() {
     let (app, state) = BesideApp::start().await;
     for _ in 0..3 {
         assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
@@ -55,10 +58,10 @@ async fn decisions_save_questions_and_every_token_is_asked_about() {
     for (n, token) in tokens.iter().enumerate() {
         state.add_user(if n % 2 == 0 { "owner" } else { "other" }, token);
     }
-    for some in tokens.chunks(100) {
-        let answers = join_all(some.iter().map(|token| app.get_versions(CREDENTIAL, token).send())).await;
+    for batch in tokens.chunks(100) {
+        let answers = join_all(batch.iter().map(|token| app.get_versions(CREDENTIAL, token).send())).await;
         for (n, answer) in answers.iter().enumerate() {
-            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 422 }, "{}", some[n]);
+            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 422 }, "{}", batch[n]);
         }
     }
     assert_eq!(app.rancher.take_requests().len(), 1000);
@@ -78,11 +81,14 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
     ] {
         let answer = app.get(&path, "").anonymous().header(name, &value).send().await;
         assert_eq!(answer.status, 200, "{name}");
-        let seen = app.rancher.requests().pop().unwrap();
+        let request = app.rancher.requests().pop().unwrap();
         let expected = if name == "cookie" { format!("R_SESS={OWNER}") } else { value };
-        assert_eq!(seen.all(name), [expected], "forwarded unchanged, without other cookies");
-        assert!(seen.header("user-agent").starts_with("norman-aks/"), "not a browser, so no CSRF rule");
-        assert_eq!(seen.header("x-forwarded-proto"), "https");
+        assert_eq!(request.header_values(name), [expected], "forwarded unchanged, without other cookies");
+        assert!(
+            request.header("user-agent").starts_with("norman-aks/"),
+            "Rancher requires a CSRF token only of browsers"
+        );
+        assert_eq!(request.header("x-forwarded-proto"), "https");
     }
 }
 
@@ -105,18 +111,18 @@ async fn empty_authorization_leaves_the_cookie() {
     assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (200, "true"));
     let answer = call("/meta/aksVersions?cloudCredentialId=cc-aaaaa").send().await;
     assert_eq!(answer.header("x-norman-aks-via"), "rancher");
-    assert_eq!(answer.header("x-api-cattle-auth"), "true", "as Rancher said");
+    assert_eq!(answer.header("x-api-cattle-auth"), "true", "as Rancher reported");
 }
 
 #[tokio::test]
-async fn requests_without_a_token_are_rejected_without_a_question() {
+async fn requests_without_a_token_are_rejected_without_a_lookup() {
     let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
     for call in [
         app.get(&path, "").anonymous(),
         app.get(&path, "").anonymous().header("cookie", "CSRF=abc"),
-        app.post("/meta/aksCheckCredentials", "").anonymous().json(&inline(&json!({}))),
-        app.post("/meta/aksLocations", "").anonymous().json(&inline(&json!({}))),
+        app.post("/meta/aksCheckCredentials", "").anonymous().json(&inline_credential(&json!({}))),
+        app.post("/meta/aksLocations", "").anonymous().json(&inline_credential(&json!({}))),
     ] {
         let answer = call.send().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
@@ -130,25 +136,25 @@ async fn requests_without_a_token_are_rejected_without_a_question() {
 async fn inline_credentials_need_a_valid_token() {
     let (app, _) = BesideApp::start().await;
     for path in ["/meta/aksCheckCredentials", "/meta/aksLocations"] {
-        let answer = app.post(path, "token-none:unknown").json(&inline(&json!({}))).send().await;
+        let answer = app.post(path, "token-none:unknown").json(&inline_credential(&json!({}))).send().await;
         assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{path}");
         assert_eq!(app.control.requests().len(), 0, "{path}");
-        let answer = app.post(path, OTHER).json(&inline(&json!({}))).send().await;
+        let answer = app.post(path, OTHER).json(&inline_credential(&json!({}))).send().await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
         assert_eq!(answer.header("x-api-cattle-auth"), "true");
         app.control.clear_requests();
     }
-    let asked = app.rancher.take_requests();
+    let lookups = app.rancher.take_requests();
     assert!(
-        asked.iter().all(|request| request == "GET /rancherversion"),
-        "the body is not forwarded: {asked:?}"
+        lookups.iter().all(|request| request == "GET /rancherversion"),
+        "the body is not forwarded: {lookups:?}"
     );
 }
 
 #[tokio::test]
-async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
+async fn check_of_a_wrong_secret_is_401_with_a_valid_token() {
     let (app, _) = BesideApp::start().await;
-    let wrong = inline(&json!({"clientSecret": "wrong~secret"}));
+    let wrong = inline_credential(&json!({"clientSecret": "wrong~secret"}));
     let answer = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await.expect(401);
     assert_eq!(answer.header("x-api-cattle-auth"), "true");
     let answer = app.get("/meta/aksCheckCredentials", OWNER).send().await;
@@ -156,7 +162,7 @@ async fn check_of_a_wrong_secret_is_401_as_in_rancher_and_the_token_is_valid() {
 }
 
 #[tokio::test]
-async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
+async fn upgrades_of_a_visible_cluster_follow_its_version() {
     let (app, state) = BesideApp::start().await;
     let config = json!({"kubernetesVersion": "1.32.7", "resourceLocation": "eastus", "clusterName": "a"});
     state.put_cluster("c-aaaaa", &config, &["owner"]);
@@ -166,8 +172,8 @@ async fn upgrades_of_a_cluster_that_the_caller_sees_follow_its_version() {
         assert_eq!(answer.status, 200, "{query}: {}", answer.text());
         assert_eq!(answer.json()["currentVersion"], "1.32.7");
     }
-    let asked = app.rancher.requests();
-    let cluster = asked.iter().find(|seen| seen.path.contains("clusters")).unwrap();
+    let requests = app.rancher.requests();
+    let cluster = requests.iter().find(|request| request.path.contains("clusters")).unwrap();
     assert_eq!(cluster.path, "/v1/management.cattle.io.clusters/c-aaaaa");
     assert_eq!(cluster.header("authorization"), format!("Bearer {OWNER}"), "as the caller");
 }
@@ -182,9 +188,9 @@ async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
         let answer = app.get(&path, OWNER).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid cluster id"), "{id}");
     }
-    let asked =
+    let lookups =
         app.rancher.take_requests().into_iter().filter(|request| request.contains("clusters")).count();
-    assert_eq!(asked, 2, "only for valid cluster names");
+    assert_eq!(lookups, 2, "only for valid cluster names");
 }
 
 #[tokio::test]
@@ -192,9 +198,13 @@ async fn cluster_that_rancher_cannot_read_gives_503() {
     let state = RancherState::new();
     let fake = {
         let state = std::sync::Arc::clone(&state);
-        FakeRancher::start(move |seen| {
+        FakeRancher::start(move |request| {
             let body = json!({"type": "error", "status": 500, "message": "etcdserver: request timed out"});
-            if seen.path.contains("clusters") { json_answer(500, true, &body) } else { state.respond(seen) }
+            if request.path.contains("clusters") {
+                json_response(500, true, &body)
+            } else {
+                state.respond(request)
+            }
         })
     };
     let app = BesideApp::builder(fake.await).start().await;
@@ -204,7 +214,7 @@ async fn cluster_that_rancher_cannot_read_gives_503() {
 }
 
 #[tokio::test]
-async fn cluster_does_not_open_a_credential_but_rancher_may() {
+async fn cluster_gives_access_to_a_credential_only_through_rancher() {
     let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
@@ -217,10 +227,10 @@ async fn cluster_does_not_open_a_credential_but_rancher_may() {
 #[tokio::test]
 async fn other_kinds_of_credentials_are_forwarded() {
     let (app, state) = BesideApp::start().await;
-    state.put_secret(SECOND, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
-    let answer = app.get_versions(SECOND, OWNER).send().await;
+    state.put_secret(SECOND_CREDENTIAL, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
+    let answer = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
     assert_eq!(answer.header("x-norman-aks-via"), "rancher");
-    state.put_secret(SECOND, &json!({"password": "eA=="}), &["owner"]);
-    let answer = app.get_versions(SECOND, OWNER).send().await;
+    state.put_secret(SECOND_CREDENTIAL, &json!({"password": "eA=="}), &["owner"]);
+    let answer = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
     assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "cloud credential not found"));
 }

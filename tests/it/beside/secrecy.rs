@@ -28,9 +28,9 @@ const COOKIE: &str = "R_SESS=token-bbbbb:canary-key-of-a-cookie";
 const CREDENTIAL: &str = "cattle-global-data:cc-canary";
 
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Lines {
+impl io::Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -41,7 +41,7 @@ impl io::Write for Lines {
     }
 }
 
-impl<'a> MakeWriter<'a> for Lines {
+impl<'a> MakeWriter<'a> for LogBuffer {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {
@@ -58,8 +58,8 @@ fn assert_clean(what: &str, text: &str) {
     }
 }
 
-/// Requests of all kinds, with good and bad tokens, while Rancher works and while it fails.
-async fn requests(app: &BesideApp) -> Vec<Answer> {
+/// Sends requests of all kinds, with valid and invalid tokens; returns the responses.
+async fn send_requests(app: &BesideApp) -> Vec<Answer> {
     let mut answers = Vec::new();
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let mut body = json!({
@@ -93,10 +93,10 @@ async fn requests(app: &BesideApp) -> Vec<Answer> {
 async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _metrics = metrics::set_default_local_recorder(&recorder);
-    let lines = Lines::default();
+    let log_buffer = LogBuffer::default();
     let targets =
         Targets::new().with_default(LevelFilter::TRACE).with_target("azure_sandbox", LevelFilter::OFF);
-    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines.clone());
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(log_buffer.clone());
     // With a single subscriber, events that another thread emits first would be disabled for all threads.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _log = tracing::subscriber::set_default(tracing_subscriber::registry().with(targets).with(layer));
@@ -106,7 +106,7 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
     state.add_user("owner", "token-bbbbb:canary-key-of-a-cookie");
     state.put_credential(CREDENTIAL, "canary-secret-in-rancher", &["owner"]);
     let app = BesideApp::with_state(&state).await;
-    let mut answers = requests(&app).await;
+    let mut answers = send_requests(&app).await;
     advance_time(super::app::DECISION_TTL).await;
     for fault in [
         Fault::Cut,
@@ -119,7 +119,7 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
         Fault::Answer(502, Vec::new(), "<html>"),
     ] {
         app.rancher.set_fault(fault);
-        answers.extend(requests(&app).await);
+        answers.extend(send_requests(&app).await);
         app.rancher.clear_fault();
         advance_time(std::time::Duration::from_secs(2)).await;
         app.get("/meta/aksLocations", TOKEN).send().await;
@@ -129,7 +129,7 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
         assert_clean("a response", &format!("{answer:?} {}", answer.text()));
     }
     assert!(answers.iter().any(|answer| answer.text().contains("AADSTS")), "Azure rejected the canary");
-    let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let log = String::from_utf8(log_buffer.0.lock().unwrap().clone()).unwrap();
     for expected in ["TRACE", "an action failed", "token-aaaaa", "norman_aks"] {
         assert!(log.contains(expected), "{expected} is not in the log");
     }
@@ -155,7 +155,7 @@ async fn nothing_is_written_to_the_data_directory() {
     let app = BesideApp::with_state(&state).await;
     assert_eq!(app.get_versions(CREDENTIAL, TOKEN).send().await.status, 200);
     let files: Vec<_> =
-        std::fs::read_dir(app.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        std::fs::read_dir(app.data_dir()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert!(files.is_empty(), "{files:?}");
 }
 

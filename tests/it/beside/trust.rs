@@ -26,7 +26,7 @@ async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
     state.set_cacerts(&authority);
     let fake = {
         let state = Arc::clone(&state);
-        FakeRancher::start_tls(tls, move |seen| state.respond(seen)).await
+        FakeRancher::start_tls(tls, move |request| state.respond(request)).await
     };
     let url = format!("https://127.0.0.1:{}", fake.address.port());
     let builder = BesideApp::builder(fake)
@@ -47,8 +47,8 @@ async fn authority_of_the_file_is_trusted_for_the_public_name() {
     let (_, authority, builder) = builder(NAME).await;
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
     assert_eq!(status(&app).await, 200);
-    let seen = app.only_request();
-    assert_eq!(seen.path, "/v1/secrets/cattle-global-data/cc-aaaaa");
+    let request = app.only_request();
+    assert_eq!(request.path, "/v1/secrets/cattle-global-data/cc-aaaaa");
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn other_authorities_are_not_trusted() {
 }
 
 #[tokio::test]
-async fn system_authorities_do_not_trust_a_private_one() {
+async fn private_authority_is_not_trusted_by_default() {
     let (_, _, builder) = builder(NAME).await;
     let app = builder.start().await;
     assert_eq!(status(&app).await, 503);
@@ -81,10 +81,10 @@ async fn published_authority_with_the_checksum_is_trusted() {
     let (_, authority, builder) = builder(NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
     assert_eq!(status(&app).await, 200);
-    let seen = app.rancher.requests();
-    assert_eq!(seen[0].path, "/v3/settings/cacerts");
-    assert!(seen[0].headers.get("authorization").is_none(), "sent before the certificate is verified");
-    assert_eq!((seen[1].path.as_str(), seen.len()), ("/v1/secrets/cattle-global-data/cc-aaaaa", 2));
+    let requests = app.rancher.requests();
+    assert_eq!(requests[0].path, "/v3/settings/cacerts");
+    assert!(requests[0].headers.get("authorization").is_none(), "sent before the certificate is verified");
+    assert_eq!((requests[1].path.as_str(), requests.len()), ("/v1/secrets/cattle-global-data/cc-aaaaa", 2));
 }
 
 #[tokio::test]
@@ -92,23 +92,29 @@ async fn published_authority_with_another_checksum_is_not_trusted() {
     let (_, _, builder) = builder(NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &"0".repeat(64)).start().await;
     assert_eq!(status(&app).await, 503);
-    let seen = app.rancher.requests();
-    assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
+    let requests = app.rancher.requests();
+    assert!(
+        requests.iter().all(|request| request.headers.get("authorization").is_none()),
+        "no session was sent"
+    );
 }
 
 #[tokio::test]
-async fn pinned_authority_that_did_not_sign_the_certificate_is_not_trusted() {
+async fn pinned_authority_of_another_certificate_is_not_trusted() {
     let (state, _, builder) = builder(NAME).await;
     let (other, _) = certificate(&[NAME]);
     state.set_cacerts(&other);
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&other)).start().await;
     assert_eq!(status(&app).await, 503);
-    let seen = app.rancher.requests();
-    assert!(seen.iter().all(|seen| seen.headers.get("authorization").is_none()), "no session was sent");
+    let requests = app.rancher.requests();
+    assert!(
+        requests.iter().all(|request| request.headers.get("authorization").is_none()),
+        "no session was sent"
+    );
 }
 
 #[tokio::test]
-async fn authority_that_rancher_changes_back_is_read_again() {
+async fn published_authority_is_read_again_after_a_mismatch() {
     let (state, authority, builder) = builder(NAME).await;
     state.set_cacerts("");
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
