@@ -1,5 +1,5 @@
 //! Private clusters with the real agent, as in `serve --sandbox`: it is deployed by the server, runs in a pod of the sandbox
-//! and connects to the server's TLS listener. The clock of the server is moved by hand, while agents and pods run in real
+//! and connects to the server's TLS listener. The tests advance the clock of the server, while agents and pods run in real
 //! time.
 
 mod faults;
@@ -30,10 +30,10 @@ use crate::support::test_clusters;
 const IMAGE: &str = "registry.example/norman-aks:1";
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
-/// Rancher's words for a cluster without an agent.
+/// Rancher's message for a cluster without an agent.
 const WAITING: &str = "waiting for cluster agent to be deployed";
 
-const AGENTS: &str = "/api/v1/namespaces/cattle-system/pods";
+const AGENT_PODS: &str = "/api/v1/namespaces/cattle-system/pods";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
 
@@ -151,10 +151,10 @@ impl PrivateCluster {
     }
 
     /// Sends a request into the cluster; the body of the response may still be streaming.
-    async fn send(&self, method: Method, path: &str, kind: &str, body: &Value) -> Response {
+    async fn send(&self, method: Method, path: &str, content_type: &str, body: &Value) -> Response {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let call = self.app.call(method, &format!("/k8s/clusters/{}{path}", self.id));
-        call.header("content-type", kind).body(body).response().await
+        call.header("content-type", content_type).body(body).response().await
     }
 
     async fn get(&self, path: &str) -> (StatusCode, String) {
@@ -190,11 +190,11 @@ impl PrivateCluster {
     }
 
     /// Waits until the cluster has a usable agent, or none; returns the elapsed time.
-    async fn wait_until_usable(&self, wanted: bool) -> Duration {
+    async fn wait_until_usable(&self, expected: bool) -> Duration {
         let started = Instant::now();
         let sessions = self.app.server.cluster_access.sessions();
-        while sessions.has_usable(&self.id) != wanted {
-            assert!(started.elapsed() < TEST_TIMEOUT, "usable: {wanted}");
+        while sessions.has_usable(&self.id) != expected {
+            assert!(started.elapsed() < TEST_TIMEOUT, "usable: {expected}");
             sleep(Duration::from_millis(10)).await;
         }
         started.elapsed()
@@ -208,7 +208,7 @@ fn make_import(body: &mut Value) {
         "resourceGroup": "rancher", "resourceLocation": "eastus"});
 }
 
-/// The administrator inside the network of a cluster.
+/// A cluster's administrator, who can reach its private network.
 struct ClusterAdmin {
     client: reqwest::Client,
     base: String,
@@ -296,7 +296,7 @@ impl ClusterAdmin {
 
     /// The pods of the agent.
     async fn agents(&self) -> Vec<Value> {
-        let list: Value = serde_json::from_str(&self.get(AGENTS).await).unwrap();
+        let list: Value = serde_json::from_str(&self.get(AGENT_PODS).await).unwrap();
         list["items"].as_array().unwrap().clone()
     }
 
@@ -310,7 +310,7 @@ impl ClusterAdmin {
             for pod in self.agents().await {
                 let name = pod["metadata"]["name"].as_str().unwrap();
                 if !pod["status"]["podIP"].is_null() {
-                    log = self.get(&format!("{AGENTS}/{name}/log")).await;
+                    log = self.get(&format!("{AGENT_PODS}/{name}/log")).await;
                 }
             }
         }
@@ -319,13 +319,16 @@ impl ClusterAdmin {
 
 async fn read(response: Response) -> (StatusCode, String) {
     let status = response.status();
-    let body =
-        timeout(TEST_TIMEOUT, response.into_body().collect()).await.expect("it ends").unwrap().to_bytes();
+    let body = timeout(TEST_TIMEOUT, response.into_body().collect())
+        .await
+        .expect("the response ends")
+        .unwrap()
+        .to_bytes();
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-fn is_connected(object: &Value, wanted: &str) -> bool {
-    condition(object, "Connected")["status"] == wanted
+fn is_connected(object: &Value, expected: &str) -> bool {
+    condition(object, "Connected")["status"] == expected
 }
 
 /// The lines of a stream inside a cluster.
@@ -348,12 +351,12 @@ impl Lines {
                 self.text = rest.to_owned();
                 return Ok(line);
             }
-            self.frame().await?;
+            self.read_part().await?;
         }
     }
 
     /// Reads a part of the stream.
-    async fn frame(&mut self) -> Result<(), String> {
+    async fn read_part(&mut self) -> Result<(), String> {
         let frame = timeout(TEST_TIMEOUT, self.body.frame()).await.expect("the stream continues or ends");
         let frame = frame.ok_or("the end")?.map_err(|error| error.to_string())?;
         self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
@@ -361,7 +364,7 @@ impl Lines {
     }
 
     /// Reads until a line contains a text.
-    async fn until(&mut self, part: &str) -> String {
+    async fn read_until(&mut self, part: &str) -> String {
         loop {
             let line = self.next().await.unwrap_or_else(|error| panic!("{part}: {error}"));
             if line.contains(part) {

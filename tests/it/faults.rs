@@ -150,8 +150,8 @@ impl TestCluster {
         self.wait_in_steps(MAX_WAIT, what, is_met).await
     }
 
-    /// The same in ticks, for what follows from an event that is not on the clock, such as the end of an agent's session: with
-    /// longer steps, the next scheduled step could come before the event.
+    /// Like [`Self::wait_until`] in ticks, for effects of an event that is not on the clock, such as the end of an agent's
+    /// session: with longer steps, the next scheduled step could come before the event.
     async fn wait_in_ticks_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         self.wait_in_steps(TICK, what, is_met).await
     }
@@ -214,14 +214,14 @@ impl TestCluster {
     /// The write requests that Azure accepted.
     fn accepted_writes(&self) -> Vec<String> {
         let is_accepted =
-            |seen: &&RecordedRequest| seen.status.is_some_and(|status| (200..300).contains(&status));
+            |request: &&RecordedRequest| request.status.is_some_and(|status| (200..300).contains(&status));
         sent_writes(&self.app).iter().filter(is_accepted).map(short_line).collect()
     }
 
     /// The number of requests of an operation.
     fn request_count(&self, operation: Operation, method: &str) -> usize {
         let requests = self.app.control.requests();
-        requests.iter().filter(|seen| seen.operation == operation && seen.method == method).count()
+        requests.iter().filter(|request| request.operation == operation && request.method == method).count()
     }
 
     fn add_fault(&self, operation: Operation, method: &str, effect: Effect) {
@@ -277,28 +277,30 @@ fn progress_of(object: &Value) -> Progress {
 /// The write requests to Azure, without requests for kubeconfigs, which use POST but change nothing.
 fn sent_writes(app: &TestApp) -> Vec<RecordedRequest> {
     let mut writes = app.control.writes();
-    writes.retain(|seen| ![Operation::AdminCredential, Operation::UserCredential].contains(&seen.operation));
+    writes.retain(|request| {
+        ![Operation::AdminCredential, Operation::UserCredential].contains(&request.operation)
+    });
     writes
 }
 
 /// `PUT cluster`, `DELETE pool more` and so on.
-fn short_line(seen: &RecordedRequest) -> String {
-    let name = seen.path.rsplit('/').next().unwrap_or_default();
-    let what = match seen.operation {
+fn short_line(request: &RecordedRequest) -> String {
+    let name = request.path.rsplit('/').next().unwrap_or_default();
+    let what = match request.operation {
         Operation::ManagedCluster => "cluster".to_owned(),
         Operation::AgentPool => format!("pool {name}"),
         Operation::ResourceGroup => "group".to_owned(),
         Operation::RegisterProvider => "register".to_owned(),
         Operation::Workspace => "workspace".to_owned(),
-        other => format!("{other:?} {}", seen.path),
+        other => format!("{other:?} {}", request.path),
     };
-    format!("{} {what}", seen.method)
+    format!("{} {what}", request.method)
 }
 
 /// Waits until Azure has received this request, which is delayed on purpose.
 async fn wait_until_received(app: &TestApp, operation: Operation, method: &str) {
-    let is_pending = |seen: &RecordedRequest| {
-        seen.operation == operation && seen.method == method && seen.status.is_none()
+    let is_pending = |request: &RecordedRequest| {
+        request.operation == operation && request.method == method && request.status.is_none()
     };
     for _ in 0..3_000 {
         if app.control.requests().iter().any(is_pending) {

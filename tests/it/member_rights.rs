@@ -137,10 +137,10 @@ impl Cluster {
         self.wait_until(&what, async || !self.member_can_edit(namespace).await).await;
     }
 
-    /// Waits until a condition holds.
-    async fn wait_until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+    /// Waits until a condition is met, at most a minute.
+    async fn wait_until(&self, what: &str, is_met: impl AsyncFn() -> bool) {
         for _ in 0..1_200 {
-            if holds().await {
+            if is_met().await {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

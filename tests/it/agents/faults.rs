@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{CONFIG_MAPS, ClusterAdmin, Lines, PrivateCluster, WAITING, condition, is_connected};
 use crate::support::fault;
 
-/// The start of every message if this server has no connection to the cluster.
+/// The start of the instructions in messages that ask an owner to deploy the agent.
 const OWNER: &str =
     "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
@@ -61,8 +61,8 @@ async fn forbidden_run_command_is_explained_and_retried() {
     let object = cluster.object().await;
     let deployed = condition(&object, "AgentDeployed");
     assert_eq!(deployed["status"], "False");
-    let words = "Error while applying agent YAML, it will be retried automatically";
-    assert!(deployed["message"].as_str().unwrap().starts_with(words), "{deployed}");
+    let prefix = "Error while applying agent YAML, it will be retried automatically";
+    assert!(deployed["message"].as_str().unwrap().starts_with(prefix), "{deployed}");
     assert!(cluster.event_messages("agentManifestFailed").await[0].contains(right));
     cluster.app.control.clear_faults();
     let object = cluster.wait_until_active().await;
@@ -146,7 +146,7 @@ async fn wrong_checksum_is_in_the_log_of_the_agent() {
 }
 
 #[tokio::test]
-async fn setting_never_deploys_no_agent() {
+async fn agent_is_not_deployed_with_setting_never() {
     let cluster = PrivateCluster::create().await;
     cluster.app.put_setting("agent", "never").await;
     let message = cluster.wait_for_message("is never; change it").await;
@@ -176,10 +176,10 @@ async fn lost_agent_is_shown_and_comes_back() {
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
-    let asked = Instant::now();
+    let sent = Instant::now();
     let (status, text) = cluster.get("/api/v1/nodes").await;
-    println!("answered after {:?}: {status} {text}", asked.elapsed());
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    println!("answered after {:?}: {status} {text}", sent.elapsed());
+    assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("Cluster agent is not connected"), "{text}");
     cluster.app.control.enable_agents(true);
@@ -189,7 +189,7 @@ async fn lost_agent_is_shown_and_comes_back() {
 }
 
 /// A cluster with an object of 1 MB, which pods read in 2.5 seconds.
-async fn slow() -> (PrivateCluster, String) {
+async fn slow_cluster() -> (PrivateCluster, String) {
     let cluster = PrivateCluster::create_active().await;
     let object = json!({"metadata": {"name": "large"}, "data": {"key": "x".repeat(1_000_000)}});
     ClusterAdmin::new(&cluster).await.create(CONFIG_MAPS, &object).await;
@@ -199,15 +199,15 @@ async fn slow() -> (PrivateCluster, String) {
 
 #[tokio::test]
 async fn cut_transfer_ends_with_an_error_and_the_next_succeeds() {
-    let (cluster, path) = slow().await;
+    let (cluster, path) = slow_cluster().await;
     let response = cluster.send(Method::GET, &path, "", &Value::Null).await;
     assert_eq!(response.status(), StatusCode::OK);
-    // The transfer has begun.
+    // Waits until the transfer has begun.
     let mut lines = Lines::new(response);
-    lines.frame().await.unwrap();
+    lines.read_part().await.unwrap();
     cluster.app.control.cut_pod_connections();
     let ended = loop {
-        if let Err(error) = lines.frame().await {
+        if let Err(error) = lines.read_part().await {
             break error;
         }
     };
@@ -221,7 +221,7 @@ async fn cut_transfer_ends_with_an_error_and_the_next_succeeds() {
 
 #[tokio::test]
 async fn slow_transfer_does_not_hold_up_other_requests() {
-    let (cluster, path) = slow().await;
+    let (cluster, path) = slow_cluster().await;
     let transfer = async {
         let (started, (status, text)) = (Instant::now(), cluster.get(&path).await);
         assert!(status == StatusCode::OK && text.len() > 1_000_000, "{status}");

@@ -8,13 +8,13 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{AGENTS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
+use super::{AGENT_PODS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
 use crate::support::app::TestApp;
 use crate::support::fault;
 use crate::support::listener::Listener;
 
-/// The time limit of a request that finds no way into the cluster.
-const REQUEST_LIMIT: Duration = Duration::from_secs(15);
+/// The longest that a request may take while the cluster cannot be reached.
+const MAX_REQUEST_TIME: Duration = Duration::from_secs(15);
 
 /// Requests during an outage.
 #[derive(Debug, Default)]
@@ -22,26 +22,26 @@ struct Outage {
     failed: usize,
     longest_request: Duration,
     /// The time from the first failed request to the end of the last one.
-    lasted: Duration,
+    duration: Duration,
     statuses: Vec<(StatusCode, String)>,
 }
 
 impl Outage {
-    /// Sends a request every 50 ms until `is_over`, and one has succeeded since.
+    /// Sends a request every 50 ms until `is_over` returns true and the next request succeeds.
     async fn observe(cluster: &PrivateCluster, is_over: impl AsyncFn() -> bool) -> Self {
         let (started, mut outage, mut first) = (Instant::now(), Self::default(), None);
         loop {
             let over = is_over().await;
-            let asked = Instant::now();
+            let sent = Instant::now();
             let (status, text) = cluster.get("/api/v1/nodes").await;
-            outage.longest_request = outage.longest_request.max(asked.elapsed());
+            outage.longest_request = outage.longest_request.max(sent.elapsed());
             if status == StatusCode::OK {
                 if over {
                     return outage;
                 }
             } else {
                 outage.failed += 1;
-                outage.lasted = first.get_or_insert(asked).elapsed();
+                outage.duration = first.get_or_insert(sent).elapsed();
                 if !outage.statuses.iter().any(|known| *known == (status, text.clone())) {
                     outage.statuses.push((status, text));
                 }
@@ -53,7 +53,7 @@ impl Outage {
 
     fn check(&self, what: &str) {
         println!("{what}: {self:#?}");
-        assert!(self.longest_request < REQUEST_LIMIT, "{what}: {self:#?}");
+        assert!(self.longest_request < MAX_REQUEST_TIME, "{what}: {self:#?}");
         for (status, text) in &self.statuses {
             assert!([502, 503, 504].contains(&status.as_u16()), "{what}: {status} {text}");
         }
@@ -69,9 +69,9 @@ async fn deleted_pod_of_the_agent_is_replaced() {
         pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let before = names().await;
-    // By way of the agent itself.
+    // The requests go through the agent itself.
     for name in &before {
-        let response = cluster.send(Method::DELETE, &format!("{AGENTS}/{name}"), "", &Value::Null).await;
+        let response = cluster.send(Method::DELETE, &format!("{AGENT_PODS}/{name}"), "", &Value::Null).await;
         assert_eq!(response.status(), StatusCode::OK);
     }
     let outage = Outage::observe(&cluster, async || {
@@ -119,10 +119,10 @@ async fn requests_succeed_once_the_api_server_is_back() {
 async fn version_fails_in_time_while_the_api_server_hangs() {
     let cluster = PrivateCluster::create_active().await;
     cluster.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
-    let asked = Instant::now();
+    let sent = Instant::now();
     let (status, text) = cluster.get("/version").await;
-    println!("API server hangs: {status} after {:?}: {text}", asked.elapsed());
-    assert!(asked.elapsed() < REQUEST_LIMIT, "{:?}", asked.elapsed());
+    println!("API server hangs: {status} after {:?}: {text}", sent.elapsed());
+    assert!(sent.elapsed() < MAX_REQUEST_TIME, "{:?}", sent.elapsed());
     assert!(status == 503 || text.contains("did not answer within 4.5 s"), "{status} {text}");
     cluster.app.control.clear_kubernetes_faults();
     println!("requests succeed after {:?}", cluster.wait_until_reachable().await);

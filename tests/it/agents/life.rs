@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::{
-    AGENTS, CONFIG_MAPS, ClusterAdmin, IMAGE, Lines, PrivateCluster, TEST_TIMEOUT, WAITING, condition,
+    AGENT_PODS, CONFIG_MAPS, ClusterAdmin, IMAGE, Lines, PrivateCluster, TEST_TIMEOUT, WAITING, condition,
     make_import,
 };
 
@@ -52,20 +52,20 @@ async fn kubectl_works_through_the_agent() {
     for value in ["first", "second"] {
         let applied = cluster.apply(&format!("{CONFIG_MAPS}/applied"), &object(value)).await;
         assert_eq!(applied["data"]["key"], value);
-        let event: Value = serde_json::from_str(&watch.until("\"applied\"").await).unwrap();
+        let event: Value = serde_json::from_str(&watch.read_until("\"applied\"").await).unwrap();
         assert_eq!(event["object"]["data"]["key"], value);
     }
 
     // The agent's own log, while it runs.
-    let pods = cluster.json(AGENTS).await;
+    let pods = cluster.json(AGENT_PODS).await;
     let pod = &pods["items"][0];
     assert_eq!(pod["status"]["containerStatuses"][0]["ready"], true, "{pod:#}");
     let name = pod["metadata"]["name"].as_str().unwrap();
-    let log = format!("{AGENTS}/{name}/log?follow=true");
+    let log = format!("{AGENT_PODS}/{name}/log?follow=true");
     let mut log = Lines::new(cluster.send(Method::GET, &log, "", &Value::Null).await);
-    log.until("connected to https://127.0.0.1:").await;
+    log.read_until("connected to https://127.0.0.1:").await;
     cluster.app.control.enable_agents(false);
-    log.until("stopping").await;
+    log.read_until("stopping").await;
 }
 
 #[tokio::test]
@@ -101,9 +101,9 @@ async fn removing_a_private_cluster_ends_its_agent() {
     assert!(cluster.app.control.kubernetes().iter().all(|object| !object.fqdn.starts_with("one")));
 }
 
-/// The objects that remain of an import after its object is removed. AKS itself creates `aks-command`, and other programs
-/// may use `cattle-system`.
-const LEFT: [&str; 6] = [
+/// The objects that remain in an imported cluster after its removal from the server. AKS itself creates `aks-command`, and
+/// other programs may use `cattle-system`.
+const REMAINING: [&str; 6] = [
     "aks-command/configmaps/kube-root-ca.crt",
     "aks-command/serviceaccounts/default",
     "cattle-system/configmaps/kube-root-ca.crt",
@@ -112,8 +112,8 @@ const LEFT: [&str; 6] = [
     "namespaces/cattle-system",
 ];
 
-/// The binding of members in a namespace that an owner opened.
-const OPENED: &str = "open/rolebindings/norman-aks-namespace-edit";
+/// The binding of the members in a namespace that is open to them.
+const MEMBER_BINDING: &str = "open/rolebindings/norman-aks-namespace-edit";
 
 /// Imports a private cluster and removes its object, with or without a working agent.
 async fn import_and_remove(has_agent: bool) {
@@ -125,11 +125,11 @@ async fn import_and_remove(has_agent: bool) {
     cluster.wait_until_active().await;
     assert_eq!(cluster.object().await["aksStatus"]["privateRequiresTunnel"], true);
     assert!(admin.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
-    // The roles are maintained until the removal.
+    // Maintains the roles in the cluster until it is removed.
     cluster.app.server.keep_roles();
     let namespace = json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}});
     admin.create("/api/v1/namespaces", &namespace).await;
-    admin.wait_until_exists(OPENED).await;
+    admin.wait_until_exists(MEMBER_BINDING).await;
     let before: BTreeMap<_, _> = before.into_iter().chain(admin.objects_in("open").await).collect();
     if !has_agent {
         cluster.app.control.enable_agents(false);
@@ -143,8 +143,8 @@ async fn import_and_remove(has_agent: bool) {
     let is_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
     assert_eq!(is_command, !has_agent, "{writes:#?}");
     let started = Instant::now();
-    // The agent's pod terminates.
-    let before: Vec<_> = before.into_keys().filter(|path| path != OPENED).collect();
+    let before: Vec<_> = before.into_keys().filter(|path| path != MEMBER_BINDING).collect();
+    // Waits until the agent's pod has terminated.
     let (left, now) = loop {
         let now = admin.objects().await;
         let left: Vec<_> = now.keys().filter(|path| !before.contains(path)).cloned().collect();
@@ -154,7 +154,7 @@ async fn import_and_remove(has_agent: bool) {
         assert!(started.elapsed() < TEST_TIMEOUT, "{left:#?}");
         sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(left, LEFT);
+    assert_eq!(left, REMAINING);
     for path in before {
         assert!(now.contains_key(&path), "{path} is gone");
     }

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{ClusterAdmin, PrivateCluster, TEST_TIMEOUT};
 use crate::support::test_clusters;
 
-/// The only roles of this server.
+/// The only cluster roles that the server may create.
 const ROLES: [&str; 2] = ["norman-aks-member", "norman-aks-namespace-edit"];
 
 /// Values that must never be in a cluster, by name.
@@ -33,7 +33,7 @@ fn canaries(cluster: &PrivateCluster, admin: &ClusterAdmin) -> Vec<(&'static str
     ]
 }
 
-/// Whether a binding names users, or groups of them that exist in requests of this server only.
+/// Whether all subjects of a binding are users, or groups that exist only in requests of this server.
 fn binds_users(binding: &Value) -> bool {
     let is_user = |subject: &Value| match subject["kind"].as_str() {
         Some("User") => true,
@@ -43,9 +43,9 @@ fn binds_users(binding: &Value) -> bool {
     binding["subjects"].as_array().is_some_and(|subjects| subjects.iter().all(is_user))
 }
 
-/// The reason for which an object must not be in a cluster.
-fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
-    let is_ours = match kind {
+/// The reason why an object must not be in a cluster.
+fn violation(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
+    let is_allowed = match kind {
         "roles" => return Some("grants rights"),
         "clusterroles" => ROLES.contains(&name),
         "clusterrolebindings" | "rolebindings" => name.starts_with("norman-aks-") && binds_users(object),
@@ -56,7 +56,7 @@ fn fault(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
         }
         _ => true,
     };
-    (!is_ours).then_some("is not one that may be there")
+    (!is_allowed).then_some("is not allowed")
 }
 
 /// A write as `METHOD path`, with `*` for parts that differ between runs.
@@ -89,7 +89,7 @@ fn check_writes(cluster: &PrivateCluster, canaries: &[(&str, String)]) -> BTreeS
             Some(name) if name != last => (last, name),
             _ => (parts.next().unwrap(), last),
         };
-        assert_eq!(fault(kind, name, &object), None, "{write:#?}");
+        assert_eq!(violation(kind, name, &object), None, "{write:#?}");
     }
     writes.into_iter().map(line).collect()
 }
@@ -107,15 +107,15 @@ async fn check_objects(admin: &ClusterAdmin, before: &BTreeMap<String, Value>, c
         if ["default", "kube-root-ca.crt"].contains(&name) {
             continue;
         }
-        assert_eq!(fault(kind, name, object), None, "{path}: {object:#}");
+        assert_eq!(violation(kind, name, object), None, "{path}: {object:#}");
         for (what, canary) in canaries {
             assert!(!object.to_string().contains(canary), "{what} is in {path}");
         }
     }
 }
 
-/// The life of a cluster until its object is deleted; returns the writes into it.
-async fn live(cluster: &PrivateCluster) -> BTreeSet<String> {
+/// Runs a cluster from the deployment of its agent to its deletion; returns the writes into it.
+async fn run_lifecycle(cluster: &PrivateCluster) -> BTreeSet<String> {
     cluster.wait_for_message("there is no image for the agent").await;
     let admin = ClusterAdmin::new(cluster).await;
     let (before, canaries) = (admin.objects().await, canaries(cluster, &admin));
@@ -150,7 +150,7 @@ async fn live(cluster: &PrivateCluster) -> BTreeSet<String> {
     check_writes(cluster, &canaries)
 }
 
-/// The writes into every private cluster. Reviews create nothing.
+/// The writes into every private cluster.
 const WRITES: [&str; 13] = [
     "PATCH /api/v1/namespaces/cattle-system",
     "PATCH /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
@@ -165,10 +165,11 @@ const WRITES: [&str; 13] = [
     "PATCH /apis/rbac.authorization.k8s.io/v1/namespaces/open/rolebindings/norman-aks-namespace-edit",
     // Sent by the test.
     "POST /api/v1/namespaces",
+    // Creates no object.
     "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 ];
 
-/// The removal of everything from an import; a cluster that the server created is deleted as a whole.
+/// The deletions in an imported cluster; Azure deletes a cluster that the server created with everything in it.
 const REMOVALS: [&str; 10] = [
     "DELETE /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
     "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/norman-aks-agent-*",
@@ -185,12 +186,12 @@ const REMOVALS: [&str; 10] = [
 #[tokio::test]
 async fn writes_into_a_private_cluster_grant_only_users_rights() {
     let cluster = PrivateCluster::start("ready", "", |_| ()).await;
-    assert_eq!(live(&cluster).await, BTreeSet::from(WRITES.map(str::to_owned)));
+    assert_eq!(run_lifecycle(&cluster).await, BTreeSet::from(WRITES.map(str::to_owned)));
 }
 
 #[tokio::test]
 async fn writes_into_an_import_grant_only_users_rights() {
     let cluster = PrivateCluster::start("ready", "", super::make_import).await;
     let writes = WRITES.into_iter().chain(REMOVALS).map(str::to_owned).collect();
-    assert_eq!(live(&cluster).await, writes);
+    assert_eq!(run_lifecycle(&cluster).await, writes);
 }

@@ -65,13 +65,13 @@ async fn unreadable_cluster_is_never_created(database: Database) {
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
         // The cluster does not exist yet, so these effects damage Azure's 404, and the message contains only its status.
         let expected = if expected.is_empty() { "404" } else { expected };
-        let failing = |object: &Value| {
+        let has_failed = |object: &Value| {
             object["transitioning"] == "error"
                 && super::progress_of(object).message.contains(expected)
                 // After the first read, the message could be the previous one.
                 && cluster.read_count() > 1
         };
-        let object = cluster.wait_until(&format!("{effect:?}"), failing).await;
+        let object = cluster.wait_until(&format!("{effect:?}"), has_failed).await;
         assert_eq!(object["state"], "provisioning", "{effect:?}");
         assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "{effect:?}");
     }

@@ -99,7 +99,7 @@ fn agent_changes(cluster: &TestCluster) -> Vec<String> {
         .collect()
 }
 
-/// The reason for which the agent is not deployed.
+/// The reason why the agent is not deployed.
 fn agent_error(object: &Value) -> &str {
     condition(object, "AgentDeployed")["message"].as_str().unwrap_or_default()
 }
@@ -148,10 +148,10 @@ async fn private_cluster_gets_its_agent_by_run_command(database: Database) {
     assert_eq!(agent_changes(&cluster), [&[APPLIED[0], APPLIED[4]], &APPLIED[..]].concat());
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
     assert_eq!(event_messages(&cluster, "agentManifestApplied").await.len(), 1);
-    // It is not applied again while nothing changes.
+    // The manifest is not applied again while nothing changes.
     cluster.advance_secs(1_200).await;
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
-    // It is applied again if the cluster remains unreachable.
+    // The manifest is applied again if the cluster remains unreachable.
     cluster.advance_secs(900).await;
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 2);
     cluster.app.control.set_reachable(&cluster.api_host("one-"), true);
@@ -331,8 +331,8 @@ async fn owners_manifest_changes_no_agent_of_another_server(database: Database) 
     for (path, before) in foreign.into_iter().zip(before) {
         let now = read(path).await;
         for key in ["metadata/labels", "metadata/generation", "automountServiceAccountToken", "spec"] {
-            let at = |object: &Value| object.pointer(&format!("/{key}")).cloned();
-            assert_eq!(at(&now), at(&before), "{path}: {key}");
+            let value_at = |object: &Value| object.pointer(&format!("/{key}")).cloned();
+            assert_eq!(value_at(&now), value_at(&before), "{path}: {key}");
         }
     }
 }
@@ -363,8 +363,8 @@ async fn run_command_leaves_the_agent_of_another_server_alone(database: Database
     disconnect(&cluster);
     cluster.app.control.clear_kubernetes_requests();
     cluster.app.put_setting("agent", "always").await;
-    let is_foreign = |object: &Value| agent_error(object).contains("was deployed by another server");
-    let object = cluster.wait_until("the error", is_foreign).await;
+    let has_failed = |object: &Value| agent_error(object).contains("was deployed by another server");
+    let object = cluster.wait_until("the error", has_failed).await;
     let message = agent_error(&object);
     assert!(message.contains("annotation norman-aks.io/agent of the cluster to never"), "{message}");
     cluster.advance_secs(7_200).await;

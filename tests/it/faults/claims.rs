@@ -47,7 +47,7 @@ impl SharedServer {
         self.app.control.add_fault(fault::for_host("management.azure.com", fault::status(503)));
     }
 
-    /// Makes Azure available again, and forgets the requests so far.
+    /// Makes Azure available again, and clears the recorded requests.
     fn restore_azure(&self) {
         self.app.control.clear_faults();
         self.app.control.clear_requests();
@@ -82,7 +82,7 @@ impl SharedServer {
         self.wait_until(path, |progress| progress.state == "active").await;
     }
 
-    /// Waits for the error that another object has the AKS cluster; it also says how to delete the object at `path`.
+    /// Waits for the error that another object has the AKS cluster, which also says how to delete the object at `path`.
     async fn wait_until_other_has_cluster(&self, path: &str) {
         self.wait_until(path, |progress| {
             progress.transitioning == "error" && progress.message.starts_with(ALREADY_EXISTS)
@@ -122,9 +122,9 @@ async fn rejected_credential_claims_nothing(database: Database) {
     server.app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
     let eve_path = created_path(&server.post(&eve, &credential).await);
     let description = "AADSTS7000215: Invalid client secret provided.";
-    let refusal =
+    let rejection =
         json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
-    let outcome = Outcome::Answer(Page::new(401, &refusal).unwrap());
+    let outcome = Outcome::Answer(Page::new(401, &rejection).unwrap());
     server.app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
     server.wait_until(&eve_path, |progress| progress.message.contains("AADSTS7000215")).await;
 
@@ -164,8 +164,12 @@ async fn unverified_object_yields_to_a_claim(database: Database) {
 async fn post_claims_the_cluster(database: Database) {
     let server = SharedServer::start(database).await;
     created_path(&server.post(&server.ann_token, &server.ann_credential_id).await);
-    let refused = server.post(&server.bob_token, &server.bob_credential_id).await.expect(422);
-    assert!(crate::norman::norman_error(&refused).message.starts_with(ALREADY_EXISTS), "{}", refused.text());
+    let rejected = server.post(&server.bob_token, &server.bob_credential_id).await.expect(422);
+    assert!(
+        crate::norman::norman_error(&rejected).message.starts_with(ALREADY_EXISTS),
+        "{}",
+        rejected.text()
+    );
 }
 
 async fn put_with_a_valid_credential_claims_the_cluster(database: Database) {
@@ -173,8 +177,12 @@ async fn put_with_a_valid_credential_claims_the_cluster(database: Database) {
     let bob_path = server.create_unverified().await;
     let change = json!({"name": "one", "aksConfig": {"tags": {"a": "b"}}});
     server.app.put(&bob_path).token(&server.bob_token).json(&change).send().await.expect(200);
-    let refused = server.post(&server.ann_token, &server.ann_credential_id).await;
-    assert!(crate::norman::norman_error(&refused).message.starts_with(ALREADY_EXISTS), "{}", refused.text());
+    let rejected = server.post(&server.ann_token, &server.ann_credential_id).await;
+    assert!(
+        crate::norman::norman_error(&rejected).message.starts_with(ALREADY_EXISTS),
+        "{}",
+        rejected.text()
+    );
     server.wait_until_active(&bob_path).await;
 }
 
@@ -257,7 +265,7 @@ async fn removal_releases_the_claim(database: Database) {
 async fn unverified_claim_of_an_older_version_yields(database: Database) {
     let server = SharedServer::start(database).await;
     let bob_path = server.create_unverified().await;
-    // As an older version stores it with the POST: it does not have the column `identity_proved`.
+    // As stored by the POST of an older version, which does not know the column `identity_proved`.
     assert_eq!(server.app.seed.subscription_id, "9d1f3c52-0d2b-4e6a-8c1e-000000000001");
     let statement =
         "update clusters set aks_identity = '9d1f3c52-0d2b-4e6a-8c1e-000000000001/group-of-one/one'";

@@ -1,4 +1,4 @@
-//! Credentials that fail during provisioning: the message contains the remedy, and provisioning continues after it.
+//! Credentials that fail during provisioning: the message contains the remedy, and provisioning continues once it is applied.
 
 use azure_sandbox::{Login, Operation, Outcome, Page};
 use serde_json::{Value, json};
@@ -85,11 +85,11 @@ async fn credential_can_be_replaced(database: Database) {
 async fn missing_role_is_named(database: Database) {
     let scope = "/subscriptions/s/resourcegroups/group-of-one";
     let denied = |action: &str| {
-        let words = format!(
+        let message = format!(
             "The client 'x' with object id 'y' does not have authorization to perform action '{action}' over scope \
              '{scope}' or the scope is invalid."
         );
-        fault::error(403, "AuthorizationFailed", &words)
+        fault::error(403, "AuthorizationFailed", &message)
     };
     let cluster = TestCluster::create(database).await;
     for (operation, method, action, role) in [
@@ -136,10 +136,10 @@ async fn credential_for_one_resource_group_suffices(database: Database) {
 async fn credential_of_another_subscription_is_rejected(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     // A credential for another subscription is rejected immediately.
-    let elsewhere = cluster.app.store_credential_of("empty").await;
-    let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": elsewhere}});
-    let refused = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
-    assert!(refused.text().contains("another subscription"), "{}", refused.text());
+    let other_credential = cluster.app.store_credential_of("empty").await;
+    let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other_credential}});
+    let rejected = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
+    assert!(rejected.text().contains("another subscription"), "{}", rejected.text());
 
     // Moving the credential itself to another subscription is rejected while it is used.
     let path = format!("/v3/cloudcredentials/{}", cluster.credential);

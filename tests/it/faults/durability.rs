@@ -132,18 +132,18 @@ impl Writer {
         method: Method,
         path: &str,
         body: Option<&Value>,
-        then: ObjectState,
+        new_state: ObjectState,
     ) -> Option<()> {
         self.log.objects.insert(path.to_owned(), ObjectState::Unknown);
         self.send(method, path, body).await?;
-        self.log.objects.insert(path.to_owned(), then);
+        self.log.objects.insert(path.to_owned(), new_state);
         Some(())
     }
 
     async fn create(&mut self, list: &str, body: &Value) -> Option<String> {
-        let made = self.send(Method::POST, list, Some(body)).await?.json();
-        let path = format!("{list}/{}", made["id"].as_str().unwrap());
-        let description = made["description"].as_str().unwrap_or_default().to_owned();
+        let created = self.send(Method::POST, list, Some(body)).await?.json();
+        let path = format!("{list}/{}", created["id"].as_str().unwrap());
+        let description = created["description"].as_str().unwrap_or_default().to_owned();
         self.log.objects.insert(path.clone(), ObjectState::Exists(description));
         Some(path)
     }
@@ -182,7 +182,7 @@ impl Writer {
 }
 
 /// Lets the clients write until enough changes are acknowledged, and kills the server; returns the clients' changes.
-async fn round(installation: &Installation, number: usize) -> Vec<AcknowledgedChanges> {
+async fn run_round(installation: &Installation, number: usize) -> Vec<AcknowledgedChanges> {
     let server = installation.start();
     let (token, credential) =
         (installation.sandbox_value("token_key"), installation.sandbox_value("credential_id"));
@@ -221,7 +221,7 @@ async fn kills_lose_no_acknowledged_change(database: Database) {
     let installation = Installation::new(database).await;
     let mut logs = Vec::new();
     for number in 0..KILLS {
-        logs.extend(round(&installation, number).await);
+        logs.extend(run_round(&installation, number).await);
     }
     let server = installation.start();
     let token = installation.sandbox_value("token_key");
@@ -248,14 +248,14 @@ async fn kills_lose_no_acknowledged_change(database: Database) {
     assert!(requests.len() >= KILLS * CHANGES_PER_KILL);
 
     // No object exists without a record of its creation, whether or not it was acknowledged.
-    let made: BTreeSet<&str> = done
+    let created: BTreeSet<&str> = done
         .iter()
         .filter(|record| record["action"] == "create")
         .filter_map(|record| record["objectId"].as_str())
         .collect();
     let credentials = server.get("/v3/cloudCredentials?limit=10000", &token).await.json();
     let ids = credentials["data"].as_array().unwrap().iter().filter_map(|object| object["id"].as_str());
-    assert_eq!(ids.filter(|id| !made.contains(id)).count(), 0);
+    assert_eq!(ids.filter(|id| !created.contains(id)).count(), 0);
     server.stop();
 }
 

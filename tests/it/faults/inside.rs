@@ -17,7 +17,7 @@ on_both_databases!(
     invalid_kubeconfig_is_shown,
 );
 
-fn answers(status: u16) -> Effect {
+fn error_response(status: u16) -> Effect {
     Effect::Status(ErrorResponse {
         status: Some(status),
         message: Some(format!("no {status}")),
@@ -27,23 +27,23 @@ fn answers(status: u16) -> Effect {
 
 async fn cluster_with_a_failing_api_is_not_active(database: Database) {
     let cluster = TestCluster::create(database).await;
-    for (effect, words) in [
-        (answers(401), "401"),
-        (answers(403), "403"),
-        (answers(500), "500"),
-        (answers(503), "503"),
+    for (effect, text) in [
+        (error_response(401), "401"),
+        (error_response(403), "403"),
+        (error_response(500), "500"),
+        (error_response(503), "503"),
         (Effect::CutBeforeAnswer, "cannot be reached"),
         (Effect::RefuseConnections, "cannot be reached"),
     ] {
         cluster.app.control.clear_kubernetes_faults();
         cluster.app.control.add_kubernetes_fault(fault::for_all(effect.clone()));
-        let failing = |object: &serde_json::Value| super::progress_of(object).message.contains(words);
-        let object = cluster.wait_until(&format!("{effect:?}"), failing).await;
+        let has_message = |object: &serde_json::Value| super::progress_of(object).message.contains(text);
+        let object = cluster.wait_until(&format!("{effect:?}"), has_message).await;
         let Progress { state, transitioning, message } = super::progress_of(&object);
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{context}");
         assert!(message.starts_with("failed to communicate with cluster: "), "{context}");
-        if words == "403" {
+        if text == "403" {
             assert!(message.contains("Azure Kubernetes Service RBAC Cluster Admin"), "{context}");
         } else {
             assert_eq!(condition(&object, "Ready")["status"], "False", "{context}");
@@ -52,17 +52,17 @@ async fn cluster_with_a_failing_api_is_not_active(database: Database) {
     cluster.app.control.clear_requests();
     cluster.advance_secs(900).await;
     assert_eq!(cluster.progress().await.state, "provisioning");
-    let tried = cluster.request_count(Operation::AdminCredential, "POST");
-    assert!((2..=5).contains(&tried), "with delays, {tried} times in 15 minutes");
+    let attempts = cluster.request_count(Operation::AdminCredential, "POST");
+    assert!((2..=5).contains(&attempts), "with delays, {attempts} times in 15 minutes");
     cluster.app.control.clear_kubernetes_faults();
     let object = cluster.wait_until_active().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
     assert_eq!(condition(&object, "Connected")["status"], "True");
-    assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "no request is sent to Azure for it");
+    assert_eq!(cluster.sent_writes(), Vec::<String>::new(), "nothing is changed in Azure");
 }
 
 async fn silent_cluster_does_not_delay_others(database: Database) {
-    // The first attempt takes as long as a step may, with the limits of every server.
+    // With the default timeouts, the first attempt takes as long as a step may.
     let cluster = TestCluster::create(database).await;
     cluster
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
@@ -91,7 +91,7 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let Progress { state: first, transitioning, message } = cluster.progress().await;
-    assert_eq!(state, "active", "the other one goes its way");
+    assert_eq!(state, "active", "the other cluster is not delayed");
     assert_eq!(
         (first.as_str(), transitioning.as_str()),
         ("provisioning", "yes"),
@@ -111,14 +111,17 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
     let Progress { state, message, .. } = super::progress_of(&object);
     assert_eq!(state, "provisioning");
     assert!(message.contains("no answer from") && message.contains("within 1 s"), "{message}");
-    assert!(object["aksStatus"].get("privateRequiresTunnel").is_none(), "it is not private: {object}");
+    assert!(
+        object["aksStatus"].get("privateRequiresTunnel").is_none(),
+        "the cluster is not private: {object}"
+    );
     cluster.app.control.clear_kubernetes_faults();
     cluster.wait_until_active().await;
 }
 
 async fn active_cluster_that_stops_responding_is_not_ready(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    cluster.app.control.add_kubernetes_fault(fault::for_all(answers(500)));
+    cluster.app.control.add_kubernetes_fault(fault::for_all(error_response(500)));
     cluster.advance_secs(700).await;
     let object = cluster.object().await;
     assert_eq!(super::progress_of(&object), Progress::active());

@@ -26,43 +26,44 @@ struct Run {
 }
 
 impl Run {
-    async fn start(folder: &Path) -> Self {
-        let server = Server::start(folder, &SANDBOX);
-        let file = sandbox_file(&folder.join("data"));
+    async fn start(directory: &Path) -> Self {
+        let server = Server::start(directory, &SANDBOX);
+        let file = sandbox_file(&directory.join("data"));
         let run = Self {
             server,
             control: string_at(&file, "control_url"),
             token: string_at(&file, "token_key"),
             credential: string_at(&file, "credential_id"),
         };
-        let times = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
+        let timing = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
         let put = run.server.http.put(format!("{}/times", run.control));
-        let put = reply(put.header("content-type", "application/json").body(json!(times).to_string())).await;
+        let put = reply(put.header("content-type", "application/json").body(json!(timing).to_string())).await;
         assert_eq!(put.status, 204, "{}", put.text);
         run
     }
 
-    async fn fault(&self, fault: &Value) {
+    async fn add_fault(&self, fault: &Value) {
         let post = self.server.http.post(format!("{}/faults", self.control));
         let post = reply(post.header("content-type", "application/json").body(fault.to_string())).await;
         assert_eq!(post.status, 201, "{}", post.text);
     }
 
     /// The statuses of the requests that create clusters.
-    async fn puts(&self) -> Vec<Value> {
+    async fn creation_statuses(&self) -> Vec<Value> {
         let writes = reply(self.server.http.get(format!("{}/writes", self.control))).await.json();
         let mut puts = writes.as_array().unwrap().clone();
-        puts.retain(|seen| seen["operation"] == "managedCluster" && seen["method"] == "PUT");
-        puts.into_iter().map(|seen| seen["status"].clone()).collect()
+        puts.retain(|write| write["operation"] == "managedCluster" && write["method"] == "PUT");
+        puts.into_iter().map(|write| write["status"].clone()).collect()
     }
 
-    async fn requested(&self, operation: &str, method: &str) -> bool {
+    /// Whether Azure has received such a request.
+    async fn has_received(&self, operation: &str, method: &str) -> bool {
         let requests = reply(self.server.http.get(format!("{}/requests", self.control))).await.json();
         requests
             .as_array()
             .unwrap()
             .iter()
-            .any(|seen| seen["operation"] == operation && seen["method"] == method)
+            .any(|request| request["operation"] == operation && request["method"] == method)
     }
 
     async fn cluster(&self, path: &str) -> Value {
@@ -91,69 +92,72 @@ impl Run {
 }
 
 /// Waits until the condition is met.
-async fn until(what: &str, mut good: impl AsyncFnMut() -> bool) {
+async fn wait_until(what: &str, mut is_met: impl AsyncFnMut() -> bool) {
     let started = Instant::now();
-    while !good().await {
+    while !is_met().await {
         assert!(started.elapsed() < WAIT_TIMEOUT, "{what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
-/// Starts a creation, kills the server at `moment`, restarts it, and waits until the cluster is active. Returns the statuses of
-/// the PUT requests that created the cluster, before and after the kill.
-async fn killed_at(
+/// Starts a creation, kills the server once `is_time` returns true, restarts it, and waits until the cluster is active. Returns
+/// the statuses of the PUT requests for the cluster, before and after the kill.
+async fn kill_during_creation(
     fault: Option<Value>,
-    moment: impl AsyncFn(&Run, &str) -> bool,
+    is_time: impl AsyncFn(&Run, &str) -> bool,
 ) -> (Vec<Value>, Vec<Value>) {
-    let folder = TempDir::new().unwrap();
-    let run = Run::start(folder.path()).await;
+    let directory = TempDir::new().unwrap();
+    let run = Run::start(directory.path()).await;
     if let Some(fault) = fault {
-        run.fault(&fault).await;
+        run.add_fault(&fault).await;
     }
     let body = super::small_cluster("one", &run.credential);
-    let made = run.server.post("/v3/clusters", &run.token, &body).await;
-    assert_eq!(made.status, 201, "{}", made.text);
-    let path = format!("/v3/clusters/{}", string_at(&made.json(), "id"));
-    until("the condition was never met", async || moment(&run, &path).await).await;
-    let before = run.puts().await;
+    let created = run.server.post("/v3/clusters", &run.token, &body).await;
+    assert_eq!(created.status, 201, "{}", created.text);
+    let path = format!("/v3/clusters/{}", string_at(&created.json(), "id"));
+    wait_until("the condition was never met", async || is_time(&run, &path).await).await;
+    let before = run.creation_statuses().await;
     run.kill();
-    let run = Run::start(folder.path()).await;
+    let run = Run::start(directory.path()).await;
     run.wait_until_active(&path).await;
-    let after = run.puts().await;
+    let after = run.creation_statuses().await;
     run.server.stop();
     (before, after)
 }
 
 #[tokio::test]
-async fn killed_before_azure_accepted_the_creation() {
+async fn kill_before_azure_accepts_repeats_the_creation() {
     // The server has recorded that it sends the PUT; Azure delays the request and never executes it.
-    let held = json!({"operation": "managedCluster", "method": "PUT", "latency_ms": 600_000});
+    let delayed = json!({"operation": "managedCluster", "method": "PUT", "latency_ms": 600_000});
     let (before, after) =
-        killed_at(Some(held), async |run, _| run.requested("managedCluster", "PUT").await).await;
+        kill_during_creation(Some(delayed), async |run, _| run.has_received("managedCluster", "PUT").await)
+            .await;
     assert_eq!((before, after), (vec![json!(null)], vec![json!(201)]));
 }
 
 #[tokio::test]
-async fn killed_after_azure_accepted_the_creation() {
-    let (before, after) = killed_at(None, async |run, _| run.puts().await == [json!(201)]).await;
+async fn kill_after_azure_accepted_repeats_nothing() {
+    let (before, after) =
+        kill_during_creation(None, async |run, _| run.creation_statuses().await == [json!(201)]).await;
     assert_eq!((before, after), (vec![json!(201)], vec![]));
 }
 
 #[tokio::test]
-async fn killed_before_the_creation_response() {
+async fn kill_before_the_creation_response_repeats_nothing() {
     // The response is sent so slowly that the server never receives it.
     let slow = json!({"operation": "managedCluster", "method": "PUT", "effect": {"slow_body": 600_000}});
-    let (before, after) = killed_at(Some(slow), async |run, _| {
-        run.requested("managedCluster", "PUT").await && !run.puts().await.contains(&json!(null))
+    let (before, after) = kill_during_creation(Some(slow), async |run, _| {
+        run.has_received("managedCluster", "PUT").await
+            && !run.creation_statuses().await.contains(&json!(null))
     })
     .await;
     assert_eq!((before, after), (vec![json!(201)], vec![]));
 }
 
 #[tokio::test]
-async fn killed_during_the_creation() {
-    let (before, after) = killed_at(None, async |run, path| {
-        run.requested("longOperation", "GET").await
+async fn kill_during_the_creation_repeats_nothing() {
+    let (before, after) = kill_during_creation(None, async |run, path| {
+        run.has_received("longOperation", "GET").await
             && string_at(&run.cluster(path).await, "transitioningMessage").contains("creating cluster")
     })
     .await;
@@ -161,16 +165,17 @@ async fn killed_during_the_creation() {
 }
 
 #[tokio::test]
-async fn killed_while_connecting() {
-    let held = json!({"operation": "adminCredential", "latency_ms": 600_000});
+async fn kill_while_connecting_repeats_nothing() {
+    let delayed = json!({"operation": "adminCredential", "latency_ms": 600_000});
     let (before, after) =
-        killed_at(Some(held), async |run, _| run.requested("adminCredential", "POST").await).await;
+        kill_during_creation(Some(delayed), async |run, _| run.has_received("adminCredential", "POST").await)
+            .await;
     assert_eq!((before, after), (vec![json!(201)], vec![]));
 }
 
 #[tokio::test]
-async fn killed_after_the_post() {
-    let (before, after) = killed_at(None, async |_, _| true).await;
+async fn kill_after_the_post_creates_the_cluster_once() {
+    let (before, after) = kill_during_creation(None, async |_, _| true).await;
     let all = before.len() + after.len();
-    assert!(all <= 1, "one may have been sent between the check and the kill: {before:?} {after:?}");
+    assert!(all <= 1, "a PUT may have been sent between the check and the kill: {before:?} {after:?}");
 }

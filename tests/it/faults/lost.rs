@@ -36,7 +36,7 @@ async fn lost_change_and_removal_responses_are_recovered(database: Database) {
     // Long enough that the operation is still in progress after the delay.
     cluster.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
     let system = system_pool();
-    for (operation, method, change, sent) in [
+    for (operation, method, change, expected_request) in [
         (Operation::ManagedCluster, "PUT", json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (Operation::ManagedCluster, "PATCH", json!({"tags": {"a": "b"}}), "PATCH cluster"),
         (Operation::AgentPool, "PUT", json!({"nodePools": [system, pool("more", 1)]}), "PUT pool more"),
@@ -47,11 +47,11 @@ async fn lost_change_and_removal_responses_are_recovered(database: Database) {
         cluster.add_fault_once(operation, method, Effect::CutAfterTaken);
         cluster.update(change).await;
         cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
-        let waits =
+        let waiting =
             cluster.wait_until("an operation in progress", |object| object["transitioning"] == "yes").await;
-        assert!(super::progress_of(&waits).message.starts_with("Azure: "), "{waits}");
+        assert!(super::progress_of(&waiting).message.starts_with("Azure: "), "{waiting}");
         cluster.wait_until_active().await;
-        assert_eq!(cluster.sent_writes(), [sent]);
+        assert_eq!(cluster.sent_writes(), [expected_request]);
     }
     cluster.app.control.clear_requests();
     cluster.add_fault_once(Operation::ManagedCluster, "DELETE", Effect::CutAfterTaken);
@@ -74,7 +74,7 @@ async fn forgotten_operation_is_recovered(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
     let system = system_pool();
-    for (change, sent) in [
+    for (change, expected_request) in [
         (json!({"kubernetesVersion": "1.33.3"}), "PUT cluster"),
         (json!({"tags": {"a": "b"}}), "PATCH cluster"),
         (json!({"nodePools": [system, pool("more", 1)]}), "PUT pool more"),
@@ -83,7 +83,7 @@ async fn forgotten_operation_is_recovered(database: Database) {
         cluster.app.control.clear_requests();
         cluster.update(change).await;
         cluster.wait_until_active().await;
-        assert_eq!(cluster.sent_writes(), [sent]);
+        assert_eq!(cluster.sent_writes(), [expected_request]);
     }
     cluster.app.control.clear_requests();
     cluster.delete().await;

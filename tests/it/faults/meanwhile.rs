@@ -29,7 +29,7 @@ async fn change_during_creation_is_applied(database: Database) {
         .await;
     let changed =
         cluster.update(json!({"tags": {"a": "b"}, "nodePools": [system_pool(), pool("more", 2)]})).await;
-    assert_eq!(changed["state"], "provisioning", "until all of it is there");
+    assert_eq!(changed["state"], "provisioning", "until all changes are applied");
     let object = cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "PATCH cluster", "PUT pool more"]);
     assert_eq!(upstream(&object)["tags"], json!({"a": "b"}));
@@ -86,7 +86,7 @@ async fn removal_during_a_change_does_not_wait(database: Database) {
 }
 
 /// Runs one step of the worker, which Azure delays at a request, and `meanwhile` during the delay.
-async fn while_held<F: Future>(
+async fn during_delayed_request<F: Future>(
     cluster: &TestCluster,
     operation: Operation,
     method: &str,
@@ -99,7 +99,7 @@ async fn while_held<F: Future>(
     let step = tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() });
     wait_until_received(&cluster.app, operation, method).await;
     let outcome = meanwhile().await;
-    assert!(!step.is_finished(), "it happened during the step");
+    assert!(!step.is_finished(), "the step is still running");
     cluster.app.control.clear_faults();
     assert_eq!(step.await.unwrap(), 1);
     outcome
@@ -109,8 +109,10 @@ async fn change_during_a_step_is_not_lost(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     // The worker reads Azure to complete the first change; the second change arrives during that request.
     cluster.update(json!({"tags": {}})).await;
-    while_held(&cluster, Operation::ManagedCluster, "GET", || cluster.update(json!({"tags": {"a": "b"}})))
-        .await;
+    during_delayed_request(&cluster, Operation::ManagedCluster, "GET", || {
+        cluster.update(json!({"tags": {"a": "b"}}))
+    })
+    .await;
     let object = cluster.object().await;
     assert_eq!(object["state"], "updating", "the second change is not done");
     assert_eq!(object["aksConfig"]["tags"], json!({"a": "b"}), "it is not lost");
@@ -123,19 +125,19 @@ async fn change_during_a_step_is_not_lost(database: Database) {
 
 async fn removal_during_the_creation_request_deletes_the_cluster(database: Database) {
     let cluster = TestCluster::create(database).await;
-    // Up to the PUT of the cluster, which follows that of the group.
+    // Runs the worker up to the PUT of the cluster, which follows that of the group.
     let worker = cluster.app.server.worker.clone();
     while !cluster.sent_writes().contains(&"PUT group".to_owned()) {
         worker.run_due(&CancellationToken::new()).await.unwrap();
     }
     cluster.app.clock.advance(std::time::Duration::from_secs(2));
-    while_held(&cluster, Operation::ManagedCluster, "PUT", || cluster.delete()).await;
+    during_delayed_request(&cluster, Operation::ManagedCluster, "PUT", || cluster.delete()).await;
     assert_eq!(cluster.progress().await.state, "removing");
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.accepted_writes(), ["PUT cluster", "DELETE cluster"]);
-    let is_there =
-        |seen: &RecordedRequest| seen.operation == Operation::ManagedCluster && seen.method == "GET";
-    let last = cluster.app.control.requests().into_iter().rfind(is_there).unwrap();
+    let is_read =
+        |request: &RecordedRequest| request.operation == Operation::ManagedCluster && request.method == "GET";
+    let last = cluster.app.control.requests().into_iter().rfind(is_read).unwrap();
     assert_eq!(last.status, Some(404), "nothing is left in Azure");
 }
 
@@ -147,11 +149,13 @@ async fn change_during_a_refresh_is_not_overwritten(database: Database) {
     cluster.wait_until_active().await;
     cluster.app.control.clear_requests();
     // Another client changes the tags in Azure; the user changes them too, before the refresh adopts the new ones.
-    let theirs = cluster.azure_tags(&json!({"a": "theirs"})).await;
-    assert!(theirs, "Azure accepted it");
+    let is_accepted = cluster.change_tags_in_azure(&json!({"a": "theirs"})).await;
+    assert!(is_accepted);
     cluster.app.clock.advance(std::time::Duration::from_secs(301));
-    while_held(&cluster, Operation::ManagedCluster, "GET", || cluster.update(json!({"tags": {"a": "mine"}})))
-        .await;
+    during_delayed_request(&cluster, Operation::ManagedCluster, "GET", || {
+        cluster.update(json!({"tags": {"a": "mine"}}))
+    })
+    .await;
     let object = cluster.object().await;
     assert_eq!(
         (object["aksConfig"]["tags"].clone(), object["state"].clone()),
@@ -174,8 +178,8 @@ async fn removal_cannot_be_undone(database: Database) {
 }
 
 impl TestCluster {
-    /// Replaces the tags of the cluster in Azure, except the owner tag, as another client would.
-    async fn azure_tags(&self, tags: &Value) -> bool {
+    /// Changes tags of the cluster in Azure, as another client would; returns whether Azure accepted it.
+    async fn change_tags_in_azure(&self, tags: &Value) -> bool {
         let azure = azure_client::builder(&self.app.sandbox).build().unwrap();
         let token = azure_client::log_in(&azure, &self.app.account("ready")).await;
         let seed = &self.app.seed;
@@ -193,8 +197,8 @@ impl TestCluster {
         let body = json!({ "tags": all }).to_string();
         let request =
             azure.patch(&url).bearer_auth(&token).header("content-type", "application/json").body(body);
-        let good = request.send().await.unwrap().status().is_success();
+        let is_accepted = request.send().await.unwrap().status().is_success();
         self.app.clock.advance(std::time::Duration::from_secs(30));
-        good
+        is_accepted
     }
 }

@@ -22,13 +22,13 @@ async fn servers(db: &TestDb) -> Vec<TestApp> {
 
 /// Expects one response with this status; all others are rejected because of the name.
 fn assert_one(answers: &[Answer], status: u16) {
-    let (good, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == status);
-    for answer in &refused {
+    let (accepted, rejected): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == status);
+    for answer in &rejected {
         assert_eq!(answer.status, 422, "{}", answer.text());
         let body = answer.json();
         assert_eq!((&body["code"], &body["fieldName"]), (&json!("NotUnique"), &json!("Cluster name")));
     }
-    assert_eq!(good.len(), 1, "{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>());
+    assert_eq!(accepted.len(), 1, "{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>());
 }
 
 async fn concurrent_posts_share_no_name(database: Database) {

@@ -28,8 +28,8 @@ async fn create_private(database: Database, builder: TestAppBuilder) -> TestClus
 
 async fn private_cluster_is_active_only_once_reached(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
-    let tunnel = |object: &Value| object["aksStatus"]["privateRequiresTunnel"] == true;
-    cluster.wait_until("the decision", tunnel).await;
+    let requires_tunnel = |object: &Value| object["aksStatus"]["privateRequiresTunnel"] == true;
+    cluster.wait_until("the decision", requires_tunnel).await;
     cluster.advance_secs(1_800).await;
     let object = cluster.object().await;
     let Progress { state, transitioning, message } = super::progress_of(&object);
@@ -49,7 +49,7 @@ async fn private_cluster_is_active_only_once_reached(database: Database) {
     assert_eq!(cluster.progress().await.state, "provisioning");
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "PATCH cluster"]);
 
-    // Its network is opened, so the decision is made again.
+    // The cluster becomes reachable, so the decision is made again.
     assert!(cluster.app.control.set_reachable(&cluster.api_host("one"), true));
     let object = cluster.wait_until_active().await;
     assert_eq!(object["aksStatus"]["privateRequiresTunnel"], false);
@@ -59,16 +59,16 @@ async fn private_cluster_is_active_only_once_reached(database: Database) {
 }
 
 /// Waits until the cluster has a usable agent, or none.
-async fn wait_until_usable(cluster: &TestCluster, wanted: bool) {
+async fn wait_until_usable(cluster: &TestCluster, expected: bool) {
     let id = cluster.id();
     let sessions = cluster.app.server.cluster_access.sessions();
-    wait_for("the agent", || sessions.has_usable(id) == wanted).await;
+    wait_for("the agent", || sessions.has_usable(id) == expected).await;
 }
 
 async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
-    let waits = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
-    let object = cluster.wait_until("the wait for an agent", waits).await;
+    let waits_for_agent = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
+    let object = cluster.wait_until("the wait for an agent", waits_for_agent).await;
     assert_ne!(condition(&object, "AgentDeployed")["status"], "True");
     let listener = Listener::start(&cluster.app).await;
     let token = cluster.registration_token().await;
@@ -80,8 +80,8 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     for kind in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
         assert_eq!(condition(&object, kind)["status"], "True", "{kind}: {object:#}");
     }
-    let inside = cluster.path.replace("/v3/clusters", "/k8s/clusters");
-    let nodes = || cluster.app.get(&format!("{inside}/api/v1/nodes"));
+    let proxy_path = cluster.path.replace("/v3/clusters", "/k8s/clusters");
+    let nodes = || cluster.app.get(&format!("{proxy_path}/api/v1/nodes"));
     nodes().send().await.expect(200);
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
@@ -89,8 +89,8 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     cluster.app.control.clear_requests();
     drop(agent);
     wait_until_usable(&cluster, false).await;
-    let gone = |object: &Value| condition(object, "Connected")["status"] == "False";
-    let object = cluster.wait_in_ticks_until("the loss of the agent", gone).await;
+    let is_disconnected = |object: &Value| condition(object, "Connected")["status"] == "False";
+    let object = cluster.wait_in_ticks_until("the loss of the agent", is_disconnected).await;
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
@@ -98,8 +98,8 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     assert!(answer.text().contains("Cluster agent is not connected"), "{}", answer.text());
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     wait_until_usable(&cluster, true).await;
-    let back = |object: &Value| condition(object, "Connected")["status"] == "True";
-    cluster.wait_in_ticks_until("the return of the agent", back).await;
+    let is_connected = |object: &Value| condition(object, "Connected")["status"] == "True";
+    cluster.wait_in_ticks_until("the return of the agent", is_connected).await;
     assert_eq!(nodes().send().await.status, 200);
     assert_eq!(cluster.request_count(Operation::ManagedCluster, "GET"), 0);
 }
@@ -110,8 +110,8 @@ async fn agent_of_another_server_is_used(database: Database) {
         TestApp::builder().advisory_review().database(&cluster.db).with_azure_of(&cluster.app).start().await;
     let (_own, internal) =
         (Listener::start_internal(&cluster.app).await, Listener::start_internal(&other).await);
-    let waits = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
-    cluster.wait_until("the wait for an agent", waits).await;
+    let waits_for_agent = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
+    cluster.wait_until("the wait for an agent", waits_for_agent).await;
     let (listener, token) = (Listener::start(&other).await, cluster.registration_token().await);
     let api = cluster.app.sandbox.kubernetes_address();
     let agent = TestAgent::connect(listener.address, &token, api).await;
@@ -127,11 +127,11 @@ async fn agent_of_another_server_is_used(database: Database) {
     exchange().await;
     let object = cluster.wait_until_active().await;
     assert_eq!(object["aksStatus"]["privateRequiresTunnel"], true);
-    let inside = cluster.path.replace("/v3/clusters", "/k8s/clusters");
-    let status = async || cluster.app.get(&format!("{inside}/api/v1/nodes")).send().await.status.as_u16();
+    let proxy_path = cluster.path.replace("/v3/clusters", "/k8s/clusters");
+    let status = async || cluster.app.get(&format!("{proxy_path}/api/v1/nodes")).send().await.status.as_u16();
     assert_eq!(status().await, 200);
 
-    // Its server is stopped; the agent connects to the other one.
+    // The server of the agent stops; the agent connects to the other server.
     drop((internal, agent, listener));
     other.server.agents.stop().await;
     assert_eq!(status().await, 503);
@@ -156,7 +156,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
         let cluster = create_private(database, TestApp::builder().cluster_access(limits.clone())).await;
-        // Its name is known from the start.
+        // The host name of the API is known from the start.
         cluster.add_fault(
             Operation::AdminCredential,
             "POST",
@@ -164,7 +164,7 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         );
         cluster
             .wait_until("its API", |_| {
-                cluster.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one"))
+                cluster.app.control.kubernetes().iter().any(|kubernetes| kubernetes.fqdn.starts_with("one"))
             })
             .await;
         cluster.app.control.set_reachable(&cluster.api_host("one"), true);
@@ -193,7 +193,7 @@ async fn reached_private_cluster_needs_no_tunnel(database: Database) {
     cluster.add_fault(Operation::AdminCredential, "POST", fault::error(500, "InternalServerError", "Wait."));
     cluster
         .wait_until("its API", |_| {
-            cluster.app.control.kubernetes().iter().any(|it| it.fqdn.starts_with("one"))
+            cluster.app.control.kubernetes().iter().any(|kubernetes| kubernetes.fqdn.starts_with("one"))
         })
         .await;
     cluster.app.control.clear_faults();
@@ -217,17 +217,21 @@ async fn cluster_without_local_accounts_uses_the_application(database: Database)
     let cluster = entra_only(database).await;
     let object = cluster.wait_until_active().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
-    assert_eq!(cluster.request_count(Operation::AdminCredential, "POST"), 0, "Azure gives out none");
+    assert_eq!(
+        cluster.request_count(Operation::AdminCredential, "POST"),
+        0,
+        "Azure returns no admin kubeconfig"
+    );
     assert_eq!(cluster.request_count(Operation::UserCredential, "POST"), 1);
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
     // Entra rejects the token request: the message contains the remedy.
     let cluster = entra_only(database).await;
-    let refusal = fault::error(
+    let rejection = fault::error(
         400,
         "invalid_resource",
         "AADSTS500011: The resource principal was not found in the tenant.",
     );
-    cluster.app.control.add_fault(fault::for_request(Operation::Token, "POST", refusal));
+    cluster.app.control.add_fault(fault::for_request(Operation::Token, "POST", rejection));
     let object = cluster.wait_until("the error", |object| object["transitioning"] == "error").await;
     let message = super::progress_of(&object).message;
     assert!(message.contains("error getting kube config: ") && message.contains("AADSTS500011"), "{message}");

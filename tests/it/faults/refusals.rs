@@ -11,7 +11,7 @@ use crate::support::fault;
 on_both_databases!(
     creation_survives_throttling_of_any_request,
     creation_survives_failures_of_any_request,
-    conflict_is_no_failure,
+    conflict_is_not_a_failure,
     changes_and_removals_survive_throttling_and_failures,
     rejected_creation_is_explained_and_repaired,
     registration_is_requested_once,
@@ -29,8 +29,8 @@ const REQUESTS: [(Operation, &str); 8] = [
     (Operation::AdminCredential, "POST"),
 ];
 
-/// The forms in which Azure returns a delay: at least 40 s, or none.
-fn form(cluster: &TestCluster, number: usize) -> ErrorResponse {
+/// A throttling response in one of the forms in which Azure requests a delay: at least 40 s, or none.
+fn throttling_response(cluster: &TestCluster, number: usize) -> ErrorResponse {
     let Effect::Status(plain) = fault::error(429, "TooManyRequests", THROTTLED) else { unreachable!() };
     // The fault occurs a while later, after the delay of the previous one.
     let seconds = cluster.app.clock.now_ms().unsigned_abs() / 1000 + 120;
@@ -50,41 +50,41 @@ fn replace_fault(cluster: &TestCluster, operation: Operation, method: &str, effe
 }
 
 /// Advances time until the cluster fails with this message.
-async fn wait_for_failure(cluster: &TestCluster, words: &str) -> Progress {
+async fn wait_for_failure(cluster: &TestCluster, text: &str) -> Progress {
     let has_failed =
-        |object: &Value| object["transitioning"] == "error" && progress_of(object).message.contains(words);
-    progress_of(&cluster.wait_until(words, has_failed).await)
+        |object: &Value| object["transitioning"] == "error" && progress_of(object).message.contains(text);
+    progress_of(&cluster.wait_until(text, has_failed).await)
 }
 
 async fn creation_survives_throttling_of_any_request(database: Database) {
     let cluster = TestCluster::create(database).await;
     cluster.app.control.forget_tokens();
-    // One after the other, in their order.
+    // Each request fails in turn, in the order in which the creation sends them.
     for (number, (operation, method)) in REQUESTS.into_iter().enumerate() {
-        let mut refusal = form(&cluster, number);
-        let words = format!("{THROTTLED} ({number})");
-        refusal.message = Some(words.clone());
-        let waits = refusal.retry_after.is_some() || refusal.retry_after_ms.is_some();
+        let mut response = throttling_response(&cluster, number);
+        let text = format!("{THROTTLED} ({number})");
+        response.message = Some(text.clone());
+        let has_delay = response.retry_after.is_some() || response.retry_after_ms.is_some();
         cluster.app.control.clear_requests();
-        replace_fault(&cluster, operation, method, Effect::Status(refusal));
+        replace_fault(&cluster, operation, method, Effect::Status(response));
         // The response to a HEAD request has no message, and Entra's messages are different.
-        let has_words = method != "HEAD" && operation != Operation::Token;
+        let has_message = method != "HEAD" && operation != Operation::Token;
         let Progress { state, message, .. } =
-            wait_for_failure(&cluster, if has_words { &words } else { "throttles" }).await;
-        let asked = cluster.request_count(operation, method);
+            wait_for_failure(&cluster, if has_message { &text } else { "throttles" }).await;
+        let before = cluster.request_count(operation, method);
         cluster.advance_secs(20).await;
-        let again = cluster.request_count(operation, method);
+        let after = cluster.request_count(operation, method);
         let context = format!("{method} of {operation:?}: {message}");
         assert_eq!(state, "provisioning", "{context}");
         assert!(message.contains("throttles"), "the remedy: {context}");
-        assert!(!has_words || message.contains("TooManyRequests"), "{context}");
+        assert!(!has_message || message.contains("TooManyRequests"), "{context}");
         if operation == Operation::LongOperation {
             assert!(message.contains("creating cluster one"), "the pending operation: {context}");
         }
-        if waits && operation != Operation::Token {
-            assert_eq!((asked, again), (1, 1), "no request for 40 s: {context}");
+        if has_delay && operation != Operation::Token {
+            assert_eq!((before, after), (1, 1), "no request for 40 s: {context}");
         } else if operation != Operation::Token {
-            assert!(again > asked, "the request is retried: {context}");
+            assert!(after > before, "the request is retried: {context}");
         }
     }
     cluster.app.control.clear_faults();
@@ -103,25 +103,30 @@ async fn creation_survives_failures_of_any_request(database: Database) {
         let cluster = TestCluster::create(database).await;
         cluster.app.control.forget_tokens();
         for (number, (operation, method)) in REQUESTS.into_iter().enumerate() {
-            let (effect, words) = &failures[(number + shift) % 4];
+            let (effect, text) = &failures[(number + shift) % 4];
             replace_fault(&cluster, operation, method, effect.clone());
             cluster.app.control.clear_requests();
-            let has_words = method != "HEAD" && operation != Operation::Token;
-            let words = if has_words { words } else { "" };
-            let met = |object: &Value| {
+            let has_message = method != "HEAD" && operation != Operation::Token;
+            let text = if has_message { text } else { "" };
+            let has_failed = |object: &Value| {
                 let Progress { transitioning, message, .. } = progress_of(object);
                 transitioning == "error"
-                    && message.contains(words)
+                    && message.contains(text)
                     && cluster.request_count(operation, method) > 0
             };
-            let object = cluster.wait_until(&format!("{method} of {operation:?} met {effect:?}"), met).await;
+            let object =
+                cluster.wait_until(&format!("{method} of {operation:?} met {effect:?}"), has_failed).await;
             assert_eq!(progress_of(&object).state, "provisioning", "{method} of {operation:?}");
-            let past: &[&str] = match (operation, method) {
+            let expected_writes: &[&str] = match (operation, method) {
                 (Operation::ManagedCluster, "PUT") => &["PUT group"],
                 (Operation::LongOperation, _) => &["PUT cluster"],
                 _ => &[],
             };
-            assert_eq!(cluster.accepted_writes(), past, "the steps before {method} of {operation:?}, once");
+            assert_eq!(
+                cluster.accepted_writes(),
+                expected_writes,
+                "the steps before {method} of {operation:?}, once"
+            );
         }
         cluster.app.control.clear_faults();
         cluster.wait_until_active().await;
@@ -129,11 +134,11 @@ async fn creation_survives_failures_of_any_request(database: Database) {
     }
 }
 
-async fn conflict_is_no_failure(database: Database) {
-    let words = "Operation is not allowed: Another operation is in progress.";
+async fn conflict_is_not_a_failure(database: Database) {
+    let text = "Operation is not allowed: Another operation is in progress.";
     let conflict = |number: usize| {
         let codes = ["OperationNotAllowed", "Conflict", "AnotherOperationInProgress"];
-        fault::error(409, codes[number % codes.len()], words)
+        fault::error(409, codes[number % codes.len()], text)
     };
     // During the creation.
     let cluster = TestCluster::create(database).await;
@@ -141,25 +146,25 @@ async fn conflict_is_no_failure(database: Database) {
     cluster.advance_secs(60).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
-    assert!(message.contains("OperationNotAllowed") && message.contains(words), "{message}");
-    let tried = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();
-    assert!((2..=7).contains(&tried), "about every ten seconds: {tried}");
+    assert!(message.contains("OperationNotAllowed") && message.contains(text), "{message}");
+    let attempts = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();
+    assert!((2..=7).contains(&attempts), "about every ten seconds: {attempts}");
     cluster.app.control.clear_faults();
     cluster.wait_until_active().await;
     assert_eq!(cluster.accepted_writes(), ["PUT group", "PUT cluster"]);
 
     // During an update: of the cluster, its tags, a pool.
-    for (number, (operation, method, change, taken)) in changes().into_iter().enumerate() {
+    for (number, (operation, method, change, accepted)) in changes().into_iter().enumerate() {
         cluster.app.control.clear_requests();
         cluster.add_fault(operation, method, conflict(number));
         cluster.update(change).await;
         cluster.advance_secs(40).await;
         let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "yes"), "{method}: {message}");
-        assert!(message.contains(words), "{method}: {message}");
+        assert!(message.contains(text), "{method}: {message}");
         cluster.app.control.clear_faults();
         cluster.wait_until_active().await;
-        assert_eq!(cluster.accepted_writes(), [taken]);
+        assert_eq!(cluster.accepted_writes(), [accepted]);
     }
 
     // During the deletion.
@@ -169,7 +174,7 @@ async fn conflict_is_no_failure(database: Database) {
     cluster.advance_secs(40).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"), "{message}");
-    assert!(message.contains(words), "{message}");
+    assert!(message.contains(text), "{message}");
     cluster.app.control.clear_faults();
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.accepted_writes(), ["DELETE cluster"]);
@@ -188,10 +193,10 @@ fn changes() -> [(Operation, &'static str, Value, &'static str); 4] {
 
 async fn changes_and_removals_survive_throttling_and_failures(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    let throttled = || Effect::Status(form(&cluster, 0));
-    let polled = json!({"nodePools": [system_pool(), pool("more", 1)]});
-    let polled = (Operation::LongOperation, "GET", polled, "PUT pool more");
-    for (operation, method, change, taken) in changes().into_iter().chain([polled]) {
+    let throttled = || Effect::Status(throttling_response(&cluster, 0));
+    let change = json!({"nodePools": [system_pool(), pool("more", 1)]});
+    let poll = (Operation::LongOperation, "GET", change, "PUT pool more");
+    for (operation, method, change, accepted) in changes().into_iter().chain([poll]) {
         cluster.app.control.clear_requests();
         cluster.add_fault(operation, method, throttled());
         cluster.update(change).await;
@@ -211,7 +216,7 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
             .await;
         cluster.app.control.clear_faults();
         cluster.wait_until_active().await;
-        assert_eq!(cluster.accepted_writes(), [taken]);
+        assert_eq!(cluster.accepted_writes(), [accepted]);
     }
     for operation in [Operation::ManagedCluster, Operation::LongOperation] {
         let method = if operation == Operation::LongOperation { "GET" } else { "DELETE" };
@@ -229,17 +234,17 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
 
 async fn rejected_creation_is_explained_and_repaired(database: Database) {
     let cluster = TestCluster::create(database).await;
-    let words = "The VM size is not allowed in this region.";
-    cluster.add_fault(Operation::ManagedCluster, "PUT", fault::error(400, "VMSizeNotAllowed", words));
+    let text = "The VM size is not allowed in this region.";
+    cluster.add_fault(Operation::ManagedCluster, "PUT", fault::error(400, "VMSizeNotAllowed", text));
     cluster.advance_secs(600).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(
-        message.contains("error failed to create cluster: VMSizeNotAllowed: ") && message.contains(words),
+        message.contains("error failed to create cluster: VMSizeNotAllowed: ") && message.contains(text),
         "{message}"
     );
-    let tried = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();
-    assert!((2..=10).contains(&tried), "with increasing delays: {tried}");
+    let attempts = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();
+    assert!((2..=10).contains(&attempts), "with increasing delays: {attempts}");
     cluster.app.control.clear_faults();
     // A change is processed immediately, regardless of the remaining delay.
     cluster.update(json!({"tags": {"again": "1"}})).await;
@@ -253,17 +258,17 @@ async fn registration_is_requested_once(database: Database) {
     let cluster = TestCluster::create(database).await;
     let credential = cluster.app.store_credential_of("fresh").await;
     let path = super::create_object(&cluster.app, &super::small_cluster("fresh", &credential)).await;
-    let times = azure_sandbox::Timing { register: 90_000, ..cluster.app.control.timing() };
-    cluster.app.control.set_timing(times).unwrap();
+    let timing = azure_sandbox::Timing { register: 90_000, ..cluster.app.control.timing() };
+    cluster.app.control.set_timing(timing).unwrap();
     cluster.advance_secs(60).await;
     let Progress { state, transitioning, message } =
         progress_of(&super::get_object(&cluster.app, &path).await);
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"));
     assert!(message.contains("Microsoft.ContainerService is being registered"), "{message}");
-    let registered =
+    let registration_count =
         |cluster: &TestCluster| cluster.sent_writes().iter().filter(|sent| *sent == "POST register").count();
-    assert_eq!(registered(&cluster), 1);
+    assert_eq!(registration_count(&cluster), 1);
     cluster.advance_secs(200).await;
     assert_eq!(progress_of(&super::get_object(&cluster.app, &path).await).state, "active");
-    assert_eq!(registered(&cluster), 1);
+    assert_eq!(registration_count(&cluster), 1);
 }

@@ -40,7 +40,7 @@ async fn claim_and_record(cluster: &TestCluster, change: impl FnOnce(&mut WorkCo
 /// Claims the cluster as another server, which runs no step.
 async fn claim_as_other_server(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
     let now = cluster.app.clock.now_ms();
-    // Also a cluster that is due only later.
+    // The cluster may be due only later.
     let claimed = clusters::claim(&cluster.db.store, "another", now + 600_000, now + lease_ms, 10).await;
     let [row] = claimed.unwrap().try_into().unwrap();
     row

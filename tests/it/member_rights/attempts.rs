@@ -39,7 +39,7 @@ fn delete(path: impl Into<String>) -> Attempt {
 /// Namespaces where members have no rights.
 const CLOSED_NAMESPACES: [&str; 4] = ["kube-system", "cattle-system", "default", CLOSED];
 
-/// Reading Secrets, and tokens of service accounts.
+/// Attempts to read Secrets, and to get tokens of service accounts.
 fn secret_attempts() -> Vec<Attempt> {
     let mut attempts = vec![
         get("/api/v1/secrets"),
@@ -69,7 +69,7 @@ fn secret_attempts() -> Vec<Attempt> {
     attempts
 }
 
-/// Running workloads in namespaces with more privileged service accounts.
+/// Attempts to run or change workloads in namespaces with more privileged service accounts.
 fn workload_attempts() -> Vec<Attempt> {
     let template = json!({"metadata": {"labels": {"a": "b"}}, "spec": pod("x", "robot")["spec"]});
     let selector = json!({"matchLabels": {"a": "b"}});
@@ -129,7 +129,7 @@ fn workload_attempts() -> Vec<Attempt> {
     attempts
 }
 
-/// Writing roles and bindings: new ones, and those of the server.
+/// Attempts to write roles and bindings: new ones, and those of the server.
 fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
     let subjects = [user(user_id)];
     let all_rights = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
@@ -181,7 +181,7 @@ fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
     attempts
 }
 
-/// Opening namespaces, and creating new ones.
+/// Attempts to open namespaces, and to create new ones.
 fn namespace_attempts() -> Vec<Attempt> {
     let opened = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
     let mut attempts = vec![
@@ -215,7 +215,7 @@ fn namespace_attempts() -> Vec<Attempt> {
     attempts
 }
 
-/// Indirect access through programs in the cluster and around it.
+/// Attempts at indirect access, through programs in the cluster and around it.
 fn indirect_attempts() -> Vec<Attempt> {
     let with_spec = |spec: Value| json!({"spec": spec});
     let webhook = json!({"metadata": {"name": "mine"}, "webhooks": []});
@@ -279,7 +279,8 @@ async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
     }
 }
 
-/// Sends every attempt as the member, and the writes as the reader too; all must be denied. Returns their number.
+/// Sends every attempt as the member, and the writes as the reader too; all must be denied. Returns the number of writes,
+/// impersonations and access reviews.
 pub(super) async fn try_everything(cluster: &Cluster) -> usize {
     let member_id = cluster.app.user_id(&cluster.member).await;
     let mut count = 0;

@@ -29,7 +29,7 @@ pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
     for name in ["kube-system", "kube-public"] {
         cluster.set_members_label(name, Some("edit")).await;
     }
-    // Later clusters have been processed, so these were skipped.
+    // Waits until later changes take effect: then these labels have been processed too.
     labels_open_and_close(cluster).await;
     for name in ["kube-system", "kube-public"] {
         assert!(!cluster.member_can_edit(name).await, "{name}");
@@ -46,13 +46,13 @@ pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
         format!("{RBAC}/clusterrolebindings/norman-aks-read-only"),
         namespace_binding(OPEN),
     ] {
-        let gone = cluster.call(&cluster.owner, "DELETE", &path, None).await;
-        assert_eq!(gone.status, StatusCode::OK, "{path}: {}", gone.text());
+        let deleted = cluster.call(&cluster.owner, "DELETE", &path, None).await;
+        assert_eq!(deleted.status, StatusCode::OK, "{path}: {}", deleted.text());
         cluster.wait_until_exists(&path, true).await;
     }
     let owners = format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner");
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &owners, None).await.status, StatusCode::OK);
-    // Without it the owner sees nothing.
+    // Without this binding, the owner sees nothing.
     cluster.wait_until_exists(&owners, true).await;
 }
 
@@ -73,14 +73,14 @@ async fn system_namespaces_stay_closed_despite_labels() {
 #[tokio::test]
 async fn changed_setting_closes_namespaces() {
     let cluster = Cluster::start().await;
-    let set = async |value: &str| {
+    let set_system_namespaces = async |value: &str| {
         let answer =
             cluster.app.put("/v3/settings/system-namespaces").json(&json!({"value": value})).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     };
-    set(&format!("kube-system,{OPEN}")).await;
+    set_system_namespaces(&format!("kube-system,{OPEN}")).await;
     cluster.wait_until_member_cannot_edit(OPEN).await;
-    set("").await;
+    set_system_namespaces("").await;
     cluster.wait_until_member_can_edit(OPEN).await;
 }
 
@@ -104,8 +104,8 @@ async fn changed_roles_and_bindings_are_corrected() {
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &path, None).await.status, StatusCode::OK);
     let wrong = binding("norman-aks-namespace-edit", "admin", &[]);
     let list = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
-    let made = cluster.call(&cluster.owner, "POST", &list, Some(&wrong)).await.status;
-    assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&made), "{made}");
+    let status = cluster.call(&cluster.owner, "POST", &list, Some(&wrong)).await.status;
+    assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&status), "{status}");
     cluster.wait_until_member_can_edit(OPEN).await;
     let binding = cluster.call(&cluster.owner, "GET", &path, None).await.json();
     assert_eq!(binding["roleRef"]["name"], "norman-aks-namespace-edit");

@@ -26,7 +26,7 @@ impl Insider {
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": OPEN});
         let friends = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
         let me = user(&insider.user);
-        let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+        let role_bindings = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
         for (path, object) in [
             (
                 format!("{RBAC}/clusterrolebindings"),
@@ -36,8 +36,8 @@ impl Insider {
                 format!("{RBAC}/clusterrolebindings"),
                 binding("others", "view", &[friends.clone(), user("user-other")]),
             ),
-            (here.clone(), binding("alone", "admin", std::slice::from_ref(&me))),
-            (here, binding("shared", "edit", &[me, robot, friends])),
+            (role_bindings.clone(), binding("alone", "admin", std::slice::from_ref(&me))),
+            (role_bindings, binding("shared", "edit", &[me, robot, friends])),
         ] {
             cluster.call(&insider.token, "POST", &path, Some(&object)).await.expect(201);
         }
@@ -48,8 +48,8 @@ impl Insider {
     async fn membership(&self, cluster: &Cluster) -> String {
         let list = cluster.app.get(BINDINGS).send().await.json();
         let list = list["data"].as_array().unwrap();
-        let own = list.iter().find(|member| member["userId"] == *self.user).unwrap();
-        format!("{BINDINGS}/{}", own["id"].as_str().unwrap())
+        let membership = list.iter().find(|member| member["userId"] == *self.user).unwrap();
+        format!("{BINDINGS}/{}", membership["id"].as_str().unwrap())
     }
 
     async fn demote(&self, cluster: &Cluster, role: &str) {
@@ -70,13 +70,16 @@ fn names(binding: &Value) -> Vec<String> {
 }
 
 /// Checks that the rights that the insider granted to itself are deleted, and nothing else.
-async fn assert_gone(cluster: &Cluster, insider: &Insider) {
-    let here = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+async fn assert_rights_deleted(cluster: &Cluster, insider: &Insider) {
+    let role_bindings = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
     cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
-    cluster.wait_until_exists(&format!("{here}/alone"), false).await;
-    let shared = async || cluster.call(&cluster.owner, "GET", &format!("{here}/shared"), None).await.json();
-    let left = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
-    cluster.wait_until("the shared binding keeps the others", async || names(&shared().await) == left).await;
+    cluster.wait_until_exists(&format!("{role_bindings}/alone"), false).await;
+    let shared =
+        async || cluster.call(&cluster.owner, "GET", &format!("{role_bindings}/shared"), None).await.json();
+    let remaining = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
+    cluster
+        .wait_until("the shared binding keeps the others", async || names(&shared().await) == remaining)
+        .await;
     let others = format!("{RBAC}/clusterrolebindings/others");
     let others = cluster.call(&cluster.owner, "GET", &others, None).await.json();
     assert_eq!(names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
@@ -85,7 +88,7 @@ async fn assert_gone(cluster: &Cluster, insider: &Insider) {
 pub(super) async fn removed_owner_keeps_nothing(cluster: &Cluster) {
     let insider = Insider::create_in(cluster).await;
     insider.remove(cluster).await;
-    assert_gone(cluster, &insider).await;
+    assert_rights_deleted(cluster, &insider).await;
     let event = cluster.wait_for_event(&insider.user).await;
     for part in ["ClusterRoleBinding alone", "RoleBinding open/alone", "RoleBinding open/shared"] {
         assert!(event.contains(part), "{event}");
@@ -103,7 +106,7 @@ async fn demoted_owner_is_named_in_no_binding() {
         let cluster = Cluster::start().await;
         let insider = Insider::create_in(&cluster).await;
         insider.demote(&cluster, role).await;
-        assert_gone(&cluster, &insider).await;
+        assert_rights_deleted(&cluster, &insider).await;
         let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
         assert!(!cluster.is_allowed(&insider.token, &secrets).await, "{role}");
     }
@@ -121,7 +124,7 @@ async fn disabled_and_removed_users_are_named_in_no_binding() {
             cluster.app.delete(&path).send().await
         };
         assert!(answer.status.is_success(), "{}", answer.text());
-        assert_gone(&cluster, &insider).await;
+        assert_rights_deleted(&cluster, &insider).await;
         cluster.wait_for_event(&insider.user).await;
     }
 }
@@ -134,8 +137,8 @@ async fn disabled_administrator_is_named_in_no_binding() {
         tokens.create("root", Some(true), None, "").await.unwrap().to_bearer().expose_secret().to_owned();
     let user = cluster.app.user_id(&token).await;
     let path = format!("{RBAC}/clusterrolebindings");
-    let own = binding("own", "cluster-admin", &[super::user(&user)]);
-    cluster.call(&token, "POST", &path, Some(&own)).await.expect(201);
+    let own_binding = binding("own", "cluster-admin", &[super::user(&user)]);
+    cluster.call(&token, "POST", &path, Some(&own_binding)).await.expect(201);
     cluster.app.put(&format!("/v3/users/{user}")).json(&json!({"enabled": false})).send().await.expect(200);
     cluster.wait_until_exists(&format!("{path}/own"), false).await;
 }
@@ -158,18 +161,18 @@ async fn removed_stronger_role_removes_its_rights() {
     let equal = list.iter().find(|binding| binding["roleTemplateId"] == "cluster-owner").unwrap();
     let path = format!("{BINDINGS}/{}", equal["id"].as_str().unwrap());
     assert_eq!(cluster.app.delete(&path).send().await.status, StatusCode::OK);
-    assert_gone(&cluster, &insider).await;
+    assert_rights_deleted(&cluster, &insider).await;
     assert!(!cluster.is_allowed(&insider.token, &secrets).await);
-    let nodes = json!({"verb": "list", "resource": "pods", "namespace": OPEN});
-    assert!(cluster.is_allowed(&insider.token, &nodes).await, "the weaker role remains");
+    let pods = json!({"verb": "list", "resource": "pods", "namespace": OPEN});
+    assert!(cluster.is_allowed(&insider.token, &pods).await, "the weaker role remains");
 }
 
 #[tokio::test]
-async fn mark_ends_with_a_second_search() {
+async fn revocation_ends_with_a_second_search() {
     let cluster = Cluster::start().await;
     let insider = Insider::create_in(&cluster).await;
     insider.remove(&cluster).await;
-    assert_gone(&cluster, &insider).await;
+    assert_rights_deleted(&cluster, &insider).await;
     // A request of the removed owner that was in progress arrives late.
     let late = binding("late", "cluster-admin", &[user(&insider.user)]);
     cluster.create(&format!("{RBAC}/clusterrolebindings"), &late).await;
@@ -184,7 +187,7 @@ async fn mark_ends_with_a_second_search() {
 }
 
 #[tokio::test]
-async fn mark_survives_an_unreachable_cluster_and_a_restart() {
+async fn revocation_survives_an_unreachable_cluster_and_a_restart() {
     let db = databases::sqlite().await;
     let cluster = Cluster::create_in(TestApp::builder().database(&db).start().await).await;
     cluster.app.server.keep_roles();
@@ -201,7 +204,7 @@ async fn mark_survives_an_unreachable_cluster_and_a_restart() {
     control.clear_kubernetes_faults();
     let cluster = Cluster { app: next, id, owner, member, reader };
     cluster.app.server.keep_roles();
-    assert_gone(&cluster, &insider).await;
+    assert_rights_deleted(&cluster, &insider).await;
 }
 
 #[tokio::test]
@@ -222,6 +225,6 @@ async fn binding_that_cannot_be_removed_is_reported_by_name() {
         event.contains("may still be named in ClusterRoleBinding alone (") && event.contains("not you"),
         "{event}"
     );
-    // The others are deleted.
+    // The other bindings are deleted.
     cluster.wait_until_exists(&format!("{RBAC}/namespaces/{OPEN}/rolebindings/alone"), false).await;
 }

@@ -1,5 +1,5 @@
-//! The same against a real kube-apiserver, which `tests/real-kubernetes.sh` starts and names in the environment. Only DNS
-//! and Azure are played: the sandbox hands out the real administrator's kubeconfig.
+//! Checks of `attempts`, `keeping` and `leftovers` against a real kube-apiserver, which `tests/real-kubernetes.sh` starts and names
+//! in the environment. Only DNS and Azure are played: the sandbox hands out the real administrator's kubeconfig.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::support::app::TestApp;
 use crate::support::fault;
 use crate::support::test_clusters;
 
-/// The administrator's kubeconfig, a file; and where the API listens.
+/// The variables with the file of the administrator's kubeconfig, and with the address of the API.
 const KUBECONFIG: &str = "NORMAN_AKS_TEST_KUBECONFIG";
 const ADDRESS: &str = "NORMAN_AKS_TEST_KUBERNETES";
 

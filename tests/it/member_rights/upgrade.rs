@@ -9,21 +9,21 @@ use serde_json::json;
 use super::{Cluster, RBAC, binding};
 use crate::support::app::TestApp;
 
-const FORMER: &str = "norman-aks-cluster-member";
+const FORMER_BINDING: &str = "norman-aks-cluster-member";
 
 /// A cluster in the state of an earlier version: members can edit everywhere.
-async fn former() -> Cluster {
+async fn cluster_of_earlier_version() -> Cluster {
     let cluster = Cluster::create_in(TestApp::start().await).await;
     let list = format!("{RBAC}/clusterrolebindings");
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
-    cluster.create(&list, &binding(FORMER, "edit", &[group])).await;
+    cluster.create(&list, &binding(FORMER_BINDING, "edit", &[group])).await;
     for path in [
         format!("{list}/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-namespace-edit"),
     ] {
-        let gone = cluster.call(&cluster.owner, "DELETE", &path, None).await;
-        assert_eq!(gone.status, StatusCode::OK, "{path}: {}", gone.text());
+        let deleted = cluster.call(&cluster.owner, "DELETE", &path, None).await;
+        assert_eq!(deleted.status, StatusCode::OK, "{path}: {}", deleted.text());
     }
     cluster.call(&cluster.member, "GET", "/api/v1/secrets", None).await.expect(200);
     cluster
@@ -31,18 +31,18 @@ async fn former() -> Cluster {
 
 #[tokio::test]
 async fn former_rights_are_removed_before_new_ones_are_created() {
-    let cluster = former().await;
+    let cluster = cluster_of_earlier_version().await;
     cluster.app.control.clear_kubernetes_requests();
     cluster.app.server.keep_roles();
-    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER_BINDING}"), false).await;
     cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/norman-aks-member"), true).await;
     let writes: Vec<String> = cluster
         .app
         .control
         .kubernetes_requests()
         .into_iter()
-        .filter(|seen| seen.path.starts_with(RBAC) && !["GET", "HEAD"].contains(&&*seen.method))
-        .map(|seen| format!("{} {}", seen.method, seen.path.trim_start_matches(RBAC)))
+        .filter(|request| request.path.starts_with(RBAC) && !["GET", "HEAD"].contains(&&*request.method))
+        .map(|request| format!("{} {}", request.method, request.path.trim_start_matches(RBAC)))
         .collect();
     assert_eq!(
         writes,
@@ -58,16 +58,16 @@ async fn former_rights_are_removed_before_new_ones_are_created() {
 
 #[tokio::test]
 async fn event_names_members_and_lost_rights_once() {
-    let cluster = former().await;
+    let cluster = cluster_of_earlier_version().await;
     cluster.app.server.keep_roles();
     let ben = cluster.app.user_id(&cluster.member).await;
     let event = cluster.wait_for_event("no longer read or change objects in namespaces").await;
     assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
     assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");
-    // An older server of a rollout creates the binding again; it is removed again, without a second event.
+    // During a rollout, an older server creates the binding again; it is removed again, without a second event.
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
-    cluster.create(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER, "edit", &[group])).await;
-    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER}"), false).await;
+    cluster.create(&format!("{RBAC}/clusterrolebindings"), &binding(FORMER_BINDING, "edit", &[group])).await;
+    cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/{FORMER_BINDING}"), false).await;
     let events = cluster.access_events().await;
     assert_eq!(events.iter().collect::<BTreeSet<_>>().len(), events.len(), "{events:?}");
 }
