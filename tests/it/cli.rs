@@ -88,7 +88,7 @@ fn help_and_version_go_to_standard_output() {
         assert!(help.lines().any(|line| line.trim_start().starts_with(command)), "{command}\n{help}");
     }
     assert!(!help.contains("healthcheck"), "{help}");
-    // Wherever the lines break.
+    // Joins the lines, which may break anywhere.
     let help = program.prints(&["serve", "--help"]);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in
@@ -229,7 +229,7 @@ fn role_changes_are_reported() {
         let rows = list.lines().skip(1).filter(|row| row.contains(" ann "));
         rows.map(|row| row.split_whitespace().nth(2).unwrap().to_owned()).collect::<Vec<_>>()
     };
-    // One administrator has to remain.
+    // One administrator must remain.
     program.succeeds(&["token", "create", "--user", "root", "--admin"]);
     create(&[]);
     let change =
@@ -369,7 +369,7 @@ fn audit_log_has_changes_by_commands() {
 fn healthcheck_fails_without_a_server() {
     let error = Program::new().fails(1, &["healthcheck", "--listen", "127.0.0.1:1"]);
     assert!(error.contains("no response from 127.0.0.1:1\n  caused by: "), "{error}");
-    // Also of another machine, as in the test of the Helm chart.
+    // The server may be on another machine, as in the test of the Helm chart.
     let error = Program::new().fails(1, &["healthcheck", "--address", "localhost:1"]);
     assert!(error.contains("no response from localhost:1\n  caused by: "), "{error}");
 }

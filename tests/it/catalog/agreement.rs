@@ -1,4 +1,5 @@
-//! What the catalog calls usable is not rejected by the review of a cluster, and the reverse, in made-up worlds.
+//! Agreement of the catalog and the review in generated cases: the review rejects a VM size exactly if the catalog calls it
+//! unusable.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -9,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::test_catalog::{TestCatalog, sku, usage};
 
-/// The number of worlds. A unit test of the same functions compares a thousand (`crates/aks/src/review/tests/vm_sizes.rs`); this
-/// test is about what the API passes to them.
-const WORLDS: u32 = 100;
+/// The number of cases. A unit test of the same functions compares a thousand (`crates/aks/src/review/tests/vm_sizes.rs`); this
+/// test is about the data that the API passes to them.
+const CASES: u32 = 100;
 
-/// The rules of the review whose findings a verdict of the catalog stands for.
+/// The rules of the review that a verdict of the catalog covers.
 const RULES: [&str; 9] = [
     "size-exists",
     "size-usable",
@@ -26,16 +27,16 @@ const RULES: [&str; 9] = [
     "quota",
 ];
 
-/// Lists of Azure, and the nodes that someone wants.
+/// A size and quotas in Azure, and the desired node pool.
 #[derive(Clone, Debug)]
-struct Made {
+struct GeneratedCase {
     sku: Value,
     usages: Vec<Value>,
     query: String,
     pool: Value,
 }
 
-fn worlds() -> impl Strategy<Value = Made> {
+fn generated_cases() -> impl Strategy<Value = GeneratedCase> {
     let capability = |name: &'static str, values: &'static [&'static str]| {
         prop::option::weighted(0.8, prop::sample::select(values))
             .prop_map(move |value| value.map(|value| (name, value)))
@@ -70,36 +71,36 @@ fn worlds() -> impl Strategy<Value = Made> {
         1..20_i64,
     );
     (capabilities, zones(), restriction, quota(), quota(), demand).prop_map(
-        |(capabilities, offered, restriction, family, regional, (mode, wanted, disk, count))| {
+        |(capabilities, offered, restriction, family, regional, (mode, desired_zones, disk, count))| {
             let (cores, sizes) = capabilities;
             let capabilities: Vec<_> = [<[_; 4]>::from(cores), sizes.into()].concat().into_iter().flatten().collect();
             let mut usages = Vec::new();
             usages.extend(family.map(|(used, limit)| usage("standardDSv3Family", used, limit)));
             usages.extend(regional.map(|(used, limit)| usage("cores", used, limit)));
-            let mut query = format!("mode={mode}&count={count}&zones={}", wanted.join(","));
+            let mut query = format!("mode={mode}&count={count}&zones={}", desired_zones.join(","));
             if let Some(disk) = disk {
                 write!(query, "&ephemeralOsDiskGiB={disk}").unwrap();
             }
             let pool = json!({"name": "pool", "mode": mode, "count": count, "vmSize": "Standard_Made", "osType": "Linux",
-                "availabilityZones": wanted, "maxPods": 110, "osDiskType": if disk.is_some() { "Ephemeral" } else { "Managed" },
-                "osDiskSizeGB": disk.unwrap_or(128), "enableAutoScaling": false});
-            Made { sku: sku("Standard_Made", &capabilities, &offered, &restriction), usages, query, pool }
+                "availabilityZones": desired_zones, "maxPods": 110,
+                "osDiskType": if disk.is_some() { "Ephemeral" } else { "Managed" }, "osDiskSizeGB": disk.unwrap_or(128), "enableAutoScaling": false});
+            GeneratedCase { sku: sku("Standard_Made", &capabilities, &offered, &restriction), usages, query, pool }
         },
     )
 }
 
 /// The rules that reject the pool, in a review of a cluster with it.
-async fn rejections(catalog: &TestCatalog, made: &Made) -> Vec<String> {
+async fn rejections(catalog: &TestCatalog, case: &GeneratedCase) -> Vec<String> {
     let body = json!({"name": "made", "aksConfig": {
         "azureCredentialSecret": catalog.credential, "clusterName": "made", "resourceGroup": "rg-made", "resourceLocation": "eastus",
-        "kubernetesVersion": "1.33.5", "networkPlugin": "azure", "dnsPrefix": "made", "nodePools": [made.pool],
+        "kubernetesVersion": "1.33.5", "networkPlugin": "azure", "dnsPrefix": "made", "nodePools": [case.pool],
     }});
     let answer = catalog.app.post("/api/v1/aks/review").json(&body).send().await;
     let review = answer.json();
     let unchecked = review["unchecked"].as_array().unwrap_or_else(|| panic!("{review}"));
-    let is_of_sizes = |entry: &&Value| RULES.contains(&entry["rule"].as_str().unwrap());
-    assert!(!unchecked.iter().any(|entry| is_of_sizes(&entry)), "{review}");
-    let findings = review["findings"].as_array().unwrap().iter().filter(is_of_sizes);
+    let is_covered = |entry: &&Value| RULES.contains(&entry["rule"].as_str().unwrap());
+    assert!(!unchecked.iter().any(|entry| is_covered(&entry)), "{review}");
+    let findings = review["findings"].as_array().unwrap().iter().filter(is_covered);
     let errors = findings.filter(|finding| finding["severity"] == "error");
     errors.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
 }
@@ -107,22 +108,21 @@ async fn rejections(catalog: &TestCatalog, made: &Made) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn catalog_and_review_agree() {
     let catalog = TestCatalog::start().await;
-    let mut runner =
-        TestRunner::new(Config { cases: WORLDS, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let (usable, unusable) = (Cell::new(0), Cell::new(0));
-    let outcome = runner.run(&worlds(), |made| {
+    let outcome = runner.run(&generated_cases(), |case| {
         let found: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                catalog.set_list("skus", std::slice::from_ref(&made.sku));
-                catalog.set_list("usages", &made.usages);
+                catalog.set_list("skus", std::slice::from_ref(&case.sku));
+                catalog.set_list("usages", &case.usages);
                 catalog.app.clock.advance(std::time::Duration::from_hours(2));
-                let answer = catalog.app.get(&format!(
+                let call = catalog.app.get(&format!(
                     "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&{}",
-                    catalog.credential, made.query
+                    catalog.credential, case.query
                 ));
-                let list = answer.header("cache-control", "no-cache").send().await.json();
+                let list = call.header("cache-control", "no-cache").send().await.json();
                 let size = &list["data"][0];
-                let rejections = rejections(&catalog, &made).await;
+                let rejections = rejections(&catalog, &case).await;
                 prop_assert_eq!(
                     size["verdict"] == "unusable",
                     !rejections.is_empty(),

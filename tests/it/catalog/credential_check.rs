@@ -1,5 +1,5 @@
-//! What a credential can do: each reason once produced through the sandbox and once absent, and the agreement of the answer with
-//! what the sandbox then refuses.
+//! The check of a credential: the sandbox provokes each reason, and the result of the check agrees with the requests that the
+//! sandbox then denies.
 
 mod agreement;
 
@@ -15,7 +15,7 @@ use crate::support::app::{Answer, TestApp, account_credential};
 
 /// The time limit of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// A delay that ends long after it.
+/// A delay that ends long after the time limit.
 const UNRESPONSIVE_MS: u64 = 60_000;
 const AKS_ROLE: &str = "Azure Kubernetes Service Contributor Role";
 
@@ -70,7 +70,7 @@ async fn contributor_is_usable_without_any_reason() {
 #[tokio::test]
 async fn each_account_has_its_reasons() {
     let app = TestApp::start().await;
-    for (name, verdict, expected, words) in [
+    for (name, verdict, expected, text) in [
         ("expired-secret", "unusable", &["loginRejected"][..], "az ad app credential reset"),
         ("disabled-app", "unusable", &["loginRejected"], "enable"),
         ("throttled-login", "limited", &["loginUnavailable"], ""),
@@ -109,7 +109,7 @@ async fn each_account_has_its_reasons() {
             (&json!(verdict), expected.iter().copied().collect()),
             "{name}: {result}"
         );
-        assert!(result["reasons"].to_string().contains(words), "{name}: {result}");
+        assert!(result["reasons"].to_string().contains(text), "{name}: {result}");
     }
 }
 
@@ -160,7 +160,7 @@ async fn role_on_a_group_is_checked_there() {
     );
     assert_eq!(status("Microsoft.Compute/skus/read", "000001"), "unknown");
     assert_eq!(status("Microsoft.Resources/subscriptions/read", "000001"), "allowed");
-    // Another group, where it has no role.
+    // Another group, where the account has no role.
     let result = check(&app, "group-contributor", "resourceGroup=mine").await;
     assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{result}");
 }
@@ -169,7 +169,7 @@ async fn role_on_a_group_is_checked_there() {
 async fn command_is_quoted_for_a_shell() {
     let app = TestApp::start().await;
     let group = "rancher-(eu)";
-    // A group of this name exists nowhere else.
+    // The sandbox has no group of this name, so its permissions are played.
     play(&app, "permissions", &json!({"body": {"value": [{"actions": ["*/read"], "notActions": []}]}}));
     let query: String =
         url::form_urlencoded::Serializer::new(String::new()).append_pair("resourceGroup", group).finish();
@@ -179,13 +179,13 @@ async fn command_is_quoted_for_a_shell() {
     let subscription = app.seed.subscription_id;
     let scope = format!("--scope '/subscriptions/{subscription}/resourceGroups/{group}'");
     assert!(commands[0].ends_with(&scope), "{commands:?}");
-    // A real shell reads the same words.
+    // A real shell parses the scope as a single argument.
     let script = format!("az() {{ printf '%s\\n' \"$@\"; }}; {}", commands[0]);
     let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
-    let words = String::from_utf8(output.stdout).unwrap();
+    let arguments = String::from_utf8(output.stdout).unwrap();
     let expected = format!("/subscriptions/{subscription}/resourceGroups/{group}");
-    assert_eq!(words.lines().last(), Some(expected.as_str()), "{words}");
-    assert_eq!(words.lines().count(), 9, "{words}");
+    assert_eq!(arguments.lines().last(), Some(expected.as_str()), "{arguments}");
+    assert_eq!(arguments.lines().count(), 9, "{arguments}");
 }
 
 #[tokio::test]
@@ -204,7 +204,10 @@ async fn parts_that_cannot_be_read_are_unknown() {
         assert_eq!(result["verdict"], "limited", "{part}");
         assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{part}: {result}");
         let unchecked = result["unchecked"].as_array().unwrap();
-        assert!(!unchecked.is_empty() && unchecked.iter().all(|one| one["part"] == part), "{part}: {result}");
+        assert!(
+            !unchecked.is_empty() && unchecked.iter().all(|entry| entry["part"] == part),
+            "{part}: {result}"
+        );
         assert!(unchecked[0]["reason"].as_str().unwrap().contains("500 (InternalServerError)"), "{result}");
     }
     // Azure lists no roles: nothing is known, and nothing is denied.
@@ -217,7 +220,7 @@ async fn parts_that_cannot_be_read_are_unknown() {
 }
 
 #[tokio::test]
-async fn policies_are_listed_by_their_effect() {
+async fn policies_are_listed_with_their_effects() {
     let app = TestApp::start().await;
     let assignment = |name: &str, definition: &str, mode: &str| {
         json!({"id": format!("/subscriptions/s/providers/Microsoft.Authorization/policyAssignments/{name}"), "name": name,
@@ -273,7 +276,7 @@ fn play_initiative(app: &TestApp, assignment: &Value, rule: &Value) {
 async fn policy_of_an_initiative_has_its_reason() {
     let app = TestApp::start().await;
     let of_type = |name: &str| json!({"field": "type", "equals": name});
-    // Unit tests have the other effects and conditions.
+    // Unit tests cover the other effects and conditions.
     for (assignment, condition, effect, verdict) in [
         (
             json!({"parameters": {"mode": {"value": "Deny"}}}),
@@ -297,13 +300,13 @@ async fn policy_of_an_initiative_has_its_reason() {
 async fn slow_azure_leaves_parts_unknown_within_the_limit() {
     let app = TestApp::start().await;
     fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
-    let begun = Instant::now();
+    let started = Instant::now();
     let expire = async {
         app.wait_until_azure_hangs().await;
         advance_time(CHECK_TIMEOUT).await;
     };
     let (result, ()) = tokio::join!(check(&app, "ready", "resourceGroup=rancher"), expire);
-    assert!(begun.elapsed() < CHECK_TIMEOUT * 3, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < CHECK_TIMEOUT * 3, "{:?}", started.elapsed());
     app.control.clear_faults();
     assert_eq!((codes(&result), result["unchecked"].as_array().unwrap().len()), (vec!["notChecked"], 2));
     assert_eq!(result["providers"][0]["registered"], true);
@@ -312,9 +315,9 @@ async fn slow_azure_leaves_parts_unknown_within_the_limit() {
 #[tokio::test]
 async fn throttled_azure_is_not_waited_for() {
     let app = TestApp::start().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let result = check(&app, "throttled", "").await;
-    assert!(begun.elapsed() < CHECK_TIMEOUT, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < CHECK_TIMEOUT, "{:?}", started.elapsed());
     assert_eq!(result["verdict"], "limited");
     assert!(codes(&result).iter().all(|code| *code == "notChecked"), "{result}");
 }
@@ -327,11 +330,11 @@ async fn at_most_four_requests_run_at_once() {
         fault(&app, json!({"operation": operation, "latency_ms": latency}));
     }
     let query: Vec<String> = (0..10).map(|number| format!("resourceGroup=group-{number}")).collect();
-    let begun = Instant::now();
+    let started = Instant::now();
     check(&app, "ready", &query.join("&")).await;
     // 11 lists of permissions, 11 of policies and 5 providers, four at a time.
     let rounds = u32::try_from((11_u64 + 11 + 5).div_ceil(4)).unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", started.elapsed());
     let logins = app.take_azure_requests().iter().filter(|request| request.contains("/token")).count();
     assert_eq!(logins, 1);
 }
@@ -343,25 +346,25 @@ async fn checks_of_one_caller_share_four_requests() {
     for operation in ["permissions", "provider", "policyAssignments"] {
         fault(&app, json!({"operation": operation, "latency_ms": latency}));
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let checks = tokio::join!(check(&app, "ready", ""), check(&app, "ready", ""), check(&app, "empty", ""));
     // A list of permissions, one of policies and 5 providers for each, four at a time.
     let rounds = u32::try_from((3_u64 * (1 + 1 + 5)).div_ceil(4)).unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", begun.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", started.elapsed());
     for result in [checks.0, checks.1, checks.2] {
         assert_eq!(result["verdict"], "usable", "{result}");
     }
 }
 
 #[tokio::test]
-async fn check_of_a_caller_without_permits_is_unknown_in_time() {
+async fn check_without_free_permits_ends_in_time() {
     let app = TestApp::start().await;
     fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
     fault(&app, json!({"operation": "provider", "latency_ms": UNRESPONSIVE_MS}));
     let busy = check(&app, "ready", "");
     let late = async {
         app.wait_until_azure_hangs().await;
-        let (begun, account) = (Instant::now(), app.account("empty"));
+        let (started, account) = (Instant::now(), app.account("empty"));
         let other = app.post("/api/v1/credentials/check").token(&app.token("bob").await);
         let other = other.json(&account_credential(&account)).send();
         let own = check(&app, "empty", "");
@@ -370,7 +373,7 @@ async fn check_of_a_caller_without_permits_is_unknown_in_time() {
             advance_time(CHECK_TIMEOUT).await;
         };
         let (own, other, ()) = tokio::join!(own, other, expire);
-        (own, other.json(), begun.elapsed())
+        (own, other.json(), started.elapsed())
     };
     let (_, (own, other, elapsed)) = tokio::join!(busy, late);
     assert!(elapsed < CHECK_TIMEOUT * 3, "{elapsed:?}");
@@ -380,7 +383,7 @@ async fn check_of_a_caller_without_permits_is_unknown_in_time() {
 }
 
 #[tokio::test]
-async fn check_uses_the_requests_that_azure_leaves() {
+async fn check_sends_only_the_requests_that_azure_leaves() {
     let app = TestApp::start().await;
     let reads = Some(Bucket { size: 1, refill_per_minute: 25 * 60 });
     app.control.set_budget(app.seed.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
@@ -396,7 +399,7 @@ async fn check_uses_the_requests_that_azure_leaves() {
     assert_eq!(result["login"]["status"], "accepted");
 }
 
-async fn get(app: &TestApp, id: &str, token: &str) -> Answer {
+async fn check_stored(app: &TestApp, id: &str, token: &str) -> Answer {
     app.get(&format!("/api/v1/credentials/{id}/check")).token(token).send().await
 }
 
@@ -405,10 +408,10 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.store_credential(&ann).await;
-    let bare = id.split_once(':').unwrap().1;
+    let bare_id = id.split_once(':').unwrap().1;
     for (id, token, status) in [
         (&*id, &ann, 200),
-        (bare, &ann, 200),
+        (bare_id, &ann, 200),
         (&id, &app.admin, 200),
         (&id, &bob, 404),
         ("cc-zzzzz", &ann, 404),
@@ -416,10 +419,10 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
         ("other:", &ann, 404),
         (&id, &"wrong".to_owned(), 401),
     ] {
-        let answer = get(&app, id, token).await;
+        let answer = check_stored(&app, id, token).await;
         assert_eq!(answer.status, status, "{id}: {}", answer.text());
     }
-    let result = get(&app, &id, &ann).await;
+    let result = check_stored(&app, &id, &ann).await;
     assert_eq!(result.header("cache-control"), "no-store");
     let result = result.json();
     assert_eq!(
@@ -433,19 +436,19 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
 async fn secret_that_cannot_be_decrypted_is_a_reason() {
     let (app, id) = TestApp::builder().start_with_credential().await;
     app.execute("update credentials set ciphertext = x'00'").await;
-    let result = get(&app, &id, &app.admin).await.expect(200).json();
+    let result = check_stored(&app, &id, &app.admin).await.expect(200).json();
     assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["secretUnreadable"]));
 }
 
 #[tokio::test]
-async fn uses_are_audited() {
+async fn checks_are_audited() {
     let app = TestApp::start().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.store_credential(&ann).await;
-    get(&app, &id, &ann).await;
+    check_stored(&app, &id, &ann).await;
     fault(&app, json!({"operation": "token", "effect": {"status": {"status": 503}}}));
-    get(&app, &id, &ann).await;
-    get(&app, &id, &bob).await;
+    check_stored(&app, &id, &ann).await;
+    check_stored(&app, &id, &bob).await;
     app.clock.advance(Duration::from_secs(10));
     let mut outcomes = BTreeSet::new();
     for _ in 0..100 {
@@ -469,7 +472,7 @@ async fn malformed_requests_name_the_field() {
     let app = TestApp::start().await;
     let many: Vec<String> = (0..11).map(|number| format!("resourceGroup=group-{number}")).collect();
     let long = format!("resourceGroup={}", "x".repeat(91));
-    let same = ["resourceGroup=a"; 11].join("&");
+    let repeated = ["resourceGroup=a"; 11].join("&");
     let id = app.store_credential(&app.admin).await;
     app.take_azure_requests();
     for (query, field) in [
@@ -478,7 +481,7 @@ async fn malformed_requests_name_the_field() {
         ("resourceGroup=..", "resourceGroup"),
         ("resourceGroup=rancher&resourceGroup=a%3Fb", "resourceGroup"),
         ("resourceGroup=%24%28reboot%29", "resourceGroup"),
-        (&*same, "resourceGroup"),
+        (&*repeated, "resourceGroup"),
         (&*long, "resourceGroup"),
         (&many.join("&"), "resourceGroup"),
     ] {

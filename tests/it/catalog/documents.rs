@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::test_catalog::TestCatalog;
 use crate::support::repository::{files_below, name_of, read};
 
-/// The text from the heading of the catalog to the one after the Kubernetes versions.
+/// The text from the heading of the catalog to the end of the section about credentials.
 fn section() -> String {
     let page = read("docs/api.md");
     let (_, section) = page.split_once("\n## Catalog\n").expect("the heading of the catalog");
@@ -33,7 +33,7 @@ async fn curl_lines_of_the_catalog_work() {
     catalog.set_list("locations", &locations);
     let section = section();
     let lines = section.lines().filter_map(request);
-    // Clusters are in the examples of upgrades.
+    // Lines with the ID of a cluster need a cluster, which this test does not have.
     let lines: Vec<_> = lines.filter(|(path, _)| !path.contains("$ID")).collect();
     assert!(lines.len() >= 9, "{lines:?}");
     for (path, has_body) in lines {
@@ -45,8 +45,8 @@ async fn curl_lines_of_the_catalog_work() {
             catalog.app.get(&path).send().await
         };
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-        let verdicts = answer.text().contains("\"verdict\":") || answer.text().contains("\"isPreview\":");
-        assert!(verdicts, "{path}: {}", answer.text());
+        let has_verdicts = answer.text().contains("\"verdict\":") || answer.text().contains("\"isPreview\":");
+        assert!(has_verdicts, "{path}: {}", answer.text());
     }
 }
 
@@ -78,7 +78,7 @@ fn tables_of_the_catalog_have_every_parameter() {
     }
 }
 
-/// The codes in a source: `code: "…"`, and the texts of functions that return codes.
+/// The codes in a source: `code: "…"`, and the strings in functions that return codes.
 fn codes(source: &str) -> BTreeSet<String> {
     let source = source.split("#[cfg(test)]\nmod tests").next().unwrap();
     let quoted = |text: &str| text.split('"').nth(1).map(str::to_owned);
@@ -102,12 +102,12 @@ fn table_of_reason_codes_is_complete() {
     let files = files.map(|file| name_of(&file)).filter(|name| {
         name.contains("/catalog/") || name.contains("/rights/") || name.ends_with("/vm_size.rs")
     });
-    let mut known: BTreeSet<String> = files.flat_map(|name| codes(&read(&name))).collect();
-    // Tuples of code, message and verdict.
-    known.extend(["versionNotOffered", "versionNeedsLongTermSupport", "versionPreview"].map(str::to_owned));
-    known.extend(["aksUnknown", "sizesUnknown", "versionsUnknown"].map(str::to_owned));
+    let mut actual: BTreeSet<String> = files.flat_map(|name| codes(&read(&name))).collect();
+    // These codes are in tuples of code, message and verdict.
+    actual.extend(["versionNotOffered", "versionNeedsLongTermSupport", "versionPreview"].map(str::to_owned));
+    actual.extend(["aksUnknown", "sizesUnknown", "versionsUnknown"].map(str::to_owned));
     // Registering a provider is the remedy of providerUnregistered.
-    known.remove("registrationDenied");
-    assert!(known.len() > 30, "{known:?}");
-    assert_eq!(documented, known);
+    actual.remove("registrationDenied");
+    assert!(actual.len() > 30, "{actual:?}");
+    assert_eq!(documented, actual);
 }

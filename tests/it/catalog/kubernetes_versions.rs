@@ -15,12 +15,12 @@ async fn versions_are_listed_with_patches_plans_and_upgrades() {
     let catalog = TestCatalog::start().await;
     let list = catalog.list("kubernetes-versions", "").await;
     assert_eq!(names(&list), ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35"]);
-    let flags = |key: &str| {
+    let versions_with = |key: &str| {
         names(&list.iter().filter(|minor| minor[key] == true).cloned().collect::<Vec<_>>()).join(" ")
     };
-    assert_eq!(flags("isPreview"), "1.35");
-    assert_eq!(flags("isDefault"), "1.33");
-    assert_eq!(flags("needsLongTermSupport"), "1.29 1.30 1.31");
+    assert_eq!(versions_with("isPreview"), "1.35");
+    assert_eq!(versions_with("isDefault"), "1.33");
+    assert_eq!(versions_with("needsLongTermSupport"), "1.29 1.30 1.31");
     let minor = &list[5];
     assert_eq!(minor["supportPlans"], json!(["AKSLongTermSupport", "KubernetesOfficial"]));
     assert_eq!(

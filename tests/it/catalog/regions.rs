@@ -19,7 +19,7 @@ fn codes(region: &Value) -> Vec<&str> {
 
 impl TestCatalog {
     /// Offers AKS in these regions only, from now on.
-    fn play_provider(&self, locations: &[&str]) {
+    fn offer_aks_only_in(&self, locations: &[&str]) {
         let body = json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registered",
             "resourceTypes": [{"resourceType": "managedClusters", "locations": locations}]});
         let page = serde_json::from_value(json!({"body": body})).unwrap();
@@ -47,7 +47,7 @@ impl TestCatalog {
 }
 
 #[tokio::test]
-async fn physical_regions_are_listed_the_best_first() {
+async fn physical_regions_are_listed_best_first() {
     let catalog = TestCatalog::start().await;
     let all = catalog.regions("").await;
     assert!(all.len() > 30 && all.iter().all(|region| region["verdict"] == "usable"), "{all:?}");
@@ -55,15 +55,16 @@ async fn physical_regions_are_listed_the_best_first() {
     assert!(all.contains(&east));
     // A logical region cannot have clusters.
     assert!(!all.iter().any(|region| region["name"] == "europe"));
-    let wanted = "vmSize=standard_d2s_v3&kubernetesVersion=1.33&zones=3&count=3";
-    let wanted = catalog.regions(&format!("region={SIX_REGIONS}&{wanted}")).await;
-    assert_eq!(wanted.len(), 6);
-    let rank =
-        |region: &Value| ["usable", "limited", "unusable"].iter().position(|word| region["verdict"] == *word);
-    assert!(wanted.iter().map(|region| (rank(region), region["name"].to_string())).is_sorted());
-    let east = wanted.iter().find(|region| region["name"] == "eastus").unwrap();
+    let demand = "vmSize=standard_d2s_v3&kubernetesVersion=1.33&zones=3&count=3";
+    let regions = catalog.regions(&format!("region={SIX_REGIONS}&{demand}")).await;
+    assert_eq!(regions.len(), 6);
+    let rank = |region: &Value| {
+        ["usable", "limited", "unusable"].iter().position(|verdict| region["verdict"] == *verdict)
+    };
+    assert!(regions.iter().map(|region| (rank(region), region["name"].to_string())).is_sorted());
+    let east = regions.iter().find(|region| region["name"] == "eastus").unwrap();
     assert_eq!((&east["verdict"], &east["nodes"]), (&json!("usable"), &json!(50)), "{east}");
-    let west = wanted.iter().find(|region| region["name"] == "westus").unwrap();
+    let west = regions.iter().find(|region| region["name"] == "westus").unwrap();
     assert_eq!((&west["verdict"], codes(west)), (&json!("unusable"), vec!["tooFewZones"]), "{west}");
 }
 
@@ -91,7 +92,7 @@ async fn each_reason_is_given_and_can_be_absent() {
             "{query}"
         );
     }
-    catalog.play_provider(&["West US"]);
+    catalog.offer_aks_only_in(&["West US"]);
     let regions = catalog.regions("region=eastus,westus").await;
     assert_eq!(codes(&regions[1]), ["aksNotInRegion"], "{regions:?}");
     catalog.set_error("kubernetesVersions", 500, "InternalServerError");
@@ -118,7 +119,7 @@ async fn lines_come_one_by_one_with_progress() {
     let mut names: Vec<_> = lines.iter().map(|line| line["region"]["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["eastus", "westeurope", "westus"]);
-    // Generated clients name all types.
+    // Generated clients accept all types, and get JSON.
     let both = catalog.app.get(&path).header("accept", "application/json, application/x-ndjson").send().await;
     assert_eq!(both.header("content-type"), "application/json", "{}", both.text());
 }
@@ -130,7 +131,7 @@ async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
         let fault = json!({"operation": operation, "latency_ms": 30});
         catalog.app.control.add_fault(serde_json::from_value(fault).unwrap());
     }
-    // More than the two requests may read at once.
+    // More regions than the two requests may read at once.
     let path = format!(
         "/api/v1/regions?cloudCredentialId={}&vmSize=Standard_D2s_v3&region={SIX_REGIONS},eastus2,centralus,westus2,westus3,ukwest,japanwest",
         catalog.credential

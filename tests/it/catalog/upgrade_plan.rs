@@ -1,4 +1,4 @@
-//! `GET /api/v1/clusters/{id}/upgrade-plan`: the hops, what blocks them, who may ask, and that they can be made.
+//! `GET /api/v1/clusters/{id}/upgrade-plan`: the hops, what blocks them, who may read a plan, and that its hops can be applied.
 
 use azure_sandbox::{Page, Quota};
 use http::{Method, StatusCode};
@@ -8,15 +8,15 @@ use crate::provisioning::{Case, cluster, pool, pool_with};
 use crate::support::app::Answer;
 use crate::support::test_clusters;
 
-async fn ask(case: &Case, token: &str, id: &str, query: &str) -> Answer {
+async fn get_plan(case: &Case, token: &str, id: &str, query: &str) -> Answer {
     case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan{query}")).token(token).send().await
 }
 
-/// The plan for the administrator. Asking changes nothing.
+/// The plan for the administrator, after checking that the request changed nothing.
 async fn plan(case: &Case, id: &str, to: &str) -> Value {
     let (before, writes) = (case.get(id).await, case.app.control.writes().len());
     let query = if to.is_empty() { String::new() } else { format!("?to={to}") };
-    let answer = ask(case, &case.app.admin, id, &query).await.expect(200);
+    let answer = get_plan(case, &case.app.admin, id, &query).await.expect(200);
     assert_eq!((case.get(id).await, case.app.control.writes().len()), (before, writes));
     let plan = answer.json();
     let hops = plan["hops"].as_array().unwrap();
@@ -25,7 +25,7 @@ async fn plan(case: &Case, id: &str, to: &str) -> Value {
 }
 
 /// The hops, such as `1.33.6 system=1.33.6!quotaShort`.
-fn lines(plan: &Value) -> String {
+fn summary(plan: &Value) -> String {
     let line = |hop: &Value| {
         let to = hop["to"].as_str().unwrap();
         let part = match hop["what"].as_str().unwrap() {
@@ -34,8 +34,8 @@ fn lines(plan: &Value) -> String {
             other => panic!("{other}"),
         };
         let blocks = hop["blockedBy"].as_array().unwrap().iter().map(|block| {
-            for words in ["message", "remedy", "source"] {
-                assert!(!block[words].as_str().unwrap().is_empty(), "{block}");
+            for key in ["message", "remedy", "source"] {
+                assert!(!block[key].as_str().unwrap().is_empty(), "{block}");
             }
             format!("!{}", block["code"].as_str().unwrap())
         });
@@ -48,7 +48,7 @@ async fn hops(case: &Case, id: &str, to: &str) -> String {
     let plan = plan(case, id, to).await;
     assert_eq!(plan["azure"], json!({"outcome": "asked"}), "{plan}");
     assert_eq!(plan["notLookedAt"], json!([]), "{plan}");
-    lines(&plan)
+    summary(&plan)
 }
 
 /// The versions that run in Azure: the control plane, then the pools.
@@ -61,20 +61,20 @@ async fn running(case: &Case, name: &str) -> Vec<String> {
     all.map(|version| version.as_str().unwrap().to_owned()).collect()
 }
 
-/// Makes the first hop of the plan until none is left; returns all of them.
+/// Applies the first hop of the plan until no hop is left; returns the applied hops.
 async fn follow(case: &Case, id: &str, to: &str) -> Vec<String> {
-    let mut made = Vec::new();
+    let mut applied = Vec::new();
     for _ in 0..20 {
         let plan = plan(case, id, to).await;
         assert_eq!(plan["possible"], true, "{plan}");
-        let Some(hop) = plan["hops"].as_array().unwrap().first().cloned() else { return made };
-        made.push(lines(&plan).split(' ').next().unwrap().to_owned());
+        let Some(hop) = plan["hops"].as_array().unwrap().first().cloned() else { return applied };
+        applied.push(summary(&plan).split(' ').next().unwrap().to_owned());
         case.writes_of_update(id, hop["aksConfig"].clone()).await;
     }
-    panic!("it never ends: {made:?}");
+    panic!("the plan never ends: {applied:?}");
 }
 
-fn runs(body: &mut Value, version: &str) {
+fn set_version(body: &mut Value, version: &str) {
     body["properties"]["kubernetesVersion"] = json!(version);
     body["properties"]["currentKubernetesVersion"] = json!(version);
     for pool in body["properties"]["agentPoolProfiles"].as_array_mut().unwrap() {
@@ -83,12 +83,12 @@ fn runs(body: &mut Value, version: &str) {
     }
 }
 
-fn long_term(body: &mut Value) {
+fn enable_long_term_support(body: &mut Value) {
     body["sku"]["tier"] = json!("Premium");
     body["properties"]["supportPlan"] = json!("AKSLongTermSupport");
 }
 
-/// The PUT of the change of a hop is rejected by the review.
+/// Asserts that the review rejects the change of a hop.
 async fn expect_rejection(case: &Case, id: &str, hop: &Value, part: &str) {
     let body = json!({"name": "one", "aksConfig": hop["aksConfig"]});
     let put = case.app.put(&format!("/v3/clusters/{id}")).json(&body);
@@ -107,10 +107,10 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
     assert_eq!(running(&case, "one").await, ["1.32.7"; 3]);
     let first = plan(&case, &id, "").await;
     assert_eq!((&first["from"], &first["to"]), (&json!("1.32.7"), &json!("1.34.3")), "{first}");
-    assert_eq!(lines(&first), "1.33.6 1.34.3 system=1.34.3 work=1.34.3");
+    assert_eq!(summary(&first), "1.33.6 1.34.3 system=1.34.3 work=1.34.3");
     assert_eq!(first["hops"][2]["surge"], json!({"nodes": 1, "vcpus": 2}), "{first}");
 
-    // The hops of one plan, in order.
+    // Applies the hops of one plan, in order.
     for hop in first["hops"].as_array().unwrap() {
         case.writes_of_update(&id, hop["aksConfig"].clone()).await;
     }
@@ -122,13 +122,13 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
 }
 
 #[tokio::test]
-async fn plan_that_is_asked_after_each_hop_ends_at_the_target() {
+async fn plan_that_is_read_after_each_hop_ends_at_the_target() {
     let (case, id) = Case::start_active().await;
     let old = pool_with("old", "User", json!({"orchestratorVersion": "1.32.7"}));
     case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), old]})).await;
     case.app.control.edit_cluster("one", |body| {
-        runs(body, "1.33.6");
-        // So far behind that it has to go first.
+        set_version(body, "1.33.6");
+        // This pool is so far behind that it must be upgraded first.
         body["properties"]["agentPoolProfiles"][1]["orchestratorVersion"] = json!("1.30.14");
         body["properties"]["agentPoolProfiles"][1]["currentOrchestratorVersion"] = json!("1.30.14");
     });
@@ -141,11 +141,11 @@ async fn plan_that_is_asked_after_each_hop_ends_at_the_target() {
 async fn import_without_managed_pools_is_upgraded_as_well() {
     let (case, _) = Case::start_active().await;
     let mine = case.app.get("/v3/clusters").send().await.json()["data"][0]["id"].as_str().unwrap().to_owned();
-    // Another object for a cluster that was made elsewhere.
+    // A second cluster object, which imports a cluster that others created.
     let id = case.create_active(&test_clusters::import_body(&case.app, "theirs", &case.credential)).await;
     assert_ne!(mine, id);
-    let made = follow(&case, &id, "1.33").await;
-    assert_eq!(made.first().map(String::as_str), Some("1.33.6"), "{made:?}");
+    let applied = follow(&case, &id, "1.33").await;
+    assert_eq!(applied.first().map(String::as_str), Some("1.33.6"), "{applied:?}");
     let versions = running(&case, case.app.seed.imported_cluster_name).await;
     assert!(versions.iter().all(|version| version == "1.33.6"), "{versions:?}");
 }
@@ -159,7 +159,7 @@ async fn preview_is_marked_and_saved_with_a_warning() {
         .await;
     assert_eq!(hops(&case, &id, "").await, "");
     let preview = plan(&case, &id, "1.35").await;
-    assert_eq!(lines(&preview), "1.35.1!previewOnly system=1.35.1");
+    assert_eq!(summary(&preview), "1.35.1!previewOnly system=1.35.1");
     let answer = case.update(&id, preview["hops"][0]["aksConfig"].clone()).await.expect(200);
     assert!(answer.text().contains("is a preview in eastus"), "{}", answer.text());
 }
@@ -168,25 +168,25 @@ async fn preview_is_marked_and_saved_with_a_warning() {
 async fn lower_and_long_term_versions_block() {
     let (case, id) = Case::start_active().await;
     let lower = plan(&case, &id, "1.32.6").await;
-    assert_eq!(lines(&lower), "1.32.6!downgrade");
+    assert_eq!(summary(&lower), "1.32.6!downgrade");
     expect_rejection(&case, &id, &lower["hops"][0], "cannot go from 1.32.7 down to 1.32.6").await;
-    case.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
+    case.app.control.edit_cluster("one", |body| set_version(body, "1.30.14"));
     case.advance_refreshes(1).await;
     let blocked = plan(&case, &id, "1.31.13").await;
-    assert_eq!(lines(&blocked), "1.31.13!needsLongTermSupport system=1.31.13");
+    assert_eq!(summary(&blocked), "1.31.13!needsLongTermSupport system=1.31.13");
     assert_eq!(blocked["longTermSupport"], false);
     expect_rejection(&case, &id, &blocked["hops"][0], "only with long-term support").await;
-    // Retired for everybody else: Azure offers to skip what only long-term support has.
+    // Without long-term support, Azure offers to skip the versions that need it.
     assert_eq!(hops(&case, &id, "1.34.3").await, "1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
-    case.app.control.edit_cluster("one", long_term);
+    case.app.control.edit_cluster("one", enable_long_term_support);
     assert_eq!(hops(&case, &id, "1.31.13").await, "1.31.13 system=1.31.13");
     let supported = plan(&case, &id, "1.34.3").await;
-    assert_eq!(lines(&supported), "1.31.13 1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
+    assert_eq!(summary(&supported), "1.31.13 1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
     assert_eq!(supported["longTermSupport"], true);
 }
 
 #[tokio::test]
-async fn azures_upgrades_for_the_cluster_win_over_the_list() {
+async fn azures_upgrades_for_the_cluster_override_the_list() {
     let (case, id) = Case::start_active().await;
     let play = |upgrades: Value| {
         let body = json!({"properties": {"controlPlaneProfile": {"upgrades": upgrades}}});
@@ -195,7 +195,7 @@ async fn azures_upgrades_for_the_cluster_win_over_the_list() {
     };
     play(json!([{"kubernetesVersion": "1.33.2"}]));
     assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.2 1.33.6 system=1.33.6");
-    // The review agrees: the list of the region has this upgrade, and Azure does not offer it to this cluster.
+    // The review agrees: the list of the region has this upgrade, but Azure does not offer it to this cluster.
     let answer = case.update(&id, json!({"kubernetesVersion": "1.33.6"})).await;
     assert!(
         answer.text().contains("does not offer this upgrade: upgrade to 1.33.2 first"),
@@ -205,39 +205,39 @@ async fn azures_upgrades_for_the_cluster_win_over_the_list() {
     play(json!([{"kubernetesVersion": "1.34.1"}]));
     assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6!upgradeNotOffered");
     // Nodes would be four minor versions behind.
-    case.app.control.edit_cluster("one", |body| runs(body, "1.30.14"));
+    case.app.control.edit_cluster("one", |body| set_version(body, "1.30.14"));
     case.advance_refreshes(1).await;
     let old = plan(&case, &id, "1.34.1").await;
-    assert_eq!(lines(&old), "1.34.1!poolTooOld system=1.34.1");
+    assert_eq!(summary(&old), "1.34.1!poolTooOld system=1.34.1");
     expect_rejection(&case, &id, &old["hops"][0], "is too far behind").await;
 }
 
 #[tokio::test]
 async fn surge_needs_quota() {
     let (case, id) = Case::start_active().await;
-    let set = |limit: u32| {
+    let set_quota = |limit: u32| {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit };
         case.app.control.set_quota(&case.account.subscription_id, quota);
     };
     assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6 system=1.33.6");
-    set(1);
+    set_quota(1);
     let short = plan(&case, &id, "1.33.6").await;
-    assert_eq!(lines(&short), "1.33.6 system=1.33.6!quotaShort");
+    assert_eq!(summary(&short), "1.33.6 system=1.33.6!quotaShort");
     case.writes_of_update(&id, short["hops"][0]["aksConfig"].clone()).await;
     expect_rejection(&case, &id, &short["hops"][1], "needs 2 more vCPUs of the quota Total Regional vCPUs")
         .await;
-    set(1_000);
+    set_quota(1_000);
     assert_eq!(hops(&case, &id, "1.33.6").await, "system=1.33.6");
     case.writes_of_update(&id, short["hops"][1]["aksConfig"].clone()).await;
     assert_eq!(running(&case, "one").await, ["1.33.6"; 2]);
 }
 
 #[tokio::test]
-async fn rejected_credential_blocks_and_the_rest_is_what_is_stored() {
+async fn rejected_credential_blocks_a_plan_from_stored_data() {
     let (case, id) = Case::start_active().await;
     test_clusters::invalidate_credential(&case.app, &case.credential).await;
     let blocked = plan(&case, &id, "1.34.3").await;
-    assert_eq!(lines(&blocked), "1.33!credentialExpired 1.34.3 system=1.34.3");
+    assert_eq!(summary(&blocked), "1.33!credentialExpired 1.34.3 system=1.34.3");
     assert_eq!(
         (&blocked["azure"]["outcome"], &blocked["from"]),
         (&json!("failed"), &json!("1.32.7")),
@@ -255,11 +255,11 @@ async fn failures_and_the_state_in_azure_are_named() {
         let fault = json!({"path": path, "method": "GET", "effect": {"status": {"status": status, "code": code, "message": "no"}}});
         case.app.control.add_fault(serde_json::from_value(fault).unwrap());
     };
-    // What is not known blocks nothing, and is named. Without the list, Azure chooses the patches.
+    // Data that cannot be read blocks nothing, and is listed. Without the list of versions, Azure chooses the patches.
     fault("/skus", 403, "AuthorizationFailed");
     fault("/kubernetesVersions", 403, "AuthorizationFailed");
     let found = plan(&case, &id, "1.34.3").await;
-    assert_eq!(lines(&found), "1.33 1.34.3 system=1.34.3");
+    assert_eq!(summary(&found), "1.33 1.34.3 system=1.34.3");
     let missing = [&found["notLookedAt"][0]["what"], &found["notLookedAt"][1]["what"]];
     assert_eq!(
         (missing, &found["azure"]["outcome"]),
@@ -269,36 +269,36 @@ async fn failures_and_the_state_in_azure_are_named() {
     for (path, what) in [("/usages", "quotas"), ("/upgradeProfiles/", "upgradeProfile")] {
         fault(path, 403, "AuthorizationFailed");
         let found = plan(&case, &id, "1.33.6").await;
-        assert_eq!(lines(&found), "1.33.6 system=1.33.6", "{what}");
+        assert_eq!(summary(&found), "1.33.6 system=1.33.6", "{what}");
         assert_eq!(found["notLookedAt"][0]["what"], what, "{found}");
         case.app.control.clear_faults();
     }
 
     fault("/managedClusters/one", 403, "AuthorizationFailed");
     let denied = plan(&case, &id, "1.33.6").await;
-    assert_eq!(lines(&denied), "1.33.6!accessDenied system=1.33.6");
+    assert_eq!(summary(&denied), "1.33.6!accessDenied system=1.33.6");
     assert_eq!(denied["azure"]["outcome"], "failed");
     case.app.control.clear_faults();
     assert_eq!(hops(&case, &id, "1.33.6").await, "1.33.6 system=1.33.6");
 
     case.app.control.edit_cluster("one", |body| body["properties"]["powerState"]["code"] = json!("Stopped"));
-    assert_eq!(lines(&plan(&case, &id, "1.33.6").await), "1.33.6!clusterStopped system=1.33.6");
+    assert_eq!(summary(&plan(&case, &id, "1.33.6").await), "1.33.6!clusterStopped system=1.33.6");
 }
 
 #[tokio::test]
 async fn plan_is_for_those_who_see_the_cluster() {
     let (case, id) = Case::start_active().await;
     let stranger = case.app.token("stranger").await;
-    ask(&case, &stranger, &id, "").await.expect(404);
-    assert_eq!(ask(&case, &case.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);
+    get_plan(&case, &stranger, &id, "").await.expect(404);
+    assert_eq!(get_plan(&case, &case.app.admin, "c-zzzzz", "").await.status, StatusCode::NOT_FOUND);
     case.app.get(&format!("/api/v1/clusters/{id}/upgrade-plan")).anonymous().send().await.expect(401);
 
-    // A member sees the cluster and may not use its credential.
+    // A member sees the cluster, but may not use its credential.
     for role in ["read-only", "cluster-member"] {
         let member = test_clusters::add_member(&case.app, &id, role, role).await;
         case.app.control.clear_requests();
-        let found = ask(&case, &member, &id, "?to=1.34.3").await.expect(200).json();
-        assert_eq!(lines(&found), "1.33 1.34.3 system=1.34.3");
+        let found = get_plan(&case, &member, &id, "?to=1.34.3").await.expect(200).json();
+        assert_eq!(summary(&found), "1.33 1.34.3 system=1.34.3");
         assert_eq!(found["azure"]["outcome"], "notAllowed", "{found}");
         assert_eq!(case.app.take_azure_requests(), [""; 0]);
     }
@@ -309,14 +309,14 @@ async fn invalid_requests_are_rejected() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     for (query, field) in [("?to=latest", "to"), ("?too=1.33", "too"), ("?to=1.33", "state"), ("", "state")] {
-        let answer = ask(&case, &case.app.admin, &id, query).await;
+        let answer = get_plan(&case, &case.app.admin, &id, query).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
         assert_eq!(answer.json()["fieldName"], field, "{query}");
     }
     case.app.settle().await;
     case.expect_active(&id).await;
     case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    let answer = ask(&case, &case.app.admin, &id, "").await;
+    let answer = get_plan(&case, &case.app.admin, &id, "").await;
     assert_eq!(answer.json()["code"], "InvalidState", "{}", answer.text());
     case.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await.expect(405);
 }

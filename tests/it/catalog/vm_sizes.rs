@@ -33,7 +33,7 @@ async fn size_is_listed_with_its_properties_and_quota() {
     assert_eq!(list, [expected]);
 }
 
-/// A unit test has all reasons: `verdicts_follow_from_the_demand`.
+/// A unit test covers all reasons: `verdicts_follow_from_the_demand`.
 #[tokio::test]
 async fn verdict_follows_from_the_parameters() {
     let catalog = TestCatalog::start().await;
@@ -90,7 +90,7 @@ async fn sizes_are_selected_and_sorted() {
     let catalog = TestCatalog::start().await;
     let all = catalog.list("vm-sizes", "").await;
     assert!(all.len() > 1_000, "{}", all.len());
-    for (query, holds) in [
+    for (query, is_selected) in [
         (
             "minVcpus=8&maxVcpus=16",
             (|size| (8..=16).contains(&size["vcpus"].as_i64().unwrap())) as fn(&Value) -> bool,
@@ -107,7 +107,7 @@ async fn sizes_are_selected_and_sorted() {
     ] {
         let list = catalog.list("vm-sizes", query).await;
         assert!(!list.is_empty(), "{query}");
-        let expected: Vec<&Value> = all.iter().filter(|size| holds(size)).collect();
+        let expected: Vec<&Value> = all.iter().filter(|size| is_selected(size)).collect();
         assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{query}");
     }
     assert!(names(&all).is_sorted());
@@ -123,26 +123,26 @@ async fn sizes_are_selected_and_sorted() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other() {
+async fn pages_contain_the_whole_list() {
     let catalog = TestCatalog::start().await;
     let all = catalog.list("vm-sizes", "q=standard_e&sort=-nodes").await;
-    let mut read = Vec::new();
+    let mut sizes = Vec::new();
     let mut next = Some(format!(
         "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&q=standard_e&sort=-nodes&limit=50",
         catalog.credential
     ));
     while let Some(path) = next {
         let page = catalog.app.get(&path).send().await.expect(200).json();
-        read.extend(page["data"].as_array().unwrap().clone());
-        assert!(read.len() <= all.len());
+        sizes.extend(page["data"].as_array().unwrap().clone());
+        assert!(sizes.len() <= all.len());
         let url = page["next"].as_str().map(|url| url.split_once("norman.test").unwrap().1.to_owned());
         next = url;
     }
-    assert_eq!(names(&read), names(&all));
+    assert_eq!(names(&sizes), names(&all));
 }
 
 #[tokio::test]
-async fn second_request_is_answered_from_memory() {
+async fn second_request_is_served_from_the_cache() {
     let catalog = TestCatalog::start().await;
     let first = catalog.get("vm-sizes", "q=d2s").await;
     assert_eq!(first.header("x-norman-aks-cache"), "miss");
@@ -158,8 +158,8 @@ async fn second_request_is_answered_from_memory() {
     // Quotas are read again after a minute, sizes are not.
     catalog.app.clock.advance(std::time::Duration::from_secs(11));
     catalog.get("vm-sizes", "").await;
-    let seen = catalog.app.take_azure_requests();
-    assert!(seen.len() == 1 && seen[0].contains("/usages"), "{seen:?}");
+    let requests = catalog.app.take_azure_requests();
+    assert!(requests.len() == 1 && requests[0].contains("/usages"), "{requests:?}");
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn page_has_an_entity_tag_until_its_lists_change() {
         ("gzip", "Authorization, Cookie, Accept-Encoding")
     );
     assert!(zipped.body.len() < first.body.len() / 2);
-    // The quotas are read again: another page.
+    // The quotas are read again, so the page changes.
     catalog.set_list("usages", &[usage("cores", 0, 1)]);
     catalog.app.clock.advance(std::time::Duration::from_secs(61));
     let changed = catalog.app.get(&path).header("if-none-match", &etag).send().await.expect(200);
@@ -260,7 +260,7 @@ async fn credential_of_another_user_does_not_exist() {
 }
 
 #[tokio::test]
-async fn use_of_the_credential_is_recorded() {
+async fn use_of_the_credential_is_audited() {
     let catalog = TestCatalog::start().await;
     catalog.list("vm-sizes", "").await;
     catalog.app.server.events.flush().await;

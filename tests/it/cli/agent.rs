@@ -1,4 +1,4 @@
-//! `agent`: the program in the place of a pod, with a server of agents in the test.
+//! `agent`: the executable, run as in a pod, and a server in the test that it connects to.
 
 use std::convert::Infallible;
 use std::process::{Child, Command, Stdio};
@@ -19,13 +19,13 @@ use tokio_rustls::TlsAcceptor;
 use super::Program;
 use crate::support::program::log_lines;
 
-/// Longer than any step takes on a busy machine.
-const LIMIT: Duration = Duration::from_mins(1);
+/// A timeout that no step reaches, even on a busy machine.
+const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 const TOKEN: &str = "canary-registration-token";
 
-/// Variables of a pod, without those of the server.
-fn pod(api_port: u16) -> Vec<(&'static str, String)> {
+/// The variables of the agent's pod, without the URL of the server.
+fn pod_variables(api_port: u16) -> Vec<(&'static str, String)> {
     vec![
         ("CATTLE_TOKEN", TOKEN.to_owned()),
         ("KUBERNETES_SERVICE_HOST", "127.0.0.1".to_owned()),
@@ -37,7 +37,7 @@ fn pod(api_port: u16) -> Vec<(&'static str, String)> {
 fn invalid_settings_of_the_agent_are_named_with_remedy() {
     let program = Program::new();
     let fails = |server: &str| {
-        let mut environment = pod(443);
+        let mut environment = pod_variables(443);
         environment.push(("CATTLE_SERVER", server.to_owned()));
         let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let finished = program.run_with(&["agent", "--listen=127.0.0.1:0"], &environment);
@@ -68,7 +68,7 @@ impl Drop for Agent {
     }
 }
 
-/// A server of agents whose certificate, for `localhost`, is in the file `ca.pem` of the program's directory.
+/// A server for agents. Its certificate, for `localhost`, is in the file `ca.pem` of the program's directory.
 struct Server {
     port: u16,
     sessions: mpsc::UnboundedReceiver<Session>,
@@ -140,8 +140,8 @@ async fn get(address: &str, path: &str) -> String {
 }
 
 /// Waits until the log, in JSON, has a line with this message; returns the line.
-async fn logged(program: &Program, message: &str) -> serde_json::Value {
-    let found = tokio::time::timeout(LIMIT, async {
+async fn wait_for_log_line(program: &Program, message: &str) -> serde_json::Value {
+    let found = tokio::time::timeout(STEP_TIMEOUT, async {
         loop {
             let log = std::fs::read_to_string(program.path().join("log")).unwrap();
             let complete = log.rfind('\n').map_or("", |end| &log[..end]);
@@ -158,31 +158,32 @@ async fn logged(program: &Program, message: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn agent_connects_with_system_roots_and_stops_in_order() {
+async fn agent_connects_with_system_roots_and_stops_gracefully() {
     let program = Program::new();
     let mut server = Server::start(&program).await;
     let api_server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut command = program.command(&["agent", "--health-listen", "127.0.0.1:0", "--log-format", "json"]);
     command
-        .envs(pod(api_server.local_addr().unwrap().port()))
+        .envs(pod_variables(api_server.local_addr().unwrap().port()))
         .env("CATTLE_SERVER", format!("https://localhost:{}/ignored", server.port))
         .env("SSL_CERT_FILE", "ca.pem")
         .env("NORMAN_AKS_API_SERVER", "name.azmk8s.io:443");
     let log = std::fs::File::create(program.path().join("log")).unwrap();
     let mut agent = Agent(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
 
-    let session = tokio::time::timeout(LIMIT, server.sessions.recv()).await.unwrap().unwrap();
+    let session = tokio::time::timeout(STEP_TIMEOUT, server.sessions.recv()).await.unwrap().unwrap();
     assert_eq!(*server.tokens.lock().unwrap(), [TOKEN]);
     let mut connection = session.dial("tcp", "name.azmk8s.io:443").unwrap();
     connection.write_all(b"hello").await.unwrap();
     connection.flush().await.unwrap();
-    let (mut accepted, _) = tokio::time::timeout(LIMIT, api_server.accept()).await.unwrap().unwrap();
+    let (mut accepted, _) = tokio::time::timeout(STEP_TIMEOUT, api_server.accept()).await.unwrap().unwrap();
     let mut word = [0; 5];
-    tokio::time::timeout(LIMIT, accepted.read_exact(&mut word)).await.unwrap().unwrap();
+    tokio::time::timeout(STEP_TIMEOUT, accepted.read_exact(&mut word)).await.unwrap().unwrap();
     assert_eq!(&word, b"hello");
 
-    logged(&program, "connected to https://localhost:").await;
-    let address = logged(&program, "listening: health checks").await["address"].as_str().unwrap().to_owned();
+    wait_for_log_line(&program, "connected to https://localhost:").await;
+    let address =
+        wait_for_log_line(&program, "listening: health checks").await["address"].as_str().unwrap().to_owned();
     for (path, expected) in [("/readyz", "200 ok"), ("/healthz", "200 ok"), ("/livez", "200 ok")] {
         assert_eq!(get(&address, path).await, expected, "{path}");
     }
@@ -192,11 +193,11 @@ async fn agent_connects_with_system_roots_and_stops_in_order() {
     assert!(
         Command::new("/bin/sh").args(["-c", "kill -TERM \"$1\"", "sh", &pid]).status().unwrap().success()
     );
-    logged(&program, "stopping: 1 open connection(s) may finish").await;
+    wait_for_log_line(&program, "stopping: 1 open connection(s) may finish").await;
     assert!(get(&address, "/readyz").await.starts_with("503 stopping: "));
     drop(connection);
-    let ended = tokio::time::timeout(LIMIT, session.closed()).await.unwrap();
-    assert!(matches!(ended, SessionError::ClosedByPeer { code: CloseCode::GOING_AWAY, .. }), "{ended:?}");
+    let reason = tokio::time::timeout(STEP_TIMEOUT, session.closed()).await.unwrap();
+    assert!(matches!(reason, SessionError::ClosedByPeer { code: CloseCode::GOING_AWAY, .. }), "{reason:?}");
     let status = tokio::task::spawn_blocking(move || agent.0.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(0));
 

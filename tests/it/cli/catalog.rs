@@ -1,4 +1,4 @@
-//! `sizes`, `versions`, `regions` and `check --credential` against a running sandbox, and against servers that a test makes up.
+//! `sizes`, `versions`, `regions` and `check --credential` against a running sandbox, and against stubs of servers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -38,9 +38,9 @@ impl Sandbox {
     fn prints(&self, arguments: &[&str], env: &[(&str, &str)]) -> String {
         let finished = self.run(arguments, env);
         assert_eq!(finished.code, Some(0), "{arguments:?}: {}", finished.stderr);
-        let used =
+        let message =
             "norman-aks: using the sandbox of ./norman-aks-sandbox-data/sandbox.json at http://127.0.0.1:";
-        assert!(finished.stderr.starts_with(used), "{arguments:?}: {}", finished.stderr);
+        assert!(finished.stderr.starts_with(message), "{arguments:?}: {}", finished.stderr);
         assert_eq!(finished.stderr.lines().count(), 1, "{arguments:?}: {}", finished.stderr);
         finished.stdout
     }
@@ -57,7 +57,7 @@ fn row<'a>(table: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn sizes_are_a_table_that_fits() {
+fn table_of_sizes_fits_the_terminal() {
     let sandbox = Sandbox::start();
     let all = sandbox.prints(&["sizes"], &[]);
     assert!(all.lines().count() > 100, "{all}");
@@ -105,29 +105,29 @@ fn sizes_pass_parameters_to_the_server() {
 #[test]
 fn regions_are_ranked_with_reasons() {
     let sandbox = Sandbox::start();
-    let wanted = ["regions", "--vm-size", "Standard_D2s_v3", "--zones=3", "--region=westus,eastus"];
-    let table = sandbox.prints(&wanted, &[]);
+    let arguments = ["regions", "--vm-size", "Standard_D2s_v3", "--zones=3", "--region=westus,eastus"];
+    let table = sandbox.prints(&arguments, &[]);
     let names: Vec<_> = table.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(names, ["REGION", "eastus", "westus"]);
     assert_eq!(row(&table, "eastus"), ["eastus", "East", "US", "1", "2", "3", "50", "usable"]);
     assert!(row(&table, "westus").contains(&"unusable") && table.contains("only 0 can be used"), "{table}");
-    let reasons = sandbox.prints(&[&wanted[..], &["--reasons"]].concat(), &[]);
+    let reasons = sandbox.prints(&[&arguments[..], &["--reasons"]].concat(), &[]);
     assert!(reasons.contains("\n    tooFewZones: "), "{reasons}");
-    let json = sandbox.json(&wanted);
+    let json = sandbox.json(&arguments);
     assert_eq!(json["progress"], json!({"done": 2, "total": 2}));
     assert_eq!(json["data"][1]["reasons"][0]["code"], "tooFewZones");
 }
 
 #[test]
-fn versions_are_listed_the_newest_first() {
+fn versions_are_listed_newest_first() {
     let sandbox = Sandbox::start();
     let table = sandbox.prints(&["versions"], &[]);
     let names: Vec<_> = table.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(names[0], "1.35", "{table}");
     assert!(row(&table, "1.32").contains(&"1.32.10"), "{table}");
     let json = sandbox.json(&["versions", "--preview=false", "--support-plan=kubernetesofficial"]);
-    let listed = json["data"].as_array().unwrap();
-    assert!(!listed.is_empty() && listed.iter().all(|minor| minor["isPreview"] == false), "{json}");
+    let minors = json["data"].as_array().unwrap();
+    assert!(!minors.is_empty() && minors.iter().all(|minor| minor["isPreview"] == false), "{json}");
     for width in [30, 80] {
         let text = sandbox.prints(&["versions"], &[("COLUMNS", &width.to_string())]);
         assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
@@ -176,8 +176,8 @@ fn credential_check_prints_verdict_uses_and_commands() {
 #[test]
 fn errors_of_the_server_have_messages_and_remedies() {
     let sandbox = Sandbox::start();
-    let server = sandbox.json(&["sizes", "--limit=1"]);
-    assert!(server["next"].is_string(), "only the first page was asked for: {server}");
+    let page = sandbox.json(&["sizes", "--limit=1"]);
+    assert!(page["next"].is_string(), "only the first page was requested: {page}");
     for (arguments, env, parts) in [
         (
             &["sizes", "--credential=cattle-global-data:cc-none"][..],

@@ -100,7 +100,7 @@ fn serve_warns_if_kubeconfigs_lack_the_authority() {
     let mut command = program.command(&[&["serve", "--sandbox", "--listen=127.0.0.1:0"][..], &TLS].concat());
     let mut server = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
-    // Without the warning, the line of the listener comes first.
+    // Without the warning, the line about the listener comes first.
     let found = lines.find(|line| line.contains("setting cacerts") || line.contains("listening: the API"));
     server.kill().unwrap();
     server.wait().unwrap();
@@ -142,7 +142,7 @@ fn insert_credential(program: &Program, environment: &str) {
 fn clouds_without_credentials_need_not_be_reachable() {
     let program = Program::new();
     program.prints(&["migrate"]);
-    // The proxy does not exist, so no host is reachable. Returns the output with the hosts that failed and those of notes.
+    // The proxy does not exist, so no host is reachable. Returns the output, and the hosts with failures and with notes.
     let check = || {
         let finished = program.run_with(&["check"], &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
         assert_eq!(finished.code, Some(1), "{}", finished.stdout);

@@ -1,5 +1,5 @@
-//! What the check calls allowed is not refused by the sandbox for lack of a role, and what it calls denied is: made-up roles on the
-//! subscription and on a resource group.
+//! Agreement of the check and the sandbox, with generated roles on the subscription and on a resource group: the sandbox denies
+//! no operation that the check calls allowed, and every operation that it calls denied.
 
 use std::cell::Cell;
 
@@ -42,23 +42,23 @@ fn roles() -> impl Strategy<Value = Vec<RoleAssignment>> {
     let patterns = |count| prop::sample::subsequence(PATTERNS.to_vec(), count);
     let role =
         (any::<bool>(), patterns(1..=3), patterns(0..=2)).prop_map(|(on_group, actions, not_actions)| {
-            let text = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
+            let strings = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
             RoleAssignment {
                 resource_group: on_group.then(|| GROUP.to_owned()),
-                actions: text(actions),
-                not_actions: text(not_actions),
+                actions: strings(actions),
+                not_actions: strings(not_actions),
             }
         });
-    // With the right to read its own permissions, most of the time; else nothing is known.
-    let own = prop::option::weighted(
+    // Usually, the application may read its own permissions; otherwise, nothing is known.
+    let permission_reader = prop::option::weighted(
         0.9,
         Just(RoleAssignment {
             actions: vec!["Microsoft.Authorization/*/read".to_owned()],
             ..RoleAssignment::default()
         }),
     );
-    (prop::collection::vec(role, 0..3), own).prop_map(|(mut roles, own)| {
-        roles.extend(own);
+    (prop::collection::vec(role, 0..3), permission_reader).prop_map(|(mut roles, reader)| {
+        roles.extend(reader);
         roles
     })
 }
@@ -77,7 +77,7 @@ fn request(action: &str, in_group: bool) -> Option<(Method, String, Option<Value
         "Microsoft.Resources/subscriptions/read" => (get, "?api-version=2016-06-01".to_owned(), None),
         "Microsoft.Resources/subscriptions/locations/read" => (get, "/locations?api-version=2022-12-01".to_owned(), None),
         "Microsoft.Compute/skus/read" => {
-            // Of one region: the list of all has 70 MB.
+            // For one region: the list of all regions has 70 MB.
             (get, format!("{compute}/skus?api-version=2021-07-01&$filter=location%20eq%20'eastus'"), None)
         }
         "Microsoft.Compute/locations/vmSizes/read" => {
@@ -129,13 +129,13 @@ fn request(action: &str, in_group: bool) -> Option<(Method, String, Option<Value
 }
 
 /// The application's own requests to the sandbox.
-struct Direct {
+struct DirectClient {
     client: reqwest::Client,
     base: String,
     token: String,
 }
 
-impl Direct {
+impl DirectClient {
     async fn log_in(app: &TestApp) -> Self {
         let account = app.account(ACCOUNT);
         let client = azure_client::builder(&app.sandbox).build().unwrap();
@@ -144,8 +144,8 @@ impl Direct {
         Self { client, base, token }
     }
 
-    /// Whether Azure refuses a request for lack of a role.
-    async fn is_refused(&self, method: Method, path: &str, body: Option<&Value>) -> bool {
+    /// Whether Azure denies a request for lack of a role.
+    async fn is_denied(&self, method: Method, path: &str, body: Option<&Value>) -> bool {
         let mut request =
             self.client.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -158,25 +158,25 @@ impl Direct {
         status == StatusCode::FORBIDDEN && text.contains("AuthorizationFailed")
     }
 
-    /// The same for a cluster in a subnet of the group; only for those who may create clusters.
-    async fn is_refused_in_subnet(&self) -> bool {
+    /// Whether Azure denies a cluster in a subnet of the group to an application that may create clusters.
+    async fn is_denied_in_subnet(&self) -> bool {
         let subscription = self.base.trim_start_matches("https://management.azure.com");
         let subnet = format!(
             "{subscription}/resourceGroups/{GROUP}/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes"
         );
-        // Without a name, the pool is invalid.
+        // The pool has no name, so Azure does not create the cluster.
         let body =
             json!({"location": "eastus", "properties": {"agentPoolProfiles": [{"vnetSubnetID": subnet}]}});
         let path = format!("/resourceGroups/{GROUP}/providers/{AKS}/not-there?api-version=2024-02-01");
-        self.is_refused(Method::PUT, &path, Some(&body)).await
+        self.is_denied(Method::PUT, &path, Some(&body)).await
     }
 }
 
 #[test]
-fn allowed_operations_are_not_refused_and_denied_ones_are() {
+fn check_agrees_with_the_sandbox() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let app = runtime.block_on(TestApp::start());
-    let direct = runtime.block_on(Direct::log_in(&app));
+    let direct = runtime.block_on(DirectClient::log_in(&app));
     let (allowed, denied) = (Cell::new(0), Cell::new(0));
     let config = Config { cases: 40, failure_persistence: None, ..Config::default() };
     let outcome = TestRunner::new(config).run(&(roles(), any::<bool>()), |(roles, with_group)| {
@@ -188,7 +188,7 @@ fn allowed_operations_are_not_refused_and_denied_ones_are() {
 
 async fn compare(
     app: &TestApp,
-    direct: &Direct,
+    direct: &DirectClient,
     roles: &[RoleAssignment],
     with_group: bool,
     (allowed, denied): (&Cell<u32>, &Cell<u32>),
@@ -204,23 +204,23 @@ async fn compare(
     for operation in operations {
         let (action, status) = (operation["action"].as_str().unwrap(), operation["status"].as_str().unwrap());
         let in_group = operation["scope"].as_str().unwrap().contains("/resourceGroups/");
-        let is_refused = match request(action, in_group) {
-            // Without a group, the roles of the subscription are evaluated; requests in the group have more.
+        let is_denied = match request(action, in_group) {
+            // Without a group, only the roles of the subscription are checked, but requests in the group have more rights.
             _ if !with_group && roles.iter().any(|role| role.resource_group.is_some()) => continue,
             _ if action.ends_with("/subnets/join/action") && is_allowed(&format!("{AKS}/write")) => {
-                direct.is_refused_in_subnet().await
+                direct.is_denied_in_subnet().await
             }
-            Some((method, path, body)) => direct.is_refused(method, &path, body.as_ref()).await,
+            Some((method, path, body)) => direct.is_denied(method, &path, body.as_ref()).await,
             None => continue,
         };
         match status {
             "allowed" => {
                 allowed.set(allowed.get() + 1);
-                prop_assert!(!is_refused, "{action} is allowed and refused: {roles:?}");
+                prop_assert!(!is_denied, "{action} is allowed, but Azure denies it: {roles:?}");
             }
             "denied" => {
                 denied.set(denied.get() + 1);
-                prop_assert!(is_refused, "{action} is denied and not refused: {roles:?}");
+                prop_assert!(is_denied, "{action} is denied, but Azure allows it: {roles:?}");
             }
             other => prop_assert_eq!(other, "unknown"),
         }
