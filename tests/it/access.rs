@@ -68,32 +68,32 @@ async fn operations_need_a_token_unless_documented_as_public() {
 }
 
 /// Ann with a credential and a cluster, and Bob with a credential.
-struct Two {
+struct TwoUsers {
     app: TestApp,
     ann: String,
     bob: String,
     credential: String,
     cluster: String,
-    of_bob: String,
+    bobs_credential: String,
 }
 
-async fn two() -> Two {
+async fn two_users() -> TwoUsers {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let (credential, of_bob) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
-    let named = json!({"name": "anns-credential", "description": "anns-words"});
+    let (credential, bobs_credential) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
+    let update = json!({"name": "anns-credential", "description": "anns-words"});
     let path = format!("/v3/cloudcredentials/{credential}");
-    assert_eq!(app.put(&path).token(&ann).json(&named).send().await.status, 200);
-    let made =
+    assert_eq!(app.put(&path).token(&ann).json(&update).send().await.status, 200);
+    let created =
         app.post("/v3/clusters").token(&ann).json(&absent_body("anns-cluster", &credential)).send().await;
-    assert_eq!(made.status, 201, "{}", made.text());
-    let cluster = made.id();
-    Two { app, ann, bob, credential, cluster, of_bob }
+    assert_eq!(created.status, 201, "{}", created.text());
+    let cluster = created.id();
+    TwoUsers { app, ann, bob, credential, cluster, bobs_credential }
 }
 
-/// Checks that the response is the same as for an ID that does not exist, so that it does not reveal the object.
-fn is_as_if_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, what: &str) {
-    let same = answer.text().replace(id, absent_id);
+/// Asserts that a response does not reveal its object: it is the same as for an ID that does not exist.
+fn assert_same_as_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, what: &str) {
+    let text = answer.text().replace(id, absent_id);
     let without_id = |text: &str| match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(mut object)) => {
             object.remove("requestId");
@@ -102,12 +102,12 @@ fn is_as_if_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, 
         _ => text.to_owned(),
     };
     assert!(answer.status.is_client_error(), "{what}: {}", answer.status);
-    assert_eq!((answer.status, without_id(&same)), (absent.status, without_id(&absent.text())), "{what}");
+    assert_eq!((answer.status, without_id(&text)), (absent.status, without_id(&absent.text())), "{what}");
 }
 
 #[tokio::test]
 async fn users_see_no_foreign_credentials_and_clusters() {
-    let Two { app, ann, bob, credential, cluster: cluster_id, of_bob } = two().await;
+    let TwoUsers { app, ann, bob, credential, cluster: cluster_id, bobs_credential } = two_users().await;
     let (no_credential, no_cluster) = ("cattle-global-data:cc-nnnnn", "c-nnnnn");
     let change = json!({"name": "taken", "description": "over", "aksConfig": {"tags": {"a": "b"}}});
     for (kind, id, absent) in [
@@ -116,7 +116,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
     ] {
         let spellings = if kind == "clusters" { vec![kind] } else { vec![kind, "cloudCredentials"] };
         for kind in spellings {
-            let at = |id: &str| format!("/v3/{kind}/{id}");
+            let object_path = |id: &str| format!("/v3/{kind}/{id}");
             let calls = [
                 (Method::GET, ""),
                 (Method::HEAD, ""),
@@ -130,11 +130,11 @@ async fn users_see_no_foreign_credentials_and_clusters() {
                 (Method::GET, "/"),
             ];
             for (method, query) in calls {
-                let [seen, unseen] = [at(id), at(absent)].map(|path| {
+                let [existing, missing] = [object_path(id), object_path(absent)].map(|path| {
                     app.call(method.clone(), &format!("{path}{query}")).token(&bob).json(&change).send()
                 });
-                let (seen, unseen) = (seen.await, unseen.await);
-                is_as_if_absent(&seen, id, &unseen, absent, &format!("{method} {kind} {query}"));
+                let (existing, missing) = (existing.await, missing.await);
+                assert_same_as_absent(&existing, id, &missing, absent, &format!("{method} {kind} {query}"));
             }
             let lists = [
                 "",
@@ -152,7 +152,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
                 let list = app.get(&format!("/v3/{kind}{query}")).token(&bob).send().await;
                 assert_eq!(list.status, 200, "{query}: {}", list.text());
                 let objects = list.json()["data"].as_array().unwrap().clone();
-                let foreign = objects.iter().find(|object| object["id"] != *of_bob);
+                let foreign = objects.iter().find(|object| object["id"] != *bobs_credential);
                 assert!(foreign.is_none() && !list.text().contains("anns-words"), "{query}: {}", list.text());
             }
         }
@@ -164,22 +164,35 @@ async fn users_see_no_foreign_credentials_and_clusters() {
             &format!("&clusterId={cluster_id}"),
             &format!("&clusterID={cluster_id}&region=eastus"),
         ] {
-            let ask = |id: &str| format!("/meta/{action}?cloudCredentialId={id}{more}");
-            let seen = app.get(&ask(&credential)).token(&bob).send().await;
-            let unseen = app.get(&ask(no_credential)).token(&bob).send().await;
-            is_as_if_absent(&seen, &credential, &unseen, no_credential, &format!("{action}{more}"));
+            let path = |id: &str| format!("/meta/{action}?cloudCredentialId={id}{more}");
+            let existing = app.get(&path(&credential)).token(&bob).send().await;
+            let missing = app.get(&path(no_credential)).token(&bob).send().await;
+            assert_same_as_absent(
+                &existing,
+                &credential,
+                &missing,
+                no_credential,
+                &format!("{action}{more}"),
+            );
         }
     }
-    let upgrades =
-        |id: &str| format!("/meta/aksUpgrades?cloudCredentialId={of_bob}&region=eastus&clusterId={id}");
-    let seen = app.get(&upgrades(&cluster_id)).token(&bob).send().await;
-    let unseen = app.get(&upgrades(no_cluster)).token(&bob).send().await;
-    is_as_if_absent(&seen, &cluster_id, &unseen, no_cluster, "aksUpgrades of another's cluster");
-    // Owning a cluster gives no right to another user's credential.
-    let [seen, unseen] = [&*credential, no_credential]
+    let upgrades = |id: &str| {
+        format!("/meta/aksUpgrades?cloudCredentialId={bobs_credential}&region=eastus&clusterId={id}")
+    };
+    let existing = app.get(&upgrades(&cluster_id)).token(&bob).send().await;
+    let missing = app.get(&upgrades(no_cluster)).token(&bob).send().await;
+    assert_same_as_absent(&existing, &cluster_id, &missing, no_cluster, "aksUpgrades of another's cluster");
+    // Nor can a new cluster use another user's credential.
+    let [existing, missing] = [&*credential, no_credential]
         .map(|id| app.post("/v3/clusters").token(&bob).json(&absent_body("bobs", id)).send());
-    let (seen, unseen) = (seen.await, unseen.await);
-    is_as_if_absent(&seen, &credential, &unseen, no_credential, "a cluster with another's credential");
+    let (existing, missing) = (existing.await, missing.await);
+    assert_same_as_absent(
+        &existing,
+        &credential,
+        &missing,
+        no_credential,
+        "a cluster with another's credential",
+    );
 
     // None of the requests changed anything, and the owner and the administrator see it.
     for token in [&ann, &app.admin] {
@@ -205,9 +218,9 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
     for _ in 0..5 {
         guess("token-nnnnn:wrong").await;
     }
-    for least in [100, 200, 400] {
-        let took = guess("token-nnnnn:wrong").await;
-        assert!(took >= Duration::from_millis(least), "{took:?} of {least} ms");
+    for min_ms in [100, 200, 400] {
+        let delay = guess("token-nnnnn:wrong").await;
+        assert!(delay >= Duration::from_millis(min_ms), "{delay:?} of {min_ms} ms");
     }
     // From the same IP address, while a guess is delayed for more than a second:
     let valid = async {
@@ -262,7 +275,7 @@ async fn cookie_changes_need_a_csrf_token() {
             app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;
         assert_eq!(answer.status, 422, "{method}");
     }
-    // A browser never sends a token in the header by itself.
+    // A bearer token needs no CSRF token, because a browser does not send it by itself.
     app.delete(&path).header("cookie", "R_SESS=token-x:y").send().await.expect(200);
 }
 
@@ -283,7 +296,7 @@ async fn cross_site_pages_need_cors_origins() {
             assert!(!answer.error().is_empty());
         }
     }
-    assert_eq!(app.take_azure_requests(), [""; 0], "Azure was not asked");
+    assert_eq!(app.take_azure_requests(), [""; 0], "no request to Azure");
     for (origin, allowed) in [("https://ui.example", true), ("https://evil.example", false), ("null", false)]
     {
         let answer = app.get("/v3").header("origin", origin).send().await;
@@ -295,8 +308,8 @@ async fn cross_site_pages_need_cors_origins() {
 #[tokio::test]
 async fn expired_and_revoked_tokens_are_rejected() {
     let app = TestApp::with_advisory_review().await;
-    let made = app.server.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
-    let token = secrecy::ExposeSecret::expose_secret(&made.to_bearer()).to_owned();
+    let created = app.server.tokens.create("ann", None, Some(Duration::from_mins(10)), "").await.unwrap();
+    let token = secrecy::ExposeSecret::expose_secret(&created.to_bearer()).to_owned();
     let status = async |token: &str| app.get("/v3").token(token).send().await.status.as_u16();
     assert_eq!(status(&token).await, 200);
     app.clock.advance(Duration::from_secs(599));
@@ -353,7 +366,7 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let busy = async { app.get(&path).send().await };
     let others = async {
-        while app.control.requests().iter().all(|seen| seen.operation != Operation::Locations) {
+        while app.control.requests().iter().all(|request| request.operation != Operation::Locations) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let v3 = app.get("/v3");
@@ -372,20 +385,20 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     };
     let (busy, (v3, meta, live)) = tokio::join!(busy, others);
     assert_eq!(busy.status, 200, "{}", busy.text());
-    for refused in [&v3, &meta] {
-        assert_eq!(refused.status, 503, "{}", refused.text());
-        assert_eq!(refused.header("retry-after"), "2");
-        assert_eq!(refused.header("content-type"), "application/json");
-        assert_eq!(refused.json()["requestId"], refused.header("x-request-id"));
+    for rejected in [&v3, &meta] {
+        assert_eq!(rejected.status, 503, "{}", rejected.text());
+        assert_eq!(rejected.header("retry-after"), "2");
+        assert_eq!(rejected.header("content-type"), "application/json");
+        assert_eq!(rejected.json()["requestId"], rejected.header("x-request-id"));
     }
     assert_eq!((&v3.json()["type"], &v3.json()["status"]), (&json!("error"), &json!(503)));
     assert!(!meta.error().is_empty());
-    assert!(live < Duration::from_millis(1_500), "{live:?}: they waited for a place");
+    assert!(live < Duration::from_millis(1_500), "{live:?}: they waited for a permit");
     assert_eq!(app.get("/v3").send().await.status, 200, "the permit is free again");
 }
 
 /// The server on a port, with a short timeout for request headers.
-async fn listening(app: &TestApp) -> Listener {
+async fn start_listener(app: &TestApp) -> Listener {
     let options = serve::Options { header_timeout: Duration::from_millis(400), ..serve::Options::default() };
     Listener::serve(app.router(), None, options).await
 }
@@ -393,7 +406,7 @@ async fn listening(app: &TestApp) -> Listener {
 #[tokio::test]
 async fn slow_headers_are_cut_off() {
     let app = TestApp::with_advisory_review().await;
-    let listener = listening(&app).await;
+    let listener = start_listener(&app).await;
     let address = listener.address;
     let dripping = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -499,6 +512,6 @@ async fn authorities_and_version_need_no_token() {
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
     }
     let version = app.get("/rancherversion").anonymous().send().await.expect(200);
-    let named = app.get("/v3/settings/server-version").send().await.json()["value"].clone();
-    assert_eq!((&version.json()["Version"], &version.json()["RancherPrime"]), (&named, &json!("false")));
+    let setting = app.get("/v3/settings/server-version").send().await.json()["value"].clone();
+    assert_eq!((&version.json()["Version"], &version.json()["RancherPrime"]), (&setting, &json!("false")));
 }

@@ -35,7 +35,7 @@ async fn store_credential(
 }
 
 /// Stores a credential of the account `ready` with a wrong secret; returns its ID.
-async fn wrong_secret(app: &TestApp) -> String {
+async fn store_wrong_secret(app: &TestApp) -> String {
     let seed = &app.seed;
     store_credential(app, seed.subscription_id, seed.tenant_id, seed.client_id, "made~up~secret").await
 }
@@ -44,16 +44,20 @@ async fn post(app: &TestApp, body: &Value) -> Answer {
     app.post("/v3/clusters").json(body).send().await
 }
 
-/// Makes Entra respond with an error to every login with that secret.
-fn rejects(app: &TestApp, number: u64) {
-    let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{number}: No. Trace ID: x"), "error_codes": [number]});
+/// Makes Entra respond with an error to every login with the wrong secret.
+fn reject_logins(app: &TestApp, code: u64) {
+    let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{code}: No. Trace ID: x"), "error_codes": [code]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
     app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
 }
 
 fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
-    let NormanError { field: named, message, .. } = norman_error(answer);
-    assert_eq!((answer.status, named.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, field), "{message}");
+    let NormanError { field: actual_field, message, .. } = norman_error(answer);
+    assert_eq!(
+        (answer.status, actual_field.as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, field),
+        "{message}"
+    );
     for part in parts {
         assert!(message.contains(part), "{part} is missing: {message}");
     }
@@ -85,11 +89,11 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
         ("disabled-subscription", ["Disabled", "enable"]),
     ] {
         let credential = app.store_credential_of(account).await;
-        let begun = app.clock.now_ms();
+        let started_ms = app.clock.now_ms();
         let answer = post(&app, &test_clusters::body("one", &credential)).await;
         assert_rejected(&answer, CREDENTIAL, &parts);
         assert!(!answer.text().contains(APPLY_AGAIN), "{}", answer.text());
-        assert_eq!(app.clock.now_ms(), begun);
+        assert_eq!(app.clock.now_ms(), started_ms);
         let answer = post(&app, &test_clusters::import_body(&app, "two", &credential)).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{account}: {}", answer.text());
     }
@@ -106,8 +110,8 @@ async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
         CREDENTIAL,
         &["tenantID", "tenantId is"],
     );
-    let elsewhere = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
-    let unknown = store_credential(&app, elsewhere, "", seed.client_id, "s").await;
+    let unknown_subscription = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
+    let unknown = store_credential(&app, unknown_subscription, "", seed.client_id, "s").await;
     let answer = post(&app, &test_clusters::body("one", &unknown)).await;
     assert_rejected(&answer, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
 }
@@ -115,14 +119,15 @@ async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
 #[tokio::test]
 async fn wrong_secret_is_tried_for_45_seconds() {
     let app = TestApp::start().await;
-    for number in [7_000_215, 700_016] {
-        let credential = wrong_secret(&app).await;
-        rejects(&app, number);
+    for code in [7_000_215, 700_016] {
+        let credential = store_wrong_secret(&app).await;
+        reject_logins(&app, code);
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (answer, waited) = app.send_while_time_passes(call).await;
-        assert_rejected(&answer, CREDENTIAL, &[&format!("AADSTS{number}"), "cloud credential", APPLY_AGAIN]);
+        assert_rejected(&answer, CREDENTIAL, &[&format!("AADSTS{code}"), "cloud credential", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35) && waited <= WAIT + Duration::from_secs(15), "{waited:?}");
-        let logins = app.control.requests().iter().filter(|seen| seen.operation == Operation::Token).count();
+        let logins =
+            app.control.requests().iter().filter(|request| request.operation == Operation::Token).count();
         assert!((2..=7).contains(&logins), "{logins} logins");
         app.control.clear_requests();
     }
@@ -189,7 +194,7 @@ async fn right_in_one_resource_group_is_enough() {
 }
 
 #[tokio::test]
-async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
+async fn provider_is_an_error_only_if_it_may_not_be_registered() {
     let app = TestApp::start().await;
     let fresh = app.store_credential_of("fresh").await;
     post(&app, &test_clusters::body("one", &fresh)).await.expect(201);
@@ -198,8 +203,10 @@ async fn provider_is_a_reason_only_when_it_may_not_be_registered() {
     let review = json!({"aksConfig": test_clusters::body("two", &unregistered)["aksConfig"]});
     let review = app.post("/api/v1/aks/review").json(&review).send().await.json();
     let findings = review["findings"].as_array().unwrap();
-    let finding =
-        findings.iter().find(|it| it["rule"] == "provider-registered").unwrap_or_else(|| panic!("{review}"));
+    let finding = findings
+        .iter()
+        .find(|finding| finding["rule"] == "provider-registered")
+        .unwrap_or_else(|| panic!("{review}"));
     assert_eq!((&finding["severity"], &finding["field"]), (&json!("error"), &json!(CREDENTIAL)));
     assert!(finding["remedy"].as_str().unwrap().contains("az provider register"), "{finding}");
 }
@@ -220,11 +227,11 @@ async fn import_that_is_not_in_azure_is_rejected() {
 async fn quota_counts_what_the_request_adds() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
-    let left = |cores: u32| {
+    let limit_cores = |cores: u32| {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit: cores };
         app.control.set_quota(app.seed.subscription_id, quota);
     };
-    left(2);
+    limit_cores(2);
     let path = format!("/v3/clusters/{id}");
     let put = async |count: u32| {
         let mut pool = test_clusters::body("one", "")["aksConfig"]["nodePools"][0].clone();
@@ -253,7 +260,7 @@ async fn change_with_an_expired_secret_is_rejected() {
     let (id, credential) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
     let secret = json!({"azurecredentialConfig": {"clientSecret": "made~up~secret"}});
-    rejects(&app, 7_000_222);
+    reject_logins(&app, 7_000_222);
     let changed = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&secret).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     let before = app.get(&path).send().await.json();
@@ -273,7 +280,8 @@ async fn setting_is_the_default_of_the_annotation() {
     app.put("/v3/settings/cluster-review").json(&value).send().await.expect(200);
     let accepted = post(&app, &test_clusters::body("one", &expired)).await.expect(201);
     let findings = accepted.json()["aksStatus"]["review"]["findings"].clone();
-    let is_warning = |it: &Value| it["rule"] == "credential-refused" && it["severity"] == "warning";
+    let is_warning =
+        |finding: &Value| finding["rule"] == "credential-refused" && finding["severity"] == "warning";
     assert!(findings.as_array().unwrap().iter().any(is_warning), "{findings}");
     let mut enforced = test_clusters::body("two", &expired);
     enforced["annotations"] = json!({"norman-aks.io/review": "enforce"});
@@ -286,10 +294,10 @@ async fn setting_is_the_default_of_the_annotation() {
 #[tokio::test]
 async fn waiting_requests_of_a_user_are_limited() {
     let app = TestApp::start().await;
-    let credential = wrong_secret(&app).await;
+    let credential = store_wrong_secret(&app).await;
     let bodies: Vec<_> = (0..18).map(|n| test_clusters::body(&format!("one{n}"), &credential)).collect();
     let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
-    // Two requests over the limit are answered although no time passes.
+    // The checks of two requests over the limit are not repeated: they get responses although no time passes.
     for _ in 0..2 {
         let answer = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
         assert_rejected(&answer, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
@@ -315,10 +323,10 @@ async fn unset_keys_carry_the_value_of_azure() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
-    let seen = app.get(&path).send().await.json();
-    let config = &seen["aksConfig"];
+    let cluster = app.get(&path).send().await.json();
+    let config = &cluster["aksConfig"];
     for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku"] {
-        let azure = &seen["aksStatus"]["upstreamSpec"][key];
+        let azure = &cluster["aksStatus"]["upstreamSpec"][key];
         assert!(azure.is_string() && config[key] == *azure, "{key}: {config}");
     }
     assert!(config["nodeResourceGroup"].is_string(), "{config}");
@@ -343,7 +351,7 @@ async fn unset_keys_carry_the_value_of_azure() {
 }
 
 #[tokio::test]
-async fn rejected_value_that_azure_lacks_names_the_way_out() {
+async fn rejected_value_that_azure_lacks_has_a_terraform_remedy() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
@@ -352,13 +360,13 @@ async fn rejected_value_that_azure_lacks_names_the_way_out() {
     let put =
         async |config: Value| app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
     let answer = put(json!({"nodePools": [pool]})).await;
-    let way_out = ["write a valid value", "terraform state rm"];
-    assert_rejected(&answer, "aksConfig.nodePools[0].nodeTaints", &way_out);
+    let remedy = ["write a valid value", "terraform state rm"];
+    assert_rejected(&answer, "aksConfig.nodePools[0].nodeTaints", &remedy);
     let network =
         json!({"virtualNetwork": "rancher-net", "virtualNetworkResourceGroup": "rancher", "subnet": "nodes"});
     let answer = put(network).await.expect(422);
-    assert!(answer.text().contains(way_out[1]), "{}", answer.text());
-    // The response contains the tags.
+    assert!(answer.text().contains(remedy[1]), "{}", answer.text());
+    // The user has set tags, and responses restore them in Terraform's state.
     let answer = put(json!({"tags": {"a/b": "c"}})).await;
-    assert!(!answer.text().contains(way_out[1]), "{}", answer.text());
+    assert!(!answer.text().contains(remedy[1]), "{}", answer.text());
 }

@@ -48,7 +48,7 @@ impl TestContext {
         answer.json()
     }
 
-    /// Requests every documented GET.
+    /// Sends every documented GET; returns the number of paths.
     async fn read_everything(&mut self) -> usize {
         let paths: Vec<String> = self
             .document
@@ -58,29 +58,29 @@ impl TestContext {
             .collect();
         let credential = self.ids["/v3/cloudcredentials/{id}"][0].clone();
         for path in &paths {
-            let asked = if path == "/api/v1/credentials/{id}/check" {
+            let urls = if path == "/api/v1/credentials/{id}/check" {
                 vec![path.replace("{id}", &credential)]
             } else if path == "/api/v1/regions" {
                 vec![format!("{path}?cloudCredentialId={credential}")]
             } else if CATALOG.contains(&path.as_str()) {
                 vec![format!("{path}?cloudCredentialId={credential}&region=eastus")]
             } else if path.contains("{id}") {
-                // Other paths of clusters.
-                let of_clusters = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
-                let of_v3 = path.strip_prefix("/api/v1").map(|path| format!("/v3{path}"));
-                let ids = self.ids.get(path).or_else(|| self.ids.get(of_clusters?));
-                let ids = ids.or_else(|| self.ids.get(&of_v3?));
-                let ids = ids.unwrap_or_else(|| panic!("no request is known for {path}"));
+                // Paths below a cluster, and paths of `/api/v1`, use the IDs of `/v3`.
+                let cluster_path = path.starts_with("/api/v1/clusters/").then_some("/v3/clusters/{id}");
+                let v3_path = path.strip_prefix("/api/v1").map(|path| format!("/v3{path}"));
+                let ids = self.ids.get(path).or_else(|| self.ids.get(cluster_path?));
+                let ids = ids.or_else(|| self.ids.get(&v3_path?));
+                let ids = ids.unwrap_or_else(|| panic!("no ID for {path}"));
                 ids.iter().map(|id| path.replace("{id}", id)).collect()
             } else {
                 vec![path.clone()]
             };
-            for asked in asked {
-                // Without this, the response is a stream that does not end.
-                let answer = self.app.get(&asked).header("accept", "application/json").send().await;
+            for url in urls {
+                // Without this header, a stream of events would not end.
+                let answer = self.app.get(&url).header("accept", "application/json").send().await;
                 // A cluster that is not in Azure has no upgrades.
                 let may_be_invalid = path.ends_with("/upgrade-plan") && answer.status == 422;
-                assert!(answer.status == 200 || may_be_invalid, "{asked}: {}", answer.text());
+                assert!(answer.status == 200 || may_be_invalid, "{url}: {}", answer.text());
                 self.compare("get", path, &answer);
                 let list = answer.json();
                 if let Some(elements) = list["data"].as_array() {
@@ -88,7 +88,7 @@ impl TestContext {
                     let may_be_empty = ["nodes", "projects", "features", "rkek8ssystemimages"]
                         .iter()
                         .any(|name| path.ends_with(name));
-                    assert!(!elements.is_empty() || may_be_empty, "{asked} shows nothing");
+                    assert!(!elements.is_empty() || may_be_empty, "{url} returns an empty list");
                 }
             }
         }
@@ -105,7 +105,7 @@ impl TestContext {
 const CATALOG: [&str; 2] = ["/api/v1/kubernetes-versions", "/api/v1/vm-sizes"];
 
 /// A cluster with every key of a specification.
-fn everything(app: &TestApp, credential: &str) -> Value {
+fn cluster_with_all_keys(app: &TestApp, credential: &str) -> Value {
     let seed = &app.seed;
     let pools = json!([
         {"name": "system", "availabilityZones": ["1", "2"], "count": 1, "enableAutoScaling": false, "maxPods": 60,
@@ -154,7 +154,7 @@ async fn filled() -> TestContext {
     let mut clusters = Vec::new();
     for body in [
         imported(&context.app, &credential, seed.imported_cluster_name),
-        everything(&context.app, &credential),
+        cluster_with_all_keys(&context.app, &credential),
         imported(&context.app, &credential, "never-there"),
     ] {
         clusters.push(string_at(&context.create("/v3/clusters", &body).await, "id"));
@@ -181,15 +181,15 @@ async fn filled() -> TestContext {
     context.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
     context.ids.insert("/v3/nodes/{id}".to_owned(), Vec::new());
     context.ids.insert("/v3/features/{id}".to_owned(), Vec::new());
-    for (kind, of) in [
+    for (kind, list) in [
         ("settings", "/v3/settings"),
         ("roletemplates", "/v3/roletemplates"),
         ("schemas", "/v3/schemas"),
         ("nodedrivers", "/v3/nodedrivers"),
         ("kontainerdrivers", "/v3/kontainerdrivers"),
     ] {
-        let all = context.app.get(of).send().await.ids();
-        context.ids.insert(format!("/v3/{kind}/{{id}}"), all);
+        let ids = context.app.get(list).send().await.ids();
+        context.ids.insert(format!("/v3/{kind}/{{id}}"), ids);
     }
     context
 }
@@ -198,28 +198,31 @@ async fn filled() -> TestContext {
 async fn responses_match_openapi_in_every_cluster_state() {
     let mut context = filled().await;
     let clusters = context.ids["/v3/clusters/{id}"].clone();
-    let state = async |context: &TestContext, id: &str| {
+    let get_cluster = async |context: &TestContext, id: &str| {
         context.app.get(&format!("/v3/clusters/{id}")).send().await.json()
     };
     assert!(context.read_everything().await > 25);
 
-    // In progress: the current wait, and the steps so far.
-    let mut seen = state(&context, &clusters[1]).await;
+    // A cluster in progress has its current wait and the steps so far.
+    let mut cluster = get_cluster(&context, &clusters[1]).await;
     for _ in 0..10 {
-        if seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array() {
+        if cluster["aksStatus"]["waiting"].is_object() && cluster["aksStatus"]["steps"].is_array() {
             break;
         }
         context.app.advance(Duration::from_secs(2)).await;
-        seen = state(&context, &clusters[1]).await;
+        cluster = get_cluster(&context, &clusters[1]).await;
     }
-    assert!(seen["aksStatus"]["waiting"].is_object() && seen["aksStatus"]["steps"].is_array(), "{seen}");
+    assert!(
+        cluster["aksStatus"]["waiting"].is_object() && cluster["aksStatus"]["steps"].is_array(),
+        "{cluster}"
+    );
     context.read_everything().await;
 
     context.app.advance(Duration::from_mins(4)).await;
     for (id, active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
-        let seen = state(&context, id).await;
-        assert_eq!(seen["state"] == "active", active, "{seen}");
-        assert_eq!(seen["transitioning"] == "error", !active, "{seen}");
+        let cluster = get_cluster(&context, id).await;
+        assert_eq!(cluster["state"] == "active", active, "{cluster}");
+        assert_eq!(cluster["transitioning"] == "error", !active, "{cluster}");
     }
     let projects = context.app.get("/v3/projects").send().await.ids();
     context.ids.insert("/v3/projects/{id}".to_owned(), projects);
@@ -245,7 +248,7 @@ async fn responses_match_openapi_in_every_cluster_state() {
     context.compare("post", "/v3/clusters/{id}", &action);
     let removed = context.app.delete(&path).send().await.expect(200);
     context.compare("delete", "/v3/clusters/{id}", &removed);
-    assert_eq!(state(&context, &clusters[1]).await["state"], "removing");
+    assert_eq!(get_cluster(&context, &clusters[1]).await["state"], "removing");
     for path in ["/v3/projects/{id}", "/v3/nodes/{id}"] {
         context.ids.get_mut(path).unwrap().retain(|id| !id.starts_with(&clusters[1]));
     }
@@ -262,24 +265,24 @@ async fn update_and_delete_match_openapi() {
         ("/v3/clusterroletemplatebindings/{id}", json!({"roleTemplateId": "cluster-owner"})),
         ("/v3/settings/{id}", json!({"value": "always"})),
     ] {
-        let asked = path.replace("{id}", &id(&context, path));
-        let changed = context.app.put(&asked).json(&body).send().await;
-        assert_eq!(changed.status, 200, "{asked}: {}", changed.text());
+        let url = path.replace("{id}", &id(&context, path));
+        let changed = context.app.put(&url).json(&body).send().await;
+        assert_eq!(changed.status, 200, "{url}: {}", changed.text());
         context.compare("put", path, &changed);
     }
     for path in
         ["/v3/clusterroletemplatebindings/{id}", "/v3/clusterregistrationtokens/{id}", "/v3/tokens/{id}"]
     {
-        let asked = path.replace("{id}", &id(&context, path));
-        let ended = context.app.delete(&asked).send().await;
-        assert_eq!(ended.status, 200, "{asked}: {}", ended.text());
-        context.compare("delete", path, &ended);
+        let url = path.replace("{id}", &id(&context, path));
+        let deleted = context.app.delete(&url).send().await;
+        assert_eq!(deleted.status, 200, "{url}: {}", deleted.text());
+        context.compare("delete", path, &deleted);
     }
     let credential = json!({"name": "short", "azurecredentialConfig": {"clientId": "c"}});
     let credential = string_at(&context.create("/v3/cloudcredentials", &credential).await, "id");
-    let ended = context.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
-    context.compare("delete", "/v3/cloudcredentials/{id}", &ended);
-    let review = everything(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
+    let deleted = context.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
+    context.compare("delete", "/v3/cloudcredentials/{id}", &deleted);
+    let review = cluster_with_all_keys(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
     let review =
         context.app.post("/api/v1/aks/review").json(&json!({"aksConfig": review["aksConfig"]})).send().await;
     assert_eq!(review.status, 200, "{}", review.text());
@@ -300,8 +303,8 @@ async fn errors_match_openapi() {
     assert!(operations.len() > 45, "{operations:?}");
     let mut statuses = BTreeMap::<u16, usize>::new();
     for (method, path) in operations {
-        let asked = path.replace("{id}", "c-none1:x");
-        let call = || context.app.call(method.to_uppercase().parse::<Method>().unwrap(), &asked);
+        let url = path.replace("{id}", "c-none1:x");
+        let call = || context.app.call(method.to_uppercase().parse::<Method>().unwrap(), &url);
         let answers = [
             call().anonymous().send().await,
             call().json(&json!({})).send().await,
@@ -314,17 +317,17 @@ async fn errors_match_openapi() {
                 *statuses.entry(answer.status.as_u16()).or_default() += 1;
                 context.compare(&method, &path, &answer);
             }
-            assert!(!answer.status.is_server_error(), "{method} {asked}: {}", answer.text());
+            assert!(!answer.status.is_server_error(), "{method} {url}: {}", answer.text());
         }
     }
     assert!(
-        [401, 404, 422].iter().all(|status| statuses.get(status).is_some_and(|seen| *seen > 10)),
+        [401, 404, 422].iter().all(|status| statuses.get(status).is_some_and(|count| *count > 10)),
         "{statuses:?}"
     );
     context.finish();
 }
 
-/// The listing actions too, which have their own schemas.
+/// Listing actions have their own schemas.
 #[tokio::test]
 async fn listings_match_openapi() {
     let mut context = TestContext::start().await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::app::TestApp;
 
-/// The paths of the document with their operations of that method.
+/// The paths of the document with their operations for a method.
 fn operations<'a>(document: &'a Value, method: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.filter_map(move |(path, methods)| Some((path.as_str(), methods.get(method)?)))
@@ -31,7 +31,7 @@ async fn documented_examples_work_on_the_sandbox() {
         "resourceLocation": app.seed.location,
     });
     let cluster = app.post("/v3/clusters").json(&json!({"name": "shop", "aksConfig": config})).send().await;
-    let mut tried = 0;
+    let mut count = 0;
     for (path, operation) in operations(&document, "post").filter(|(path, _)| path.starts_with("/meta/")) {
         let mut body = operation["requestBody"]["content"]["application/json"]["example"].clone();
         if let Some(id) = body.get_mut("clusterId") {
@@ -39,13 +39,13 @@ async fn documented_examples_work_on_the_sandbox() {
         }
         let answer = app.post(path).json(&body).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-        tried += 1;
+        count += 1;
         let example = &operation["responses"]["200"]["content"]["application/json"]["example"];
         if !example.is_null() {
             assert_eq!(keys(&answer.json()), keys(example), "{path}");
         }
     }
-    assert_eq!(tried, 9, "the number of actions; adapt it to a new one");
+    assert_eq!(count, 9, "the number of actions; adapt it to a new one");
 }
 
 #[tokio::test]
@@ -53,37 +53,39 @@ async fn responses_have_the_keys_of_the_examples() {
     let app = TestApp::with_advisory_review().await;
     let document = app.get("/openapi.json").anonymous().send().await.json();
     let operation = |path: &str, method: &str| document["paths"][path][method].clone();
-    let sent = |operation: &Value| operation["requestBody"]["content"]["application/json"]["example"].clone();
-    let shown = |operation: &Value, status: &str| {
+    let request_example =
+        |operation: &Value| operation["requestBody"]["content"]["application/json"]["example"].clone();
+    let response_example = |operation: &Value, status: &str| {
         operation["responses"][status]["content"]["application/json"]["example"].clone()
     };
 
     let create = operation("/v3/cloudcredentials", "post");
-    let credential = app.post("/v3/cloudcredentials").json(&sent(&create)).send().await.expect(201);
-    assert_eq!(keys(&credential.json()), keys(&shown(&create, "201")));
+    let credential =
+        app.post("/v3/cloudcredentials").json(&request_example(&create)).send().await.expect(201);
+    assert_eq!(keys(&credential.json()), keys(&response_example(&create, "201")));
 
     let create = operation("/v3/clusters", "post");
-    let mut body = sent(&create);
+    let mut body = request_example(&create);
     body["aksConfig"]["azureCredentialSecret"] = credential.json()["id"].clone();
     let cluster = app.post("/v3/clusters").json(&body).send().await.expect(201);
-    assert_eq!(keys(&cluster.json()), keys(&shown(&create, "201")));
+    assert_eq!(keys(&cluster.json()), keys(&response_example(&create, "201")));
 
     let update = operation("/v3/clusters/{id}", "put");
     let path = format!("/v3/clusters/{}", cluster.id());
-    app.put(&path).json(&sent(&update)).send().await.expect(200);
+    app.put(&path).json(&request_example(&update)).send().await.expect(200);
 
     for path in ["/v3", "/v3/clusters", "/v3/cloudcredentials", "/v3/schemas"] {
         let answer = app.get(path).send().await;
-        assert_eq!(keys(&answer.json()), keys(&shown(&operation(path, "get"), "200")), "{path}");
+        assert_eq!(keys(&answer.json()), keys(&response_example(&operation(path, "get"), "200")), "{path}");
     }
 }
 
 #[tokio::test]
 async fn middleware_errors_match_openapi() {
     let app = TestApp::with_advisory_review().await;
-    let refused = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
-    assert_eq!(refused.status, StatusCode::FORBIDDEN);
-    let body = refused.json();
+    let rejected = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
+    assert_eq!(rejected.status, StatusCode::FORBIDDEN);
+    let body = rejected.json();
     assert!(body["error"].as_str().unwrap().contains("other sites"), "{body}");
-    assert_eq!(body["requestId"].as_str(), refused.headers["x-request-id"].to_str().ok(), "{body}");
+    assert_eq!(body["requestId"].as_str(), rejected.headers["x-request-id"].to_str().ok(), "{body}");
 }

@@ -1,5 +1,5 @@
-//! Compares the tables of docs/architecture.md with the workspace: dependencies of crates and modules, modules of
-//! third-party crates, and lengths of files.
+//! Compares the tables of docs/architecture.md with the workspace: dependencies of crates and modules, the modules
+//! in which some third-party crates may be used, and lengths of files.
 //!
 //! The crates are read from their `Cargo.toml`, which the compiler enforces. Modules of the server are found by their
 //! paths (`crate::store`), without comments and without code that is compiled only for tests.
@@ -84,7 +84,9 @@ fn each_dependency_is_documented_with_its_crates_and_reason() {
         }
         let mut documented = BTreeMap::new();
         for row in table(heading) {
-            let [name, packages, reason] = row.as_slice() else { panic!("{row:?} has not three cells") };
+            let [name, packages, reason] = row.as_slice() else {
+                panic!("{row:?} does not have three cells")
+            };
             assert!(reason.len() > 10, "{name} has no reason");
             documented.insert(name.clone(), list(packages));
         }
@@ -134,11 +136,11 @@ fn sources() -> Vec<Source> {
 fn names_after(prefix: &str, code: &str) -> BTreeSet<String> {
     let is_name = |c: char| c.is_alphanumeric() || c == '_';
     let mut found = BTreeSet::new();
-    for (at, _) in code.match_indices(prefix) {
-        if code[..at].ends_with(is_name) {
+    for (start, _) in code.match_indices(prefix) {
+        if code[..start].ends_with(is_name) {
             continue;
         }
-        let rest = &code[at + prefix.len()..];
+        let rest = &code[start + prefix.len()..];
         let group = rest.strip_prefix('{').and_then(|group| group.split('}').next());
         let parts = group.map_or_else(|| vec![rest], |group| group.split(',').collect());
         let name =
@@ -169,15 +171,16 @@ fn modules_use_only_documented_modules() {
 fn restricted_crates_are_used_in_documented_modules() {
     for row in table("Used in one module") {
         let prefix = row[0].trim_end_matches("::").to_owned() + "::";
-        let mut users = BTreeSet::new();
+        let mut modules = BTreeSet::new();
         for source in sources() {
-            let user = if source.module.is_empty() { &source.name } else { &source.module };
+            let module = if source.module.is_empty() { &source.name } else { &source.module };
             if !names_after(&prefix, &source.code()).is_empty() {
-                users.insert(user.clone());
+                modules.insert(module.clone());
             }
         }
-        let users: BTreeSet<_> = users.into_iter().filter(|user| !user.starts_with("crates/")).collect();
-        assert_eq!(users, list(&row[1]), "{prefix}");
+        let modules: BTreeSet<_> =
+            modules.into_iter().filter(|module| !module.starts_with("crates/")).collect();
+        assert_eq!(modules, list(&row[1]), "{prefix}");
     }
 }
 

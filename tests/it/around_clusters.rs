@@ -26,11 +26,11 @@ async fn active_cluster_has_two_constant_projects() {
     sorted.sort();
     assert_eq!(sorted, ["Default", "System"]);
     for project in &projects {
-        let of = |name: &str| format!("authz.management.cattle.io/{name}-project");
+        let label = |name: &str| format!("authz.management.cattle.io/{name}-project");
         let own = if project["name"] == "Default" { "default" } else { "system" };
         let other = if own == "default" { "system" } else { "default" };
-        assert_eq!(project["labels"][of(own)], "true", "{project}");
-        assert_eq!(project["labels"].get(of(other)), None, "{project}");
+        assert_eq!(project["labels"][label(own)], "true", "{project}");
+        assert_eq!(project["labels"].get(label(other)), None, "{project}");
         assert_eq!((&project["clusterId"], &project["type"]), (&json!(id), &json!("project")));
         assert!(string_at(project, "id").starts_with(&format!("{id}:p-")), "{project}");
         assert_eq!(project["links"].as_object().unwrap().len(), 1, "they cannot be changed: {project}");
@@ -51,7 +51,7 @@ async fn active_cluster_has_two_constant_projects() {
             (StatusCode::NOT_FOUND, format!("{missing} not found"))
         );
     }
-    // They exist while the cluster is being changed, and are deleted with it.
+    // Projects remain while the cluster is changed, and are deleted with it.
     let change = json!({"name": "one", "description": "other words"});
     assert_eq!(app.put(&format!("/v3/clusters/{id}")).token(&ann).json(&change).send().await.status, 200);
     assert_eq!(app.get(&path).token(&ann).send().await.data(), projects);
@@ -126,8 +126,8 @@ async fn role_templates_are_read_only() {
     );
 }
 
-/// Clusters a to e of Ann, and one of Ben.
-async fn many(app: &TestApp) -> (String, String) {
+/// Creates clusters a to e of Ann, and one of Ben; returns their tokens.
+async fn create_clusters(app: &TestApp) -> (String, String) {
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     for (token, names) in [(&ann, &["b", "d", "a", "e", "c"][..]), (&ben, &["a"])] {
         let credential = app.store_credential(token).await;
@@ -146,7 +146,7 @@ async fn many(app: &TestApp) -> (String, String) {
 #[tokio::test]
 async fn clusters_can_be_filtered() {
     let app = TestApp::with_advisory_review().await;
-    let (ann, ben) = many(&app).await;
+    let (ann, ben) = create_clusters(&app).await;
     let list = async |query: &str, token: &str| {
         let mut names = names(&app.get(&format!("/v3/clusters?{query}")).token(token).send().await);
         names.sort();
@@ -183,15 +183,15 @@ async fn clusters_can_be_filtered() {
     let user = app.user_id(&ben).await;
     assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
     assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
-    let seen = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
-    assert_eq!(seen["filters"]["name"], json!([{"modifier": "in", "value": "a,b"}]));
-    assert_eq!(seen["filters"]["description"], json!([{"modifier": "eq", "value": "early"}]));
+    let list = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
+    assert_eq!(list["filters"]["name"], json!([{"modifier": "in", "value": "a,b"}]));
+    assert_eq!(list["filters"]["description"], json!([{"modifier": "eq", "value": "early"}]));
 }
 
 #[tokio::test]
 async fn clusters_can_be_sorted_and_paged() {
     let app = TestApp::with_advisory_review().await;
-    let (ann, _) = many(&app).await;
+    let (ann, _) = create_clusters(&app).await;
     let get = async |path: &str| app.get(path).token(&ann).send().await;
     for (query, expected) in [
         ("sort=name", "abcde"),
@@ -205,8 +205,7 @@ async fn clusters_can_be_sorted_and_paged() {
     let by_id = get("/v3/clusters").await.ids();
     assert!(by_id.is_sorted());
     let first = get("/v3/clusters?sort=name").await.json();
-    let path =
-        |address: &Value| address.as_str().unwrap().strip_prefix("http://norman.test").unwrap().to_owned();
+    let path = |url: &Value| url.as_str().unwrap().strip_prefix("http://norman.test").unwrap().to_owned();
     assert_eq!((&first["sort"]["name"], &first["sort"]["order"]), (&json!("name"), &json!("asc")));
     assert_eq!(names(&get(&path(&first["sort"]["reverse"])).await).concat(), "edcba");
 
@@ -214,35 +213,35 @@ async fn clusters_can_be_sorted_and_paged() {
     for (query, pages) in
         [("sort=name", "ab cd e"), ("sort=name&order=desc&name_ne=c", "ed ba"), ("sort=description", "")]
     {
-        let mut address = format!("/v3/clusters?{query}&limit=2");
-        let mut seen = Vec::new();
+        let mut next = format!("/v3/clusters?{query}&limit=2");
+        let mut pages_seen = Vec::new();
         for _ in 0..5 {
-            let page = get(&address).await;
+            let page = get(&next).await;
             let (found, pagination) = (names(&page), page.json()["pagination"].clone());
             assert_eq!(pagination["limit"], 2);
             assert_eq!(pagination["total"], if query.contains("_ne") { 4 } else { 5 });
-            seen.push(found.concat());
+            pages_seen.push(found.concat());
             if pagination["next"].is_null() {
                 assert!(pagination["partial"].is_null(), "{pagination}");
                 break;
             }
             assert_eq!(pagination["partial"], true);
-            address = path(&pagination["next"]);
+            next = path(&pagination["next"]);
         }
         if pages.is_empty() {
-            let mut all: Vec<char> = seen.concat().chars().collect();
+            let mut all: Vec<char> = pages_seen.concat().chars().collect();
             all.sort_unstable();
-            assert_eq!(String::from_iter(all), "abcde", "none is left out, none comes twice");
+            assert_eq!(String::from_iter(all), "abcde", "no cluster is missing or on two pages");
         } else {
-            assert_eq!(seen.join(" "), pages, "{query}");
+            assert_eq!(pages_seen.join(" "), pages, "{query}");
         }
     }
     for (query, field) in
         [("limit=0", "limit"), ("limit=-1", "limit"), ("limit=x", "limit"), ("marker=c-none1", "marker")]
     {
-        let refused = get(&format!("/v3/clusters?{query}")).await;
+        let rejected = get(&format!("/v3/clusters?{query}")).await;
         assert_eq!(
-            (refused.status, norman_error(&refused).field.as_str()),
+            (rejected.status, norman_error(&rejected).field.as_str()),
             (StatusCode::UNPROCESSABLE_ENTITY, field),
             "{query}"
         );

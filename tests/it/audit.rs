@@ -1,5 +1,4 @@
-//! The audit log: read by administrators; and written while the database is slow, unavailable or damaged, so that no record
-//! is lost and no request waits for it.
+//! The audit log: administrators read it, and no record is lost while the database is locked or cuts connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ async fn ids(store: &Store) -> Vec<String> {
     rows.into_iter().map(|row| row.object_id).collect()
 }
 
-/// Locks the table of records as another process may.
+/// A lock on the table of records, as another process may hold it.
 enum Lock {
     Sqlite(sqlx::SqliteConnection),
     Postgres(sqlx::PgConnection),
@@ -63,7 +62,7 @@ impl Lock {
     }
 }
 
-async fn a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(db: &TestDb) {
+async fn full_queue_delays_requests_and_loses_no_record(db: &TestDb) {
     let lock = Lock::take(db).await;
     let options = Options { queue: 2, ..Options::default() };
     let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
@@ -79,18 +78,18 @@ async fn a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(db: &T
     assert!(ids(&db.store).await.is_empty());
     lock.release().await;
     events.stop(Duration::from_secs(30)).await;
-    assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the one whose request was aborted");
+    assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the record whose request was aborted");
 }
 
 #[tokio::test]
-async fn on_sqlite_a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost() {
-    a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(&databases::sqlite().await).await;
+async fn full_queue_delays_requests_and_loses_no_record_on_sqlite() {
+    full_queue_delays_requests_and_loses_no_record(&databases::sqlite().await).await;
 }
 
 #[tokio::test]
-async fn on_postgres_a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost() {
+async fn full_queue_delays_requests_and_loses_no_record_on_postgres() {
     if let Some(db) = databases::postgres().await {
-        a_request_waits_only_while_the_queue_is_full_and_nothing_is_lost(&db).await;
+        full_queue_delays_requests_and_loses_no_record(&db).await;
     }
 }
 
@@ -110,7 +109,7 @@ async fn events_survive_connections_that_the_server_cuts() {
 }
 
 /// Action, object type and outcome of the records of a page.
-fn listed(answer: &Answer) -> Vec<String> {
+fn summaries(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let body = answer.json();
     let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
@@ -120,8 +119,8 @@ fn listed(answer: &Answer) -> Vec<String> {
     body["data"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// A server on which ann created, changed and deleted a credential, an hour apart.
-async fn changed() -> (TestApp, String) {
+/// A server on which ann created, changed and deleted a credential, an hour apart; and her token.
+async fn app_with_records() -> (TestApp, String) {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let id = app.store_credential(&ann).await;
@@ -137,10 +136,10 @@ async fn changed() -> (TestApp, String) {
 
 #[tokio::test]
 async fn administrators_read_the_audit_log_newest_first() {
-    let (app, _) = changed().await;
+    let (app, _) = app_with_records().await;
     let answer = app.get("/api/v1/audit").send().await;
     assert_eq!(
-        listed(&answer),
+        summaries(&answer),
         [
             "delete cloudCredential refused",
             "delete cloudCredential done",
@@ -172,8 +171,8 @@ async fn administrators_read_the_audit_log_newest_first() {
 }
 
 #[tokio::test]
-async fn the_audit_log_is_filtered_as_the_query_says() {
-    let (app, _) = changed().await;
+async fn query_filters_the_audit_log() {
+    let (app, _) = app_with_records().await;
     let all = app.get("/api/v1/audit").send().await.json();
     let (ann, credential) = (&all["data"][1]["userId"], &all["data"][1]["objectId"]);
     let (ann, credential) = (ann.as_str().unwrap(), credential.as_str().unwrap());
@@ -191,44 +190,44 @@ async fn the_audit_log_is_filtered_as_the_query_says() {
         ("user=&since=", 8),
     ] {
         let answer = app.get(&format!("/api/v1/audit?{query}")).send().await;
-        assert_eq!(listed(&answer).len(), expected, "{query}: {}", answer.text());
+        assert_eq!(summaries(&answer).len(), expected, "{query}: {}", answer.text());
     }
 }
 
 #[tokio::test]
-async fn pages_of_the_audit_log_join_up() {
-    let (app, _) = changed().await;
-    let all = listed(&app.get("/api/v1/audit?limit=1000&action=create").send().await);
+async fn pages_of_the_audit_log_contain_all_records() {
+    let (app, _) = app_with_records().await;
+    let all = summaries(&app.get("/api/v1/audit?limit=1000&action=create").send().await);
     let mut next = Some("http://norman.test/api/v1/audit?action=create&limit=2".to_owned());
-    let mut joined = Vec::new();
+    let mut records = Vec::new();
     let mut pages = 0;
     while let Some(url) = next {
         let answer = app.get(url.strip_prefix("http://norman.test").unwrap()).send().await;
-        joined.extend(listed(&answer));
+        records.extend(summaries(&answer));
         pages += 1;
         next = answer.json()["next"].as_str().map(str::to_owned);
     }
-    assert_eq!((joined, pages), (all, 3));
+    assert_eq!((records, pages), (all, 3));
     let exact = app.get("/api/v1/audit?limit=5&action=create").send().await;
     assert_eq!(exact.json()["next"], Value::Null, "the last page has no next page even if it is full");
 }
 
 #[tokio::test]
 async fn the_audit_log_is_for_administrators_only() {
-    let (app, ann) = changed().await;
-    let refused = app.get("/api/v1/audit").token(&ann).send().await;
+    let (app, ann) = app_with_records().await;
+    let rejected = app.get("/api/v1/audit").token(&ann).send().await;
     assert_eq!(
-        (refused.status.as_u16(), norman_error(&refused).code.as_str()),
+        (rejected.status.as_u16(), norman_error(&rejected).code.as_str()),
         (403, "PermissionDenied"),
         "{}",
-        refused.text()
+        rejected.text()
     );
     assert_eq!(app.get("/api/v1/audit").anonymous().send().await.status, 401);
     assert_eq!(app.delete("/api/v1/audit").send().await.status, 405);
 }
 
 #[tokio::test]
-async fn mistakes_in_the_query_of_the_audit_log_are_named() {
+async fn invalid_audit_query_is_rejected_with_its_parameter() {
     let app = TestApp::with_advisory_review().await;
     for (query, field) in [
         ("since=yesterday", "since"),
@@ -241,8 +240,8 @@ async fn mistakes_in_the_query_of_the_audit_log_are_named() {
         ("userId=ann", "userId"),
         ("objecttype=cluster", "objecttype"),
     ] {
-        let refused = app.get(&format!("/api/v1/audit?{query}")).send().await;
-        assert_eq!(refused.status.as_u16(), 422, "{query}: {}", refused.text());
-        assert_eq!(norman_error(&refused).field, field, "{query}");
+        let rejected = app.get(&format!("/api/v1/audit?{query}")).send().await;
+        assert_eq!(rejected.status.as_u16(), 422, "{query}: {}", rejected.text());
+        assert_eq!(norman_error(&rejected).field, field, "{query}");
     }
 }

@@ -8,11 +8,11 @@ use crate::support::app::{NOW_MS, TestApp};
 
 const CANARY: &str = "canary~secret~8Q";
 
-fn azure(config: &Value) -> Value {
+fn credential_body(config: &Value) -> Value {
     json!({"name": "my azure", "azurecredentialConfig": config})
 }
 
-async fn created(app: &TestApp, body: &Value) -> Value {
+async fn create_credential(app: &TestApp, body: &Value) -> Value {
     app.post("/v3/cloudcredentials").json(body).send().await.expect(201).json()
 }
 
@@ -38,7 +38,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
         name.len() == 5 && name.bytes().all(|byte| b"bcdfghjklmnpqrstvwxz2456789".contains(&byte)),
         "{id}"
     );
-    let own = format!("http://norman.test/v3/cloudCredentials/{id}");
+    let url = format!("http://norman.test/v3/cloudCredentials/{id}");
     assert_eq!(
         credential,
         json!({
@@ -51,7 +51,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
             "creatorId": credential["creatorId"],
             "id": id,
             "labels": {"cattle.io/creator": "norman"},
-            "links": {"remove": own, "self": own, "update": own},
+            "links": {"remove": url, "self": url, "update": url},
             "name": "my azure",
             "type": "cloudCredential",
             "uuid": credential["uuid"],
@@ -61,11 +61,11 @@ async fn created_credential_has_ranchers_format_without_secret() {
     assert_eq!(credential["uuid"].as_str().unwrap().len(), 36);
     // Keys in alphabetical order, as bytes.
     let text = answer.text();
-    let places: Vec<_> =
+    let positions: Vec<_> =
         ["\"actions\"", "\"annotations\"", "\"azurecredentialConfig\"", "\"id\"", "\"links\"", "\"uuid\""]
             .map(|key| text.find(key))
             .to_vec();
-    assert!(places.is_sorted() && !places.contains(&None), "{text}");
+    assert!(positions.is_sorted() && !positions.contains(&None), "{text}");
     for spelling in ["cloudcredentials", "cloudCredentials"] {
         for end in ["", "/"] {
             let read = app.get(&format!("/v3/{spelling}/{id}{end}")).send().await;
@@ -76,10 +76,13 @@ async fn created_credential_has_ranchers_format_without_secret() {
 }
 
 #[tokio::test]
-async fn node_has_the_fields_that_terraform_compares() {
+async fn credential_has_the_fields_that_terraform_compares() {
     let app = TestApp::with_advisory_review().await;
-    let credential =
-        created(&app, &azure(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}))).await;
+    let credential = create_credential(
+        &app,
+        &credential_body(&json!({"clientId": "c", "clientSecret": "s", "subscriptionId": "u"})),
+    )
+    .await;
     assert_eq!(credential["annotations"], json!({}));
     assert_eq!(credential["labels"].as_object().unwrap().len(), 1);
     assert!(credential.get("description").is_none());
@@ -87,9 +90,9 @@ async fn node_has_the_fields_that_terraform_compares() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_not_given_is_the_id() {
+async fn default_name_is_the_id() {
     let app = TestApp::with_advisory_review().await;
-    let credential = created(&app, &json!({"azurecredentialConfig": {"clientId": "c"}})).await;
+    let credential = create_credential(&app, &json!({"azurecredentialConfig": {"clientId": "c"}})).await;
     assert_eq!(credential["name"], credential["id"]);
 }
 
@@ -104,8 +107,8 @@ async fn other_credential_types_are_rejected() {
     for (body, expected) in [
         (json!({}), missing),
         (json!({"name": "n", "azurecredentialConfig": null}), missing),
-        (azure(&json!({})), missing),
-        (azure(&json!({"clientId": "", "clientSecret": " "})), missing),
+        (credential_body(&json!({})), missing),
+        (credential_body(&json!({"clientId": "", "clientSecret": " "})), missing),
         (
             json!({"amazonec2credentialConfig": {"accessKey": "k"}}),
             (
@@ -115,7 +118,7 @@ async fn other_credential_types_are_rejected() {
             ),
         ),
         (
-            azure(&json!("text")),
+            credential_body(&json!("text")),
             (
                 "InvalidFormat",
                 "azurecredentialConfig",
@@ -144,7 +147,7 @@ async fn other_credential_types_are_rejected() {
 async fn put_merges_and_replace_clears() {
     let app = TestApp::with_advisory_review().await;
     let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
-    let before = created(
+    let before = create_credential(
         &app,
         &json!({"name": "old", "description": "words", "labels": {"a": "1"}, "annotations": {"x.cattle.io/y": "1", "b": "2"},
             "azurecredentialConfig": config}),
@@ -176,30 +179,30 @@ async fn secret_is_kept_or_rotated_by_updates() {
     let app = TestApp::with_advisory_review().await;
     let token = app.token("anna").await;
     let id = app.store_credential(&token).await;
-    let own = format!("/v3/cloudcredentials/{id}");
+    let credential_path = format!("/v3/cloudcredentials/{id}");
     let locations = format!("/meta/aksLocations?cloudCredentialId={id}");
-    let usable =
+    let list_status =
         async || app.get(&locations).token(&token).header("cache-control", "no-cache").send().await.status;
-    assert_eq!(usable().await, StatusCode::OK);
-    for kept in [
+    assert_eq!(list_status().await, StatusCode::OK);
+    for change in [
         json!({"name": "x"}),
         json!({"azurecredentialConfig": {"clientSecret": ""}}),
         json!({"azurecredentialConfig": {"clientSecret": null}}),
     ] {
-        assert_eq!(app.put(&own).token(&token).json(&kept).send().await.status, StatusCode::OK);
-        assert_eq!(usable().await, StatusCode::OK, "{kept}");
+        assert_eq!(app.put(&credential_path).token(&token).json(&change).send().await.status, StatusCode::OK);
+        assert_eq!(list_status().await, StatusCode::OK, "{change}");
     }
     let wrong = json!({"azurecredentialConfig": {"clientSecret": CANARY}});
-    let answer = app.put(&own).token(&token).json(&wrong).send().await;
+    let answer = app.put(&credential_path).token(&token).json(&wrong).send().await;
     assert!(answer.status == StatusCode::OK && !answer.text().contains(CANARY));
-    let refused = app.get(&locations).token(&token).header("cache-control", "no-cache").send().await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text());
-    assert!(!refused.text().contains(CANARY));
+    let rejected = app.get(&locations).token(&token).header("cache-control", "no-cache").send().await;
+    assert_eq!(rejected.status, StatusCode::BAD_REQUEST, "{}", rejected.text());
+    assert!(!rejected.text().contains(CANARY));
     let right = json!({"azurecredentialConfig": {"clientSecret": app.seed.client_secret_2}});
-    assert_eq!(app.put(&own).token(&token).json(&right).send().await.status, StatusCode::OK);
-    assert_eq!(usable().await, StatusCode::OK);
-    assert_eq!(app.delete(&own).token(&token).send().await.status, StatusCode::OK);
-    assert_eq!(usable().await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(app.put(&credential_path).token(&token).json(&right).send().await.status, StatusCode::OK);
+    assert_eq!(list_status().await, StatusCode::OK);
+    assert_eq!(app.delete(&credential_path).token(&token).send().await.status, StatusCode::OK);
+    assert_eq!(list_status().await, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]
@@ -207,13 +210,13 @@ async fn only_the_owner_and_administrators_see_a_credential() {
     let app = TestApp::with_advisory_review().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
     let id = app.store_credential(&anna).await;
-    let own = format!("/v3/cloudcredentials/{id}");
+    let credential_path = format!("/v3/cloudcredentials/{id}");
     let change = json!({"name": "stolen"});
     for answer in [
-        app.get(&own).token(&ben).send().await,
-        app.put(&own).token(&ben).json(&change).send().await,
-        app.delete(&own).token(&ben).send().await,
-        app.post(&format!("{own}?_method=DELETE")).token(&ben).send().await,
+        app.get(&credential_path).token(&ben).send().await,
+        app.put(&credential_path).token(&ben).json(&change).send().await,
+        app.delete(&credential_path).token(&ben).send().await,
+        app.post(&format!("{credential_path}?_method=DELETE")).token(&ben).send().await,
         app.get("/v3/cloudcredentials/cattle-global-data:cc-none").token(&ben).send().await,
     ] {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
@@ -223,7 +226,7 @@ async fn only_the_owner_and_administrators_see_a_credential() {
     let meta = format!("/meta/aksLocations?cloudCredentialId={id}");
     assert_eq!(app.get(&meta).token(&ben).send().await.status, StatusCode::UNPROCESSABLE_ENTITY);
     for token in [&anna, &app.admin] {
-        assert_eq!(app.get(&own).token(token).send().await.json()["name"], "azure");
+        assert_eq!(app.get(&credential_path).token(token).send().await.json()["name"], "azure");
         assert_eq!(
             app.get("/v3/cloudcredentials").token(token).send().await.json()["pagination"]["total"],
             1
@@ -233,12 +236,12 @@ async fn only_the_owner_and_administrators_see_a_credential() {
 }
 
 #[tokio::test]
-async fn ids_of_no_credential_are_not_found() {
+async fn invalid_ids_are_not_found() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
-    let bare = id.split_once(':').unwrap().1;
+    let bare_id = id.split_once(':').unwrap().1;
     for id in [
-        bare.to_owned(),
-        format!("default:{bare}"),
+        bare_id.to_owned(),
+        format!("default:{bare_id}"),
         format!("{id}:x"),
         "a%2Fb".to_owned(),
         "%00".to_owned(),
@@ -250,19 +253,20 @@ async fn ids_of_no_credential_are_not_found() {
 }
 
 /// An import that uses a credential.
-fn cluster(name: &str, credential: &str) -> Value {
+fn import_body(name: &str, credential: &str) -> Value {
     json!({"name": name, "annotations": {"norman-aks.io/review": "advise"},
         "aksConfig": {"azureCredentialSecret": credential, "clusterName": name, "resourceGroup": "g",
         "resourceLocation": "eastus", "imported": true}})
 }
 
-async fn created_cluster(app: &TestApp, token: &str, body: &Value) -> String {
+/// Creates a cluster; returns its path.
+async fn create_cluster(app: &TestApp, token: &str, body: &Value) -> String {
     let answer = app.post("/v3/clusters").token(token).json(body).send().await.expect(201);
     format!("/v3/clusters/{}", answer.id())
 }
 
 /// The audit records of an action on a credential: user and detail, oldest first.
-async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)> {
+async fn audit_records(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)> {
     let path = format!("/api/v1/audit?object={id}&action={action}");
     let list = app.get(&path).send().await.json();
     let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
@@ -280,30 +284,34 @@ async fn audited(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)>
 #[tokio::test]
 async fn used_credential_stays_in_its_subscription_and_cloud() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
-    let own = format!("/v3/cloudcredentials/{id}");
-    created_cluster(&app, &app.admin, &cluster("prod", &id)).await;
+    let credential_path = format!("/v3/cloudcredentials/{id}");
+    create_cluster(&app, &app.admin, &import_body("prod", &id)).await;
     let message = "Cloud credential is currently referenced by provisioning cluster prod";
     for config in [json!({"subscriptionId": "other"}), json!({"environment": "AzureChinaCloud"})] {
-        let refused = app.put(&own).json(&json!({"azurecredentialConfig": config})).send().await;
-        assert!(norman_error(&refused).message.starts_with(message), "{config}");
+        let rejected = app.put(&credential_path).json(&json!({"azurecredentialConfig": config})).send().await;
+        assert!(norman_error(&rejected).message.starts_with(message), "{config}");
     }
-    app.put(&own).json(&json!({"azurecredentialConfig": {"clientSecret": "new"}})).send().await.expect(200);
+    app.put(&credential_path)
+        .json(&json!({"azurecredentialConfig": {"clientSecret": "new"}}))
+        .send()
+        .await
+        .expect(200);
 }
 
 #[tokio::test]
 async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     let (app, id) = TestApp::builder().start_with_credential().await;
-    let own = format!("/v3/cloudcredentials/{id}");
+    let credential_path = format!("/v3/cloudcredentials/{id}");
     let mut paths = Vec::new();
     for name in ["one", "two", "three"] {
-        paths.push(created_cluster(&app, &app.admin, &cluster(name, &id)).await);
+        paths.push(create_cluster(&app, &app.admin, &import_body(name, &id)).await);
     }
     let ids: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
-    // They have the same timestamp, so their IDs determine the order.
+    // The clusters have the same timestamp, so their IDs determine the order.
     let mut all = [("one", ids[0]), ("two", ids[1]), ("three", ids[2])];
     all.sort_by_key(|(_, id)| *id);
     let listed = all.map(|(name, id)| format!("{name} ({id})")).join(", ");
-    let deleted = app.delete(&own).send().await;
+    let deleted = app.delete(&credential_path).send().await;
     assert_eq!((deleted.status, deleted.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
     let warning = deleted.headers["warning"].to_str().unwrap();
     let expected = format!(
@@ -311,11 +319,11 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
          credential or is removed; DELETE with force=true erases it at once\""
     );
     assert_eq!(warning, expected);
-    // Callers no longer see it, not even through a cluster.
+    // Callers no longer see the credential, not even through a cluster.
     for answer in [
-        app.get(&own).send().await,
-        app.delete(&own).send().await,
-        app.put(&own).json(&azure(&json!({"clientSecret": "new"}))).send().await,
+        app.get(&credential_path).send().await,
+        app.delete(&credential_path).send().await,
+        app.put(&credential_path).json(&credential_body(&json!({"clientSecret": "new"}))).send().await,
     ] {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
     }
@@ -325,9 +333,9 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         let answer = app.get(&path).send().await.expect(422);
         assert_eq!(answer.json()["error"], "cloud credential not found");
     }
-    let refused = app.post("/v3/clusters").json(&cluster("four", &id)).send().await;
+    let rejected = app.post("/v3/clusters").json(&import_body("four", &id)).send().await;
     assert_eq!(
-        (refused.status, norman_error(&refused).message),
+        (rejected.status, norman_error(&rejected).message),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned())
     );
     // Its clusters still use it: a PUT that names it is accepted, and requests to Azure use it.
@@ -335,13 +343,13 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     let put = app.put(&paths[0]).json(&kept).send().await;
     assert_eq!((put.status, put.json()["description"].as_str()), (StatusCode::OK, Some("new")));
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
-    let shown = &pending["cloudCredentials"][0];
+    let entry = &pending["cloudCredentials"][0];
     assert_eq!(
-        (shown["id"].as_str(), shown["deleted"].as_str()),
+        (entry["id"].as_str(), entry["deleted"].as_str()),
         (Some(id.as_str()), Some("2026-11-22T12:00:00Z"))
     );
-    assert_eq!(shown["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
-    // Its uses end: by a change, by a forced deletion, by a deletion.
+    assert_eq!(entry["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
+    // Its uses end: by an update, a forced deletion and a deletion of clusters.
     let other = app.store_credential(&app.admin).await;
     let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     app.put(&paths[0]).json(&moved).send().await.expect(200);
@@ -350,29 +358,29 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
     app.delete(&format!("{}?force=true", paths[1])).send().await;
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
     assert_eq!(pending["cloudCredentials"][0]["clusters"], json!([{"id": ids[2], "name": "three"}]));
-    assert!(audited(&app, &id, "erase").await.is_empty());
+    assert!(audit_records(&app, &id, "erase").await.is_empty());
     app.delete(&paths[2]).send().await;
     app.settle().await;
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
     assert_eq!(pending, json!({"cloudCredentials": []}));
     let detail = format!("pending: its secret is kept for {listed}");
-    assert_eq!(audited(&app, &id, "delete").await, [("admin".to_owned(), detail)]);
+    assert_eq!(audit_records(&app, &id, "delete").await, [("admin".to_owned(), detail)]);
     let detail = format!("the cluster {} was the last that used it", ids[2]);
-    assert_eq!(audited(&app, &id, "erase").await, [("server".to_owned(), detail)]);
+    assert_eq!(audit_records(&app, &id, "erase").await, [("server".to_owned(), detail)]);
 }
 
 #[tokio::test]
 async fn last_use_ended_by_put_erases_the_credential() {
     let app = TestApp::start().await;
     let (old, new) = (app.store_credential(&app.admin).await, app.store_credential(&app.admin).await);
-    let path = created_cluster(&app, &app.admin, &cluster("one", &old)).await;
+    let path = create_cluster(&app, &app.admin, &import_body("one", &old)).await;
     app.settle().await;
     app.delete(&format!("/v3/cloudcredentials/{old}")).send().await;
-    // The worker continues to use it.
+    // The worker continues to use the deleted credential.
     app.settle().await;
     let body = json!({"name": "one", "aksConfig": {"azureCredentialSecret": new}});
     app.put(&path).json(&body).send().await.expect(200);
-    let erased = audited(&app, &old, "erase").await;
+    let erased = audit_records(&app, &old, "erase").await;
     assert_eq!(erased.len(), 1);
     assert_eq!(erased[0].0, "admin");
     assert_eq!(
@@ -384,13 +392,13 @@ async fn last_use_ended_by_put_erases_the_credential() {
 #[tokio::test]
 async fn forced_deletion_erases_at_once() {
     let (app, id) = TestApp::builder().start_with_credential().await;
-    let own = format!("/v3/cloudcredentials/{id}");
-    let path = created_cluster(&app, &app.admin, &cluster("one", &id)).await;
-    let wrong = app.delete(&format!("{own}?force=1")).send().await;
+    let credential_path = format!("/v3/cloudcredentials/{id}");
+    let path = create_cluster(&app, &app.admin, &import_body("one", &id)).await;
+    let wrong = app.delete(&format!("{credential_path}?force=1")).send().await;
     assert_eq!(norman_error(&wrong).field, "force");
-    let pending = app.delete(&format!("{own}?force=false")).send().await;
+    let pending = app.delete(&format!("{credential_path}?force=false")).send().await;
     assert!(pending.headers.contains_key("warning"));
-    let erased = app.delete(&format!("{own}?force=true")).send().await;
+    let erased = app.delete(&format!("{credential_path}?force=true")).send().await;
     assert_eq!((erased.status, erased.headers.get("warning")), (StatusCode::OK, None));
     assert_eq!(erased.json()["id"], id.as_str());
     assert_eq!(
@@ -399,8 +407,8 @@ async fn forced_deletion_erases_at_once() {
     );
     let cluster_id = path.rsplit('/').next().unwrap();
     let detail = format!("removed from one ({cluster_id})");
-    assert_eq!(audited(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
-    // The cluster's message says so; then it gets another credential.
+    assert_eq!(audit_records(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
+    // The cluster's message asks for another credential, which the cluster then gets.
     app.settle().await;
     let message = app.get(&path).send().await.json()["transitioningMessage"].as_str().unwrap().to_owned();
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
@@ -420,37 +428,40 @@ async fn deletion_warning_names_only_visible_clusters() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
     let id = app.store_credential(&ann).await;
-    let own = format!("/v3/cloudcredentials/{id}");
-    created_cluster(&app, &ann, &cluster("hers", &id)).await;
+    let credential_path = format!("/v3/cloudcredentials/{id}");
+    create_cluster(&app, &ann, &import_body("hers", &id)).await;
     // A cluster of an administrator.
-    created_cluster(&app, &app.admin, &cluster("secret-name", &id)).await;
-    let deleted = app.delete(&own).token(&ann).send().await;
+    create_cluster(&app, &app.admin, &import_body("secret-name", &id)).await;
+    let deleted = app.delete(&credential_path).token(&ann).send().await;
     let warning = deleted.headers["warning"].to_str().unwrap();
     assert!(warning.contains("kept for hers (c-") && warning.contains("), 1 more cluster; "), "{warning}");
     assert!(!warning.contains("secret-name"), "{warning}");
     app.get("/api/v1/cloudcredentials/pending").token(&ann).send().await.expect(403);
     let ben = app.token("ben").await;
-    app.delete(&format!("{own}?force=true")).token(&ben).send().await.expect(404);
-    app.delete(&format!("{own}?force=true")).token(&ann).send().await.expect(200);
+    app.delete(&format!("{credential_path}?force=true")).token(&ben).send().await.expect(404);
+    app.delete(&format!("{credential_path}?force=true")).token(&ann).send().await.expect(200);
 }
 
 #[tokio::test]
 async fn concurrent_updates_are_merged() {
     let app = TestApp::with_advisory_review().await;
-    let credential = created(&app, &azure(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
-    let own = path(&credential);
+    let credential =
+        create_credential(&app, &credential_body(&json!({"clientId": "c", "subscriptionId": "s"}))).await;
+    let credential_path = path(&credential);
     let changes = [
         json!({"name": "new"}),
         json!({"description": "new"}),
         json!({"azurecredentialConfig": {"clientId": "new"}}),
         json!({"azurecredentialConfig": {"tenantId": "new"}}),
     ];
-    let answers =
-        futures_util::future::join_all(changes.iter().map(|change| app.put(&own).json(change).send())).await;
+    let answers = futures_util::future::join_all(
+        changes.iter().map(|change| app.put(&credential_path).json(change).send()),
+    )
+    .await;
     for answer in answers {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
-    let after = app.get(&own).send().await.json();
+    let after = app.get(&credential_path).send().await.json();
     assert_eq!((&after["name"], &after["description"]), (&json!("new"), &json!("new")));
     assert_eq!(
         after["azurecredentialConfig"],
@@ -461,35 +472,37 @@ async fn concurrent_updates_are_merged() {
 #[tokio::test]
 async fn post_with_method_parameter_updates_and_deletes() {
     let app = TestApp::with_advisory_review().await;
-    let credential = created(&app, &azure(&json!({"clientId": "c"}))).await;
-    let own = path(&credential);
-    let changed = app.post(&format!("{own}?_method=PUT")).json(&json!({"name": "n"})).send().await;
+    let credential = create_credential(&app, &credential_body(&json!({"clientId": "c"}))).await;
+    let credential_path = path(&credential);
+    let changed =
+        app.post(&format!("{credential_path}?_method=PUT")).json(&json!({"name": "n"})).send().await;
     assert_eq!((changed.status, &changed.json()["name"]), (StatusCode::OK, &json!("n")));
-    let action = app.post(&format!("{own}?action=shake")).send().await;
+    let action = app.post(&format!("{credential_path}?action=shake")).send().await;
     assert_eq!(
         (action.status, norman_error(&action).code.as_str()),
         (StatusCode::NOT_FOUND, "ActionNotAvailable")
     );
     assert_eq!(norman_error(&action).message, "type cloudCredential has no actions");
-    assert_eq!(app.post(&own).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
-    assert_eq!(app.post(&format!("{own}?_method=DELETE")).send().await.status, StatusCode::OK);
-    assert_eq!(app.get(&own).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.post(&credential_path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(app.post(&format!("{credential_path}?_method=DELETE")).send().await.status, StatusCode::OK);
+    assert_eq!(app.get(&credential_path).send().await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn secret_is_not_in_responses_and_files() {
     let app = TestApp::with_advisory_review().await;
-    let body =
-        azure(&json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}));
-    let credential = created(&app, &body).await;
-    let own = path(&credential);
+    let body = credential_body(
+        &json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"}),
+    );
+    let credential = create_credential(&app, &body).await;
+    let credential_path = path(&credential);
     let misplaced = json!({"azurecredentialConfig": {"clientId": {"x": CANARY}}, "labels": CANARY});
     for answer in [
-        app.get(&own).send().await,
+        app.get(&credential_path).send().await,
         app.get("/v3/cloudcredentials").send().await,
-        app.put(&own).json(&body).send().await,
-        app.put(&own).json(&misplaced).send().await,
-        app.put(&own).body(format!("{{\"name\": {CANARY}")).send().await,
+        app.put(&credential_path).json(&body).send().await,
+        app.put(&credential_path).json(&misplaced).send().await,
+        app.put(&credential_path).body(format!("{{\"name\": {CANARY}")).send().await,
         app.get(&format!("/meta/aksLocations?cloudCredentialId={}", credential["id"].as_str().unwrap()))
             .send()
             .await,

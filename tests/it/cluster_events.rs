@@ -75,7 +75,7 @@ impl Stream {
         events
     }
 
-    async fn rest(mut self) -> Vec<Value> {
+    async fn read_to_end(mut self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(event) = self.next_event().await {
             events.push(event);
@@ -136,7 +136,7 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
     assert_eq!(stream.next_events(before.len()).await, before);
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     app.settle().await;
-    let after = stream.rest().await;
+    let after = stream.read_to_end().await;
     let kinds: Vec<_> = after.iter().map(|event| event["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["step", "removed"], "{after:?}");
     assert_eq!(after[1]["state"], "removing");
@@ -164,8 +164,8 @@ async fn stream_and_list_start_after_an_event_id() {
     // A browser reconnects with the same URL, so the header takes precedence over `after`. IDs are UUIDs in any letter case.
     let request =
         connected.app.get(&format!("{}{}", path(CLUSTER_ID), query(0))).header("accept", "application/json");
-    let listed = request.header("last-event-id", &id(3).to_uppercase()).send().await.json();
-    assert_eq!(listed["events"], json!([all[4], next]));
+    let list = request.header("last-event-id", &id(3).to_uppercase()).send().await.json();
+    assert_eq!(list["events"], json!([all[4], next]));
     for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
         let call = connected.app.get(&format!("{}{query}", path(CLUSTER_ID)));
         let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
@@ -214,7 +214,7 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
 }
 
 #[tokio::test]
-async fn streams_end_if_access_is_revoked_and_at_the_stop() {
+async fn streams_end_if_access_is_revoked_and_at_shutdown() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 1).await;
     let dan = connected.add_member("dan", "read-only").await;
@@ -231,15 +231,15 @@ async fn streams_end_if_access_is_revoked_and_at_the_stop() {
     );
     let mut stream_of_owner = streams.pop().unwrap();
     for stream in streams {
-        assert_eq!(stream.rest().await, Vec::<Value>::new());
+        assert_eq!(stream.read_to_end().await, Vec::<Value>::new());
     }
     add_events(&connected, 1).await;
     assert_eq!(stream_of_owner.next_event().await.unwrap()["message"], "number 0");
     connected.app.server.end_streams();
-    assert_eq!(stream_of_owner.rest().await, Vec::<Value>::new());
+    assert_eq!(stream_of_owner.read_to_end().await, Vec::<Value>::new());
     // A stream that is opened after that ends immediately.
     assert_eq!(
-        Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.rest().await,
+        Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.read_to_end().await,
         Vec::<Value>::new()
     );
 }
@@ -270,12 +270,12 @@ async fn stream_sends_events_of_other_servers() {
     let id = test_clusters::import(&one, &one.admin, "one").await;
     let mut stream = Stream::open(&two, &id, &two.admin, None).await;
     one.settle().await;
-    let known = list(&one, &id, "").await;
-    assert!(known.len() > 1, "{known:?}");
-    assert_eq!(stream.next_events(known.len()).await, known);
+    let stored = list(&one, &id, "").await;
+    assert!(stored.len() > 1, "{stored:?}");
+    assert_eq!(stream.next_events(stored.len()).await, stored);
     one.delete(&format!("/v3/clusters/{id}")).send().await;
     one.settle().await;
-    let end = stream.rest().await;
+    let end = stream.read_to_end().await;
     assert_eq!(end.last().unwrap()["kind"], "removed");
 }
 
@@ -293,13 +293,13 @@ async fn old_and_excess_events_are_removed() {
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
-    let left = list(&connected.app, CLUSTER_ID, "").await;
-    // The old ones are more than those above the maximum.
-    assert_eq!((left.len(), &left[0]["message"]), (990, &json!("20")));
+    let remaining = list(&connected.app, CLUSTER_ID, "").await;
+    // More events are old than exceed the maximum.
+    assert_eq!((remaining.len(), &remaining[0]["message"]), (990, &json!("20")));
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events[20..40]).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
-    let left = list(&connected.app, CLUSTER_ID, "").await;
-    assert_eq!((left.len(), &left[0]["message"]), (1_000, &json!("30")));
+    let remaining = list(&connected.app, CLUSTER_ID, "").await;
+    assert_eq!((remaining.len(), &remaining[0]["message"]), (1_000, &json!("30")));
     // Events are kept for 30 days.
     connected.app.clock.advance(Duration::from_hours(31 * 24));
     assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);

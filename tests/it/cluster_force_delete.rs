@@ -18,7 +18,7 @@ fn path(id: &str) -> String {
     format!("/v3/clusters/{id}")
 }
 
-async fn database(app: &TestApp) -> Store {
+async fn open_database(app: &TestApp) -> Store {
     Store::connect(&sqlite_url(&app.data_dir.path().join("norman-aks.db")), &store::Options::default())
         .await
         .unwrap()
@@ -32,7 +32,8 @@ async fn events(store: &Store, id: &str) -> Vec<(String, String, Value)> {
 
 /// Requests to Azure that change something.
 fn writes(app: &TestApp) -> Vec<String> {
-    let writes = app.control.writes().into_iter().map(|seen| format!("{} {}", seen.method, seen.path));
+    let writes =
+        app.control.writes().into_iter().map(|request| format!("{} {}", request.method, request.path));
     writes.filter(|line| !line.contains("/listClusterAdminCredential")).collect()
 }
 
@@ -57,13 +58,13 @@ async fn force_delete_names_what_stays_in_azure() {
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     let removed = removed.json();
     assert_eq!((&removed["id"], &removed["state"]), (&json!(id), &json!("removing")));
-    let left = &removed["aksStatus"]["leftBehind"];
+    let left_behind = &removed["aksStatus"]["leftBehind"];
     let group = format!("/subscriptions/{}/resourceGroups/shops", app.seed.subscription_id);
-    let ids: Vec<_> = left["resources"]
+    let ids: Vec<_> = left_behind["resources"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| (it["kind"].as_str().unwrap(), it["id"].as_str().unwrap().to_owned()))
+        .map(|resource| (resource["kind"].as_str().unwrap(), resource["id"].as_str().unwrap().to_owned()))
         .collect();
     assert_eq!(
         ids,
@@ -77,20 +78,23 @@ async fn force_delete_names_what_stays_in_azure() {
             ("clusterRoles", "app.kubernetes.io/managed-by=norman-aks".to_owned()),
         ]
     );
-    let message = left["message"].as_str().unwrap();
+    let message = left_behind["message"].as_str().unwrap();
     assert!(ids.iter().all(|(_, id)| message.contains(id.as_str())), "{message}");
-    assert_eq!(removed["transitioningMessage"], left["message"]);
+    assert_eq!(removed["transitioningMessage"], left_behind["message"]);
 
-    // It is deleted immediately, nothing was changed in Azure, and no worker processes it any more.
+    // The object is deleted immediately, nothing was changed in Azure, and the worker no longer processes the cluster.
     assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(app.delete(&format!("{}?force=true", path(&id))).send().await.status, StatusCode::NOT_FOUND);
     app.settle().await;
     assert_eq!(writes(&app), [""; 0]);
     app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
 
-    let store = database(&app).await;
+    let store = open_database(&app).await;
     let (kind, event_message, data) = events(&store, &id).await.pop().unwrap();
-    assert_eq!((kind.as_str(), event_message.as_str(), &data["leftBehind"]), ("removed", message, left));
+    assert_eq!(
+        (kind.as_str(), event_message.as_str(), &data["leftBehind"]),
+        ("removed", message, left_behind)
+    );
     app.server.stop().await;
     let filter = Filter {
         action: Some("delete".to_owned()),
@@ -106,7 +110,7 @@ async fn force_delete_names_what_stays_in_azure() {
 async fn missing_credential_message_names_force_delete() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
-    let store = database(&app).await;
+    let store = open_database(&app).await;
     let mut row = clusters::get(&store, &id).await.unwrap().unwrap();
     row.credential_id = None;
     clusters::update(&store, &row, None, None, &audit_row()).await.unwrap();
@@ -129,10 +133,10 @@ async fn only_owners_and_administrators_may_force_delete() {
     let id = test_clusters::import(&app, &ann, "one").await;
     let forced = format!("{}?force=true", path(&id));
     for (name, role) in [("cid", "cluster-member"), ("dan", "read-only")] {
-        let refused =
+        let rejected =
             app.delete(&forced).token(&test_clusters::add_member(&app, &id, name, role).await).send().await;
         assert_eq!(
-            (refused.status.as_u16(), norman_error(&refused).code.as_str()),
+            (rejected.status.as_u16(), norman_error(&rejected).code.as_str()),
             (403, "PermissionDenied")
         );
     }
@@ -152,10 +156,10 @@ async fn force_accepts_only_booleans() {
     let (app, credential) = TestApp::builder().start_with_credential().await;
     let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
     for value in ["1", "yes", "TRUE", "", "true%20"] {
-        let refused = app.delete(&format!("{}?force={value}", path(&id))).send().await;
-        let NormanError { code, field, .. } = norman_error(&refused);
+        let rejected = app.delete(&format!("{}?force={value}", path(&id))).send().await;
+        let NormanError { code, field, .. } = norman_error(&rejected);
         assert_eq!(
-            (refused.status.as_u16(), code.as_str(), field.as_str()),
+            (rejected.status.as_u16(), code.as_str(), field.as_str()),
             (422, "InvalidOption", "force"),
             "{value}"
         );
@@ -164,7 +168,7 @@ async fn force_accepts_only_booleans() {
     let plain = app.delete(&format!("{}?force=false", path(&id))).send().await.json();
     assert_eq!((&plain["state"], &plain["aksStatus"]["leftBehind"]), (&json!("removing"), &Value::Null));
     assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::OK, "the worker has not processed it");
-    // Also for clients that can only send POST.
+    // Clients that can only send POST use `_method`.
     let removed = app.post(&format!("{}?_method=DELETE&force=true", path(&id))).send().await.json();
     assert_eq!(removed["aksStatus"]["leftBehind"]["resources"], json!([]), "{removed}");
     assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
@@ -173,7 +177,7 @@ async fn force_accepts_only_booleans() {
 #[tokio::test]
 async fn force_delete_during_a_step_is_final() {
     let (app, credential) = TestApp::builder().start_with_credential().await;
-    let store = database(&app).await;
+    let store = open_database(&app).await;
     let stop = CancellationToken::new();
     for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
         // Before the fault, because the review sends requests too.
@@ -185,10 +189,11 @@ async fn force_delete_during_a_step_is_final() {
             latency_ms: 60_000,
             ..Fault::default()
         });
-        let asked = || {
-            let seen = app.control.requests().into_iter();
-            seen.filter(|it| it.method == method)
-                .any(|it| it.path.to_lowercase().contains(&operation.to_lowercase()))
+        let is_step_running = || {
+            let requests = app.control.requests().into_iter();
+            requests
+                .filter(|request| request.method == method)
+                .any(|request| request.path.to_lowercase().contains(&operation.to_lowercase()))
         };
         let working = async {
             for _ in 0..20 {
@@ -197,7 +202,7 @@ async fn force_delete_during_a_step_is_final() {
             }
         };
         let removing = async {
-            while !asked() {
+            while !is_step_running() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let removed = app.delete(&format!("{}?force=true", path(&id))).send().await;

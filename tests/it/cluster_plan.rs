@@ -64,10 +64,10 @@ async fn run_until_write(app: &TestApp) -> Vec<String> {
         app.clock.advance(Duration::from_secs(2));
     }
     let short = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    writes.iter().map(|seen| format!("{} {}", seen.method, short(&seen.path))).collect()
+    writes.iter().map(|write| format!("{} {}", write.method, short(&write.path))).collect()
 }
 
-/// Runs the worker until the plan's step is no longer `current`; returns that plan.
+/// Runs the worker until the plan's step is no longer `current`; returns the new plan.
 async fn run_until_step_changes(app: &TestApp, id: &str, current: &str) -> Value {
     for _ in 0..300 {
         app.clock.advance(Duration::from_secs(1));
@@ -120,8 +120,8 @@ async fn plan_matches_the_steps_of_the_worker() {
 
     let preview = plan_after_waiting(&app, &id).await;
     assert_eq!(step(&preview), "ensureWorkspace", "{preview}");
-    let made = run_until_write(&app).await;
-    assert!(made.iter().all(|line| line.starts_with("PUT shops-EUS")) && made.len() == 1, "{made:?}");
+    let writes = run_until_write(&app).await;
+    assert!(writes.iter().all(|line| line.starts_with("PUT shops-EUS")) && writes.len() == 1, "{writes:?}");
 
     let mut preview = plan_after_waiting(&app, &id).await;
     if step(&preview) == "ensureWorkspace" {
@@ -143,7 +143,10 @@ async fn plan_matches_the_steps_of_the_worker() {
     let preview = run_until_step_changes(&app, &id, "wait").await;
     assert_eq!(step(&preview), "connect", "{preview}");
     // `inside`: objects in the cluster, which the preview does not read.
-    assert!(preview["notLookedAt"].as_array().unwrap().iter().any(|it| it["what"] == "inside"), "{preview}");
+    assert!(
+        preview["notLookedAt"].as_array().unwrap().iter().any(|entry| entry["what"] == "inside"),
+        "{preview}"
+    );
     let preview = run_until_step_changes(&app, &id, "connect").await;
     assert_eq!(
         (step(&preview), &preview["state"], &preview["phase"], &preview["differences"]),
@@ -176,8 +179,12 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
         ("updateTags", &json!("updating"), &json!(2)),
         "{preview}"
     );
-    let fields: Vec<_> =
-        preview["differences"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+    let fields: Vec<_> = preview["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|difference| difference["field"].as_str().unwrap())
+        .collect();
     assert_eq!(
         fields,
         [

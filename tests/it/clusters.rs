@@ -8,7 +8,7 @@ use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::TestApp;
 
 /// A body as the Terraform provider sends it, with the ID of a credential.
-fn terraform(credential: &str) -> Value {
+fn terraform_body(credential: &str) -> Value {
     json!({
         "links": null, "actions": null, "name": "one", "driver": "AKS", "description": "words",
         "enableNetworkPolicy": false, "labels": {"team": "a"}, "agentEnvVars": null,
@@ -27,7 +27,7 @@ fn terraform(credential: &str) -> Value {
     })
 }
 
-/// The error for a second object for the AKS cluster of [`terraform`].
+/// The error for a second object for the AKS cluster of [`terraform_body`].
 const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the cluster object that is there, or \
                      use another clusterName";
 
@@ -35,7 +35,7 @@ fn path(cluster: &Value) -> String {
     format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
 }
 
-async fn created(app: &TestApp, body: &Value) -> Value {
+async fn create(app: &TestApp, body: &Value) -> Value {
     app.post("/v3/clusters").json(body).send().await.expect(201).json()
 }
 
@@ -52,11 +52,11 @@ fn config(cluster: &Value) -> Value {
 #[tokio::test]
 async fn created_cluster_round_trips() {
     let app = TestApp::with_advisory_review().await;
-    let body = terraform(&app.store_credential(&app.admin).await);
-    let cluster = created(&app, &body).await;
+    let body = terraform_body(&app.store_credential(&app.admin).await);
+    let cluster = create(&app, &body).await;
     assert_eq!(config(&cluster), body["aksConfig"]);
     let id = cluster["id"].as_str().unwrap();
-    let own = format!("http://norman.test/v3/clusters/{id}");
+    let url = format!("http://norman.test/v3/clusters/{id}");
     assert!(id.len() == 7 && id.starts_with("c-"), "{id}");
     let mut rest = cluster.clone();
     rest.as_object_mut().unwrap().remove("aksConfig");
@@ -68,7 +68,7 @@ async fn created_cluster_round_trips() {
     assert_eq!(
         rest,
         json!({
-            "actions": {"generateKubeconfig": format!("{own}?action=generateKubeconfig")},
+            "actions": {"generateKubeconfig": format!("{url}?action=generateKubeconfig")},
             "aksStatus": {"type": "/v3/schemas/aksStatus"},
             "annotations": {},
             "baseType": "cluster",
@@ -84,13 +84,13 @@ async fn created_cluster_round_trips() {
             "internal": false,
             "labels": {"cattle.io/creator": "norman", "team": "a"},
             "links": {
-                "clusterRegistrationTokens": format!("{own}/clusterregistrationtokens"),
-                "clusterRoleTemplateBindings": format!("{own}/clusterroletemplatebindings"),
-                "nodes": format!("{own}/nodes"),
-                "projects": format!("{own}/projects"),
-                "remove": own,
-                "self": own,
-                "update": own,
+                "clusterRegistrationTokens": format!("{url}/clusterregistrationtokens"),
+                "clusterRoleTemplateBindings": format!("{url}/clusterroletemplatebindings"),
+                "nodes": format!("{url}/nodes"),
+                "projects": format!("{url}/projects"),
+                "remove": url,
+                "self": url,
+                "update": url,
             },
             "name": "one",
             "state": "provisioning",
@@ -118,7 +118,7 @@ async fn form_only_fields_are_dropped() {
                 "_id": {}, "_isNewOrUnprovisioned": true, "_validation": {"x": false}, "type": "x"}],
         },
     });
-    let cluster = created(&app, &body).await;
+    let cluster = create(&app, &body).await;
     assert_eq!(
         config(&cluster),
         json!({"clusterName": "one", "resourceGroup": "g", "resourceLocation": "eastus", "imported": true,
@@ -136,7 +136,7 @@ async fn form_only_fields_are_dropped() {
 async fn import_requires_only_name_group_region() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let imported = json!({"clusterName": "c", "imported": true, "resourceGroup": "g", "resourceLocation": "eastus", "azureCredentialSecret": id});
-    let cluster = created(&app, &json!({"name": "in", "aksConfig": imported})).await;
+    let cluster = create(&app, &json!({"name": "in", "aksConfig": imported})).await;
     assert_eq!((config(&cluster), &cluster["state"]), (imported.clone(), &json!("provisioning")));
     let again = app
         .put(&path(&cluster))
@@ -146,9 +146,9 @@ async fn import_requires_only_name_group_region() {
     assert_eq!((again.status, &again.json()["description"]), (StatusCode::OK, &json!("d")));
 }
 
-/// A cluster other than that of [`terraform`], with a change.
-fn second(id: &str, change: fn(&mut Value)) -> Value {
-    let mut body = terraform(id);
+/// A cluster other than that of [`terraform_body`], with a change.
+fn second_cluster_body(id: &str, change: fn(&mut Value)) -> Value {
+    let mut body = terraform_body(id);
     body["name"] = json!("two");
     body["aksConfig"]["clusterName"] = json!("Two");
     change(&mut body);
@@ -156,7 +156,7 @@ fn second(id: &str, change: fn(&mut Value)) -> Value {
 }
 
 /// Posts a body, and expects an error with this status, code, field and message.
-async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
+async fn assert_post_rejected(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
     let answer = app.post("/v3/clusters").json(body).send().await;
     let NormanError { code, field, message } = norman_error(&answer);
     assert_eq!((answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
@@ -165,8 +165,8 @@ async fn assert_post_refused(app: &TestApp, body: &Value, expected: (u16, &str, 
 #[tokio::test]
 async fn create_validation_matches_rancher() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
-    created(&app, &terraform(&id)).await;
-    let body = |change: fn(&mut Value)| second(&id, change);
+    create(&app, &terraform_body(&id)).await;
+    let body = |change: fn(&mut Value)| second_cluster_body(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
                   networkPolicy to azure or calico when the cluster is created, or leave enableNetworkPolicy off";
     let content = "InvalidBodyContent";
@@ -231,17 +231,17 @@ async fn create_validation_matches_rancher() {
             ),
         ),
     ] {
-        assert_post_refused(&app, &body, expected).await;
+        assert_post_rejected(&app, &body, expected).await;
     }
     assert_eq!(app.get("/v3/clusters").send().await.json()["pagination"]["total"], 1);
-    created(&app, &body(|_| ())).await;
+    create(&app, &body(|_| ())).await;
 }
 
 #[tokio::test]
 async fn create_needs_region_and_free_names() {
     let (app, id) = TestApp::builder().start_with_credential().await;
-    created(&app, &terraform(&id)).await;
-    let body = |change: fn(&mut Value)| second(&id, change);
+    create(&app, &terraform_body(&id)).await;
+    let body = |change: fn(&mut Value)| second_cluster_body(&id, change);
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
                  or use another clusterName";
     let name_taken = "a cluster with this name exists already: choose another name";
@@ -273,24 +273,24 @@ async fn create_needs_region_and_free_names() {
         ),
         (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
-        assert_post_refused(&app, &body, expected).await;
+        assert_post_rejected(&app, &body, expected).await;
     }
 }
 
 #[tokio::test]
 async fn cluster_names_are_unique_per_group_and_subscription() {
     let app = TestApp::with_advisory_review().await;
-    let mut body = terraform(&app.store_credential(&app.admin).await);
-    created(&app, &body).await;
+    let mut body = terraform_body(&app.store_credential(&app.admin).await);
+    create(&app, &body).await;
     body["name"] = json!("two");
     body["aksConfig"]["resourceGroup"] = json!("other");
-    created(&app, &body).await;
+    create(&app, &body).await;
     let other = json!({"azurecredentialConfig": {"subscriptionId": "other"}});
     let other = app.post("/v3/cloudcredentials").json(&other).send().await.json();
-    let mut body = terraform(other["id"].as_str().unwrap());
+    let mut body = terraform_body(other["id"].as_str().unwrap());
     body["name"] = json!("three");
-    let three = created(&app, &body).await;
-    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
+    let three = create(&app, &body).await;
+    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform_body(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
     let answer = app.put(&path(&three)).json(&back).send().await;
     assert_eq!(norman_error(&answer).message, TAKEN);
 }
@@ -298,9 +298,9 @@ async fn cluster_names_are_unique_per_group_and_subscription() {
 #[tokio::test]
 async fn put_merges_and_full_config_removes_missing_fields() {
     let app = TestApp::with_advisory_review().await;
-    let mut body = terraform(&app.store_credential(&app.admin).await);
+    let mut body = terraform_body(&app.store_credential(&app.admin).await);
     body["aksConfig"]["managedIdentity"] = json!(true);
-    let cluster = created(&app, &body).await;
+    let cluster = create(&app, &body).await;
     let mut pool = body["aksConfig"]["nodePools"][1].clone();
     pool["mode"] = json!("System");
     let dashboard =
@@ -313,13 +313,13 @@ async fn put_merges_and_full_config_removes_missing_fields() {
     assert_eq!(config(&answer.json()), expected);
     assert_eq!(answer.json()["labels"], cluster["labels"]);
 
-    let mut statement = terraform(body["aksConfig"]["azureCredentialSecret"].as_str().unwrap());
+    let mut update = terraform_body(body["aksConfig"]["azureCredentialSecret"].as_str().unwrap());
     for key in ["authorizedIpRanges", "tags", "nodePools"] {
-        statement["aksConfig"].as_object_mut().unwrap().remove(key);
+        update["aksConfig"].as_object_mut().unwrap().remove(key);
     }
-    statement["description"] = json!("");
-    statement["labels"] = json!({});
-    let after = app.put(&path(&cluster)).json(&statement).send().await.json();
+    update["description"] = json!("");
+    update["labels"] = json!({});
+    let after = app.put(&path(&cluster)).json(&update).send().await.json();
     expected.as_object_mut().unwrap().remove("authorizedIpRanges");
     expected["monitoring"] = json!(false);
     assert_eq!(config(&after), expected);
@@ -349,11 +349,11 @@ async fn put_merges_and_full_config_removes_missing_fields() {
 #[tokio::test]
 async fn update_validation_matches_rancher() {
     let app = TestApp::with_advisory_review().await;
-    let body = terraform(&app.store_credential(&app.admin).await);
-    let cluster = created(&app, &body).await;
+    let body = terraform_body(&app.store_credential(&app.admin).await);
+    let cluster = create(&app, &body).await;
     let mut other = body.clone();
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
-    created(&app, &other).await;
+    create(&app, &other).await;
     let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: make another cluster instead";
     let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
@@ -423,14 +423,14 @@ async fn update_validation_matches_rancher() {
 async fn only_the_owner_and_administrators_see_a_cluster() {
     let app = TestApp::with_advisory_review().await;
     let (anna, ben) = (app.token("anna").await, app.token("ben").await);
-    let body = terraform(&app.store_credential(&anna).await);
+    let body = terraform_body(&app.store_credential(&anna).await);
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
-    let own = path(&cluster);
+    let cluster_path = path(&cluster);
     for answer in [
-        app.get(&own).token(&ben).send().await,
-        app.put(&own).token(&ben).json(&json!({"name": "x"})).send().await,
-        app.delete(&own).token(&ben).send().await,
-        app.post(&format!("{own}?action=generateKubeconfig")).token(&ben).send().await,
+        app.get(&cluster_path).token(&ben).send().await,
+        app.put(&cluster_path).token(&ben).json(&json!({"name": "x"})).send().await,
+        app.delete(&cluster_path).token(&ben).send().await,
+        app.post(&format!("{cluster_path}?action=generateKubeconfig")).token(&ben).send().await,
         app.get("/v3/clusters/c-none").token(&ben).send().await,
     ] {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
@@ -442,22 +442,23 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
     // A name must be unique only among the clusters that the caller can see.
-    let bens = terraform(&app.store_credential(&ben).await);
+    let bens = terraform_body(&app.store_credential(&ben).await);
     let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
     assert_eq!(norman_error(&bens).message, TAKEN);
     for token in [&anna, &app.admin] {
-        assert_eq!(app.get(&own).token(token).send().await.json(), cluster);
+        assert_eq!(app.get(&cluster_path).token(token).send().await.json(), cluster);
     }
     // An administrator may change a cluster with another user's credential without owning the credential.
-    let changed = app.put(&own).json(&json!({"name": "one", "description": "by admin"})).send().await;
+    let changed =
+        app.put(&cluster_path).json(&json!({"name": "one", "description": "by admin"})).send().await;
     assert_eq!((changed.status, &changed.json()["creatorId"]), (StatusCode::OK, &cluster["creatorId"]));
 }
 
 #[tokio::test]
-async fn a_removed_cluster_is_gone() {
+async fn removed_cluster_no_longer_exists() {
     let app = TestApp::with_advisory_review().await;
-    let body = terraform(&app.store_credential(&app.admin).await);
-    let cluster = created(&app, &body).await;
+    let body = terraform_body(&app.store_credential(&app.admin).await);
+    let cluster = create(&app, &body).await;
     let removed = app.delete(&path(&cluster)).send().await;
     assert_eq!(
         (removed.status, &removed.json()["state"], &removed.json()["id"]),
@@ -469,13 +470,13 @@ async fn a_removed_cluster_is_gone() {
     for answer in [app.get(&path(&cluster)).send().await, app.delete(&path(&cluster)).send().await] {
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
     }
-    created(&app, &body).await;
+    create(&app, &body).await;
 }
 
 #[tokio::test]
 async fn unsupported_actions_return_404() {
     let app = TestApp::with_advisory_review().await;
-    let cluster = created(&app, &terraform(&app.store_credential(&app.admin).await)).await;
+    let cluster = create(&app, &terraform_body(&app.store_credential(&app.admin).await)).await;
     let action = cluster["actions"]["generateKubeconfig"]
         .as_str()
         .unwrap()
@@ -502,7 +503,7 @@ async fn concurrent_creates_conflict() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let bodies: Vec<Value> = (0..8)
         .map(|number| {
-            let mut body = terraform(&id);
+            let mut body = terraform_body(&id);
             body["name"] = json!(format!("n{number}"));
             body
         })
@@ -518,23 +519,23 @@ async fn concurrent_creates_conflict() {
 #[tokio::test]
 async fn writes_are_audited_reads_are_not() {
     let app = TestApp::with_advisory_review().await;
-    let cluster = created(&app, &terraform(&app.store_credential(&app.admin).await)).await;
-    let own = path(&cluster);
-    app.get(&own).send().await;
-    app.put(&own).header("x-request-id", "request-17").json(&json!({"name": "one"})).send().await;
-    app.put(&own).json(&json!({})).send().await;
-    app.delete(&own).send().await;
-    app.delete(&own).send().await;
-    let database = database(&app);
+    let cluster = create(&app, &terraform_body(&app.store_credential(&app.admin).await)).await;
+    let cluster_path = path(&cluster);
+    app.get(&cluster_path).send().await;
+    app.put(&cluster_path).header("x-request-id", "request-17").json(&json!({"name": "one"})).send().await;
+    app.put(&cluster_path).json(&json!({})).send().await;
+    app.delete(&cluster_path).send().await;
+    app.delete(&cluster_path).send().await;
+    let database = database_file(&app);
     app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &norman_aks::store::Options::default()).await.unwrap();
     let filter =
         norman_aks::store::events::Filter { object_type: Some("cluster".to_owned()), ..Default::default() };
     let mut rows = norman_aks::store::events::list(&store, 100, &filter).await.unwrap();
     rows.reverse();
-    let seen: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome.as_str())).collect();
+    let records: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome.as_str())).collect();
     assert_eq!(
-        seen,
+        records,
         [
             ("create", "done"),
             ("update", "done"),
@@ -551,7 +552,7 @@ async fn writes_are_audited_reads_are_not() {
     assert_eq!(rows[1].request_id, "request-17");
 }
 
-fn database(app: &TestApp) -> std::path::PathBuf {
+fn database_file(app: &TestApp) -> std::path::PathBuf {
     let files = std::fs::read_dir(app.data_dir.path()).unwrap().map(|entry| entry.unwrap().path());
     files.into_iter().find(|path| path.extension().is_some_and(|end| end == "db")).expect("a database file")
 }

@@ -173,18 +173,19 @@ fn every_setting_is_read_from_environment_and_file() {
             | "catalog-host" => sources.flag(&s::RANCHER_URL, "https://r.example"),
             _ => sources,
         };
-        let check = |how: &str, sources: Sources| {
-            let (config, warnings) = sources.load().unwrap_or_else(|error| panic!("{how}: {error}"));
-            assert_eq!(warnings, [], "{how}");
+        let check = |source: &str, sources: Sources| {
+            let (config, warnings) = sources.load().unwrap_or_else(|error| panic!("{source}: {error}"));
+            assert_eq!(warnings, [], "{source}");
             let line = config.describe().iter().find(|line| line.name == setting.name).unwrap();
-            assert_ne!(line.origin, Origin::Default, "{how}");
+            assert_ne!(line.origin, Origin::Default, "{source}");
             // A setting that is accepted and then ignored would not change the configuration.
-            let whole = |config: &Config| format!("{config:?}").split("effective").next().map(str::to_owned);
-            let untouched =
+            let debug_output =
+                |config: &Config| format!("{config:?}").split("effective").next().map(str::to_owned);
+            let default_config =
                 Config::load(&Flags::new().with_sandbox(), &BTreeMap::new(), &|_| Ok(String::new()));
-            let secret = matches!(setting.name, "config" | "database-url" | "database-url-file");
-            if !secret {
-                assert_ne!(whole(&config), whole(&untouched.unwrap().0), "{how}");
+            let is_invisible = matches!(setting.name, "config" | "database-url" | "database-url-file");
+            if !is_invisible {
+                assert_ne!(debug_output(&config), debug_output(&default_config.unwrap().0), "{source}");
             }
         };
         check(&setting.variable(), with_tls(base().env(&setting.variable(), text(setting))));
@@ -313,11 +314,11 @@ fn secrets_are_never_printed() {
     let valid = sources().env("NORMAN_AKS_DATABASE_URL", &url).env("NORMAN_AKS_BOOTSTRAP_TOKEN", &token);
     let valid = valid.env("HTTPS_PROXY", &format!("http://u:{canary}@proxy:3128"));
     let (config, warnings) = valid.load().unwrap();
-    let shown = format!("{config:?} {:?} {warnings:?}", config.describe());
-    assert!(!shown.contains(canary), "{shown}");
-    assert!(shown.contains("postgres://u:****@h/d"), "{shown}");
-    assert!(shown.contains("token-a:****"), "{shown}");
-    assert!(shown.contains("http://u:****@proxy:3128/"), "{shown}");
+    let printed = format!("{config:?} {:?} {warnings:?}", config.describe());
+    assert!(!printed.contains(canary), "{printed}");
+    assert!(printed.contains("postgres://u:****@h/d"), "{printed}");
+    assert!(printed.contains("token-a:****"), "{printed}");
+    assert!(printed.contains("http://u:****@proxy:3128/"), "{printed}");
 
     let broken: &'static str = Box::leak(format!("bootstrap_token = \"token-a:{canary}").into_boxed_str());
     for invalid in [
@@ -326,13 +327,13 @@ fn secrets_are_never_printed() {
         sources().flag(&s::CONFIG, "/n.toml").file("/n.toml", broken),
     ] {
         let error = invalid.load().unwrap_err();
-        let shown = format!("{error} {error:?}");
-        assert!(!shown.contains(canary), "{shown}");
+        let printed = format!("{error} {error:?}");
+        assert!(!printed.contains(canary), "{printed}");
     }
 }
 
 #[test]
-fn unknown_variables_warn_unless_injected() {
+fn unknown_variables_warn_unless_kubernetes_injects_them() {
     assert_eq!(
         sources().env("NORMAN_AKS_LISTN", "x").warnings(),
         ["unknown variable NORMAN_AKS_LISTN is ignored; did you mean NORMAN_AKS_LISTEN?"]
@@ -385,9 +386,9 @@ fn empty_variables_are_unset_and_off_overrides_file() {
 
 #[test]
 fn sqlite_file_survives_url_encoding() {
-    for folder in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
-        let config = sources().flag(&s::DATA_DIR, folder).config();
-        assert_eq!(config.sqlite_file().unwrap(), Path::new(folder).join("norman-aks.db"));
+    for directory in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
+        let config = sources().flag(&s::DATA_DIR, directory).config();
+        assert_eq!(config.sqlite_file().unwrap(), Path::new(directory).join("norman-aks.db"));
     }
     for (url, path) in [
         ("sqlite:a.db", Some("a.db")),
@@ -404,29 +405,30 @@ fn sqlite_file_survives_url_encoding() {
 fn shipped_files_name_existing_settings() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("Dockerfile"), root.join("README.md")];
-    for folder in
+    for directory in
         ["docs", "deploy/helm/norman-aks", "deploy/helm/norman-aks/ci", "deploy/helm/norman-aks/templates"]
     {
-        files.extend(std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path()));
+        files.extend(std::fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()));
     }
-    let known: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();
-    let mut seen = 0;
+    let variables: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();
+    let mut count = 0;
     for file in files.iter().filter(|file| file.is_file()) {
         let text = std::fs::read_to_string(file).unwrap();
-        for (at, prefix) in text.match_indices("NORMAN_AKS_") {
-            let word = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-            let rest: String = text[at + prefix.len()..].chars().take_while(|c| word(*c)).collect();
+        for (start, prefix) in text.match_indices("NORMAN_AKS_") {
+            let is_name_char = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            let rest: String =
+                text[start + prefix.len()..].chars().take_while(|c| is_name_char(*c)).collect();
             // `NORMAN_AKS_TLS_*` means several settings.
             let name = format!("{prefix}{rest}");
-            // Of the agent, which reads the manifest's variables.
+            // A variable of the agent, which the manifest sets.
             let found = name == "NORMAN_AKS_API_SERVER"
                 || CLIENT_VARIABLES.contains(&name.as_str())
-                || known
+                || variables
                     .iter()
-                    .any(|known| *known == name || name.ends_with('_') && known.starts_with(&name));
+                    .any(|variable| *variable == name || name.ends_with('_') && variable.starts_with(&name));
             assert!(found, "{name} in {}", file.display());
-            seen += 1;
+            count += 1;
         }
     }
-    assert!(seen > 10, "{seen}");
+    assert!(count > 10, "{count}");
 }

@@ -14,13 +14,13 @@ use crate::support::listener::Listener;
 use crate::support::program::{Server, command};
 
 /// The limit of connections that never carried an authenticated request.
-const LIMIT: usize = 12;
-/// A multiple of the limit.
-const FLOOD: usize = 60;
+const UNAUTHENTICATED_LIMIT: usize = 12;
+/// The number of connections of a flood, a multiple of the limit.
+const FLOOD_SIZE: usize = 60;
 /// A timeout that is not reached even if other tests keep the machine busy.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The IP address of the flood and of the well-behaved client; all of 127.0.0.0/8 is this machine.
+/// The IP addresses of the flood and of the well-behaved client; all of 127.0.0.0/8 is this machine.
 const FLOODER: [u8; 4] = [127, 0, 0, 1];
 const GOOD: [u8; 4] = [127, 0, 0, 2];
 
@@ -33,14 +33,14 @@ const HTTP1_LIVEZ: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Serves the app on a port, with small limits and long timeouts.
 fn serve(app: &TestApp, trusted: &[&str], tls: Option<Arc<rustls::ServerConfig>>) -> Listener {
     let limits = ConnectionLimits {
-        total: 4 * LIMIT,
-        unauthenticated: Some(LIMIT),
+        total: 4 * UNAUTHENTICATED_LIMIT,
+        unauthenticated: Some(UNAUTHENTICATED_LIMIT),
         trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
     };
     let options = serve::Options {
         connections: Connections::new(limits),
-        header_timeout: PATIENCE,
-        handshake_timeout: PATIENCE,
+        header_timeout: TIMEOUT,
+        handshake_timeout: TIMEOUT,
         ..serve::Options::default()
     };
     let listener = serve::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -59,13 +59,13 @@ async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> 
     stream.write_all(sent).await.unwrap();
     if is_answered {
         let mut first = [0; 9];
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut first)).await.unwrap().unwrap();
+        tokio::time::timeout(TIMEOUT, stream.read_exact(&mut first)).await.unwrap().unwrap();
     }
     stream
 }
 
 /// Sends an HTTP/1.1 request on an open connection; returns the head of the response.
-async fn ask(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
+async fn send_request(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
     let request = format!("GET /v3/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
@@ -78,10 +78,11 @@ async fn ask(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Opens a connection as the well-behaved client and sends one request.
-async fn assert_answered(from: [u8; 4], to: SocketAddr, token: &str) {
+/// Opens a connection and sends one request with a token, which must succeed.
+async fn assert_served(from: [u8; 4], to: SocketAddr, token: &str) {
     let mut stream = connect(from, to).await;
-    let answer = tokio::time::timeout(PATIENCE, ask(&mut stream, token)).await.expect("a response").unwrap();
+    let answer =
+        tokio::time::timeout(TIMEOUT, send_request(&mut stream, token)).await.expect("a response").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
@@ -89,7 +90,7 @@ async fn assert_answered(from: [u8; 4], to: SocketAddr, token: &str) {
 async fn assert_closed(mut stream: TcpStream) {
     let mut rest = Vec::new();
     // A reset is accepted too.
-    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("still open");
+    let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut rest)).await.expect("still open");
 }
 
 /// Whether the connection is open: no end and no error can be read from it.
@@ -115,26 +116,26 @@ async fn flood_does_not_block_other_clients() {
         (b"GET /v3 HTTP/1.1\r\nX-Half: a", false),
         (b"", false),
     ] {
-        let served = serve(&app, &[], None);
-        let mut known = connect(GOOD, served.address).await;
-        ask(&mut known, &app.admin).await.unwrap();
+        let listener = serve(&app, &[], None);
+        let mut authenticated = connect(GOOD, listener.address).await;
+        send_request(&mut authenticated, &app.admin).await.unwrap();
         // From the same IP address as the flood, but with a token.
-        let mut known_flooder = connect(FLOODER, served.address).await;
-        ask(&mut known_flooder, &app.admin).await.unwrap();
-        let prober = open(GOOD, served.address, HTTP1_LIVEZ, true).await;
+        let mut authenticated_flooder = connect(FLOODER, listener.address).await;
+        send_request(&mut authenticated_flooder, &app.admin).await.unwrap();
+        let prober = open(GOOD, listener.address, HTTP1_LIVEZ, true).await;
         let mut flood = Vec::new();
-        for number in 0..FLOOD {
-            flood.push(open(FLOODER, served.address, sent, is_answered).await);
+        for number in 0..FLOOD_SIZE {
+            flood.push(open(FLOODER, listener.address, sent, is_answered).await);
             if number % 10 == 0 {
-                assert_answered(GOOD, served.address, &app.admin).await;
-                assert_answered(FLOODER, served.address, &app.admin).await;
+                assert_served(GOOD, listener.address, &app.admin).await;
+                assert_served(FLOODER, listener.address, &app.admin).await;
             }
         }
         assert_closed(flood.remove(0)).await;
-        assert!(is_open(flood.last().unwrap()), "the newest remains open");
-        assert!(is_open(&prober), "one without a token, of an address with few connections");
-        for stream in [&mut known, &mut known_flooder] {
-            ask(stream, &app.admin).await.unwrap();
+        assert!(is_open(flood.last().unwrap()), "the newest connection remains open");
+        assert!(is_open(&prober), "a connection without a token, from an address with few connections");
+        for stream in [&mut authenticated, &mut authenticated_flooder] {
+            send_request(stream, &app.admin).await.unwrap();
         }
     }
 }
@@ -145,20 +146,20 @@ async fn unfinished_tls_handshakes_do_not_block_others() {
     let certified = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
     let tls = serve::tls(vec![certified.cert.der().clone()], key.into()).unwrap();
-    let served = serve(&app, &[], Some(tls));
+    let listener = serve(&app, &[], Some(tls));
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([reqwest::Certificate::from_der(certified.cert.der()).unwrap()])
-        .resolve("norman.test", served.address)
+        .resolve("norman.test", listener.address)
         .pool_max_idle_per_host(0)
         .build()
         .unwrap();
-    let url = format!("https://norman.test:{}/v3/tokens", served.address.port());
+    let url = format!("https://norman.test:{}/v3/tokens", listener.address.port());
     let mut flood = Vec::new();
-    for number in 0..FLOOD {
+    for number in 0..FLOOD_SIZE {
         // The first bytes of a TLS record, or none.
         let sent: &[u8] = if number % 2 == 0 { b"" } else { b"\x16\x03\x01\x02\x00\x01" };
-        flood.push(open(FLOODER, served.address, sent, false).await);
+        flood.push(open(FLOODER, listener.address, sent, false).await);
         if number % 10 == 0 {
             let answer = client.get(&url).bearer_auth(&app.admin).send().await.unwrap();
             assert_eq!(answer.status(), 200);
@@ -170,19 +171,19 @@ async fn unfinished_tls_handshakes_do_not_block_others() {
 #[tokio::test]
 async fn connections_of_a_trusted_proxy_are_not_limited() {
     let app = TestApp::start().await;
-    let served = serve(&app, &["127.0.0.1/32"], None);
-    let mut open_ones = Vec::new();
-    for _ in 0..2 * LIMIT {
-        open_ones.push(open(FLOODER, served.address, HTTP1_LIVEZ, true).await);
+    let listener = serve(&app, &["127.0.0.1/32"], None);
+    let mut proxied = Vec::new();
+    for _ in 0..2 * UNAUTHENTICATED_LIMIT {
+        proxied.push(open(FLOODER, listener.address, HTTP1_LIVEZ, true).await);
     }
-    // The same number from another IP address; some of them must be closed.
+    // From another IP address, the limit applies: the connection that exceeds it closes the oldest one.
     let mut others = Vec::new();
-    for _ in 0..=LIMIT {
-        others.push(open(GOOD, served.address, HTTP1_LIVEZ, true).await);
+    for _ in 0..=UNAUTHENTICATED_LIMIT {
+        others.push(open(GOOD, listener.address, HTTP1_LIVEZ, true).await);
     }
     assert_closed(others.remove(0)).await;
-    for stream in &mut open_ones {
-        ask(stream, &app.admin).await.unwrap();
+    for stream in &mut proxied {
+        send_request(stream, &app.admin).await.unwrap();
     }
 }
 
@@ -194,47 +195,47 @@ async fn idle_http2_connection_without_a_token_is_closed() {
         header_timeout: Duration::from_millis(300),
         ..serve::Options::default()
     };
-    let listener = Listener::serve(app.router(), None, options(Some(LIMIT))).await;
+    let listener = Listener::serve(app.router(), None, options(Some(UNAUTHENTICATED_LIMIT))).await;
     assert_closed(open(FLOODER, listener.address, HTTP2_LIVEZ, true).await).await;
 }
 
 /// Floods a server with connections that are idle after a request, while the well-behaved client sends requests.
-async fn assert_answered_in_flood(server: &mut Server, token: &str) {
+async fn assert_served_in_flood(server: &mut Server, token: &str) {
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     let health = server.listener_address("health checks");
     let mut flood = Vec::new();
     for number in 0..300 {
         flood.push(open(FLOODER, address, HTTP2_LIVEZ, false).await);
         if number % 20 == 0 {
-            assert_answered(GOOD, address, token).await;
+            assert_served(GOOD, address, token).await;
             let alive = reqwest::get(format!("http://{health}/livez")).await.unwrap();
             assert_eq!(alive.status(), 200);
         }
     }
-    let elsewhere = reqwest::get(format!("http://{health}/v3")).await.unwrap();
-    assert_eq!(elsewhere.status(), 404, "only health checks");
+    let other_path = reqwest::get(format!("http://{health}/v3")).await.unwrap();
+    assert_eq!(other_path.status(), 404, "only health checks");
 }
 
 const SERVE: [&str; 5] =
     ["serve", "--listen=127.0.0.1:0", "--data-dir=data", "--health-listen=127.0.0.1:0", "--log-format=json"];
 
-fn admin_token(folder: &tempfile::TempDir) -> String {
-    std::fs::read_to_string(folder.path().join("data/admin-token")).unwrap().trim().to_owned()
+fn admin_token(directory: &tempfile::TempDir) -> String {
+    std::fs::read_to_string(directory.path().join("data/admin-token")).unwrap().trim().to_owned()
 }
 
 #[tokio::test]
-async fn server_with_few_descriptors_answers_good_clients() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = command(folder.path(), &[]).get_program().to_owned();
+async fn server_with_few_descriptors_serves_good_clients() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = command(directory.path(), &[]).get_program().to_owned();
     let mut shell = std::process::Command::new("/bin/sh");
     // Fewer file descriptors than the flood has connections, as soft and as hard limit.
     shell.args(["-c", "ulimit -n 100 && exec \"$0\" \"$@\""]).arg(program).args(SERVE);
-    shell.env_clear().current_dir(folder.path()).stdin(std::process::Stdio::null());
+    shell.env_clear().current_dir(directory.path()).stdin(std::process::Stdio::null());
     let mut server = Server::spawn(&mut shell);
-    assert_answered_in_flood(&mut server, &admin_token(&folder)).await;
-    let logged = server.stop();
-    assert!(logged.contains("connection limit lowered"), "{logged}");
-    assert!(!logged.contains("cannot accept connections"), "{logged}");
+    assert_served_in_flood(&mut server, &admin_token(&directory)).await;
+    let log = server.stop();
+    assert!(log.contains("connection limit lowered"), "{log}");
+    assert!(!log.contains("cannot accept connections"), "{log}");
 }
 
 #[cfg(target_os = "linux")]
@@ -242,17 +243,17 @@ async fn server_with_few_descriptors_answers_good_clients() {
 async fn server_out_of_descriptors_closes_idle_connections() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
-    let folder = tempfile::tempdir().unwrap();
-    let mut server = Server::start(folder.path(), &SERVE);
-    let token = admin_token(&folder);
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = Server::start(directory.path(), &SERVE);
+    let token = admin_token(&directory);
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
-    // The files that a request opens are open afterwards.
-    assert_answered(GOOD, address, &token).await;
+    // The first request opens files that stay open.
+    assert_served(GOOD, address, &token).await;
     let in_use = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count() as u64;
     let limit = Rlimit { current: Some(in_use + 24), maximum: Some(in_use + 24) };
     let process = Pid::from_raw(server.id().parse().unwrap());
     prlimit(process, Resource::Nofile, limit).unwrap();
-    assert_answered_in_flood(&mut server, &token).await;
-    let logged = server.stop();
-    assert!(logged.contains("cannot accept connections"), "{logged}");
+    assert_served_in_flood(&mut server, &token).await;
+    let log = server.stop();
+    assert!(log.contains("cannot accept connections"), "{log}");
 }

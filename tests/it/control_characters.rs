@@ -82,12 +82,12 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
     let stored = app.get(&path).send().await.json();
     assert_eq!(stored["description"], "two\nlines");
     // With all fields, as Terraform sends it.
-    let mut whole = stored.clone();
-    whole["labels"] = json!({"new": "label"});
-    let answer = app.put(&path).json(&whole).send().await;
+    let mut update = stored.clone();
+    update["labels"] = json!({"new": "label"});
+    let answer = app.put(&path).json(&update).send().await;
     assert_eq!((answer.status.as_u16(), &answer.json()["description"]), (200, &json!("two\nlines")));
-    whole["description"] = json!("other\nlines");
-    assert_rejected(&app.put(&path).json(&whole).send().await, "description");
+    update["description"] = json!("other\nlines");
+    assert_rejected(&app.put(&path).json(&update).send().await, "description");
     assert_eq!(app.delete(&path).send().await.status, 200);
 }
 

@@ -24,16 +24,16 @@ impl LoggedServer {
         Self { child, log }
     }
 
-    /// The first line of the log that contains `words`; fails at the end of the log.
-    fn wait_for_line(&mut self, words: &str) -> String {
-        let mut seen = String::new();
+    /// The first line of the log that contains `text`; fails at the end of the log.
+    fn wait_for_line(&mut self, text: &str) -> String {
+        let mut log_before = String::new();
         loop {
             let mut line = String::new();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "no line with {words:?}:\n{seen}");
-            if line.contains(words) {
+            assert!(self.log.read_line(&mut line).unwrap() > 0, "no line with {text:?}:\n{log_before}");
+            if line.contains(text) {
                 return line;
             }
-            seen.push_str(&line);
+            log_before.push_str(&line);
         }
     }
 }

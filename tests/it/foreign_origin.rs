@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::support::app::{Call, TestApp};
 
-const CHANGING: [Method; 4] = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
+const CHANGING_METHODS: [Method; 4] = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
 
 /// Origins that are not `http://norman.test`, which the test requests name as the host.
-const FOREIGN: [&str; 6] = [
+const FOREIGN_ORIGINS: [&str; 6] = [
     "https://evil.example",
     "http://evil.example",
     "https://norman.test",
@@ -28,7 +28,7 @@ async fn start() -> TestApp {
         .await
 }
 
-/// A call with the headers that a browser adds.
+/// A call with the credentials that a browser adds: Basic authentication, or a cookie with a CSRF token.
 fn as_browser<'a>(call: Call<'a>, app: &TestApp, basic: bool) -> Call<'a> {
     if basic {
         let encoded = base64::engine::general_purpose::STANDARD.encode(&app.admin);
@@ -43,7 +43,7 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
     let id = app.store_credential(&app.admin).await;
     let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
     app.take_azure_requests();
-    for origin in FOREIGN {
+    for origin in FOREIGN_ORIGINS {
         for basic in [false, true] {
             for (method, path) in [
                 (Method::GET, listing.as_str()),
@@ -58,7 +58,7 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
             }
         }
     }
-    assert_eq!(app.take_azure_requests(), [""; 0], "Azure was not asked");
+    assert_eq!(app.take_azure_requests(), [""; 0], "no request to Azure");
 }
 
 #[tokio::test]
@@ -66,8 +66,8 @@ async fn change_from_foreign_origin_is_rejected_despite_csrf() {
     let app = start().await;
     let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
-    for origin in FOREIGN {
-        for method in CHANGING {
+    for origin in FOREIGN_ORIGINS {
+        for method in CHANGING_METHODS {
             for basic in [false, true] {
                 let call = as_browser(app.call(method.clone(), &path), &app, basic).header("origin", origin);
                 let answer = call.json(&json!({"name": "changed"})).send().await;
@@ -138,7 +138,7 @@ async fn sec_fetch_site_decides_before_the_origin() {
 }
 
 #[tokio::test]
-async fn reading_v3_and_bearer_tokens_are_not_concerned() {
+async fn v3_reads_and_bearer_tokens_are_not_restricted() {
     let app = start().await;
     let read =
         as_browser(app.get("/v3/cloudcredentials"), &app, false).header("origin", "https://evil.example");

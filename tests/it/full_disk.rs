@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::app::{Answer, TestApp};
 
-/// Longer than any step takes on a busy machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+/// A timeout that no step reaches, even on a busy machine.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A server whose database is at most 400 pages of 4 KiB.
 async fn start() -> TestApp {
@@ -60,7 +60,7 @@ async fn full_disk_is_reported_until_space_is_free() {
 
     app.execute("drop table filler").await;
     app.post("/v3/cloudcredentials").json(&large_credential()).send().await.expect(201);
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let ready = app.get("/readyz").send().await;
         if ready.status == 200 {

@@ -1,4 +1,4 @@
-//! One test binary; behaviour is tested through the router, in process.
+//! One test binary. Most tests send requests to the router, in process.
 
 // The lints of the library's own code are relaxed by `cfg(test)`; this binary contains only tests.
 #![cfg(test)]
