@@ -101,7 +101,7 @@ fn at(binding: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_binding_comes_back_as_clients_know_it() {
+async fn binding_has_ranchers_fields_and_links() {
     let context = TestContext::start().await;
     let (ben, id) = (context.app.user_id(&context.ben).await, &context.cluster);
     let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
@@ -138,7 +138,7 @@ async fn a_binding_comes_back_as_clients_know_it() {
 }
 
 #[tokio::test]
-async fn each_part_allows_what_its_name_says() {
+async fn roles_allow_what_their_names_say() {
     let context = TestContext::start().await;
     let names = [
         "sees",
@@ -179,7 +179,7 @@ async fn each_part_allows_what_its_name_says() {
 }
 
 #[tokio::test]
-async fn what_one_has_no_part_in_does_not_exist() {
+async fn bindings_are_hidden_from_nonmembers() {
     let context = TestContext::start().await;
     let binding = context.give("read-only").await;
     let eve = context.app.token("eve").await;
@@ -222,7 +222,7 @@ async fn what_one_has_no_part_in_does_not_exist() {
 }
 
 #[tokio::test]
-async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
+async fn only_owners_change_bindings_and_the_creator_stays_owner() {
     let context = TestContext::start().await;
     let creator = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
     let binding = context.give("cluster-member").await;
@@ -271,7 +271,7 @@ async fn only_owners_say_who_has_a_part_and_the_creator_keeps_his() {
 }
 
 #[tokio::test]
-async fn an_owner_changes_and_removes_a_cluster_that_another_made_with_anothers_credential() {
+async fn owner_updates_and_deletes_another_users_cluster() {
     let context = TestContext::start().await;
     context.give("cluster-owner").await;
     let path = format!("/v3/clusters/{}", context.cluster);
@@ -330,7 +330,7 @@ async fn members_see_a_cluster_without_the_links_of_owners() {
 }
 
 #[tokio::test]
-async fn bindings_that_cannot_be_are_refused_with_the_field() {
+async fn invalid_bindings_are_rejected_with_the_field() {
     let context = TestContext::start().await;
     let (ann, ben, id) = (
         context.app.user_id(&context.ann).await,
@@ -399,7 +399,7 @@ async fn bindings_that_cannot_be_are_refused_with_the_field() {
 }
 
 #[tokio::test]
-async fn labels_and_annotations_are_kept_and_merged() {
+async fn update_replaces_labels_but_not_those_of_the_system() {
     let context = TestContext::start().await;
     let ben = context.app.user_id(&context.ben).await;
     let body = json!({"clusterId": context.cluster, "userId": ben, "roleTemplateId": "read-only",
@@ -435,7 +435,7 @@ async fn labels_and_annotations_are_kept_and_merged() {
 }
 
 #[tokio::test]
-async fn strongest_of_several_roles_counts_until_it_ends() {
+async fn strongest_of_several_roles_applies_until_it_is_removed() {
     let context = TestContext::start().await;
     let cluster = format!("/v3/clusters/{}", context.cluster);
     let weak = context.give("read-only").await;
@@ -498,7 +498,7 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
 }
 
 #[tokio::test]
-async fn who_got_which_part_from_whom_is_in_the_audit() {
+async fn role_changes_are_in_the_audit_log() {
     let db = databases::sqlite().await;
     let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
     let binding = context.give("read-only").await;

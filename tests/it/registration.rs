@@ -61,7 +61,7 @@ impl TestContext {
 }
 
 #[tokio::test]
-async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
+async fn default_token_is_created_when_it_is_first_read() {
     let context = TestContext::start().await;
     let (token, id) = (context.default().await, &context.cluster);
     let secret = string_at(&token, "token");
@@ -118,7 +118,7 @@ async fn every_cluster_has_a_token_as_soon_as_somebody_looks() {
 }
 
 #[tokio::test]
-async fn owners_make_more_tokens_and_remove_them() {
+async fn owners_create_and_delete_more_tokens() {
     let context = TestContext::start().await;
     let (first, id) = (context.default().await, context.cluster.clone());
     let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
@@ -192,7 +192,7 @@ async fn owners_make_more_tokens_and_remove_them() {
 }
 
 #[tokio::test]
-async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
+async fn only_owners_see_tokens() {
     let context = TestContext::start().await;
     context.default().await;
     let (eve, admin) = (context.app.token("eve").await, context.app.admin.clone());
@@ -236,7 +236,7 @@ async fn tokens_are_for_owners_and_of_other_clusters_there_are_none() {
 }
 
 #[tokio::test]
-async fn the_manifest_needs_no_login_and_holds_what_the_agent_needs() {
+async fn manifest_needs_no_token_and_configures_the_agent() {
     let context = TestContext::start().await;
     let secret = string_at(&context.default().await, "token");
     let (status, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
@@ -347,7 +347,7 @@ async fn manifest_names_the_api_server_once_it_is_known() {
 }
 
 #[tokio::test]
-async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
+async fn invalid_manifest_paths_have_plain_text_errors() {
     let context = TestContext::start().await;
     let (secret, id) = (string_at(&context.default().await, "token"), context.cluster.clone());
     let other =
@@ -390,7 +390,7 @@ async fn a_manifest_that_there_is_not_is_refused_in_plain_words() {
 }
 
 #[tokio::test]
-async fn tokens_lie_sealed_and_are_in_the_audit_by_name() {
+async fn tokens_are_encrypted_and_audited_by_name() {
     let db = databases::sqlite().await;
     let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
     let secret = string_at(&context.default().await, "token");

@@ -301,7 +301,7 @@ async fn static_rules_run_without_azure() {
 }
 
 #[tokio::test]
-async fn without_azure_the_cluster_is_accepted_unchecked() {
+async fn cluster_is_accepted_unchecked_without_azure() {
     let (app, mut body) = start().await;
     // Without Azure's list, the version cannot be checked.
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
@@ -382,7 +382,7 @@ async fn advise_annotation_downgrades_azure_findings() {
 }
 
 #[tokio::test]
-async fn an_import_is_held_up_only_when_it_is_not_there() {
+async fn import_is_rejected_only_if_the_cluster_is_missing() {
     let (app, body) = start().await;
     let import = |name: &str, more: Value| {
         let mut config = json!({"azureCredentialSecret": body["aksConfig"]["azureCredentialSecret"], "clusterName": name, "imported": true,

@@ -536,7 +536,7 @@ async fn secrets_do_not_leak_on_postgres() {
 }
 
 #[test]
-fn the_hunt_finds_what_it_looks_for() {
+fn search_finds_secrets_in_all_encodings() {
     let canary = Canary::new("x");
     let text = canary.text();
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
@@ -557,7 +557,7 @@ fn the_hunt_finds_what_it_looks_for() {
 }
 
 #[tokio::test]
-async fn no_public_type_shows_a_secret_in_its_debug_form() {
+async fn debug_output_of_public_types_has_no_secrets() {
     let canary = Canary::new("a secret");
     let secret = || SecretString::from(canary.text());
     let app = TestApp::with_advisory_review().await;

@@ -42,7 +42,7 @@ fn leads_to(manifest: &str, address: &str) {
 }
 
 #[tokio::test]
-async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
+async fn every_user_reads_all_settings_with_their_source() {
     let app = TestApp::builder()
         .advisory_review()
         .setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org")
@@ -99,7 +99,7 @@ async fn everybody_reads_every_setting_and_sees_where_its_value_comes_from() {
 }
 
 #[tokio::test]
-async fn only_administrators_change_settings_and_only_those_that_can_be_changed() {
+async fn only_administrators_change_settings_that_are_not_read_only() {
     let app = TestApp::builder()
         .advisory_review()
         .setting("NORMAN_AKS_SERVER_URL", "https://fixed.example.org")
@@ -144,7 +144,7 @@ async fn only_administrators_change_settings_and_only_those_that_can_be_changed(
 }
 
 #[tokio::test]
-async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() {
+async fn change_is_immediate_and_empty_value_restores_the_default() {
     let app = TestApp::with_advisory_review().await;
     let before = app.get("/v3/settings/aks-refresh").send().await.json();
     let changed = change(&app, "aks-refresh", "600").await;
@@ -176,7 +176,7 @@ async fn a_change_is_seen_at_once_and_an_empty_value_goes_back_to_the_default() 
 }
 
 #[tokio::test]
-async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request() {
+async fn manifests_and_kubeconfigs_use_the_settings() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let app = TestApp::with_advisory_review().await;
     let cluster = test_clusters::import(&app, &app.admin, "one").await;
@@ -205,7 +205,7 @@ async fn server_url_and_cacerts_and_agent_image_go_into_what_outlives_a_request(
 }
 
 #[tokio::test]
-async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
+async fn kubeconfig_tokens_have_the_configured_ttl() {
     let app = TestApp::builder()
         .advisory_review()
         .setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org")
@@ -228,7 +228,7 @@ async fn tokens_of_kubeconfigs_live_as_long_as_the_setting_says() {
 }
 
 #[tokio::test]
-async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
+async fn clusters_are_refreshed_at_the_configured_interval() {
     let app = TestApp::with_advisory_review().await;
     let cluster = test_clusters::import(&app, &app.admin, "one").await;
     app.settle().await;
@@ -257,7 +257,7 @@ async fn clusters_are_looked_at_as_often_as_aks_refresh_says() {
 }
 
 #[tokio::test]
-async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
+async fn inactive_aks_driver_rejects_new_clusters() {
     let app = TestApp::with_advisory_review().await;
     let driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
     let seen = driver().await;
@@ -277,7 +277,7 @@ async fn switching_aks_off_shows_in_the_drivers_and_refuses_new_clusters() {
 }
 
 #[tokio::test]
-async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_after_a_restart() {
+async fn changes_reach_other_servers_and_survive_a_restart() {
     let db = databases::sqlite().await;
     let clock = Clock::manual(NOW_MS);
     let one = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
@@ -297,7 +297,7 @@ async fn a_change_holds_in_every_server_of_the_database_within_two_seconds_and_a
 }
 
 #[tokio::test]
-async fn every_attempt_to_change_a_setting_is_in_the_audit() {
+async fn every_attempt_to_change_a_setting_is_audited() {
     let db = databases::sqlite().await;
     let app = TestApp::builder().advisory_review().database(&db).start().await;
     let ann = app.token("ann").await;

@@ -41,7 +41,7 @@ fn log_keys(code: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn names_that_users_rely_on_are_still_there() {
+fn stable_names_exist() {
     let code = code();
     let keys = log_keys(&code);
     let (mut section, mut seen, mut missing) = ("", 0, Vec::new());

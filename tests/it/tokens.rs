@@ -21,7 +21,7 @@ fn name(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_token_makes_one_that_outlives_it() {
+async fn new_token_expires_no_later_than_its_creator() {
     let connected = ConnectedCluster::start().await;
     let ttl = Some(Duration::from_mins(1));
     let short = connected.app.server.tokens.create("ann", None, ttl, "").await.unwrap();
@@ -50,7 +50,7 @@ async fn no_token_makes_one_that_outlives_it() {
 }
 
 #[tokio::test]
-async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
+async fn token_secret_is_shown_only_once() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let sent = json!({"links": null, "actions": null, "description": "for scripts", "ttl": 60_000, "labels": null,
@@ -91,7 +91,7 @@ async fn a_token_is_made_with_its_secret_which_is_never_shown_again() {
 }
 
 #[tokio::test]
-async fn labels_and_annotations_of_a_token_are_kept() {
+async fn labels_and_annotations_of_a_token_are_stored() {
     let app = TestApp::start().await;
     let body = json!({"labels": {"example.com/a": "b"}, "annotations": {"example.com/c": "d"}});
     let token = create_token(&app, &app.admin, &body).await;
@@ -105,7 +105,7 @@ async fn labels_and_annotations_of_a_token_are_kept() {
 }
 
 #[tokio::test]
-async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
+async fn tokens_are_visible_only_to_their_user() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let of_ann = create_token(&app, &ann, &json!({})).await;
@@ -138,7 +138,7 @@ async fn nobody_sees_or_ends_anothers_token_not_even_an_administrator() {
 }
 
 #[tokio::test]
-async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
+async fn deleted_token_is_invalid_even_if_it_deletes_itself() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     for delete in [Method::DELETE, Method::POST] {
@@ -160,7 +160,7 @@ async fn a_token_ends_when_it_is_deleted_also_the_one_that_asks() {
 }
 
 #[tokio::test]
-async fn an_expired_token_is_not_there_any_more() {
+async fn expired_token_is_invalid_and_not_found() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let token = create_token(&app, &ann, &json!({"ttl": "60000"})).await;
@@ -175,7 +175,7 @@ async fn an_expired_token_is_not_there_any_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_is_refused_and_makes_no_token() {
+async fn invalid_request_creates_no_token() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     for (body, status, code, field) in [
@@ -206,7 +206,7 @@ async fn what_cannot_be_is_refused_and_makes_no_token() {
 }
 
 #[tokio::test]
-async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
+async fn cluster_token_is_valid_only_for_its_cluster() {
     let connected = ConnectedCluster::start().await;
     connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
     let token = create_token(&connected.app, &connected.owner_token, &json!({"clusterId": CLUSTER_ID})).await;
@@ -243,7 +243,7 @@ async fn a_token_for_one_cluster_opens_that_cluster_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn tokens_are_in_the_audit_by_name() {
+async fn tokens_are_audited_by_name() {
     let db = databases::sqlite().await;
     let app = TestApp::builder().advisory_review().database(&db).start().await;
     let token = create_token(&app, &app.admin, &json!({"description": "one"})).await;
@@ -268,7 +268,7 @@ async fn tokens_are_in_the_audit_by_name() {
 }
 
 #[tokio::test]
-async fn everybody_finds_himself_and_only_administrators_find_others() {
+async fn users_see_themselves_and_administrators_see_all() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let me = async |token: &str| {

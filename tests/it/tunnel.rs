@@ -100,7 +100,7 @@ async fn token(connected: &ConnectedCluster, cluster: &str) -> String {
 }
 
 #[tokio::test]
-async fn refusals_have_the_status_and_text_of_rancher() {
+async fn rejected_agents_get_ranchers_status_and_text() {
     let cluster = PrivateCluster::start().await;
     let params = |cluster: &Value| json!({"cluster": cluster}).to_string();
     for (token, sent, status, text) in [
@@ -129,7 +129,7 @@ async fn refusals_have_the_status_and_text_of_rancher() {
 }
 
 #[tokio::test]
-async fn agents_need_no_login_and_no_session_of_a_browser() {
+async fn agents_need_https_but_no_api_token() {
     let cluster = PrivateCluster::start().await;
     for path in ["/ping", "/v3/settings/cacerts"] {
         assert_eq!(cluster.connected.app.get(path).anonymous().send().await.status, 200, "{path}");
@@ -255,7 +255,7 @@ async fn removing_the_cluster_ends_its_sessions() {
 }
 
 #[tokio::test]
-async fn stop_of_the_server_is_told_to_the_agents() {
+async fn stopping_server_closes_sessions_with_a_reason() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     cluster.connected.app.server.agents.stop().await;
@@ -265,7 +265,7 @@ async fn stop_of_the_server_is_told_to_the_agents() {
 }
 
 #[tokio::test]
-async fn events_tell_when_agents_come_and_go() {
+async fn cluster_events_record_agent_connections() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     drop(agent);
@@ -338,7 +338,7 @@ async fn upgraded_streams_carry_100_mb_each_way() {
 }
 
 #[tokio::test]
-async fn watch_goes_on_through_the_tunnel_and_ends_with_it() {
+async fn watch_streams_through_the_tunnel_and_ends_with_it() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     let response = cluster

@@ -348,7 +348,7 @@ async fn id_of_name(app: &TestApp, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn bootstrap_token_of_a_disabled_user_stays_refused() {
+async fn bootstrap_token_of_a_disabled_user_stays_invalid() {
     let app = TestApp::with_advisory_review().await;
     let boss = app.server.tokens.create("boss", Some(true), None, "").await.unwrap();
     let boss = secrecy::ExposeSecret::expose_secret(&boss.to_bearer()).to_owned();
@@ -364,7 +364,7 @@ async fn bootstrap_token_of_a_disabled_user_stays_refused() {
 }
 
 #[tokio::test]
-async fn disabled_user_gets_nothing_new() {
+async fn disabled_user_gets_no_new_token() {
     let app = TestApp::with_advisory_review().await;
     let ben = app.token("ben").await;
     let id = app.user_id(&ben).await;

@@ -55,7 +55,7 @@ async fn listings_have_ranchers_keys_in_order() {
 }
 
 #[tokio::test]
-async fn versions_ascend_without_lts_only() {
+async fn versions_ascend() {
     let app = TestApp::start().await;
     let versions =
         app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "East US"}))).send().await;

@@ -67,7 +67,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 #[test]
-fn bodies_of_any_bytes() {
+fn arbitrary_bytes_are_rejected() {
     let bodies = (prop::collection::vec(any::<u8>(), 0..200), 0..LISTINGS.len());
     ask(300, &bodies, |runtime, app, (body, action)| {
         let path = format!("/meta/{}", LISTINGS[action]);
@@ -78,7 +78,7 @@ fn bodies_of_any_bytes() {
 }
 
 #[test]
-fn credentials_of_any_kind_of_value() {
+fn arbitrary_credentials_cause_no_server_error() {
     let fields = prop::collection::btree_map(
         prop::sample::select(vec![
             "tenantId",
@@ -108,7 +108,7 @@ fn credentials_of_any_kind_of_value() {
 }
 
 #[test]
-fn queries_of_any_text() {
+fn arbitrary_queries_cause_no_server_error() {
     let queries = (
         "[a-zA-Z0-9%&=;+:._~-]{0,60}",
         "[!-~]{0,30}".prop_filter("no fragment", |text| {
@@ -126,7 +126,7 @@ fn queries_of_any_text() {
 }
 
 #[test]
-fn names_of_any_text() {
+fn arbitrary_actions_cause_no_server_error() {
     ask(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
         if name
             .split('%')
@@ -162,7 +162,7 @@ fn malformed_azure_lists_cause_no_server_error() {
 }
 
 #[tokio::test]
-async fn other_encodings_are_decoded_or_reported() {
+async fn utf_8_bom_is_accepted_and_utf_16_is_rejected() {
     let app = TestApp::start().await;
     let text = app.credential(&serde_json::Value::Null).to_string();
     let wide = |mark: bool, big: bool| -> Vec<u8> {

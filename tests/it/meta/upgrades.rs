@@ -51,7 +51,7 @@ async fn cluster_without_known_version_is_an_error() {
 }
 
 #[tokio::test]
-async fn requested_region_precedes_the_clusters() {
+async fn requested_region_overrides_that_of_the_cluster() {
     let app = TestApp::with_advisory_review().await;
     let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.take_azure_requests();

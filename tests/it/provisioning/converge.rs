@@ -221,7 +221,7 @@ async fn failed_change_is_retried_later() {
 }
 
 #[tokio::test]
-async fn resource_replaces_an_unreadable_operation() {
+async fn resource_is_polled_if_the_operation_is_unreadable() {
     let (case, id) = Case::start_active().await;
     for status in [400, 401, 403, 405, 409] {
         case.app.control.add_fault(refused("/operations/", status));

@@ -18,7 +18,7 @@ async fn rests(more: Value) {
 }
 
 #[tokio::test]
-async fn the_least_cluster() {
+async fn minimal_spec_causes_no_writes() {
     rests(json!({})).await;
     // For hours.
     let (case, id) = Case::start_active().await;
@@ -26,7 +26,7 @@ async fn the_least_cluster() {
 }
 
 #[tokio::test]
-async fn odd_letter_case() {
+async fn different_letter_case_causes_no_writes() {
     rests(json!({
         "resourceGroup": "Rancher", "clusterName": "One", "resourceLocation": "EastUS", "loadBalancerSku": "STANDARD",
         "outboundType": "LoadBalancer", "tags": {"Team": "Platform"},

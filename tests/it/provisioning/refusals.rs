@@ -209,7 +209,7 @@ async fn permanent_failure_is_retried_at_growing_intervals() {
 }
 
 #[tokio::test]
-async fn error_that_azure_recovers_from_is_no_failure() {
+async fn error_that_azure_recovers_from_is_not_a_failure() {
     let case = Case::start().await;
     let passing = ScriptedOutcome {
         status: FinalStatus::Succeeded,
@@ -335,7 +335,7 @@ async fn group_policy_suggests_creating_the_group() {
 }
 
 #[tokio::test]
-async fn policy_on_tags_of_a_cluster_names_the_key() {
+async fn policy_error_of_a_cluster_has_a_remedy() {
     for (policy, expected) in [
         ("Require a tag on resources", "asks for tags: set them in aksConfig.tags"),
         ("Allowed locations", "(Allowed locations) forbids this: change the specification"),

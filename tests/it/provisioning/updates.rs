@@ -107,7 +107,7 @@ async fn upgrade_starts_with_the_control_plane() {
 }
 
 #[tokio::test]
-async fn only_our_pools_are_deleted() {
+async fn pools_missing_from_the_list_are_deleted() {
     let (case, id) = Case::start_with_two_pools().await;
     let more = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
     let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", more)]);

@@ -160,7 +160,7 @@ async fn import_with_the_wrong_region_warns() {
 }
 
 #[tokio::test]
-async fn import_warning_follows_a_silent_azure() {
+async fn import_warning_appears_once_azure_can_be_read() {
     let case = Case::start().await;
     case.change_in_azure(
         Method::PUT,
@@ -225,7 +225,7 @@ async fn removal_response_has_no_old_error() {
 }
 
 #[tokio::test]
-async fn attempt_on_a_silent_api_names_the_ranges() {
+async fn attempt_on_an_unresponsive_api_names_the_ranges() {
     let case = Case::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
     let id = case.post(&case.small_with(ranges)).await;

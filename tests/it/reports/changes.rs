@@ -7,7 +7,7 @@ use super::findings;
 use crate::provisioning::{Case, lines, pool_with};
 
 #[tokio::test]
-async fn options_that_come_too_late_are_refused_with_a_way_out() {
+async fn immutable_options_are_rejected_with_a_remedy() {
     let case = Case::start().await;
     case.create_in_azure("theirs", json!({"networkProfile": {"networkPlugin": "kubenet"}})).await;
     let own = case.create_active(&case.small()).await;
@@ -48,7 +48,7 @@ async fn options_that_come_too_late_are_refused_with_a_way_out() {
 }
 
 #[tokio::test]
-async fn what_azure_has_may_be_said_at_any_time() {
+async fn immutable_options_may_be_set_to_azures_values() {
     let case = Case::start().await;
     let id = case
         .create_active(&case.small_with(
@@ -78,7 +78,7 @@ async fn what_azure_has_may_be_said_at_any_time() {
 }
 
 #[tokio::test]
-async fn a_stored_value_without_effect_warns_and_can_be_taken_back() {
+async fn network_policy_removed_in_azure_is_adopted() {
     let case = Case::start().await;
     let id = case.create_active(&case.small_with(json!({"networkPolicy": "calico"}))).await;
     // Removed in Azure, which the refresh stores; a request that restores it is rejected.

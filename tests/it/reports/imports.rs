@@ -47,7 +47,7 @@ async fn existing_windows_pool_does_not_block_changes() {
 }
 
 #[tokio::test]
-async fn project_isolation_works_with_every_policy_that_is_enforced() {
+async fn project_isolation_works_with_every_enforced_policy() {
     let case = Case::start().await;
     let profile =
         |policy: &str| json!({"networkProfile": {"networkPlugin": "azure", "networkPolicy": policy}});

@@ -183,7 +183,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
 }
 
 #[tokio::test]
-async fn kubenet_with_a_route_table_needs_an_identity_of_ones_own() {
+async fn kubenet_with_a_route_table_requires_a_user_identity() {
     let case = Case::start().await;
     let routed = |more: Value| {
         let mut body = case.small_with(
@@ -264,7 +264,7 @@ async fn autoscaling_without_limits_names_limits_that_work() {
 }
 
 #[tokio::test]
-async fn what_azure_runs_raises_no_warning() {
+async fn imported_cilium_cluster_has_no_findings() {
     let case = Case::start().await;
     let cilium = json!({"networkProfile": {"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "cilium",
         "networkDataplane": "cilium", "podCidr": "10.244.0.0/16"}});

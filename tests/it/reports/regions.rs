@@ -7,7 +7,7 @@ use crate::provisioning::{Case, lines};
 
 /// A unit test has all spellings: `all_spellings_of_a_region_are_normalized`.
 #[tokio::test]
-async fn a_region_in_any_spelling_is_sent_in_azures() {
+async fn regions_are_sent_to_azure_normalized() {
     let case = Case::start().await;
     for (index, (spelling, name)) in
         [("(US) East US", "eastus"), ("North Central US", "northcentralus"), (" west europe ", "westeurope")]
@@ -36,7 +36,7 @@ async fn a_region_in_any_spelling_is_sent_in_azures() {
 }
 
 #[tokio::test]
-async fn a_group_and_a_workspace_are_made_in_the_same_region() {
+async fn group_and_workspace_are_created_in_the_region() {
     let case = Case::start().await;
     let body = case.small_with(
         json!({"resourceLocation": "West US 2", "resourceGroup": "new-group", "monitoring": true}),
@@ -52,7 +52,7 @@ async fn a_group_and_a_workspace_are_made_in_the_same_region() {
 }
 
 #[tokio::test]
-async fn what_is_no_region_is_refused_at_once() {
+async fn unknown_regions_are_rejected() {
     let case = Case::start().await;
     for bad in ["middleearth", "east/us", "east us 9", "europe"] {
         let (field, _) = case.post_rejected(&case.small_with(json!({"resourceLocation": bad}))).await;
@@ -61,7 +61,7 @@ async fn what_is_no_region_is_refused_at_once() {
 }
 
 #[tokio::test]
-async fn another_spelling_of_the_region_is_no_change() {
+async fn another_spelling_of_the_region_is_not_a_change() {
     let case = Case::start().await;
     let id = case.create_active(&case.small_with(json!({"resourceLocation": "East US"}))).await;
     for spelling in ["eastus", "EAST-US", "east_us", " East  US"] {
@@ -84,7 +84,7 @@ async fn another_spelling_of_the_region_is_no_change() {
 }
 
 #[tokio::test]
-async fn a_region_can_be_mended_until_azure_has_the_cluster() {
+async fn region_can_be_changed_until_the_cluster_exists() {
     let case = Case::start().await;
     let refusal = json!({"path": "/one", "operation": "managedCluster", "method": "PUT", "times": 1,
         "effect": {"status": {"status": 400, "code": "SkuNotAvailable", "message": "not available"}}});

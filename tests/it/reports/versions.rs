@@ -81,7 +81,7 @@ async fn spellings_of_the_running_version_change_nothing() {
 }
 
 #[tokio::test]
-async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
+async fn upgrades_from_a_retired_patch_come_from_the_profile() {
     let (case, id) = Case::start_active().await;
     retire(&case, &["1.32.7"]).await;
     let upgrades = case.upgrades(&id).await;
@@ -102,7 +102,7 @@ async fn upgrades_from_a_retired_patch_are_the_clusters_own() {
 }
 
 #[tokio::test]
-async fn a_profile_adds_targets_that_the_list_lacks() {
+async fn upgrade_profile_adds_missing_targets() {
     let (case, id) = Case::start_active().await;
     retire(&case, &["1.32.7", "1.32.9"]).await;
     let upgrades = case.upgrades(&id).await;
@@ -119,7 +119,7 @@ async fn a_profile_adds_targets_that_the_list_lacks() {
 }
 
 #[tokio::test]
-async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
+async fn long_term_support_offers_older_versions() {
     let (case, id) = Case::start_active().await;
     case.app.control.edit_cluster("one", long_term);
     case.advance_refreshes(1).await;
@@ -137,7 +137,7 @@ async fn a_cluster_with_long_term_support_gets_what_azure_offers() {
 }
 
 #[tokio::test]
-async fn long_term_versions_stay_closed_to_other_clusters() {
+async fn long_term_versions_require_long_term_support() {
     let case = Case::start().await;
     let (field, message) =
         case.post_rejected(&case.small_with(json!({"kubernetesVersion": "1.31.11"}))).await;
@@ -158,7 +158,7 @@ async fn long_term_versions_stay_closed_to_other_clusters() {
 }
 
 #[tokio::test]
-async fn remedies_name_what_this_cluster_can_go_to() {
+async fn remedies_name_reachable_versions() {
     let (case, id) = Case::start_active().await;
     let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.99"})).await;
     assert!(message.contains("use one of 1.32.8, 1.32.9, 1.32.10, 1.33.0, "), "{message}");
@@ -193,7 +193,7 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
 }
 
 #[tokio::test]
-async fn an_automatic_upgrade_is_never_undone() {
+async fn automatic_upgrade_is_never_reverted() {
     let (case, id) = Case::start_active().await;
     case.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
     // Before this server has observed it: the other key changes, and the version remains Azure's.

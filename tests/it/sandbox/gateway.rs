@@ -155,7 +155,7 @@ async fn clouds_are_separate() {
 }
 
 #[tokio::test]
-async fn responses_say_how_many_requests_are_left() {
+async fn responses_have_the_number_of_remaining_requests() {
     let azure = Azure::start().await;
     let account = azure.account("ready");
     let token = azure.token_of(&account).await;

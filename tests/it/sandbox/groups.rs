@@ -10,7 +10,7 @@ const WORKSPACE: &str =
     "/resourcegroups/rancher/providers/Microsoft.OperationalInsights/workspaces/rancher-logs";
 
 #[tokio::test]
-async fn resource_group_crud() {
+async fn resource_group_can_be_created_and_updated() {
     let azure = Azure::start().await;
     let path = "/resourcegroups/New_Group";
     assert_eq!(azure.send(Method::HEAD, path, None).await.status, 404);

@@ -9,7 +9,7 @@ fn user(count: u32) -> Value {
 }
 
 #[tokio::test]
-async fn pool_crud() {
+async fn pool_can_be_created_updated_and_deleted() {
     let azure = Azure::start().await;
     azure.create_cluster("c", &small()).await;
     let path = pool("c", "work");

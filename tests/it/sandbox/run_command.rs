@@ -105,7 +105,7 @@ async fn failing_command_succeeds_with_its_exit_code() {
 }
 
 #[tokio::test]
-async fn result_needs_a_right_of_its_own() {
+async fn result_requires_its_own_permission() {
     let mut azure = Azure::start_as("no-command-results").await;
     let started = start(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await.expect(202);
     azure.advance_secs(5);

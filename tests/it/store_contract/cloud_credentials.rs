@@ -7,7 +7,7 @@ on_both_databases!(
     credential_update_requires_latest_version,
     deleted_credential_is_kept_for_its_clusters,
     erase_detaches_credential_from_clusters,
-    concurrent_last_uses_erase_once,
+    concurrent_last_uses_erase_the_credential,
     credential_secrets_are_rewrapped_in_pages,
     credential_update_waits_for_new_cluster
 );
@@ -189,7 +189,7 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     assert_eq!(erase("cc-c").await, Some(Vec::new()));
 }
 
-async fn concurrent_last_uses_erase_once(db: &TestDb) {
+async fn concurrent_last_uses_erase_the_credential(db: &TestDb) {
     let store = &db.store;
     for round in 0..5 {
         let (old, new) = (format!("cc-o{round}"), format!("cc-n{round}"));

@@ -8,7 +8,7 @@ on_both_databases!(
     cluster_update_requires_latest_version,
     concurrent_inserts_of_one_name_succeed_once,
     proved_claim_replaces_unproved_claim,
-    claim_counts_once_something_was_created,
+    unproved_claim_is_valid_once_something_was_created,
     claim_identity_requires_lease_and_version,
     migration_4_drops_unused_claims
 );
@@ -143,7 +143,7 @@ async fn proved_claim_replaces_unproved_claim(db: &TestDb) {
     assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-a"), (text("s/g/n"), true)));
 }
 
-async fn claim_counts_once_something_was_created(db: &TestDb) {
+async fn unproved_claim_is_valid_once_something_was_created(db: &TestDb) {
     let store = &db.store;
     for statement in [
         "update clusters set claimed = (1 = 1) where id = 'c-a'",

@@ -11,7 +11,7 @@ on_both_databases!(
     replicas_store_heartbeats,
     settings_are_written_listed_and_deleted,
     strings_with_nul_are_rejected_and_never_found,
-    corrupt_value_is_reported_with_its_place,
+    corrupt_value_is_reported_with_row_and_column,
     concurrent_updates_are_not_lost,
     closed_database_is_unavailable,
     writes_change_the_version
@@ -184,7 +184,7 @@ async fn strings_with_nul_are_rejected_and_never_found(db: &TestDb) {
     assert_eq!(find_credential(store, "cc-a").await, Some(row));
 }
 
-async fn corrupt_value_is_reported_with_its_place(db: &TestDb) {
+async fn corrupt_value_is_reported_with_row_and_column(db: &TestDb) {
     let store = &db.store;
     add_credential(store, &credential("cc-a")).await;
     execute(db, "update credentials set labels = '{canary'").await;

@@ -3,7 +3,7 @@
 use super::*;
 
 on_both_databases!(
-    free_all_releases_leases_of_dead_workers,
+    release_all_frees_leases_of_dead_workers,
     due_clusters_are_claimed_by_one_worker,
     user_change_and_work_do_not_overwrite_each_other,
     cluster_events_are_listed_after_an_id,
@@ -11,10 +11,10 @@ on_both_databases!(
     cluster_secrets_are_rewrapped_and_deleted_with_cluster,
     registration_tokens_are_unique_by_name,
     woken_cluster_is_due_again_after_its_lease,
-    sessions_of_agents_are_those_of_other_running_servers
+    agent_sessions_are_listed_for_other_running_servers
 );
 
-async fn free_all_releases_leases_of_dead_workers(db: &TestDb) {
+async fn release_all_frees_leases_of_dead_workers(db: &TestDb) {
     let store = &db.store;
     for id in ["c-1", "c-2"] {
         add_due_cluster(store, id, Some(10)).await;
@@ -249,7 +249,7 @@ async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     assert_eq!(next().await, Some(5_000), "it was processed");
 }
 
-async fn sessions_of_agents_are_those_of_other_running_servers(db: &TestDb) {
+async fn agent_sessions_are_listed_for_other_running_servers(db: &TestDb) {
     let store = &db.store;
     for id in ["c-a", "c-b"] {
         add_cluster(store, &cluster(id)).await;
