@@ -105,16 +105,16 @@ impl Azure {
 
     async fn start_with(account: &str, clock: Clock, state_dir: Option<&Path>) -> Self {
         let state_dir = state_dir.map(Path::to_owned);
-        Self::start_options(account, Options { clock, state_dir, ..Options::default() }).await
+        Self::start_with_options(account, Options { clock, state_dir, ..Options::default() }).await
     }
 
     /// Starts with the control API.
     async fn start_controlled() -> Self {
         let control_listen = Some("127.0.0.1:0".parse().unwrap());
-        Self::start_options("ready", Options { control_listen, ..Options::default() }).await
+        Self::start_with_options("ready", Options { control_listen, ..Options::default() }).await
     }
 
-    async fn start_options(account: &str, options: Options) -> Self {
+    async fn start_with_options(account: &str, options: Options) -> Self {
         let clock = options.clock.clone();
         let sandbox = Sandbox::start(options).await.unwrap();
         let client = azure_client::builder(&sandbox).build().unwrap();
@@ -303,7 +303,7 @@ fn small() -> Value {
     })
 }
 
-/// The body with a value at a path of keys.
+/// The body with a value at a JSON pointer.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}"));
@@ -311,7 +311,7 @@ fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     body
 }
 
-/// The body of a GET with a value at a path of keys, to be sent again.
+/// The body of a response with a value at a JSON pointer, to be sent again.
 fn changed(answer: &Answer, pointer: &str, value: Value) -> Value {
     with(answer.json(), pointer, value)
 }
@@ -338,10 +338,10 @@ fn versions_of(answer: &Answer) -> HashMap<String, Value> {
     minors.into_iter().map(|minor| (minor["version"].as_str().unwrap().to_owned(), minor)).collect()
 }
 
-fn assert_no_template(items: &[Value]) {
+fn assert_no_placeholder(items: &[Value]) {
     for item in items {
-        for left in ["{subscription}", "{tenant}", "{location}", "{other_location}"] {
-            assert!(!item.to_string().contains(left), "{left} in {item}");
+        for placeholder in ["{subscription}", "{tenant}", "{location}", "{other_location}"] {
+            assert!(!item.to_string().contains(placeholder), "{placeholder} in {item}");
         }
     }
 }

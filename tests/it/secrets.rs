@@ -47,11 +47,11 @@ impl Canary {
     }
 
     /// The secret with all characters that JSON, forms, URLs and HTML escape.
-    fn text(&self) -> String {
+    fn secret(&self) -> String {
         format!("{}~+/\"&< %41\\", self.core)
     }
 
-    /// The core as it is, in hexadecimal, and in base64 at each of the three offsets.
+    /// The core unchanged, in hexadecimal, and in base64 at each of the three offsets.
     fn spellings(&self) -> Vec<String> {
         let hexadecimal = self.core.bytes().fold(String::new(), |mut text, byte| {
             let _ = write!(text, "{byte:02x}");
@@ -68,13 +68,13 @@ impl Canary {
     }
 }
 
-/// The output, by its source.
+/// The collected outputs, each with its source.
 #[derive(Default)]
-struct Found(Vec<(String, String)>);
+struct Outputs(Vec<(String, String)>);
 
-impl Found {
-    fn add(&mut self, place: impl Into<String>, text: impl AsRef<[u8]>) {
-        self.0.push((place.into(), String::from_utf8_lossy(text.as_ref()).into_owned()));
+impl Outputs {
+    fn add(&mut self, source: impl Into<String>, text: impl AsRef<[u8]>) {
+        self.0.push((source.into(), String::from_utf8_lossy(text.as_ref()).into_owned()));
     }
 
     /// The canaries that were found, with the surrounding text.
@@ -82,11 +82,11 @@ impl Found {
         let mut sightings = Vec::new();
         for canary in canaries {
             for spelling in canary.spellings() {
-                for (place, text) in &self.0 {
+                for (source, text) in &self.0 {
                     if let Some(at) = text.find(&spelling) {
                         let around: String = text[..at].chars().rev().take(300).collect();
                         let around: String = around.chars().rev().collect();
-                        sightings.push(format!("{} in {place}: …{around}[HERE]", canary.name));
+                        sightings.push(format!("{} in {source}: …{around}[HERE]", canary.name));
                     }
                 }
             }
@@ -100,7 +100,7 @@ struct Hunt {
     server: Server,
     control: String,
     token: String,
-    found: Found,
+    outputs: Outputs,
     canaries: Vec<Canary>,
     /// The number of client IPs that were used.
     client_ips: u32,
@@ -122,12 +122,17 @@ impl Hunt {
 
     async fn send(&mut self, what: &str, request: reqwest::RequestBuilder) -> (u16, String) {
         let answer = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
-        self.found.add(format!("the answer to {what}"), format!("{:?}\n{}", answer.headers, answer.text));
+        self.outputs.add(format!("the response to {what}"), format!("{:?}\n{}", answer.headers, answer.text));
         (answer.status, answer.text)
     }
 
     /// Sends a request with the administrator's token.
-    async fn ask(&mut self, method: Method, path: &str, body: impl Into<reqwest::Body>) -> (u16, String) {
+    async fn send_as_admin(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> (u16, String) {
         let what = format!("{method} {path}");
         let request = self.server.http.request(method, format!("{}{path}", self.server.url));
         let request = request.bearer_auth(&self.token).body(body);
@@ -143,52 +148,53 @@ impl Hunt {
 
     /// Sets Entra's outcome for logins with a secret.
     async fn login(&self, canary: &Canary, outcome: &Value) {
-        let body = json!({"secret": canary.text(), "outcome": outcome});
+        let body = json!({"secret": canary.secret(), "outcome": outcome});
         self.control_sandbox(Method::POST, "/logins", &body).await;
     }
 }
 
-fn inline(it: &Value, secret: &str) -> Value {
-    json!({"tenantId": it["tenant_id"], "subscriptionId": it["subscription_id"], "clientId": it["client_id"],
-        "clientSecret": secret, "region": it["location"]})
+fn inline_credential(sandbox: &Value, secret: &str) -> Value {
+    json!({"tenantId": sandbox["tenant_id"], "subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"],
+        "clientSecret": secret, "region": sandbox["location"]})
 }
 
 /// The path that checks the credential in a body.
 const CHECK: &str = "/api/v1/credentials/check";
 
 /// The body for [`CHECK`].
-fn inline_checked(it: &Value, secret: &str) -> String {
-    json!({"tenantId": it["tenant_id"], "subscriptionId": it["subscription_id"], "clientId": it["client_id"],
+fn checked_credential(sandbox: &Value, secret: &str) -> String {
+    json!({"tenantId": sandbox["tenant_id"], "subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"],
         "clientSecret": secret})
     .to_string()
 }
 
-fn stored(it: &Value, secret: &str) -> Value {
-    json!({"name": "hunted", "azurecredentialConfig": {"tenantId": it["tenant_id"],
-        "subscriptionId": it["subscription_id"], "clientId": it["client_id"], "clientSecret": secret}})
+fn stored_credential(sandbox: &Value, secret: &str) -> Value {
+    json!({"name": "hunted", "azurecredentialConfig": {"tenantId": sandbox["tenant_id"],
+        "subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"], "clientSecret": secret}})
 }
 
 /// Credentials in bodies: valid, invalid, and repeated in responses of Azure or of a proxy before it.
-async fn bodies(hunt: &mut Hunt, it: &Value) {
+async fn send_credentials_in_bodies(hunt: &mut Hunt, sandbox: &Value) {
     let good = hunt.canary("a good secret in the body");
     hunt.login(&good, &json!("token")).await;
     let wrong = hunt.canary("a wrong secret in the body");
     for (canary, expected) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
         for action in ["aksCheckCredentials"].into_iter().chain(LISTINGS) {
-            let body = inline(it, &canary.text()).to_string();
-            let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
+            let body = inline_credential(sandbox, &canary.secret()).to_string();
+            let (status, text) = hunt.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
             match expected {
                 // Upgrades require a cluster too.
                 None => assert!(status == 200 || action == "aksUpgrades", "{action}: {text}"),
                 Some(code) => assert!(text.contains(code) || action == "aksUpgrades", "{action}: {text}"),
             }
         }
-        let (status, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &canary.text())).await;
+        let (status, text) =
+            hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
         assert_eq!(status, 200, "{text}");
         assert_eq!(text.contains(r#""verdict":"usable""#), expected.is_none(), "{text}");
     }
     let echoed = hunt.canary("a secret that Entra repeats");
-    let text = echoed.text();
+    let text = echoed.secret();
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let sentence =
         format!("AADSTS7000215: {text} (client_secret={form}, {}) is wrong", STANDARD.encode(&text));
@@ -196,18 +202,19 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     let page = json!({"status": 401, "body": body, "headers": {"x-ms-request-id": text.replace('\\', "")}});
     hunt.login(&echoed, &json!({"answer": page})).await;
     let gateway = hunt.canary("a secret that a gateway repeats");
-    let text = gateway.text().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
+    let text = gateway.secret().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
     let page = json!({"status": 403, "body": format!("<html><pre>client_secret={text}</pre></html>"),
         "headers": {"content-type": "text/html"}});
     hunt.login(&gateway, &json!({"answer": page})).await;
     for canary in [&echoed, &gateway] {
         for action in ["aksCheckCredentials", "aksLocations", "aksVMSizesV2"] {
-            let body = inline(it, &canary.text()).to_string();
-            let (status, text) = hunt.ask(Method::POST, &format!("/meta/{action}"), body).await;
+            let body = inline_credential(sandbox, &canary.secret()).to_string();
+            let (status, text) = hunt.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
             assert!(status == 400 || status == 401, "{action}: {status} {text}");
             assert!(text.contains("****"), "the response was forwarded, masked: {text}");
         }
-        let (status, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &canary.text())).await;
+        let (status, text) =
+            hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
         assert!(status == 200 && !text.contains(r#""verdict":"usable""#), "{status} {text}");
     }
 
@@ -219,68 +226,85 @@ async fn bodies(hunt: &mut Hunt, it: &Value) {
     let fault = json!({"operation": "managedClusters",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
     hunt.control_sandbox(Method::POST, "/faults", &fault).await;
-    let body = inline(it, &holder.text()).to_string();
-    let (_, text) = hunt.ask(Method::POST, "/meta/aksClusters", body.clone()).await;
+    let body = inline_credential(sandbox, &holder.secret()).to_string();
+    let (_, text) = hunt.send_as_admin(Method::POST, "/meta/aksClusters", body.clone()).await;
     assert!(text.contains("Bearer ****"), "{text}");
-    hunt.ask(Method::POST, "/meta/aksLocations", body).await;
+    hunt.send_as_admin(Method::POST, "/meta/aksLocations", body).await;
     let fault = json!({"operation": "permissions",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
     hunt.control_sandbox(Method::POST, "/faults", &fault).await;
-    let (_, text) = hunt.ask(Method::POST, CHECK, inline_checked(it, &holder.text())).await;
+    let (_, text) =
+        hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &holder.secret())).await;
     assert!(text.contains("notChecked"), "{text}");
     let unusable = hunt.canary("an access token in an answer that cannot be used");
     let holder = hunt.canary("the secret of that answer");
-    let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.text()}});
+    let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.secret()}});
     hunt.login(&holder, &json!({"answer": page})).await;
-    hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &holder.text()).to_string()).await;
+    hunt.send_as_admin(
+        Method::POST,
+        "/meta/aksLocations",
+        inline_credential(sandbox, &holder.secret()).to_string(),
+    )
+    .await;
     for effect in ["cut_before_answer", "cut_in_body", "truncated_body", "invalid_json"] {
         hunt.control_sandbox(Method::POST, "/faults", &json!({"operation": "token", "effect": effect})).await;
         let canary = hunt.canary(&format!("a secret whose login ends with {effect}"));
         hunt.login(&canary, &json!("token")).await;
-        let (status, text) =
-            hunt.ask(Method::POST, "/meta/aksLocations", inline(it, &canary.text()).to_string()).await;
+        let (status, text) = hunt
+            .send_as_admin(
+                Method::POST,
+                "/meta/aksLocations",
+                inline_credential(sandbox, &canary.secret()).to_string(),
+            )
+            .await;
         assert!(status >= 400, "{effect}: {text}");
         hunt.control_sandbox(Method::DELETE, "/faults", &Value::Null).await;
     }
 }
 
 /// Stored credentials, from creation to deletion.
-async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
-    let made = hunt.canary("a stored secret");
-    hunt.login(&made, &json!("token")).await;
-    let (status, text) =
-        hunt.ask(Method::POST, "/v3/cloudcredentials", stored(it, &made.text()).to_string()).await;
+async fn use_stored_credential(hunt: &mut Hunt, sandbox: &Value) -> String {
+    let created = hunt.canary("a stored secret");
+    hunt.login(&created, &json!("token")).await;
+    let (status, text) = hunt
+        .send_as_admin(
+            Method::POST,
+            "/v3/cloudcredentials",
+            stored_credential(sandbox, &created.secret()).to_string(),
+        )
+        .await;
     assert_eq!(status, 201, "{text}");
     let id = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
     let path = format!("/v3/cloudcredentials/{id}");
     let cluster = json!({"name": "hunted", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"clusterName": "hunted", "resourceGroup": "g",
-        "resourceLocation": it["location"], "imported": true, "azureCredentialSecret": id}});
-    let (status, text) = hunt.ask(Method::POST, "/v3/clusters", cluster.to_string()).await;
+        "resourceLocation": sandbox["location"], "imported": true, "azureCredentialSecret": id}});
+    let (status, text) = hunt.send_as_admin(Method::POST, "/v3/clusters", cluster.to_string()).await;
     assert_eq!(status, 201, "{text}");
     let cluster = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
-    let use_it = async |hunt: &mut Hunt| {
+    let use_credential = async |hunt: &mut Hunt| {
         for action in LISTINGS {
-            let asked = format!(
+            let listing = format!(
                 "/meta/{action}?cloudCredentialId={id}&region={}&clusterId={cluster}",
-                it["location"].as_str().unwrap()
+                sandbox["location"].as_str().unwrap()
             );
-            let (_, text) = hunt.ask(Method::GET, &asked, "").await;
+            let (_, text) = hunt.send_as_admin(Method::GET, &listing, "").await;
             assert!(!text.is_empty());
         }
-        let (status, text) = hunt.ask(Method::GET, &format!("/api/v1/credentials/{id}/check"), "").await;
+        let (status, text) =
+            hunt.send_as_admin(Method::GET, &format!("/api/v1/credentials/{id}/check"), "").await;
         assert!(status == 200 && text.contains("verdict"), "{status} {text}");
     };
-    use_it(hunt).await;
+    use_credential(hunt).await;
     let changed = hunt.canary("a stored secret after a change");
     hunt.login(&changed, &json!("token")).await;
     let repeated = hunt.canary("a stored secret that Entra repeats");
-    let page = json!({"status": 401, "body": {"error": "invalid_client", "error_description": format!("AADSTS7000215: {}", repeated.text())}});
+    let page = json!({"status": 401, "body": {"error": "invalid_client", "error_description": format!("AADSTS7000215: {}", repeated.secret())}});
     hunt.login(&repeated, &json!({"answer": page})).await;
     for canary in [changed, repeated] {
-        let change = json!({"azurecredentialConfig": {"clientSecret": canary.text()}});
-        let (status, text) = hunt.ask(Method::PUT, &path, change.to_string()).await;
+        let change = json!({"azurecredentialConfig": {"clientSecret": canary.secret()}});
+        let (status, text) = hunt.send_as_admin(Method::PUT, &path, change.to_string()).await;
         assert_eq!(status, 200, "{text}");
-        use_it(hunt).await;
+        use_credential(hunt).await;
     }
     for path in [
         &path,
@@ -292,25 +316,25 @@ async fn stored_ones(hunt: &mut Hunt, it: &Value) -> String {
         "/v3/schemas/cloudCredential",
         "/openapi.json",
     ] {
-        assert_eq!(hunt.ask(Method::GET, path, "").await.0, 200, "{path}");
+        assert_eq!(hunt.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
     }
-    hunt.ask(Method::DELETE, &path, "").await;
-    let (status, text) = hunt.ask(Method::DELETE, &format!("/v3/clusters/{cluster}"), "").await;
+    hunt.send_as_admin(Method::DELETE, &path, "").await;
+    let (status, text) = hunt.send_as_admin(Method::DELETE, &format!("/v3/clusters/{cluster}"), "").await;
     assert_eq!(status, 200, "{text}");
     id
 }
 
 /// Secrets in the wrong fields and in the wrong parts of a request.
-async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
-    let broken = hunt.canary("a secret in a body that is no JSON");
-    let escaped = json!(broken.text()).to_string();
+async fn send_misplaced_secrets(hunt: &mut Hunt, sandbox: &Value, id: &str) {
+    let broken = hunt.canary("a secret in a body that is not JSON");
+    let escaped = json!(broken.secret()).to_string();
     for body in [
         format!("{{\"clientSecret\":{escaped}"),
         format!("{{\"clientSecret\":{escaped},}}"),
         format!("{{\"clientSecret\":{}}}", broken.core),
         format!("[{escaped}]"),
         escaped.clone(),
-        broken.text(),
+        broken.secret(),
         format!("{{\"azurecredentialConfig\":{{\"clientSecret\":{escaped}"),
         format!("{{\"azurecredentialConfig\":{escaped}}}"),
         format!("{{\"clientSecret\":[{escaped}]}}"),
@@ -331,11 +355,11 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
             (Method::PUT, &*format!("/v3/cloudcredentials/{id}")),
             (Method::POST, "/v3/clusters"),
         ] {
-            hunt.ask(method, path, body.clone()).await;
+            hunt.send_as_admin(method, path, body.clone()).await;
         }
     }
-    let lost = hunt.canary("a secret sent to the wrong address");
-    let body = inline(it, &lost.text()).to_string();
+    let misdirected = hunt.canary("a secret sent to a wrong path");
+    let body = inline_credential(sandbox, &misdirected.secret()).to_string();
     for (method, path) in [
         (Method::POST, "/meta/aksNothing"),
         (Method::POST, "/no/such/route"),
@@ -346,18 +370,18 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
         (Method::POST, "/v3/schemas"),
         (Method::POST, "/livez"),
     ] {
-        let (status, text) = hunt.ask(method.clone(), path, body.clone()).await;
+        let (status, text) = hunt.send_as_admin(method.clone(), path, body.clone()).await;
         assert!(status >= 400, "{method} {path}: {text}");
     }
     let large = hunt.canary("a secret in a body that is too large");
     for (path, status) in [("/meta/aksLocations", 400), ("/v3/cloudcredentials", 413)] {
-        let body = inline(it, &large.text()).to_string() + &" ".repeat(2 << 20);
+        let body = inline_credential(sandbox, &large.secret()).to_string() + &" ".repeat(2 << 20);
         // The connection may be closed before the whole body is sent.
         let request = hunt.server.http.post(format!("{}{path}", hunt.server.url)).bearer_auth(&hunt.token);
         if let Ok(response) = request.body(body).send().await {
             assert_eq!(response.status().as_u16(), status, "{path}");
             let text = response.text().await.unwrap_or_default();
-            hunt.found.add("the answer to a body that is too large", text);
+            hunt.outputs.add("the response to a body that is too large", text);
         }
     }
     let half = hunt.canary("a secret in a body that ends in the middle");
@@ -367,26 +391,26 @@ async fn mistakes(hunt: &mut Hunt, it: &Value, id: &str) {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 5000\r\n\r\n{}",
             hunt.token,
-            inline(it, &half.text())
+            inline_credential(sandbox, &half.secret())
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        hunt.found.add("the answer to half a body", answer);
+        hunt.outputs.add("the response to half a body", answer);
     }
 }
 
 /// Tokens in every form, valid and invalid, over HTTP/1.1 and HTTP/2.
-async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
-    let two = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+async fn send_tokens(hunt: &mut Hunt, tokens: [String; 3]) {
+    let http_2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
     let wrong = ["bearer", "basic", "cookie"].map(|form| hunt.canary(&format!("a wrong {form} token")));
     let wrong = wrong.map(|canary| format!("token-wrong:{}", canary.core));
     for (tokens, expected) in [(tokens, 200), (wrong, 401)] {
         let [bearer, basic, cookie] = tokens;
         let (name, password) = basic.split_once(':').unwrap();
-        for http in [&hunt.server.http.clone(), &two] {
-            // Invalid tokens are slowed down, so the test sends only a few.
+        for http in [&hunt.server.http.clone(), &http_2] {
+            // Requests with invalid tokens are delayed, so the test sends only a few.
             let paths =
                 if expected == 200 { &["/v3", "/v3/clusters", "/v3/cloudcredentials"][..] } else { &["/v3"] };
             for path in paths {
@@ -405,26 +429,26 @@ async fn tokens(hunt: &mut Hunt, tokens: [String; 3]) {
 }
 
 /// Adds all files below a directory except those with these names.
-fn add_files(found: &mut Found, folder: &Path, but: &[&str]) {
-    for entry in fs::read_dir(folder).unwrap() {
+fn add_files(outputs: &mut Outputs, directory: &Path, except: &[&str]) {
+    for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         // The sandbox writes its files under another name first, and renames them.
         let is_new = path.extension().is_some_and(|extension| extension == "new");
         let final_path = if is_new { path.with_extension("json") } else { path.clone() };
         if path.is_dir() {
-            add_files(found, &path, but);
-        } else if !but.iter().any(|name| final_path.ends_with(name)) {
+            add_files(outputs, &path, except);
+        } else if !except.iter().any(|name| final_path.ends_with(name)) {
             match fs::read(&path) {
-                // Renamed since the folder was listed; it is read again once the server has stopped.
+                // Renamed since the directory was listed; it is read again once the server has stopped.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
-                content => found.add(path.display().to_string(), content.unwrap()),
+                content => outputs.add(path.display().to_string(), content.unwrap()),
             }
         }
     }
 }
 
 /// Adds every row of every table.
-async fn add_tables(found: &mut Found, url: &str) {
+async fn add_tables(outputs: &mut Outputs, url: &str) {
     let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
     let tables = "select tablename::text from pg_tables where schemaname = 'public'";
     let tables: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await.unwrap();
@@ -433,16 +457,16 @@ async fn add_tables(found: &mut Found, url: &str) {
         let rows = format!("select row_to_json(t)::text from {table} t");
         let rows: Vec<String> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(rows)).fetch_all(&mut connection).await.unwrap();
-        found.add(format!("table {table}"), rows.join("\n"));
+        outputs.add(format!("table {table}"), rows.join("\n"));
     }
 }
 
 async fn search_for_secrets(db: Option<&TestDb>) {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let mut canaries = vec![Canary::new("the bootstrap token")];
     let bootstrap = format!("token-boot:{}", canaries[0].core);
-    let key = stdout_of(folder.path(), &["key", "generate"]);
-    fs::write(folder.path().join("keys"), &key).unwrap();
+    let key = stdout_of(directory.path(), &["key", "generate"]);
+    fs::write(directory.path().join("keys"), &key).unwrap();
     let key = key.trim_end().split_once(':').unwrap().1.to_owned();
     canaries
         .push(Canary { name: "the encryption key".to_owned(), core: key.trim_end_matches('=').to_owned() });
@@ -452,8 +476,8 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         url.set_password(Some(&password.core)).unwrap();
         canaries.push(password);
     }
-    let prepared = |arguments: &[&str]| -> Command {
-        let mut command = command(folder.path(), arguments);
+    let configured = |arguments: &[&str]| -> Command {
+        let mut command = command(directory.path(), arguments);
         command.args(["--sandbox", "--data-dir=data", "--encryption-key-file=keys", "--log-format=json"]);
         if let Some(url) = &database {
             command.env("NORMAN_AKS_DATABASE_URL", url.as_str());
@@ -461,18 +485,18 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         command.env("RUST_LOG", TRACE_ALL);
         command
     };
-    let mut found = Found::default();
-    let tokens_of = ["bearer", "basic", "cookie"].map(|form| {
-        let output = prepared(&["token", "create", "--user", form]).output().unwrap();
+    let mut outputs = Outputs::default();
+    let tokens = ["bearer", "basic", "cookie"].map(|form| {
+        let output = configured(&["token", "create", "--user", form]).output().unwrap();
         assert!(output.status.success(), "{}", output_text(&output));
-        found.add("the log of `token create`", &output.stderr);
+        outputs.add("the log of `token create`", &output.stderr);
         let token = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
         let core = token.split_once(':').unwrap().1.to_owned();
         canaries.push(Canary { name: format!("the {form} token"), core });
         token
     });
 
-    let mut serve = prepared(&[
+    let mut serve = configured(&[
         "serve",
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
@@ -480,46 +504,46 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
-    let it = sandbox_file(&folder.path().join("data"));
-    let control = it["control_url"].as_str().unwrap().to_owned();
-    // Only the printed commands may contain the token, which belongs to the sandbox.
+    let sandbox = sandbox_file(&directory.path().join("data"));
+    let control = sandbox["control_url"].as_str().unwrap().to_owned();
+    // The printed examples contain the bootstrap token on purpose; no other output may.
     assert!(server.stdout().contains(&bootstrap));
-    let mut hunt = Hunt { server, control, token: bootstrap.clone(), found, canaries, client_ips: 0 };
+    let mut hunt = Hunt { server, control, token: bootstrap.clone(), outputs, canaries, client_ips: 0 };
 
-    bodies(&mut hunt, &it).await;
-    let id = stored_ones(&mut hunt, &it).await;
-    mistakes(&mut hunt, &it, &id).await;
-    tokens(&mut hunt, tokens_of).await;
-    let asked = hunt.canary("a secret in a query");
-    let query = format!("/v3/no?clientSecret={}", asked.core);
+    send_credentials_in_bodies(&mut hunt, &sandbox).await;
+    let id = use_stored_credential(&mut hunt, &sandbox).await;
+    send_misplaced_secrets(&mut hunt, &sandbox, &id).await;
+    send_tokens(&mut hunt, tokens).await;
+    let in_query = hunt.canary("a secret in a query");
+    let query = format!("/v3/no?clientSecret={}", in_query.core);
     reply(hunt.server.http.get(format!("{}{query}", hunt.server.url)).bearer_auth(&hunt.token)).await;
     hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
 
-    let Hunt { server, mut found, canaries, .. } = hunt;
-    // The files with the write-ahead log now, and again after the stop.
-    add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);
-    found.add("the log", server.stop());
-    add_files(&mut found, &folder.path().join("data"), &["sandbox.json"]);
+    let Hunt { server, mut outputs, canaries, .. } = hunt;
+    // The files while the server runs, with the write-ahead log, and again after its stop.
+    add_files(&mut outputs, &directory.path().join("data"), &["sandbox.json"]);
+    outputs.add("the log", server.stop());
+    add_files(&mut outputs, &directory.path().join("data"), &["sandbox.json"]);
     if let Some(url) = &database {
-        add_tables(&mut found, url.as_str()).await;
+        add_tables(&mut outputs, url.as_str()).await;
     }
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"], &["migrate"]] {
-        let mut command = prepared(arguments);
+        let mut command = configured(arguments);
         let output = command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap).output().unwrap();
-        found.add(format!("{arguments:?}"), output_text(&output));
+        outputs.add(format!("{arguments:?}"), output_text(&output));
     }
-    fs::write(folder.path().join("keys"), stdout_of(folder.path(), &["key", "generate"])).unwrap();
-    found.add(
+    fs::write(directory.path().join("keys"), stdout_of(directory.path(), &["key", "generate"])).unwrap();
+    outputs.add(
         "a start with another key",
-        output_text(&prepared(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
+        output_text(&configured(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
     );
 
     assert!(canaries.len() >= 25, "{}", canaries.len());
-    let logged = found.0.iter().find(|(place, _)| place == "the log").unwrap();
+    let logged = outputs.0.iter().find(|(source, _)| source == "the log").unwrap();
     for library in ["\"sqlx", "\"hyper", "\"h2", "\"norman_aks::request\""] {
         assert!(logged.1.contains(&format!("\"target\":{library}")), "nothing of {library}\" is in the log");
     }
-    let sightings = found.sightings(&canaries);
+    let sightings = outputs.sightings(&canaries);
     assert!(sightings.is_empty(), "{} sightings:\n{}", sightings.len(), sightings.join("\n\n"));
 }
 
@@ -538,7 +562,7 @@ async fn secrets_do_not_leak_on_postgres() {
 #[test]
 fn search_finds_secrets_in_all_encodings() {
     let canary = Canary::new("x");
-    let text = canary.text();
+    let text = canary.secret();
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     for hidden in [
         text.clone(),
@@ -549,26 +573,26 @@ fn search_finds_secrets_in_all_encodings() {
         STANDARD.encode(format!("i:{text}")),
         canary.core.to_uppercase(),
     ] {
-        let mut found = Found::default();
-        found.add("here", format!("before {hidden} after"));
-        assert!(!found.sightings(std::slice::from_ref(&canary)).is_empty(), "{hidden}");
-        assert!(found.sightings(&[Canary::new("y")]).is_empty());
+        let mut outputs = Outputs::default();
+        outputs.add("here", format!("before {hidden} after"));
+        assert!(!outputs.sightings(std::slice::from_ref(&canary)).is_empty(), "{hidden}");
+        assert!(outputs.sightings(&[Canary::new("y")]).is_empty());
     }
 }
 
 #[tokio::test]
 async fn debug_output_of_public_types_has_no_secrets() {
     let canary = Canary::new("a secret");
-    let secret = || SecretString::from(canary.text());
+    let secret = || SecretString::from(canary.secret());
     let app = TestApp::with_advisory_review().await;
-    let mut found = Found::default();
+    let mut outputs = Outputs::default();
     let settings = [
         ("NORMAN_AKS_BOOTSTRAP_TOKEN".to_owned(), format!("token-a:{}", canary.core)),
         ("NORMAN_AKS_DATABASE_URL".to_owned(), format!("postgres://u:{}@h/d", canary.core)),
         ("HTTPS_PROXY".to_owned(), format!("http://u:{}@h:1", canary.core)),
     ];
     let (config, _) = Config::load(&Flags::new(), &settings.into(), &|_| Ok(String::new())).unwrap();
-    found.add("Config", format!("{config:?} {:?}", config.describe()));
+    outputs.add("Config", format!("{config:?} {:?}", config.describe()));
     let credential = azure::Credential {
         cloud: azure::Cloud::Public,
         tenant_id: "t".to_owned(),
@@ -577,10 +601,10 @@ async fn debug_output_of_public_types_has_no_secrets() {
         client_secret: secret(),
         fingerprint: azure::Fingerprint([7; 32]),
     };
-    found.add("azure::Credential", format!("{credential:?}"));
+    outputs.add("azure::Credential", format!("{credential:?}"));
     let arm = azure::Azure::new(azure::Options::default()).unwrap();
     let arm = arm.arm(&credential.into(), tokio::time::Instant::now()).unwrap();
-    found.add("azure::Arm", format!("{arm:?}"));
+    outputs.add("azure::Arm", format!("{arm:?}"));
     let inline = InlineCredential {
         tenant_id: "t".to_owned(),
         subscription_id: "s".to_owned(),
@@ -588,28 +612,28 @@ async fn debug_output_of_public_types_has_no_secrets() {
         client_secret: secret(),
         environment: String::new(),
     };
-    found.add("InlineCredential", format!("{inline:?} {:?}", CredentialSource::Inline(inline.clone())));
+    outputs.add("InlineCredential", format!("{inline:?} {:?}", CredentialSource::Inline(inline.clone())));
     let caller = app.server.tokens.authenticate(&app.admin).await.unwrap();
-    found.add("Caller", format!("{caller:?}"));
+    outputs.add("Caller", format!("{caller:?}"));
     let access = app.server.credentials.resolve(&caller, CredentialSource::Inline(inline)).await.unwrap();
-    found.add("AzureAccess", format!("{access:?}"));
+    outputs.add("AzureAccess", format!("{access:?}"));
     let azure = AzureChange { client_secret: Some(secret()), ..AzureChange::default() };
     let change = CredentialChange { azure: Some(azure), ..CredentialChange::default() };
-    found.add("CredentialChange", format!("{change:?}"));
+    outputs.add("CredentialChange", format!("{change:?}"));
     let sealed = app.server.secrets.seal("cc-x", &secret()).unwrap();
-    found.add("SealedColumns", format!("{sealed:?}"));
+    outputs.add("SealedColumns", format!("{sealed:?}"));
 
     let mut canaries = vec![canary];
     let token = app.server.tokens.create("ann", None, None, "").await.unwrap();
     let bearer = token.to_bearer();
     let (_, secret) = bearer.expose_secret().split_once(':').unwrap();
     canaries.push(Canary { name: "a token".to_owned(), core: secret.to_owned() });
-    found.add("PlainToken", format!("{token:?}"));
+    outputs.add("PlainToken", format!("{token:?}"));
     let line = KeyRing::generate();
     let key = line.expose_secret().split_once(':').unwrap().1.trim_end_matches('=').to_owned();
     canaries.push(Canary { name: "a key".to_owned(), core: key });
     let ring = KeyRing::parse(line.expose_secret()).unwrap();
-    found.add(
+    outputs.add(
         "KeyRing",
         format!("{line:?} {ring:?} {:?}", Vault::new(KeyRing::parse(line.expose_secret()).unwrap())),
     );
@@ -618,11 +642,11 @@ async fn debug_output_of_public_types_has_no_secrets() {
     let store =
         norman_aks::store::Store::connect("sqlite:/nowhere/at/all", &norman_aks::store::Options::default())
             .await;
-    found.add("store::Error", format!("{:?}", store.err()));
+    outputs.add("store::Error", format!("{:?}", store.err()));
     let db = databases::sqlite().await;
     let opened = Secrets::open(&path, false, db.store.clone(), app.clock.clone()).await;
     let error = opened.err().expect("no key file");
-    found.add("secrets::Error", format!("{error:?} {error}"));
-    let sightings = found.sightings(&canaries);
+    outputs.add("secrets::Error", format!("{error:?} {error}"));
+    let sightings = outputs.sightings(&canaries);
     assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
 }

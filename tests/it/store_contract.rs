@@ -57,7 +57,7 @@ async fn add_owners(db: &TestDb) {
     databases::execute_on(&db.url, sql).await;
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "optional columns are what it is for")]
+#[expect(clippy::unnecessary_wraps, reason = "for optional columns")]
 fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
@@ -124,7 +124,7 @@ fn cluster(id: &str) -> ClusterRow {
     }
 }
 
-fn event(id: &str, at_ms: i64) -> AuditRow {
+fn audit_record(id: &str, at_ms: i64) -> AuditRow {
     AuditRow {
         id: id.to_owned(),
         at_ms,
@@ -211,9 +211,9 @@ fn registration(cluster_id: &str, name: &str) -> RegistrationTokenRow {
     }
 }
 
-/// The record of a change.
+/// An audit record with a unique ID, for a change.
 fn audit() -> AuditRow {
-    event(&uuid::Uuid::now_v7().to_string(), 1)
+    audit_record(&uuid::Uuid::now_v7().to_string(), 1)
 }
 
 /// Runs a statement outside the store, to corrupt data.

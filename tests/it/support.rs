@@ -38,14 +38,14 @@ pub(crate) fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
 }
 
 /// Advances tokio's time, by which timeouts of requests and connections expire. Sockets are real, so time must not be paused
-/// while one is awaited. The runtime must have a single thread.
+/// while a socket is awaited. The runtime must have a single thread.
 pub(crate) async fn advance_time(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
 }
 
-/// Waits while tokio's time passes in steps, between which sockets get some real time.
+/// Awaits `future` while tokio's time advances by `step` every 50 ms of real time, which sockets need.
 pub(crate) async fn while_time_passes<T>(step: Duration, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     loop {

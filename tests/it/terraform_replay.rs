@@ -240,15 +240,15 @@ impl Replay {
             "projects" => checks::check_projects(&ours, &expected),
             "token" => checks::check_token(&ours, &expected),
             "version" => checks::check_version(&ours),
-            "kubeconfig" => self.kubeconfig(&ours, &expected),
-            "cluster" | "cloudCredential" => self.object(kind, method, body, ours, &expected),
+            "kubeconfig" => self.check_kubeconfig(&ours, &expected),
+            "cluster" | "cloudCredential" => self.check_object(kind, method, body, ours, &expected),
             other => panic!("{other}: unknown kind of {path}"),
         };
         problems.into_iter().collect()
     }
 
     /// Compares a cluster or a credential with what was written last.
-    fn object(
+    fn check_object(
         &mut self,
         kind: &'static str,
         method: &Method,
@@ -297,7 +297,7 @@ impl Replay {
     }
 
     /// Checks a kubeconfig, and uses its token from now on.
-    fn kubeconfig(&mut self, ours: &Value, expected: &Value) -> Vec<String> {
+    fn check_kubeconfig(&mut self, ours: &Value, expected: &Value) -> Vec<String> {
         let server_and_token = |answer: &Value| {
             let config = Kubeconfig::from_yaml(answer["config"].as_str()?).ok()?;
             let name = config.current_context?;
@@ -325,8 +325,9 @@ impl Replay {
         for key in ["annotations", "labels"] {
             let map = written[key].as_object_mut().unwrap();
             map.retain(|key, _| !checks::is_ignored_key(key));
-            let known = read[key].as_object().unwrap().iter().filter(|(key, _)| checks::is_ignored_key(key));
-            map.extend(known.map(|(key, value)| (key.clone(), value.clone())));
+            let ignored =
+                read[key].as_object().unwrap().iter().filter(|(key, _)| checks::is_ignored_key(key));
+            map.extend(ignored.map(|(key, value)| (key.clone(), value.clone())));
         }
         for key in checks::REPEATED_STRINGS {
             if written.contains_key(key) {

@@ -17,23 +17,23 @@ async fn cluster_is_created_and_deleted_by_operations() {
     let path = cluster("Mine");
     azure.get(&path).await.assert_error(404, "ResourceNotFound", "managedClusters/Mine");
     azure.delete(&path).await.expect(204);
-    let made = azure.put(&path, &small()).await.expect(201);
+    let created = azure.put(&path, &small()).await.expect(201);
     assert_eq!(
-        (made.state(), made.header("location"), made.header("retry-after")),
+        (created.state(), created.header("location"), created.header("retry-after")),
         ("Creating".to_owned(), "", "1")
     );
     let id = format!("{}/resourcegroups/rancher/providers/{AKS}/Mine", azure.subscription());
-    assert_eq!(made.at("/id"), id, "Azure returns the groups of clusters in lower case");
-    let address = made.header("azure-asyncoperation");
-    let start = format!(
+    assert_eq!(created.at("/id"), id, "Azure returns the groups of clusters in lower case");
+    let url = created.header("azure-asyncoperation");
+    let url_start = format!(
         "https://management.azure.com{}/providers/Microsoft.ContainerService/locations/eastus/operations/",
         azure.subscription()
     );
-    assert!(address.starts_with(&start) && address.contains("&s="), "{address}");
-    let (status, body) = azure.status_of(&made).await;
+    assert!(url.starts_with(&url_start) && url.contains("&s="), "{url}");
+    let (status, body) = azure.status_of(&created).await;
     assert_eq!(status, "InProgress");
     assert!(body["startTime"].as_str().unwrap().starts_with("2026-09-21T") && body.get("endTime").is_none());
-    let other = azure.get(address.split("&t=").next().unwrap()).await;
+    let other = azure.get(url.split("&t=").next().unwrap()).await;
     assert_eq!(other.status, 400, "the URL is signed");
     assert_eq!(
         azure.post(&format!("{path}/listClusterAdminCredential")).await.error(),
@@ -43,25 +43,25 @@ async fn cluster_is_created_and_deleted_by_operations() {
     azure.advance_secs(7);
     assert_eq!(azure.get(&path).await.state(), "Creating");
     azure.advance_secs(1);
-    let (status, body) = azure.status_of(&made).await;
+    let (status, body) = azure.status_of(&created).await;
     assert_eq!(status, "Succeeded");
     assert!(body["endTime"].as_str().unwrap() > body["startTime"].as_str().unwrap());
-    let there = azure.get(&path).await.expect(200);
-    assert_eq!(there.state(), "Succeeded");
-    assert_eq!(there.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
-    assert!(there.at("/properties/identityProfile/kubeletidentity/clientId").is_string());
+    let found = azure.get(&path).await.expect(200);
+    assert_eq!(found.state(), "Succeeded");
+    assert_eq!(found.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
+    assert!(found.at("/properties/identityProfile/kubeletidentity/clientId").is_string());
     for list in [format!("/providers/{AKS}"), format!("/resourceGroups/RANCHER/providers/{AKS}")] {
         let all = azure.get(&list).await.at("/value");
-        assert!(all.as_array().unwrap().iter().any(|it| it["name"] == "Mine"), "{list}");
+        assert!(all.as_array().unwrap().iter().any(|cluster| cluster["name"] == "Mine"), "{list}");
     }
 
-    let gone = azure.delete(&path).await.expect(202);
-    assert!(gone.header("location").contains("/operationresults/"));
+    let deletion = azure.delete(&path).await.expect(202);
+    assert!(deletion.header("location").contains("/operationresults/"));
     assert_eq!(azure.get(&path).await.state(), "Deleting");
-    assert_eq!(azure.get(gone.header("location")).await.expect(202).at("/status"), "InProgress");
-    assert_eq!(azure.delete(&path).await.expect(202).header("location"), gone.header("location"));
-    azure.finish(&gone).await;
-    azure.get(gone.header("location")).await.expect(204);
+    assert_eq!(azure.get(deletion.header("location")).await.expect(202).at("/status"), "InProgress");
+    assert_eq!(azure.delete(&path).await.expect(202).header("location"), deletion.header("location"));
+    azure.finish(&deletion).await;
+    azure.get(deletion.header("location")).await.expect(204);
     azure.get(&path).await.assert_error(404, "ResourceNotFound", "");
     azure.delete(&path).await.expect(204);
 }
@@ -75,8 +75,8 @@ async fn defaults_are_set_and_secrets_removed() {
         json!({"clientId": "x", "secret": "canary~secret"}),
     );
     body = with(body, "/properties/kubernetesVersion", json!("1.32"));
-    let made = azure.create_cluster("c", &body).await;
-    assert!(!made.text.contains("canary"), "{}", made.text);
+    let created = azure.create_cluster("c", &body).await;
+    assert!(!created.text.contains("canary"), "{}", created.text);
     for (pointer, expected) in [
         ("/type", json!("Microsoft.ContainerService/ManagedClusters")),
         ("/sku", json!({"name": "Base", "tier": "Free"})),
@@ -99,13 +99,13 @@ async fn defaults_are_set_and_secrets_removed() {
         ("/properties/agentPoolProfiles/0/upgradeSettings/maxSurge", json!("10%")),
         ("/identity/tenantId", json!(azure.account.tenant_id)),
     ] {
-        assert_eq!(made.at(pointer), expected, "{pointer}");
+        assert_eq!(created.at(pointer), expected, "{pointer}");
     }
-    assert!(made.at("/identity/principalId").is_string());
-    let host = made.at("/properties/fqdn").as_str().unwrap().to_owned();
+    assert!(created.at("/identity/principalId").is_string());
+    let host = created.at("/properties/fqdn").as_str().unwrap().to_owned();
     let unique = host.strip_prefix("small-").unwrap().strip_suffix(".hcp.eastus.azmk8s.io").unwrap();
     assert!(unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()), "{host}");
-    assert!(made.at("/eTag").is_null(), "this API version has none");
+    assert!(created.at("/eTag").is_null(), "this API version has none");
     let newer = azure.get(&format!("{}?api-version=2025-05-01", cluster("c"))).await;
     assert!(newer.at("/eTag").is_string());
 }
@@ -118,8 +118,9 @@ async fn host_names_depend_on_the_cloud() {
     ] {
         let azure = Azure::start_as(account).await;
         let body = with(small(), "/location", json!(region));
-        let made = azure.create_cluster("c", &with(body, "/properties/kubernetesVersion", json!(""))).await;
-        assert!(made.at("/properties/fqdn").as_str().unwrap().ends_with(suffix), "{}", made.text);
+        let created =
+            azure.create_cluster("c", &with(body, "/properties/kubernetesVersion", json!(""))).await;
+        assert!(created.at("/properties/fqdn").as_str().unwrap().ends_with(suffix), "{}", created.text);
         let seeded = azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn");
         assert!(seeded.as_str().unwrap().ends_with(suffix), "{seeded}");
     }
@@ -129,11 +130,12 @@ async fn host_names_depend_on_the_cloud() {
 async fn private_cluster_has_a_private_host_name() {
     let azure = Azure::start().await;
     let access = json!({"enablePrivateCluster": true, "privateDNSZone": "System"});
-    let made = azure.create_cluster("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
-    let host = made.at("/properties/privateFQDN").as_str().unwrap().to_owned();
+    let created =
+        azure.create_cluster("c", &with(small(), "/properties/apiServerAccessProfile", access)).await;
+    let host = created.at("/properties/privateFQDN").as_str().unwrap().to_owned();
     assert!(host.starts_with("small-") && host.ends_with(".privatelink.eastus.azmk8s.io"), "{host}");
-    assert_eq!(made.at("/properties/apiServerAccessProfile/privateDNSZone"), "system");
-    assert!(made.at("/properties/privateLinkResources/0/privateLinkServiceID").is_string());
+    assert_eq!(created.at("/properties/apiServerAccessProfile/privateDNSZone"), "system");
+    assert!(created.at("/properties/privateLinkResources/0/privateLinkServiceID").is_string());
     let config = azure.post(&format!("{}/listClusterAdminCredential", cluster("c"))).await.expect(200);
     assert!(kubeconfig(&config.at("/kubeconfigs/0/value")).contains(&host));
 }
@@ -143,10 +145,10 @@ async fn put_preserves_unknown_properties() {
     let azure = Azure::start().await;
     let addons = json!({"omsAgent": {"enabled": false}, "httpApplicationRouting": {"enabled": false}});
     let body = with(small(), "/properties/addonProfiles", addons);
-    let made =
+    let created =
         azure.create_cluster("c", &with(body, "/properties/fromTheFuture", json!({"a": [1, null]}))).await;
     let body = changed(
-        &made,
+        &created,
         "/properties/apiServerAccessProfile",
         json!({"authorizedIPRanges": ["203.0.113.0/24"]}),
     );
@@ -165,7 +167,7 @@ async fn put_preserves_unknown_properties() {
         "/tags",
         "/properties/resourceUID",
     ] {
-        assert_eq!(now.at(kept), made.at(kept), "{kept}");
+        assert_eq!(now.at(kept), created.at(kept), "{kept}");
     }
     // Missing keys are unchanged, and so are missing pools.
     let less = json!({"location": "eastus", "tags": {"team": "tests"}, "properties": {"kubernetesVersion": "1.32.7"}});
@@ -190,7 +192,7 @@ async fn put_preserves_unknown_properties() {
 #[tokio::test]
 async fn patch_replaces_tags_only() {
     let azure = Azure::start().await;
-    let made = azure.create_cluster("c", &small()).await;
+    let created = azure.create_cluster("c", &small()).await;
     let patch =
         azure.send(Method::PATCH, &cluster("c"), Some(&json!({"tags": {"b": "2"}}))).await.expect(200);
     assert_eq!((patch.at("/tags"), patch.state()), (json!({"b": "2"}), "Updating".to_owned()));
@@ -198,18 +200,18 @@ async fn patch_replaces_tags_only() {
     azure.finish(&patch).await;
     let now = azure.get(&cluster("c")).await;
     assert_eq!(now.at("/tags"), json!({"b": "2"}));
-    assert_eq!(now.at("/properties"), made.at("/properties"));
+    assert_eq!(now.at("/properties"), created.at("/properties"));
 }
 
 #[tokio::test]
 async fn cluster_is_upgraded_before_its_pools() {
     let azure = Azure::start().await;
-    let made = azure.create_cluster("c", &small()).await;
+    let created = azure.create_cluster("c", &small()).await;
     let profile = azure.get(&format!("{}/upgradeProfiles/default", cluster("c"))).await.expect(200);
     let upgrades = profile.at("/properties/controlPlaneProfile/upgrades");
-    assert!(upgrades.as_array().unwrap().iter().any(|it| it["kubernetesVersion"] == "1.33.3"));
+    assert!(upgrades.as_array().unwrap().iter().any(|upgrade| upgrade["kubernetesVersion"] == "1.33.3"));
 
-    let body = |version: &str| changed(&made, "/properties/kubernetesVersion", json!(version));
+    let body = |version: &str| changed(&created, "/properties/kubernetesVersion", json!(version));
     azure.put(&cluster("c"), &body("1.34.1")).await.assert_error(
         400,
         "OperationNotAllowed",
@@ -217,8 +219,8 @@ async fn cluster_is_upgraded_before_its_pools() {
     );
     azure.put(&cluster("c"), &body("1.77.0")).await.assert_error(400, "K8sVersionNotSupported", "1.77.0");
     azure.put(&cluster("c"), &body("1.32.1")).await.assert_error(400, "OperationNotAllowed", "1.32.1");
-    let up = |version: &str| json!({"properties": {"orchestratorVersion": version}});
-    azure.put(&pool("c", "system"), &up("1.33.3")).await.assert_error(
+    let upgrade_to = |version: &str| json!({"properties": {"orchestratorVersion": version}});
+    azure.put(&pool("c", "system"), &upgrade_to("1.33.3")).await.assert_error(
         400,
         "NodePoolMcVersionIncompatible",
         "version 33 is bigger",
@@ -235,14 +237,14 @@ async fn cluster_is_upgraded_before_its_pools() {
     assert_eq!(
         now.at("/properties/agentPoolProfiles/0/currentOrchestratorVersion"),
         "1.32.7",
-        "nodes remain"
+        "nodes are not upgraded"
     );
     let of_pool = azure.get(&format!("{}/upgradeProfiles/default", pool("c", "system"))).await.expect(200);
     let targets = of_pool.at("/properties/upgrades");
     assert!(targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.3"})), "{targets}");
     assert!(!targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.4"})), "{targets}");
 
-    let put = azure.put(&pool("c", "system"), &up("1.33.3")).await.expect(200);
+    let put = azure.put(&pool("c", "system"), &upgrade_to("1.33.3")).await.expect(200);
     assert_eq!(
         (put.state(), put.at("/properties/currentOrchestratorVersion")),
         ("Upgrading".to_owned(), json!("1.32.7"))
@@ -253,7 +255,7 @@ async fn cluster_is_upgraded_before_its_pools() {
         (now.state(), now.at("/properties/currentOrchestratorVersion")),
         ("Succeeded".to_owned(), json!("1.33.3"))
     );
-    azure.put(&pool("c", "system"), &up("1.32.7")).await.assert_error(
+    azure.put(&pool("c", "system"), &upgrade_to("1.32.7")).await.assert_error(
         400,
         "OperationNotAllowed",
         "Downgrading",
@@ -263,7 +265,7 @@ async fn cluster_is_upgraded_before_its_pools() {
 #[tokio::test]
 async fn stopped_cluster_rejects_changes() {
     let azure = Azure::start().await;
-    let made = azure.create_cluster("c", &small()).await;
+    let created = azure.create_cluster("c", &small()).await;
     let stop = azure.post(&format!("{}/stop", cluster("c"))).await.expect(202);
     assert_eq!(azure.get(&cluster("c")).await.state(), "Stopping");
     azure.finish(&stop).await;
@@ -273,7 +275,7 @@ async fn stopped_cluster_rejects_changes() {
         (stopped.state(), stopped.at("/properties/powerState/code")),
         ("Succeeded".to_owned(), json!("Stopped"))
     );
-    azure.put(&cluster("c"), &made.json()).await.assert_error(409, "OperationNotAllowed", "stopped");
+    azure.put(&cluster("c"), &created.json()).await.assert_error(409, "OperationNotAllowed", "stopped");
     let start = azure.post(&format!("{}/start", cluster("c"))).await.expect(202);
     azure.finish(&start).await;
     assert_eq!(azure.get(&cluster("c")).await.at("/properties/powerState/code"), "Running");
@@ -282,9 +284,9 @@ async fn stopped_cluster_rejects_changes() {
 #[tokio::test]
 async fn abort_cancels_the_running_operation() {
     let azure = Azure::start().await;
-    let made = azure.put(&cluster("c"), &small()).await.expect(201);
+    let created = azure.put(&cluster("c"), &small()).await.expect(201);
     let abort = azure.post(&format!("{}/abort", cluster("c"))).await.expect(202);
-    assert_eq!(azure.status_of(&made).await.0, "Canceled");
+    assert_eq!(azure.status_of(&created).await.0, "Canceled");
     azure.finish(&abort).await;
     assert_eq!(azure.get(&cluster("c")).await.state(), "Canceled");
     azure.post(&format!("{}/abort", cluster("c"))).await.assert_error(
@@ -299,29 +301,34 @@ async fn kubeconfigs_depend_on_local_accounts() {
     let azure = Azure::start().await;
     let host =
         azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn").as_str().unwrap().to_owned();
-    let ask =
+    let request_kubeconfig =
         async |cluster_name: &str, what: &str| azure.post(&format!("{}/{what}", cluster(cluster_name))).await;
-    let admin = ask("made-elsewhere", "listClusterAdminCredential").await.expect(200);
+    let admin = request_kubeconfig("made-elsewhere", "listClusterAdminCredential").await.expect(200);
     assert_eq!(admin.at("/kubeconfigs/0/name"), "clusterAdmin");
     assert!(kubeconfig(&admin.at("/kubeconfigs/0/value")).contains(&host));
-    let old = ask("made-elsewhere", "accessProfiles/clusterAdmin/listCredential").await.expect(200);
+    let old =
+        request_kubeconfig("made-elsewhere", "accessProfiles/clusterAdmin/listCredential").await.expect(200);
     assert_eq!(old.at("/properties/kubeConfig"), admin.at("/kubeconfigs/0/value"));
-    let user = ask("made-elsewhere", "listClusterUserCredential").await.expect(200);
+    let user = request_kubeconfig("made-elsewhere", "listClusterUserCredential").await.expect(200);
     assert_eq!(user.at("/kubeconfigs/0/name"), "clusterUser");
 
     for refused in ["listClusterAdminCredential", "accessProfiles/clusterAdmin/listCredential"] {
         let words = "Getting static credential is not allowed";
-        ask("entra-only", refused).await.assert_error(400, "BadRequest", words);
+        request_kubeconfig("entra-only", refused).await.assert_error(400, "BadRequest", words);
     }
     for format in ["", "?format=azure", "?format=exec"] {
-        ask("entra-only", &format!("listClusterUserCredential{format}")).await.expect(200);
+        request_kubeconfig("entra-only", &format!("listClusterUserCredential{format}")).await.expect(200);
     }
-    ask("entra-only", "listClusterUserCredential?format=xml").await.assert_error(
+    request_kubeconfig("entra-only", "listClusterUserCredential?format=xml").await.assert_error(
         400,
         "InvalidParameter",
         "xml",
     );
-    ask("missing", "listClusterAdminCredential").await.assert_error(404, "ResourceNotFound", "missing");
+    request_kubeconfig("missing", "listClusterAdminCredential").await.assert_error(
+        404,
+        "ResourceNotFound",
+        "missing",
+    );
     let private = azure.get(&cluster("private-one")).await;
     assert!(private.at("/properties/privateFQDN").as_str().unwrap().contains(".privatelink."));
 }
@@ -330,8 +337,8 @@ async fn kubeconfigs_depend_on_local_accounts() {
 async fn etags_are_checked() {
     let azure = Azure::start().await;
     let path = format!("{}?api-version=2025-05-01", cluster("c"));
-    let made = azure.put(&path, &small()).await.expect(201);
-    azure.finish(&made).await;
+    let created = azure.put(&path, &small()).await.expect(201);
+    azure.finish(&created).await;
     let etag = azure.get(&path).await.at("/eTag").as_str().unwrap().to_owned();
     let guarded = async |header: &'static str, value: &str| {
         let request = azure.request(Method::PUT, &path, Some(&small())).header(header, value);

@@ -16,15 +16,15 @@ use crate::support::fault;
 #[tokio::test]
 async fn zero_time_scale_completes_operations_immediately() {
     let azure = Azure::start().await;
-    let made = azure.put(&cluster("c"), &small()).await.expect(201);
-    let now = azure.control().timing();
-    azure.control().set_timing(Timing { scale: 0.0, retry_after: None, ..now.clone() }).unwrap();
-    assert_eq!(azure.status_of(&made).await.0, "Succeeded", "what is under way, too");
-    let gone = azure.delete(&cluster("c")).await.expect(202);
-    assert!(!gone.headers.contains_key("retry-after"));
+    let created = azure.put(&cluster("c"), &small()).await.expect(201);
+    let timing = azure.control().timing();
+    azure.control().set_timing(Timing { scale: 0.0, retry_after: None, ..timing.clone() }).unwrap();
+    assert_eq!(azure.status_of(&created).await.0, "Succeeded", "running operations too");
+    let deletion = azure.delete(&cluster("c")).await.expect(202);
+    assert!(!deletion.headers.contains_key("retry-after"));
     azure.get(&cluster("c")).await.expect(404);
     for scale in [-1.0, f64::NAN, f64::INFINITY] {
-        assert!(azure.control().set_timing(Timing { scale, ..now.clone() }).is_err());
+        assert!(azure.control().set_timing(Timing { scale, ..timing.clone() }).is_err());
         let options = Options { timing: Timing { scale, ..Timing::default() }, ..Options::default() };
         assert!(matches!(Sandbox::start(options).await, Err(Error::Timing(_))));
     }
@@ -61,7 +61,7 @@ async fn scripted_outcomes_apply() {
     );
     assert_eq!(azure.post(&format!("{}/listClusterAdminCredential", cluster("bad"))).await.status, 404);
     azure.finish(&good).await;
-    // A PUT repairs it.
+    // A PUT repairs the cluster.
     let again = azure.put(&cluster("bad"), &small()).await.expect(200);
     azure.finish(&again).await;
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Succeeded");
@@ -89,14 +89,14 @@ async fn scripted_outcomes_apply() {
     azure.finish(&scaled).await;
     assert_eq!(code_of(&azure.status_of(&scaled).await.1), "ReconcilePortalDNSError");
     assert_eq!(azure.get(&pool("bad", "system")).await.state(), "Succeeded");
-    let gone = azure.delete(&cluster("bad")).await.expect(202);
+    let deletion = azure.delete(&cluster("bad")).await.expect(202);
     azure.advance_secs(30);
-    assert_eq!(azure.status_of(&gone).await.0, "Canceled");
-    assert_eq!(azure.get(gone.header("location")).await.error(), (409, "X".to_owned()));
+    assert_eq!(azure.status_of(&deletion).await.0, "Canceled");
+    assert_eq!(azure.get(deletion.header("location")).await.error(), (409, "X".to_owned()));
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Canceled");
     control.clear_outcomes();
-    let gone = azure.delete(&cluster("bad")).await.expect(202);
-    azure.finish(&gone).await;
+    let deletion = azure.delete(&cluster("bad")).await.expect(202);
+    azure.finish(&deletion).await;
 }
 
 #[tokio::test]
@@ -108,10 +108,10 @@ async fn failed_group_deletion_keeps_the_group() {
         ..ScriptedOutcome::default()
     });
     azure.put("/resourceGroups/stays", &json!({"location": "eastus"})).await.expect(201);
-    let gone = azure.delete("/resourceGroups/stays").await.expect(202);
+    let deletion = azure.delete("/resourceGroups/stays").await.expect(202);
     azure.advance_secs(30);
-    let end = azure.get(gone.header("location")).await.expect(409);
-    assert_eq!(end.at("/Error/Code"), "ResourceGroupDeletionBlocked");
+    let result = azure.get(deletion.header("location")).await.expect(409);
+    assert_eq!(result.at("/Error/Code"), "ResourceGroupDeletionBlocked");
     assert_eq!(azure.get("/resourceGroups/stays").await.state(), "Succeeded");
 }
 
@@ -121,12 +121,12 @@ async fn faults_match_operation_and_method() {
     let on = |operation: Operation, method: &str, effect: Effect| {
         fault::once(fault::for_request(operation, method, effect))
     };
-    let refusal = ErrorResponse {
+    let store_error = ErrorResponse {
         status: Some(500),
         code: Some("GetSKUStoreError".to_owned()),
         ..ErrorResponse::default()
     };
-    azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::Status(refusal)));
+    azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::Status(store_error)));
     azure.get(&cluster("c")).await.expect(404);
     azure.put(&cluster("c"), &small()).await.assert_error(500, "GetSKUStoreError", "");
     azure.get(&cluster("c")).await.expect(404);
@@ -136,7 +136,7 @@ async fn faults_match_operation_and_method() {
         azure.request(Method::PUT, &cluster("c"), Some(&small())).send().await.is_err(),
         "the response is lost"
     );
-    assert_eq!(azure.get(&cluster("c")).await.expect(200).state(), "Creating", "but it was taken");
+    assert_eq!(azure.get(&cluster("c")).await.expect(200).state(), "Creating", "the request was executed");
     let seen = azure.control().writes().pop().unwrap();
     assert_eq!((seen.operation, seen.status), (Operation::ManagedCluster, None));
     azure.advance_secs(30);
@@ -189,10 +189,10 @@ async fn write_log_excludes_logins() {
     azure.delete(&cluster("d")).await.expect(204);
     azure.post(&format!("{}/listClusterUserCredential", cluster("made-elsewhere"))).await.expect(200);
     let writes = azure.control().writes();
-    let said: Vec<_> =
+    let logged: Vec<_> =
         writes.iter().map(|seen| (&*seen.method, seen.operation, seen.status.unwrap())).collect();
     assert_eq!(
-        said,
+        logged,
         [
             ("PUT", Operation::ManagedCluster, 201),
             ("DELETE", Operation::ManagedCluster, 204),
@@ -209,35 +209,35 @@ async fn write_log_excludes_logins() {
 #[tokio::test]
 async fn control_api_serves_times_outcomes_and_quotas() {
     let azure = Azure::start_controlled().await;
-    let ask =
+    let request =
         async |method: &str, path: &str, body: Option<&str>| azure.send_to_control(method, path, body).await;
-    assert_eq!(ask("GET", "/times", None).await.json()["create_cluster"], 8_000);
-    ask("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
+    assert_eq!(request("GET", "/times", None).await.json()["create_cluster"], 8_000);
+    request("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
     let times = azure.control().timing();
     assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "omitted fields are unchanged");
     assert!((times.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
-        let answer = ask("PUT", "/times", Some(body)).await.expect(400);
+        let answer = request("PUT", "/times", Some(body)).await.expect(400);
         assert!(answer.text.contains(words), "{}", answer.text);
     }
     let outcome =
         r#"{"deed": "createCluster", "times": 1, "code": "C", "message": "m", "status": "Canceled"}"#;
-    ask("POST", "/outcomes", Some(outcome)).await.expect(201);
-    assert_eq!(ask("GET", "/outcomes", None).await.json()[0]["status"], "Canceled");
-    ask("DELETE", "/outcomes", None).await.expect(204);
-    assert_eq!(ask("GET", "/outcomes", None).await.json(), json!([]));
+    request("POST", "/outcomes", Some(outcome)).await.expect(201);
+    assert_eq!(request("GET", "/outcomes", None).await.json()[0]["status"], "Canceled");
+    request("DELETE", "/outcomes", None).await.expect(204);
+    assert_eq!(request("GET", "/outcomes", None).await.json(), json!([]));
     let quotas = format!("/quotas/{}", Sandbox::seed().subscription_id);
-    ask("PUT", &quotas, Some(r#"{"region": "eastus", "name": "cores", "limit": 7}"#)).await.expect(204);
+    request("PUT", &quotas, Some(r#"{"region": "eastus", "name": "cores", "limit": 7}"#)).await.expect(204);
     assert_eq!(
-        ask("GET", &quotas, None).await.json(),
+        request("GET", &quotas, None).await.json(),
         json!([{"region": "eastus", "name": "cores", "limit": 7}])
     );
     let budget = format!("/budgets/{}", Sandbox::seed().subscription_id);
     let reads = json!({"size": 3, "refill_per_minute": 60});
-    ask("PUT", &budget, Some(&json!({ "reads": reads }).to_string())).await.expect(204);
+    request("PUT", &budget, Some(&json!({ "reads": reads }).to_string())).await.expect(204);
     let set = json!({"reads": reads, "writes": null, "deletes": null, "compute": null});
-    assert_eq!(ask("GET", &budget, None).await.json(), set);
-    assert_eq!(ask("GET", "/writes", None).await.json(), json!([]));
+    assert_eq!(request("GET", &budget, None).await.json(), set);
+    assert_eq!(request("GET", "/writes", None).await.json(), json!([]));
 }
 
 #[tokio::test]
@@ -260,52 +260,52 @@ async fn control_api_edits_clusters_and_their_pools() {
 async fn cluster_creation_completes_on_the_system_clock() {
     let azure = Azure::start_with("ready", Clock::system(), None).await;
     azure.control().set_timing(Timing { scale: 0.1, ..azure.control().timing() }).unwrap();
-    let made = azure.put(&cluster("c"), &small()).await.expect(201);
-    let ended = async {
-        while azure.status_of(&made).await.0 == "InProgress" {
+    let created = azure.put(&cluster("c"), &small()).await.expect(201);
+    let completion = async {
+        while azure.status_of(&created).await.0 == "InProgress" {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(2), ended).await.expect("it ends");
+    tokio::time::timeout(Duration::from_mins(2), completion).await.expect("the operation completes");
     assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded");
 }
 
 #[tokio::test]
 async fn control_api_serves_faults_and_recordings() {
     let azure = Azure::start_controlled().await;
-    let ask =
+    let request =
         async |method: &str, path: &str, body: Option<&str>| azure.send_to_control(method, path, body).await;
-    let accounts = ask("GET", "/accounts", None).await.json();
+    let accounts = request("GET", "/accounts", None).await.json();
     assert_eq!(accounts.as_array().unwrap().len(), azure.control().accounts().len());
     assert_eq!(accounts[0]["client_secret"], Value::Null);
     assert_eq!(accounts[0]["secrets"][1], seed().client_secret_2);
 
     let fault = r#"{"operation": "token", "times": 1, "effect": {"status": {"status": 500}}}"#;
-    assert_eq!(ask("POST", "/faults", Some(fault)).await.status, 201);
-    assert_eq!(ask("GET", "/faults", None).await.json()[0]["effect"]["status"]["status"], 500);
+    assert_eq!(request("POST", "/faults", Some(fault)).await.status, 201);
+    assert_eq!(request("GET", "/faults", None).await.json()[0]["effect"]["status"]["status"], 500);
     let seed = seed();
     let host = "login.microsoftonline.com";
     let answer = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
     assert_eq!(answer.status, 500);
-    assert_eq!(ask("GET", "/faults", None).await.json(), json!([]));
-    assert_eq!(ask("GET", "/requests", None).await.json()[0]["operation"], "token");
-    assert_eq!(ask("DELETE", "/requests", None).await.status, 204);
-    assert_eq!(ask("GET", "/requests", None).await.json(), json!([]));
-    ask("POST", "/faults", Some(r#"{"latency_ms": 1}"#)).await;
-    assert_eq!(ask("DELETE", "/faults", None).await.status, 204);
+    assert_eq!(request("GET", "/faults", None).await.json(), json!([]));
+    assert_eq!(request("GET", "/requests", None).await.json()[0]["operation"], "token");
+    assert_eq!(request("DELETE", "/requests", None).await.status, 204);
+    assert_eq!(request("GET", "/requests", None).await.json(), json!([]));
+    request("POST", "/faults", Some(r#"{"latency_ms": 1}"#)).await;
+    assert_eq!(request("DELETE", "/faults", None).await.status, 204);
     assert!(azure.control().faults().is_empty());
 
-    assert_eq!(ask("PUT", "/paging", Some(r#"{"items": 2}"#)).await.status, 204);
-    assert_eq!(ask("GET", "/paging", None).await.json(), json!({"items": 2}));
+    assert_eq!(request("PUT", "/paging", Some(r#"{"items": 2}"#)).await.status, 204);
+    assert_eq!(request("GET", "/paging", None).await.json(), json!({"items": 2}));
     let plays = format!("/plays/{}", seed.subscription_id);
     let pages = r#"{"subscription": [{"body": {"id": "played"}}]}"#;
-    assert_eq!(ask("PUT", &plays, Some(pages)).await.status, 204);
+    assert_eq!(request("PUT", &plays, Some(pages)).await.status, 204);
     assert_eq!(azure.get("?api-version=2022-12-01").await.json()["id"], "played");
-    assert_eq!(ask("PUT", &format!("{plays}/subscription"), Some("[]")).await.status, 204);
+    assert_eq!(request("PUT", &format!("{plays}/subscription"), Some("[]")).await.status, 204);
     assert_ne!(azure.get("?api-version=2022-12-01").await.json()["id"], "played");
-    assert_eq!(ask("POST", "/logins", Some(r#"{"secret": "s", "outcome": "token"}"#)).await.status, 204);
+    assert_eq!(request("POST", "/logins", Some(r#"{"secret": "s", "outcome": "token"}"#)).await.status, 204);
     assert_eq!(azure.login(host, seed.tenant_id, "x", "s", PUBLIC_SCOPE).await.status, 200);
-    assert_eq!(ask("DELETE", "/tokens", None).await.status, 204);
+    assert_eq!(request("DELETE", "/tokens", None).await.status, 204);
 
     for (method, path, body, status, words) in [
         ("POST", "/faults", Some("{"), 400, "EOF"),
@@ -315,7 +315,7 @@ async fn control_api_serves_faults_and_recordings() {
         ("PUT", "/faults", Some("{}"), 405, "method"),
         ("GET", "/nothing", None, 404, "/requests"),
     ] {
-        let answer = ask(method, path, body).await;
+        let answer = request(method, path, body).await;
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
         assert!(answer.json()["error"].as_str().unwrap().contains(words), "{}", answer.text);
     }
@@ -327,6 +327,6 @@ async fn control_api_serves_faults_and_recordings() {
 #[tokio::test]
 async fn control_api_requires_a_loopback_address() {
     let control_listen = Some("0.0.0.0:0".parse().unwrap());
-    let refused = Sandbox::start(Options { control_listen, ..Options::default() }).await;
-    assert!(matches!(refused, Err(azure_sandbox::Error::NotLoopback(_))));
+    let rejected = Sandbox::start(Options { control_listen, ..Options::default() }).await;
+    assert!(matches!(rejected, Err(azure_sandbox::Error::NotLoopback(_))));
 }

@@ -26,8 +26,8 @@ async fn both_secrets_log_in_with_either_scope() {
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed.subscription_id);
     let response = azure.client.get(&url).send().await.unwrap();
     assert_eq!(response.version(), http::Version::HTTP_2);
-    let old = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
-    assert_eq!(old.get(&url).send().await.unwrap().version(), http::Version::HTTP_11);
+    let http_1_client = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
+    assert_eq!(http_1_client.get(&url).send().await.unwrap().version(), http::Version::HTTP_11);
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn rejected_logins_have_entras_form() {
     let client_of = |name: &str| azure.account(name).client_id;
     let (good_tenant, good_client, good_secret) = (seed.tenant_id, seed.client_id, seed.client_secret);
     let expired = azure.account("expired-secret");
-    let stranger = "c0ffee00-ffff-4000-8000-000000000000";
+    let unknown_id = "c0ffee00-ffff-4000-8000-000000000000";
     for (tenant, client_id, secret, scope, status, error, code) in [
         (good_tenant, good_client, "wrong", PUBLIC_SCOPE, 401, "invalid_client", 7_000_215),
         (
@@ -50,8 +50,8 @@ async fn rejected_logins_have_entras_form() {
             "invalid_client",
             7_000_222,
         ),
-        (good_tenant, stranger, good_secret, PUBLIC_SCOPE, 400, "unauthorized_client", 700_016),
-        (stranger, good_client, good_secret, PUBLIC_SCOPE, 400, "invalid_request", 90_002),
+        (good_tenant, unknown_id, good_secret, PUBLIC_SCOPE, 400, "unauthorized_client", 700_016),
+        (unknown_id, good_client, good_secret, PUBLIC_SCOPE, 400, "invalid_request", 90_002),
         ("no_tenant", good_client, good_secret, PUBLIC_SCOPE, 400, "invalid_request", 900_023),
         (
             good_tenant,
@@ -98,8 +98,8 @@ async fn rejected_logins_have_entras_form() {
     ] {
         let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, scope).await;
         let body = answer.json();
-        let refusal = (answer.status.as_u16(), body["error"].as_str().unwrap(), &body["error_codes"]);
-        assert_eq!(refusal, (status, error, &json!([code])), "{}", answer.text);
+        let actual = (answer.status.as_u16(), body["error"].as_str().unwrap(), &body["error_codes"]);
+        assert_eq!(actual, (status, error, &json!([code])), "{}", answer.text);
         let text = body["error_description"].as_str().unwrap();
         assert!(text.starts_with(&format!("AADSTS{code}: ")), "{text}");
         for (label, key) in
@@ -184,7 +184,7 @@ async fn unauthenticated_requests_reveal_the_tenant() {
     for (id, status, code) in [
         ("00000000-0000-0000-0000-00000000dead", 404, "SubscriptionNotFound"),
         ("no-id", 400, "InvalidSubscriptionId"),
-        // It is in another cloud.
+        // A subscription of another cloud.
         (&*azure.account("china").subscription_id, 404, "SubscriptionNotFound"),
     ] {
         let answer = azure.fetch(&format!("{PUBLIC}/subscriptions/{id}?api-version=2019-11-01"), None).await;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Azure, changed, cluster, pool, small, with};
 
-const POOL: &str = "/properties/agentPoolProfiles";
+const POOLS: &str = "/properties/agentPoolProfiles";
 
 fn subnet(azure: &Azure, name: &str) -> String {
     format!(
@@ -23,7 +23,7 @@ fn one_pool(more: Value) -> Value {
 #[tokio::test]
 async fn invalid_clusters_get_azures_codes() {
     let azure = Azure::start().await;
-    let pools = |more: Value| with(small(), POOL, one_pool(more));
+    let pools = |more: Value| with(small(), POOLS, one_pool(more));
     let network = |more: Value| with(small(), "/properties/networkProfile", more);
     for (body, code, words) in [
         (with(small(), "/location", json!("atlantis")), "LocationNotAvailableForResourceType", "atlantis"),
@@ -31,7 +31,7 @@ async fn invalid_clusters_get_azures_codes() {
         (with(small(), "/properties/kubernetesVersion", json!("1.12.1")), "K8sVersionNotSupported", "1.12.1"),
         (with(small(), "/properties/dnsPrefix", json!("")), "InvalidParameter", "dnsPrefix"),
         (with(small(), "/identity", Value::Null), "InvalidParameter", "servicePrincipalProfile is missing"),
-        (with(small(), POOL, json!([])), "InvalidParameter", "at least one agent pool"),
+        (with(small(), POOLS, json!([])), "InvalidParameter", "at least one agent pool"),
         (pools(json!({"mode": "User"})), "MustDefineAtLeastOneSystemPool", "system pool"),
         (pools(json!({"name": "Wrong"})), "InvalidParameter", "agentPoolProfile.name"),
         (pools(json!({"vmSize": "Standard_Nothing"})), "VMSizeNotSupported", "standard_d2s_v3"),
@@ -93,7 +93,7 @@ async fn restricted_sizes_are_rejected() {
             sku["resourceType"] == "virtualMachines" && sku["restrictions"][0]["type"] == "Location"
         });
     let name = restricted.unwrap()["name"].as_str().unwrap();
-    let body = with(small(), POOL, one_pool(json!({"vmSize": name})));
+    let body = with(small(), POOLS, one_pool(json!({"vmSize": name})));
     azure.put(&cluster("c"), &body).await.assert_error(
         400,
         "BadRequest",
@@ -101,19 +101,19 @@ async fn restricted_sizes_are_rejected() {
     );
     // The sizes and zones of the Terraform examples exist.
     for (size, zones) in [("Standard_DS2_v2", json!(["1", "2", "3"])), ("Standard_D4s_v3", json!(["1"]))] {
-        let body = with(small(), POOL, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
-        let made = azure.put(&cluster("c"), &body).await.expect(201);
-        azure.finish(&made).await;
-        let gone = azure.delete(&cluster("c")).await.expect(202);
-        azure.finish(&gone).await;
+        let body = with(small(), POOLS, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
+        let created = azure.put(&cluster("c"), &body).await.expect(201);
+        azure.finish(&created).await;
+        let deletion = azure.delete(&cluster("c")).await.expect(202);
+        azure.finish(&deletion).await;
     }
 }
 
 #[tokio::test]
 async fn subnet_must_have_enough_addresses() {
     let azure = Azure::start().await;
-    let flat = |services: &str, more: Value| {
-        let body = with(small(), POOL, one_pool(more));
+    let azure_cni = |services: &str, more: Value| {
+        let body = with(small(), POOLS, one_pool(more));
         let dns = services.replace(".0/16", ".10");
         with(
             body,
@@ -122,7 +122,7 @@ async fn subnet_must_have_enough_addresses() {
         )
     };
     let nodes = subnet(&azure, "nodes");
-    let body = flat("10.40.0.0/16", json!({"vnetSubnetID": nodes}));
+    let body = azure_cni("10.40.0.0/16", json!({"vnetSubnetID": nodes}));
     let clash = azure.put(&cluster("c"), &body).await;
     clash.assert_error(
         400,
@@ -131,13 +131,13 @@ async fn subnet_must_have_enough_addresses() {
     );
     assert_eq!(clash.at("/target"), "networkProfile.serviceCIDR");
     let small_subnet = subnet(&azure, "services-lb");
-    let body = flat("10.1.0.0/16", json!({"vnetSubnetID": small_subnet, "count": 3, "maxPods": 110}));
+    let body = azure_cni("10.1.0.0/16", json!({"vnetSubnetID": small_subnet, "count": 3, "maxPods": 110}));
     azure.put(&cluster("c"), &body).await.assert_error(
         400,
         "InsufficientSubnetSize",
         "Pre-allocated IPs 444 exceeds IPs available 251",
     );
-    let body = flat(
+    let body = azure_cni(
         "10.1.0.0/16",
         json!({"vnetSubnetID": nodes, "count": 5, "maxPods": 250, "vmSize": "Standard_D2s_v3"}),
     );
@@ -159,14 +159,14 @@ async fn subnet_must_have_enough_addresses() {
         "{}/resourceGroups/branch-office/providers/Microsoft.Network/virtualNetworks/far-away/subnets/default",
         azure.subscription()
     );
-    let body = flat("10.1.0.0/16", json!({"vnetSubnetID": far}));
+    let body = azure_cni("10.1.0.0/16", json!({"vnetSubnetID": far}));
     azure.put(&cluster("d"), &body).await.assert_error(400, "InvalidParameter", "is in westeurope");
 }
 
 #[tokio::test]
 async fn immutable_changes_name_the_property() {
     let azure = Azure::start().await;
-    let made = azure.create_cluster("c", &small()).await;
+    let created = azure.create_cluster("c", &small()).await;
     for (pointer, value, target) in [
         ("/properties/dnsPrefix", json!("other"), "dnsPrefix"),
         ("/properties/nodeResourceGroup", json!("other"), "nodeResourceGroup"),
@@ -180,13 +180,13 @@ async fn immutable_changes_name_the_property() {
         ),
         ("/properties/agentPoolProfiles/0/vmSize", json!("Standard_D2s_v3"), "agentPoolProfile.vmSize"),
     ] {
-        let answer = azure.put(&cluster("c"), &changed(&made, pointer, value)).await;
+        let answer = azure.put(&cluster("c"), &changed(&created, pointer, value)).await;
         answer.assert_error(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
         assert_eq!(answer.at("/target"), target);
     }
-    assert_eq!(azure.get(&cluster("c")).await.json(), made.json(), "a rejected change has no effect");
+    assert_eq!(azure.get(&cluster("c")).await.json(), created.json(), "a rejected change has no effect");
     // A different spelling is not a change.
-    let body = changed(&made, "/properties/networkProfile/loadBalancerSku", json!("Standard"));
+    let body = changed(&created, "/properties/networkProfile/loadBalancerSku", json!("Standard"));
     azure.put(&cluster("c"), &body).await.expect(200);
 }
 
@@ -194,17 +194,18 @@ async fn immutable_changes_name_the_property() {
 async fn quotas_limit_nodes() {
     let azure = Azure::start().await;
     let usages = "/providers/Microsoft.Compute/locations/eastus/usages";
-    let of = async |name: &str| {
+    let usage = async |name: &str| {
         let all = azure.get(usages).await.expect(200).at("/value");
-        let found = all.as_array().unwrap().iter().find(|it| it["name"]["value"] == name).cloned().unwrap();
+        let found =
+            all.as_array().unwrap().iter().find(|usage| usage["name"]["value"] == name).cloned().unwrap();
         (found["currentValue"].as_i64().unwrap(), found["limit"].as_i64().unwrap())
     };
-    let (before, limit) = of("standardDSv2Family").await;
-    let (cores, regional) = of("cores").await;
+    let (before, limit) = usage("standardDSv2Family").await;
+    let (cores, regional) = usage("cores").await;
     assert!(before < limit && cores < regional && cores > 0, "{before} {limit} {cores} {regional}");
-    azure.create_cluster("c", &with(small(), POOL, one_pool(json!({"count": 3})))).await;
-    assert_eq!(of("standardDSv2Family").await, (before + 6, limit));
-    assert_eq!(of("cores").await, (cores + 6, regional));
+    azure.create_cluster("c", &with(small(), POOLS, one_pool(json!({"count": 3})))).await;
+    assert_eq!(usage("standardDSv2Family").await, (before + 6, limit));
+    assert_eq!(usage("cores").await, (cores + 6, regional));
 
     let limit = u32::try_from(before + 8).unwrap();
     let quota = Quota { region: "eastus".to_owned(), name: "standardDSv2Family".to_owned(), limit };
@@ -219,9 +220,9 @@ async fn quotas_limit_nodes() {
     );
     let put = azure.put(&pool("c", "system"), &scale(4)).await.expect(200);
     azure.finish(&put).await;
-    let gone = azure.delete(&cluster("c")).await.expect(202);
-    azure.finish(&gone).await;
-    assert_eq!(of("standardDSv2Family").await.0, before);
+    let deletion = azure.delete(&cluster("c")).await.expect(202);
+    azure.finish(&deletion).await;
+    assert_eq!(usage("standardDSv2Family").await.0, before);
     azure.get("/providers/Microsoft.Compute/locations/atlantis/usages").await.assert_error(
         400,
         "NoRegisteredProviderFound",
@@ -233,7 +234,7 @@ async fn quotas_limit_nodes() {
 async fn low_quota_account_gets_one_small_cluster() {
     let azure = Azure::start_as("low-quota").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
-    let large = with(small(), POOL, one_pool(json!({"count": 3})));
+    let large = with(small(), POOLS, one_pool(json!({"count": 3})));
     azure.put(&cluster("c"), &large).await.assert_error(
         400,
         "ErrCode_InsufficientVCPUQuota",

@@ -11,7 +11,7 @@ use crate::support::fault;
 #[tokio::test]
 async fn faults_apply_to_matching_requests() {
     let azure = Azure::start().await;
-    let refusal = ErrorResponse {
+    let busy = ErrorResponse {
         status: Some(503),
         code: Some("ServerBusy".to_owned()),
         retry_after: Some("7".to_owned()),
@@ -21,7 +21,7 @@ async fn faults_apply_to_matching_requests() {
     azure.control().add_fault(Fault {
         operation: Some(Operation::Subscription),
         times: Some(2),
-        effect: Some(Effect::Status(refusal)),
+        effect: Some(Effect::Status(busy)),
         ..Fault::default()
     });
     let path = "?api-version=2022-12-01";
@@ -57,22 +57,22 @@ async fn faults_apply_to_matching_requests() {
 async fn effects_work_over_both_http_versions() {
     let azure = Azure::start().await;
     let control = azure.control();
-    let old = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
+    let http_1_client = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
     let token = azure.token.clone();
     let url = format!(
         "{PUBLIC}/subscriptions/{}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01",
         seed().subscription_id
     );
     let whole = azure.fetch(&url, Some(&token)).await.text;
-    for client in [&azure.client, &old] {
-        let ask = |effect: Effect| {
+    for client in [&azure.client, &http_1_client] {
+        let send_with = |effect: Effect| {
             control.add_fault(Fault { effect: Some(effect), times: Some(1), ..Fault::default() });
             client.get(&url).bearer_auth(&token).send()
         };
-        assert!(ask(Effect::CutBeforeAnswer).await.is_err());
+        assert!(send_with(Effect::CutBeforeAnswer).await.is_err());
         assert_eq!(control.requests().last().unwrap().status, None);
 
-        let mut response = ask(Effect::CutInBody).await.unwrap();
+        let mut response = send_with(Effect::CutInBody).await.unwrap();
         assert_eq!(response.status(), 200);
         let mut received = Vec::new();
         let end = loop {
@@ -84,19 +84,19 @@ async fn effects_work_over_both_http_versions() {
         assert!(end.is_err(), "the body must not look complete");
         assert_eq!(received, &whole.as_bytes()[..whole.len() / 2]);
 
-        let text = ask(Effect::TruncatedBody).await.unwrap().text().await.unwrap();
+        let text = send_with(Effect::TruncatedBody).await.unwrap().text().await.unwrap();
         assert_eq!(text, &whole[..whole.len() / 2]);
-        let text = ask(Effect::InvalidJson).await.unwrap().text().await.unwrap();
+        let text = send_with(Effect::InvalidJson).await.unwrap().text().await.unwrap();
         assert!(serde_json::from_str::<Value>(&text).is_err());
 
         let start = std::time::Instant::now();
-        let slow = ask(Effect::SlowBody(1_500)).await.unwrap();
+        let slow = send_with(Effect::SlowBody(1_500)).await.unwrap();
         let head = start.elapsed();
         assert_eq!(slow.text().await.unwrap(), whole);
         assert!(head < Duration::from_secs(1) && start.elapsed() >= Duration::from_millis(1_500));
 
         let link = "https://evil.example/next".to_owned();
-        let linked = ask(Effect::ForeignNextLink(link.clone())).await.unwrap().text().await.unwrap();
+        let linked = send_with(Effect::ForeignNextLink(link.clone())).await.unwrap().text().await.unwrap();
         let linked: Value = serde_json::from_str(&linked).unwrap();
         assert_eq!(
             (linked["nextLink"].as_str(), linked["value"].as_array().unwrap().len()),

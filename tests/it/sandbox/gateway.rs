@@ -94,13 +94,13 @@ async fn invalid_requests_get_the_error_envelope() {
     let url = format!("{PUBLIC}/subscriptions/{}/locations?api-version=2022-12-01", seed().subscription_id);
     let answer = read(azure.client.delete(url).bearer_auth(token).send().await.unwrap()).await;
     assert_eq!(answer.error(), (405, "HttpMethodNotSupported".to_owned()));
-    let elsewhere = azure_client::builder(&azure.sandbox)
+    let other_host = azure_client::builder(&azure.sandbox)
         .resolve("login.windows.net", azure.sandbox.address())
         .default_headers(HeaderMap::from_iter([(http::header::HOST, "example.com".parse().unwrap())]))
         .http1_only()
         .build()
         .unwrap();
-    let answer = read(elsewhere.get("https://login.windows.net/x").send().await.unwrap()).await;
+    let answer = read(other_host.get("https://login.windows.net/x").send().await.unwrap()).await;
     assert_eq!(answer.error(), (421, "UnknownHost".to_owned()));
 }
 
@@ -147,7 +147,7 @@ async fn clouds_are_separate() {
         assert_eq!(page["value"][0]["location"], region);
         azure.control().set_page_size(None);
     }
-    // A login of one cloud does not know the tenants of another.
+    // The login host of one cloud does not know the tenants of another.
     let china = azure.account("china");
     let (tenant, client_id, secret) = (&china.tenant_id, &china.client_id, &china.secrets[0]);
     let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
@@ -160,15 +160,15 @@ async fn responses_have_the_number_of_remaining_requests() {
     let account = azure.account("ready");
     let token = azure.token_of(&account).await;
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", account.subscription_id);
-    let left = async || {
+    let limits = async || {
         let answer = azure.fetch(&url, Some(&token)).await;
         let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (answer.status.as_u16(), header("x-ms-ratelimit-remaining-subscription-reads"), header("retry-after"))
     };
     let number = |left: &str| Some(left.to_owned());
-    assert_eq!(left().await, (200, number("249"), None));
+    assert_eq!(limits().await, (200, number("249"), None));
     let reads = Some(Bucket { size: 1, refill_per_minute: 60 });
     azure.control().set_budget(&account.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
-    assert_eq!(left().await, (200, number("0"), None));
-    assert_eq!(left().await, (429, number("0"), number("1")));
+    assert_eq!(limits().await, (200, number("0"), None));
+    assert_eq!(limits().await, (429, number("0"), number("1")));
 }

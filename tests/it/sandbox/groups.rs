@@ -16,10 +16,10 @@ async fn resource_group_can_be_created_and_updated() {
     assert_eq!(azure.send(Method::HEAD, path, None).await.status, 404);
     azure.get(path).await.assert_error(404, "ResourceGroupNotFound", "'New_Group'");
     let body = json!({"location": "West Europe", "name": "New_Group", "tags": {"a": "1"}});
-    let made = azure.put(path, &body).await.expect(201);
-    assert_eq!(made.at("/location"), "westeurope");
-    assert_eq!(made.state(), "Succeeded");
-    assert_eq!(made.at("/id"), format!("{}/resourceGroups/New_Group", azure.subscription()));
+    let created = azure.put(path, &body).await.expect(201);
+    assert_eq!(created.at("/location"), "westeurope");
+    assert_eq!(created.state(), "Succeeded");
+    assert_eq!(created.at("/id"), format!("{}/resourceGroups/New_Group", azure.subscription()));
     let head = azure.send(Method::HEAD, "/resourceGroups/new_group", None).await;
     assert_eq!((head.status.as_u16(), &*head.text), (204, ""));
     let again = azure.put("/resourcegroups/new_group", &json!({"location": "westeurope"})).await.expect(200);
@@ -39,9 +39,10 @@ async fn resource_group_can_be_created_and_updated() {
         "period",
     );
     let names = azure.get("/resourcegroups").await.expect(200).at("/value");
-    let names: Vec<&str> = names.as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        names.as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"New_Group") && names.contains(&"rancher") && names.contains(&"Legacy"));
-    assert!(names.contains(&"MC_rancher_made-elsewhere_eastus"), "the nodes of clusters are in groups too");
+    assert!(names.contains(&"MC_rancher_made-elsewhere_eastus"), "node resource groups are listed too");
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn deleting_a_group_deletes_its_resources() {
     let group = "/resourceGroups/short";
     azure.put(group, &json!({"location": "eastus"})).await.expect(201);
     let cluster = format!("{group}/providers/Microsoft.ContainerService/managedClusters/c");
-    let made = azure.put(&cluster, &small()).await.expect(201);
+    let created = azure.put(&cluster, &small()).await.expect(201);
     let workspace = format!("{group}/providers/Microsoft.OperationalInsights/workspaces/work");
     azure.put(&workspace, &json!({"location": "eastus"})).await.expect(201);
 
@@ -79,7 +80,7 @@ async fn deleting_a_group_deletes_its_resources() {
     assert_eq!((poll.header("location"), poll.header("retry-after")), (&*location, "1"));
     assert_eq!(azure.get(group).await.state(), "Deleting");
     assert_eq!(azure.get(&cluster).await.state(), "Deleting");
-    let (status, body) = azure.status_of(&made).await;
+    let (status, body) = azure.status_of(&created).await;
     assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
     azure.put(&cluster, &small()).await.assert_error(409, "ResourceGroupBeingDeleted", "'short'");
     azure.put(group, &json!({"location": "eastus"})).await.assert_error(409, "ResourceGroupBeingDeleted", "");
@@ -106,14 +107,15 @@ async fn subnets_must_fit_the_address_space() {
             "addressSpace": {"addressPrefixes": ["10.8.0.0/16", "fd00:8::/48"]}, "subnets": subnets,
         }})
     };
-    let made = azure.put(&path, &body(vec![subnet("one", "10.8.0.0/24")])).await.expect(201);
-    assert_eq!(made.state(), "Updating");
+    let created = azure.put(&path, &body(vec![subnet("one", "10.8.0.0/24")])).await.expect(201);
+    assert_eq!(created.state(), "Updating");
     assert!(
-        made.header("azure-asyncoperation")
+        created
+            .header("azure-asyncoperation")
             .contains("/providers/Microsoft.Network/locations/eastus/operations/")
     );
-    assert_eq!(azure.status_of(&made).await.1, json!({"status": "InProgress"}));
-    azure.finish(&made).await;
+    assert_eq!(azure.status_of(&created).await.1, json!({"status": "InProgress"}));
+    azure.finish(&created).await;
     let one = azure.get(&path).await.expect(200);
     assert_eq!(
         (one.state(), one.at("/properties/addressSpace/addressPrefixes/1")),
@@ -149,15 +151,15 @@ async fn subnets_must_fit_the_address_space() {
         "'no'",
     );
 
-    let gone = azure.delete(&format!("{path}/subnets/one")).await.expect(202);
-    azure.finish(&gone).await;
+    let deletion = azure.delete(&format!("{path}/subnets/one")).await.expect(202);
+    azure.finish(&deletion).await;
     azure.get(&format!("{path}/subnets/one")).await.assert_error(404, "NotFound", "'one'");
     azure.delete(&format!("{path}/subnets/one")).await.expect(204);
-    let gone = azure.delete(&path).await.expect(202);
-    assert!(gone.header("location").contains("/operationResults/"));
-    azure.get(gone.header("location")).await.expect(202);
-    azure.finish(&gone).await;
-    azure.get(gone.header("location")).await.expect(204);
+    let deletion = azure.delete(&path).await.expect(202);
+    assert!(deletion.header("location").contains("/operationResults/"));
+    azure.get(deletion.header("location")).await.expect(202);
+    azure.finish(&deletion).await;
+    azure.get(deletion.header("location")).await.expect(204);
     azure.get(&path).await.expect(404);
     azure.delete(&path).await.expect(204);
 }
@@ -190,19 +192,22 @@ async fn workspace_reports_creating() {
     let azure = Azure::start().await;
     azure.get(WORKSPACE).await.assert_error(404, "ResourceNotFound", "workspaces/rancher-logs");
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "standalone"}}});
-    let made = azure.put(WORKSPACE, &body).await.expect(201);
-    assert_eq!((made.state(), made.at("/properties/sku/name")), ("Creating".to_owned(), json!("Standalone")));
-    assert_eq!((made.header("azure-asyncoperation"), made.header("retry-after")), ("", "1"));
+    let created = azure.put(WORKSPACE, &body).await.expect(201);
+    assert_eq!(
+        (created.state(), created.at("/properties/sku/name")),
+        ("Creating".to_owned(), json!("Standalone"))
+    );
+    assert_eq!((created.header("azure-asyncoperation"), created.header("retry-after")), ("", "1"));
     assert_eq!(azure.get(WORKSPACE).await.state(), "Creating");
     azure.advance_secs(5);
-    let there = azure.get(WORKSPACE).await.expect(200);
-    assert_eq!((there.state(), there.header("retry-after")), ("Succeeded".to_owned(), ""));
+    let finished = azure.get(WORKSPACE).await.expect(200);
+    assert_eq!((finished.state(), finished.header("retry-after")), ("Succeeded".to_owned(), ""));
     let changed =
         json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}, "retentionInDays": 90}});
     let again = azure.put(WORKSPACE, &changed).await.expect(200);
     assert_eq!(
         (again.at("/properties/retentionInDays"), again.at("/properties/customerId")),
-        (json!(90), there.at("/properties/customerId"))
+        (json!(90), finished.at("/properties/customerId"))
     );
     let strange = json!({"location": "eastus", "properties": {"sku": {"name": "Gold"}}});
     azure.put(WORKSPACE, &strange).await.assert_error(400, "InvalidParameter", "Gold");
@@ -228,8 +233,8 @@ async fn registering_provider_enables_cluster_creation() {
     refused.assert_error(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
     assert_eq!(refused.at("/error/details/0/target"), "Microsoft.ContainerService");
     for _ in 0..2 {
-        let asked = azure.post(&format!("{provider}/register")).await.expect(200);
-        assert_eq!(asked.at("/registrationState"), "Registering");
+        let registration = azure.post(&format!("{provider}/register")).await.expect(200);
+        assert_eq!(registration.at("/registrationState"), "Registering");
     }
     assert_eq!(azure.put(&cluster("c"), &small()).await.status, 409, "not yet");
     azure.advance_secs(5);

@@ -10,18 +10,19 @@ use serde_json::{Value, json};
 use super::{Answer, Azure, cluster, read};
 
 /// The time limit for a change that a test waits for.
-const PATIENCE: Duration = Duration::from_mins(1);
+const CHANGE_TIMEOUT: Duration = Duration::from_mins(1);
 
-pub(super) struct Inside {
+/// A client of the Kubernetes API of a cluster.
+pub(super) struct KubeClient {
     client: reqwest::Client,
     pub(super) fqdn: String,
     pub(super) authority: String,
     pub(super) token: String,
 }
 
-impl Inside {
-    /// A managed cluster of the account.
-    pub(super) async fn of(azure: &Azure, name: &str) -> Self {
+impl KubeClient {
+    /// A client of a managed cluster of the account.
+    pub(super) async fn new(azure: &Azure, name: &str) -> Self {
         let body = azure.get(&cluster(name)).await.expect(200).json();
         let properties = &body["properties"];
         let fqdn = properties["privateFQDN"].as_str().or(properties["fqdn"].as_str()).unwrap().to_owned();
@@ -73,7 +74,7 @@ impl Inside {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let met = tokio::time::timeout(PATIENCE, waiting).await.is_ok();
+        let met = tokio::time::timeout(CHANGE_TIMEOUT, waiting).await.is_ok();
         assert!(met, "{what}: {last:#}");
         last
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Azure, PUBLIC, assert_no_template, azure_client, seed, versions_of};
+use super::{Azure, PUBLIC, assert_no_placeholder, azure_client, seed, versions_of};
 
 #[tokio::test]
 async fn subscription_has_its_tenant_in_newer_versions() {
@@ -124,7 +124,7 @@ async fn networks_have_all_forms_of_prefixes() {
     assert!(both.as_str().unwrap().contains(':'));
     assert_eq!(named("nothing-cut-yet")["properties"]["subnets"], json!([]));
     assert!(all.iter().any(|network| network["location"] == "westeurope"));
-    assert_no_template(&all);
+    assert_no_placeholder(&all);
     let path =
         "/resourceGroups/CONNECTIVITY/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01";
     assert_eq!(azure.get(path).await.items().len(), 2);
@@ -140,7 +140,7 @@ async fn urls_ignore_letter_case() {
     assert!(ids.iter().any(|id| id.contains("/resourcegroups/")));
     assert!(ids.iter().any(|id| id.contains("/resourceGroups/")));
     assert!(all.iter().any(|cluster| cluster["properties"].get("enableRBAC").is_none()));
-    assert_no_template(&all);
+    assert_no_placeholder(&all);
     let seed = seed();
     let base = "/resourcegroups";
     let kind = "providers/Microsoft.ContainerService/managedclusters";

@@ -15,19 +15,19 @@ async fn pool_can_be_created_updated_and_deleted() {
     let path = pool("c", "work");
     azure.get(&path).await.assert_error(404, "NotFound", "'work'");
     azure.delete(&path).await.expect(204);
-    let made = azure.put(&path, &user(2)).await.expect(201);
+    let created = azure.put(&path, &user(2)).await.expect(201);
     assert_eq!(
-        (made.state(), made.at("/name"), made.at("/properties/name")),
+        (created.state(), created.at("/name"), created.at("/properties/name")),
         ("Creating".to_owned(), json!("work"), json!(null))
     );
-    assert_eq!(made.at("/type"), "Microsoft.ContainerService/managedClusters/agentPools");
+    assert_eq!(created.at("/type"), "Microsoft.ContainerService/managedClusters/agentPools");
     assert_eq!(
-        made.at("/id"),
+        created.at("/id"),
         format!("{}/resourcegroups/rancher/providers/{}/c/agentPools/work", azure.subscription(), super::AKS)
     );
-    assert_eq!(made.at("/properties/orchestratorVersion"), "1.32.7");
-    assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded", "the cluster itself is at rest");
-    azure.finish(&made).await;
+    assert_eq!(created.at("/properties/orchestratorVersion"), "1.32.7");
+    assert_eq!(azure.get(&cluster("c")).await.state(), "Succeeded", "the cluster itself is not updating");
+    azure.finish(&created).await;
     let names = azure.get(&format!("{}/agentPools", cluster("c"))).await.at("/value");
     assert_eq!(names.as_array().unwrap().len(), 2);
     assert_eq!(azure.get(&cluster("c")).await.at("/properties/agentPoolProfiles/1/name"), "work");
@@ -59,11 +59,11 @@ async fn pool_can_be_created_updated_and_deleted() {
         (json!({"c": "d"}), json!(null))
     );
 
-    let gone = azure.delete(&path).await.expect(202);
+    let deletion = azure.delete(&path).await.expect(202);
     assert_eq!(azure.get(&path).await.state(), "Deleting");
-    assert_eq!(azure.delete(&path).await.expect(202).header("location"), gone.header("location"));
-    azure.finish(&gone).await;
-    azure.get(gone.header("location")).await.expect(204);
+    assert_eq!(azure.delete(&path).await.expect(202).header("location"), deletion.header("location"));
+    azure.finish(&deletion).await;
+    azure.get(deletion.header("location")).await.expect(204);
     azure.get(&path).await.expect(404);
     assert_eq!(
         azure.get(&cluster("c")).await.at("/properties/agentPoolProfiles").as_array().unwrap().len(),
@@ -79,9 +79,9 @@ async fn autoscaling_clamps_the_count() {
     let scaling = |min: u32, max: u32| json!({"properties": {"enableAutoScaling": true, "minCount": min, "maxCount": max}});
     let mut body = scaling(2, 4);
     body["properties"]["vmSize"] = json!("Standard_D2s_v3");
-    let made = azure.put(&path, &body).await.expect(201);
-    assert_eq!(made.at("/properties/count"), 2);
-    azure.finish(&made).await;
+    let created = azure.put(&path, &body).await.expect(201);
+    assert_eq!(created.at("/properties/count"), 2);
+    azure.finish(&created).await;
     let put = azure.put(&path, &scaling(3, 5)).await.expect(200);
     assert_eq!((put.state(), put.at("/properties/count")), ("Scaling".to_owned(), json!(3)));
     azure.finish(&put).await;
@@ -98,7 +98,7 @@ async fn autoscaling_clamps_the_count() {
 #[tokio::test]
 async fn concurrent_operations_are_rejected() {
     let azure = Azure::start().await;
-    let made = azure.put(&cluster("c"), &small()).await.expect(201);
+    let created = azure.put(&cluster("c"), &small()).await.expect(201);
     let busy = |words: &str| format!("Operation is not allowed: Another {words} is in progress");
     for answer in [
         azure.put(&cluster("c"), &small()).await,
@@ -114,13 +114,13 @@ async fn concurrent_operations_are_rejected() {
             answer.text
         );
     }
-    azure.finish(&made).await;
+    azure.finish(&created).await;
     let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
     for answer in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await] {
         answer.assert_error(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
     }
-    // Only a deletion does not wait.
-    let gone = azure.delete(&cluster("c")).await.expect(202);
+    // Only a deletion of the cluster is accepted meanwhile.
+    let deletion = azure.delete(&cluster("c")).await.expect(202);
     let (status, body) = azure.status_of(&work).await;
     assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
     azure.put(&pool("c", "more"), &user(1)).await.assert_error(
@@ -128,7 +128,7 @@ async fn concurrent_operations_are_rejected() {
         "OperationNotAllowed",
         &busy("operation (Deleting)"),
     );
-    azure.finish(&gone).await;
+    azure.finish(&deletion).await;
     // A cluster whose provisioning never ends.
     let seeded = with_location(small(), "westeurope");
     azure.put(&cluster("on-its-way"), &seeded).await.assert_error(
@@ -180,8 +180,8 @@ async fn immutable_properties_and_system_pool_are_kept() {
     azure.put(&pool("c", "system"), &user_mode).await.assert_error(400, "MustDefineAtLeastOneSystemPool", "");
     let system = azure.put(&pool("c", "work"), &json!({"properties": {"mode": "System"}})).await.expect(200);
     azure.finish(&system).await;
-    let gone = azure.delete(&pool("c", "system")).await.expect(202);
-    azure.finish(&gone).await;
+    let deletion = azure.delete(&pool("c", "system")).await.expect(202);
+    azure.finish(&deletion).await;
     azure.put(&pool("missing", "p"), &user(1)).await.assert_error(404, "ParentResourceNotFound", "'missing'");
     azure.get(&pool("missing", "p")).await.expect(404);
 }

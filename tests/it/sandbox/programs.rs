@@ -17,17 +17,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Azure;
-use super::inside::{AGENT, Inside, PODS, container};
+use super::inside::{AGENT, KubeClient, PODS, container};
 
 const IMAGE: &str = "registry.example/tests/agent:1";
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The containers that started, in order.
 struct Started(UnboundedReceiver<Container>);
 
 impl Started {
     async fn next(&mut self) -> Container {
-        tokio::time::timeout(PATIENCE, self.0.recv()).await.expect("a program starts").unwrap()
+        tokio::time::timeout(TIMEOUT, self.0.recv()).await.expect("a program starts").unwrap()
     }
 
     fn is_empty(&mut self) -> bool {
@@ -35,7 +35,7 @@ impl Started {
     }
 }
 
-/// A program that passes its container to the test, and runs until it has to stop.
+/// An image whose program passes its container to the test and runs until it has to stop.
 fn image(sender: UnboundedSender<Container>) -> BuiltInImage {
     let run = move |container: Container| {
         let sender = sender.clone();
@@ -55,7 +55,7 @@ async fn start() -> (Azure, Started) {
 
 async fn start_with(options: Options) -> (Azure, Started) {
     let (sender, receiver) = unbounded_channel();
-    let azure = Azure::start_options("ready", Options { images: vec![image(sender)], ..options }).await;
+    let azure = Azure::start_with_options("ready", Options { images: vec![image(sender)], ..options }).await;
     (azure, Started(receiver))
 }
 
@@ -103,58 +103,59 @@ async fn exchange(
 #[tokio::test]
 async fn program_runs_with_the_environment_and_network_of_its_pod() {
     let (azure, mut started) = start().await;
-    let inside = Inside::of(&azure, "private-one").await;
-    let data = json!({"token": BASE64_STANDARD.encode(&inside.token)});
-    inside
-        .create("/api/v1/namespaces/default/secrets", &json!({"metadata": {"name": "s"}, "data": data}))
+    let kube = KubeClient::new(&azure, "private-one").await;
+    let data = json!({"token": BASE64_STANDARD.encode(&kube.token)});
+    kube.create("/api/v1/namespaces/default/secrets", &json!({"metadata": {"name": "s"}, "data": data}))
         .await;
     let spec = json!({"volumeMounts": [{"name": "ca", "mountPath": "/ca"}],
         "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}]});
-    inside.deploy(IMAGE, 2, spec).await;
+    kube.deploy(IMAGE, 2, spec).await;
     let (first, second) = (started.next().await, started.next().await);
     assert_ne!(first.pod, second.pod);
-    assert_eq!((&*first.namespace, &first.fqdn), ("default", &inside.fqdn));
+    assert_eq!((&*first.namespace, &first.fqdn), ("default", &kube.fqdn));
     let authority = &first.files["/ca/ca.crt"];
-    assert_eq!(authority, inside.authority.as_bytes());
+    assert_eq!(authority, kube.authority.as_bytes());
     let service = &first.environment["KUBERNETES_SERVICE_HOST"];
     let token = &first.environment["TOKEN"];
-    for host in [service.clone(), inside.fqdn.clone()] {
+    for host in [service.clone(), kube.fqdn.clone()] {
         let stream = (first.connect)(host, 443).await.unwrap();
         let path = "/api/v1/namespaces/default/pods";
-        let response = fetch(stream, &inside.fqdn, authority, token, path).await.unwrap();
+        let response = fetch(stream, &kube.fqdn, authority, token, path).await.unwrap();
         assert!(response.starts_with("HTTP/1.1 200") && response.contains(&first.pod), "{response}");
     }
 
-    let pods = inside.until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
+    let pods = kube.until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
     assert!(!is_ready(&pods), "readiness is that of the program");
     (first.ready)(true);
-    inside.until(AGENT, "one is available", |it| it["status"]["availableReplicas"] == 1).await;
+    kube.until(AGENT, "one is available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
     (second.ready)(true);
-    inside.until(AGENT, "both are available", |it| it["status"]["availableReplicas"] == 2).await;
+    kube.until(AGENT, "both are available", |deployment| deployment["status"]["availableReplicas"] == 2)
+        .await;
     (second.ready)(false);
-    inside.until(AGENT, "one is left", |it| it["status"]["unavailableReplicas"] == 1).await;
+    kube.until(AGENT, "one is left", |deployment| deployment["status"]["unavailableReplicas"] == 1).await;
 
     let logs = format!("/api/v1/namespaces/default/pods/{}/log", first.pod);
-    let followed = async { inside.get(&format!("{logs}?follow=true")).await.text };
+    let followed = async { kube.get(&format!("{logs}?follow=true")).await.text };
     let deleting = async {
         (first.log)("line two");
-        assert_eq!(inside.get(&format!("{logs}?tailLines=1")).await.text, "line two\n");
-        assert!(inside.get(&format!("{logs}?timestamps=true")).await.text.contains("Z started\n"));
-        inside.delete(AGENT).await;
+        assert_eq!(kube.get(&format!("{logs}?tailLines=1")).await.text, "line two\n");
+        assert!(kube.get(&format!("{logs}?timestamps=true")).await.text.contains("Z started\n"));
+        kube.delete(AGENT).await;
         first.stop.cancelled().await;
         second.stop.cancelled().await;
     };
     let (followed, ()) =
-        tokio::time::timeout(PATIENCE, futures_util::future::join(followed, deleting)).await.unwrap();
+        tokio::time::timeout(TIMEOUT, futures_util::future::join(followed, deleting)).await.unwrap();
     assert_eq!(followed, "started\nline two\n");
-    inside.until(PODS, "the pods are gone", |pods| pods["items"].as_array().is_some_and(Vec::is_empty)).await;
+    kube.until(PODS, "the pods are gone", |pods| pods["items"].as_array().is_some_and(Vec::is_empty)).await;
     assert!(started.is_empty());
 }
 
 #[tokio::test]
 async fn pod_reaches_no_other_cluster_and_no_credentials() {
     let (azure, mut started) = start().await;
-    let (own, other) = (Inside::of(&azure, "made-elsewhere").await, Inside::of(&azure, "private-one").await);
+    let (own, other) =
+        (KubeClient::new(&azure, "made-elsewhere").await, KubeClient::new(&azure, "private-one").await);
     own.deploy(IMAGE, 1, json!({})).await;
     let pod = started.next().await;
     let shared = azure.sandbox.kubernetes_address();
@@ -189,7 +190,7 @@ async fn pod_reaches_no_other_cluster_and_no_credentials() {
     drop(accepted);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
-    assert_eq!((&*text, &*answer), ("hello", "after the end"), "directions end separately");
+    assert_eq!((&*text, &*answer), ("hello", "after the end"), "each direction ends separately");
 }
 
 #[tokio::test]
@@ -199,14 +200,14 @@ async fn program_that_returns_is_restarted_with_a_backoff() {
         Box::pin(async {}) as _
     };
     let images = vec![BuiltInImage { image: "tests/agent".to_owned(), run: Arc::new(run) }];
-    let azure = Azure::start_options("ready", Options { images, ..Options::default() }).await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.deploy(IMAGE, 1, json!({})).await;
+    let azure = Azure::start_with_options("ready", Options { images, ..Options::default() }).await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.deploy(IMAGE, 1, json!({})).await;
     let waiting = |pods: &Value| {
         let status = container(pods, 0);
         status["restartCount"] == 1 && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     };
-    let pods = inside.until(PODS, "it waits for its second restart", waiting).await;
+    let pods = kube.until(PODS, "it waits for its second restart", waiting).await;
     assert_eq!(container(&pods, 0)["lastState"]["terminated"]["exitCode"], 1);
     assert_eq!(pods["items"][0]["status"]["phase"], "Running");
     let logs = format!(
@@ -214,34 +215,34 @@ async fn program_that_returns_is_restarted_with_a_backoff() {
         pods["items"][0]["metadata"]["name"].as_str().unwrap()
     );
     for path in [logs.clone(), format!("{logs}?previous=true"), format!("{logs}?follow=true")] {
-        let text = inside.get(&path).await.expect(200).text;
+        let text = kube.get(&path).await.expect(200).text;
         assert!(text.starts_with("run of "), "{path}: {text}");
     }
-    let deployment = inside.get(AGENT).await.json();
+    let deployment = kube.get(AGENT).await.json();
     assert_eq!(deployment["status"]["unavailableReplicas"], 1);
 }
 
 #[tokio::test]
 async fn changed_template_replaces_the_program() {
     let (azure, mut started) = start().await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.deploy(IMAGE, 1, json!({"env": [{"name": "N", "value": "1"}]})).await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.deploy(IMAGE, 1, json!({"env": [{"name": "N", "value": "1"}]})).await;
     let first = started.next().await;
     (first.ready)(true);
-    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
     let containers = json!([{"name": "agent", "image": IMAGE, "env": [{"name": "N", "value": "2"}]}]);
     let change = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-    inside.send(Method::PATCH, AGENT, Some(&change)).await.expect(200);
+    kube.send(Method::PATCH, AGENT, Some(&change)).await.expect(200);
     let second = started.next().await;
     assert_eq!(second.environment["N"], "2");
     assert!(!first.stop.is_cancelled(), "the old one runs until the new one is ready");
     (second.ready)(true);
     first.stop.cancelled().await;
-    let complete = |it: &Value| {
-        let status = &it["status"];
+    let complete = |deployment: &Value| {
+        let status = &deployment["status"];
         [&status["updatedReplicas"], &status["replicas"], &status["availableReplicas"]] == [1; 3]
     };
-    inside.until(AGENT, "the rollout ends", complete).await;
+    kube.until(AGENT, "the rollout ends", complete).await;
     assert!(started.is_empty());
 }
 
@@ -250,46 +251,46 @@ async fn programs_start_again_after_a_restart() {
     let directory = tempfile::tempdir().unwrap();
     let options = || Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
     let (azure, mut started) = start_with(options()).await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.deploy(IMAGE, 1, json!({})).await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.deploy(IMAGE, 1, json!({})).await;
     let first = started.next().await;
     (first.ready)(true);
-    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
     azure.sandbox.stop().await;
     assert!(first.stop.is_cancelled());
 
     let (azure, mut started) = start_with(options()).await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
     let second = started.next().await;
     assert_eq!(second.pod, first.pod);
-    let pods = inside.until(PODS, "not ready at its start", |pods| !is_ready(pods)).await;
+    let pods = kube.until(PODS, "not ready at its start", |pods| !is_ready(pods)).await;
     assert_eq!(container(&pods, 0)["restartCount"], 1);
     (second.ready)(true);
-    inside.until(AGENT, "available", |it| it["status"]["availableReplicas"] == 1).await;
+    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
 }
 
 #[tokio::test]
 async fn control_api_switches_programs_off_and_on() {
     let (azure, mut started) = start().await;
-    let inside = Inside::of(&azure, "private-one").await;
-    inside.deploy(IMAGE, 1, json!({})).await;
+    let kube = KubeClient::new(&azure, "private-one").await;
+    kube.deploy(IMAGE, 1, json!({})).await;
     let first = started.next().await;
     (first.ready)(true);
-    inside.until(PODS, "ready", is_ready).await;
+    kube.until(PODS, "ready", is_ready).await;
     let path = "/kubernetes/agents";
     azure.send_to_control("PUT", path, Some(r#"{"enabled": false}"#)).await.expect(204);
     assert_eq!(azure.send_to_control("GET", path, None).await.json(), json!({"enabled": false}));
     first.stop.cancelled().await;
-    let pods = inside.until(PODS, "not ready", |pods| !is_ready(pods)).await;
+    let pods = kube.until(PODS, "not ready", |pods| !is_ready(pods)).await;
     assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod remains");
     (first.ready)(true);
-    assert!(!is_ready(&inside.get(PODS).await.json()), "a stopped program has no effect");
+    assert!(!is_ready(&kube.get(PODS).await.json()), "a stopped program has no effect");
     assert!(started.is_empty());
     azure.send_to_control("PUT", path, Some(r#"{"enabled": true}"#)).await.expect(204);
     assert_eq!(started.next().await.pod, first.pod);
 
     let clusters = azure.send_to_control("GET", "/kubernetes/clusters", None).await.json();
-    let shown = clusters.as_array().unwrap().iter().find(|it| it["fqdn"] == *inside.fqdn).unwrap();
+    let shown = clusters.as_array().unwrap().iter().find(|cluster| cluster["fqdn"] == *kube.fqdn).unwrap();
     assert_eq!((&shown["name"], &shown["found"]), (&json!("private-one"), &json!(false)));
     assert_eq!(shown["address"], azure.sandbox.kubernetes_address().to_string());
 }
@@ -297,16 +298,16 @@ async fn control_api_switches_programs_off_and_on() {
 #[tokio::test]
 async fn container_waits_for_its_secret_and_its_image() {
     let (azure, mut started) = start().await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
     let images = |unpullable: Value| json!({ "unpullable": unpullable }).to_string();
     azure
         .send_to_control("PUT", "/kubernetes/images", Some(&images(json!(["tests/agent"]))))
         .await
         .expect(204);
     let env = json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]});
-    inside.deploy(IMAGE, 1, env).await;
+    kube.deploy(IMAGE, 1, env).await;
     let reason = |pods: &Value| container(pods, 0)["state"]["waiting"]["reason"].clone();
-    let pods = inside.until(PODS, "no image", |pods| reason(pods) == "ImagePullBackOff").await;
+    let pods = kube.until(PODS, "no image", |pods| reason(pods) == "ImagePullBackOff").await;
     assert_eq!(pods["items"][0]["status"]["phase"], "Pending");
     assert!(started.is_empty());
     assert_eq!(
@@ -314,22 +315,21 @@ async fn container_waits_for_its_secret_and_its_image() {
         json!({"unpullable": ["tests/agent"]})
     );
     azure.control().set_unpullable_images(Vec::new());
-    let pods = inside.until(PODS, "no secret", |pods| reason(pods) == "CreateContainerConfigError").await;
+    let pods = kube.until(PODS, "no secret", |pods| reason(pods) == "CreateContainerConfigError").await;
     assert_eq!(container(&pods, 0)["state"]["waiting"]["message"], "secret \"s\" not found");
-    inside
-        .create(
-            "/api/v1/namespaces/default/secrets",
-            &json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
-        )
-        .await;
+    kube.create(
+        "/api/v1/namespaces/default/secrets",
+        &json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
+    )
+    .await;
     assert_eq!(started.next().await.environment["A"], "b");
 }
 
 #[tokio::test]
 async fn connections_of_pods_are_cut_and_slowed_down() {
     let (azure, mut started) = start().await;
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.deploy(IMAGE, 1, json!({})).await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.deploy(IMAGE, 1, json!({})).await;
     let pod = started.next().await;
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = server.local_addr().unwrap().port();
@@ -360,7 +360,7 @@ async fn connections_of_pods_are_cut_and_slowed_down() {
     let sending = async { far.write_all(&vec![1; 1 << 20]).await.unwrap() };
     let mut received = vec![0; 1 << 20];
     let receiving = async { near.read_exact(&mut received).await.unwrap() };
-    tokio::time::timeout(PATIENCE, futures_util::future::join(sending, receiving))
+    tokio::time::timeout(TIMEOUT, futures_util::future::join(sending, receiving))
         .await
         .expect("at full speed");
 }

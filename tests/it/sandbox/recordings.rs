@@ -75,13 +75,13 @@ async fn recordings_apply_to_one_subscription() {
 async fn recordings_are_exact_and_removable() {
     let azure = Azure::start().await;
     let control = azure.control();
-    let refusal = page(
+    let rejection = page(
         r#"{"status": 401, "headers": {"content-type": "application/json; charset=utf-8"}, "body": {"error":"invalid_client","error_description":"AADSTS7000215: no"}}"#,
     );
     control.script_login(Login {
         client_id: Some("11111111-1111-1111-1111-111111111111".to_owned()),
         secret: "bad~secret".to_owned(),
-        outcome: Outcome::Answer(refusal),
+        outcome: Outcome::Answer(rejection),
     });
     let host = "login.microsoftonline.com";
     let client_id = "11111111-1111-1111-1111-111111111111";

@@ -1,4 +1,4 @@
-//! State that survives the end of the sandbox.
+//! State that survives a restart of the sandbox.
 
 use azure_sandbox::{Error, OperationKind, Options, Sandbox, ScriptedOutcome};
 use clock::Clock;
@@ -10,13 +10,13 @@ const FILE: &str = "sandbox-azure.json";
 
 #[tokio::test]
 async fn restart_continues_running_operations() {
-    let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::manual(1_790_000_000_000));
-    let start = || Azure::start_with("ready", clock.clone(), Some(folder.path()));
+    let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(1_790_000_000_000));
+    let start = || Azure::start_with("ready", clock.clone(), Some(directory.path()));
     let azure = start().await;
-    assert!(!folder.path().join(FILE).exists(), "nothing was changed yet");
+    assert!(!directory.path().join(FILE).exists(), "nothing was changed yet");
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
     let done = azure.create_cluster("done", &small()).await;
-    let under_way = azure.put(&cluster("under-way"), &small()).await.expect(201);
+    let running = azure.put(&cluster("under-way"), &small()).await.expect(201);
     azure.control().add_outcome(ScriptedOutcome {
         kind: Some(OperationKind::ScalePool),
         code: "Broken".to_owned(),
@@ -31,7 +31,7 @@ async fn restart_continues_running_operations() {
     assert_eq!(azure.get(&cluster("done")).await.at("/properties/fqdn"), done.at("/properties/fqdn"));
     azure.post(&format!("{}/listClusterAdminCredential", cluster("done"))).await.expect(200);
     assert_eq!(azure.get(&cluster("under-way")).await.state(), "Creating");
-    azure.finish(&under_way).await;
+    azure.finish(&running).await;
     assert_eq!(azure.get(&cluster("under-way")).await.state(), "Succeeded");
     let (status, body) = azure.status_of(&to_fail).await;
     assert_eq!(
@@ -39,16 +39,16 @@ async fn restart_continues_running_operations() {
         ("Failed", &json!("Broken")),
         "scripted outcomes are stored"
     );
-    let gone = azure.delete(&cluster("made-elsewhere")).await.expect(202);
+    let deletion = azure.delete(&cluster("made-elsewhere")).await.expect(202);
     azure.sandbox.stop().await;
 
     clock.advance(std::time::Duration::from_mins(1));
     let azure = start().await;
     azure.get(&cluster("made-elsewhere")).await.expect(404);
-    assert_eq!(azure.status_of(&gone).await.0, "Succeeded");
+    assert_eq!(azure.status_of(&deletion).await.0, "Succeeded");
     azure.get(&cluster("entra-only")).await.expect(200);
     let mut left: Vec<_> =
-        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort_unstable();
     let files = [FILE, "sandbox-ca.key", "sandbox-ca.pem", "sandbox-kubernetes.json"];
     assert_eq!(left, files, "no temporary file is left");
@@ -56,26 +56,26 @@ async fn restart_continues_running_operations() {
 
 #[tokio::test]
 async fn foreign_state_file_is_rejected() {
-    let folder = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
     let azure = Azure::start().await;
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
     let other = Azure::start().await;
     other.get("/resourceGroups/new").await.expect(404);
 
-    let file = folder.path().join(FILE);
+    let file = directory.path().join(FILE);
     std::fs::write(&file, "{\"something\": \"else\"}").unwrap();
-    let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let options = Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
     assert!(matches!(Sandbox::start(options).await, Err(Error::State(_))));
     assert_eq!(std::fs::read_to_string(file).unwrap(), "{\"something\": \"else\"}");
 }
 
 #[tokio::test]
 async fn stored_authority_is_trusted_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let options = Options { state_dir: Some(folder.path().to_owned()), ..Options::default() };
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
     let first = Sandbox::start(options.clone()).await.unwrap();
     let (authority, address) = (first.authority_pem().to_owned(), first.address());
-    assert_eq!(std::fs::read_to_string(Sandbox::authority_file(folder.path())).unwrap(), authority);
+    assert_eq!(std::fs::read_to_string(Sandbox::authority_file(directory.path())).unwrap(), authority);
     first.stop().await;
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 
@@ -84,8 +84,8 @@ async fn stored_authority_is_trusted_after_a_restart() {
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed().subscription_id);
     assert_eq!(azure_client::builder(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
 
-    let stranger = Sandbox::start(Options::default()).await.unwrap();
+    let other = Sandbox::start(Options::default()).await.unwrap();
     let distrusting =
-        azure_client::builder(&second).resolve("management.azure.com", stranger.address()).build().unwrap();
+        azure_client::builder(&second).resolve("management.azure.com", other.address()).build().unwrap();
     assert!(distrusting.get(&url).send().await.is_err(), "another authority");
 }

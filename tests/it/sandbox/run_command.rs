@@ -9,7 +9,7 @@ use clock::Clock;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::inside::Inside;
+use super::inside::KubeClient;
 use super::{Answer, Azure, changed, cluster, small, with};
 use crate::support::fault;
 
@@ -43,7 +43,7 @@ async fn start(azure: &Azure, name: &str, body: &Value) -> Answer {
     azure.send(Method::POST, &format!("{}/runCommand", cluster(name)), Some(body)).await
 }
 
-/// Runs a command to its end; the properties of its result.
+/// Runs a command to its end; returns the properties of its result.
 async fn run(azure: &Azure, name: &str, body: &Value) -> Value {
     let started = start(azure, name, body).await.expect(202);
     azure.advance_secs(5);
@@ -53,14 +53,14 @@ async fn run(azure: &Azure, name: &str, body: &Value) -> Value {
 #[tokio::test]
 async fn command_applies_a_manifest_in_a_private_cluster() {
     let azure = Azure::start().await;
-    let inside = Inside::of(&azure, "private-one").await;
-    assert_eq!(azure.sandbox.kubernetes_resolver()(&inside.fqdn), None, "it is unreachable from outside");
+    let kube = KubeClient::new(&azure, "private-one").await;
+    assert_eq!(azure.sandbox.kubernetes_resolver()(&kube.fqdn), None, "it is unreachable from outside");
     let started = start(&azure, "private-one", &body(APPLY, MANIFEST)).await.expect(202);
     let location = started.header("location");
     assert!(location.contains("/managedClusters/private-one/commandResults/"), "{location}");
     let running = azure.get(location).await.expect(202);
     assert_eq!((running.header("location"), &*running.text), (location, ""));
-    let pods = inside.get("/api/v1/namespaces/aks-command/pods").await.items_of_list();
+    let pods = kube.get("/api/v1/namespaces/aks-command/pods").await.items_of_list();
     let name = pods[0]["metadata"]["name"].as_str().unwrap().to_owned();
     assert!(location.contains(name.strip_prefix("command-").unwrap()), "{location} {name}");
 
@@ -74,12 +74,12 @@ async fn command_applies_a_manifest_in_a_private_cluster() {
     assert!(properties["startedAt"].as_str().unwrap() < properties["finishedAt"].as_str().unwrap());
     assert!(properties.get("reason").is_none());
     assert_eq!(done["id"].as_str().unwrap(), name.strip_prefix("command-").unwrap());
-    let secret = inside.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(200);
+    let secret = kube.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(200);
     assert_eq!(secret.at("/data/token"), BASE64_STANDARD.encode("abc"));
-    assert!(inside.get("/api/v1/namespaces/aks-command/pods").await.items_of_list().is_empty());
+    assert!(kube.get("/api/v1/namespaces/aks-command/pods").await.items_of_list().is_empty());
     let writes = azure.control().kubernetes_requests();
     let writes: Vec<_> = writes.iter().filter(|request| request.method == "POST").collect();
-    assert_eq!((writes.len(), &*writes[0].host), (3, &*inside.fqdn), "writes are logged");
+    assert_eq!((writes.len(), &*writes[0].host), (3, &*kube.fqdn), "writes are logged");
 }
 
 #[tokio::test]
@@ -121,9 +121,10 @@ async fn result_requires_its_own_permission() {
 #[tokio::test]
 async fn cluster_can_disable_commands() {
     let azure = Azure::start().await;
-    let made = azure.create_cluster("c", &small()).await;
+    let created = azure.create_cluster("c", &small()).await;
     run(&azure, "c", &body(APPLY, MANIFEST)).await;
-    let disabled = changed(&made, "/properties/apiServerAccessProfile", json!({"disableRunCommand": true}));
+    let disabled =
+        changed(&created, "/properties/apiServerAccessProfile", json!({"disableRunCommand": true}));
     let answer = azure.put(&cluster("c"), &disabled).await.expect(200);
     azure.finish(&answer).await;
     start(&azure, "c", &body(APPLY, MANIFEST)).await.assert_error(
@@ -162,13 +163,13 @@ async fn command_needs_a_node_of_a_running_cluster() {
     let azure = Azure::start().await;
     let reason =
         "KubernetesOperationError: Failed to run command due to cluster perf issue, container command-";
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    let nodes = inside.get("/api/v1/nodes").await.items_of_list();
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    let nodes = kube.get("/api/v1/nodes").await.items_of_list();
     let cordon = async |on: bool| {
         for node in &nodes {
             let path = format!("/api/v1/nodes/{}", node["metadata"]["name"].as_str().unwrap());
             let body = json!({"spec": {"unschedulable": on}});
-            inside.send(Method::PATCH, &path, Some(&body)).await.expect(200);
+            kube.send(Method::PATCH, &path, Some(&body)).await.expect(200);
         }
     };
     cordon(true).await;
@@ -176,7 +177,7 @@ async fn command_needs_a_node_of_a_running_cluster() {
     assert_eq!(properties["provisioningState"], "Failed");
     assert!(properties["reason"].as_str().unwrap().starts_with(reason), "{properties}");
     assert!(properties.get("exitCode").is_none());
-    inside.get("/api/v1/namespaces/cattle-system").await.expect(404);
+    kube.get("/api/v1/namespaces/cattle-system").await.expect(404);
     cordon(false).await;
     let stopped = azure.post(&format!("{}/stop", cluster("made-elsewhere"))).await.expect(202);
     azure.finish(&stopped).await;
@@ -198,8 +199,8 @@ async fn commands_fail_on_demand() {
     let properties = run(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await;
     assert_eq!(properties["provisioningState"], "Failed");
     assert_eq!(properties["reason"], "KubernetesOperationError: try again");
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.get("/api/v1/namespaces/cattle-system").await.expect(404);
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.get("/api/v1/namespaces/cattle-system").await.expect(404);
 
     let forbid = |operation| fault::once(fault::for_operation(operation, fault::status(403)));
     control.add_fault(forbid(Operation::RunCommand));
@@ -222,11 +223,11 @@ async fn command_survives_a_restart_and_runs_once() {
     let azure = restart().await;
     let done = azure.get(started.header("location")).await.expect(200);
     assert!(done.at("/properties/logs").as_str().unwrap().starts_with("namespace/cattle-system created"));
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.delete("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await;
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.delete("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await;
     azure.sandbox.stop().await;
     let azure = restart().await;
     azure.get(started.header("location")).await.expect(200);
-    let inside = Inside::of(&azure, "made-elsewhere").await;
-    inside.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(404);
+    let kube = KubeClient::new(&azure, "made-elsewhere").await;
+    kube.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(404);
 }

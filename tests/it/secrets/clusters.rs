@@ -46,14 +46,14 @@ impl Hunt {
         let response = String::from_utf8(response).unwrap();
         statuses.push(response.split(' ').nth(1).unwrap().parse().unwrap());
         if !may_contain_secret {
-            self.found.add(format!("the response to {method} {target}"), response);
+            self.outputs.add(format!("the response to {method} {target}"), response);
         }
         let http2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
         let request = http2.request(method.parse().unwrap(), format!("{}{target}", self.server.url));
         let response = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
         statuses.push(response.status);
         if !may_contain_secret {
-            self.found.add(format!("the response to {method} {target} over HTTP/2"), response.text);
+            self.outputs.add(format!("the response to {method} {target} over HTTP/2"), response.text);
         }
         statuses
     }
@@ -69,7 +69,7 @@ async fn import_cluster(hunt: &mut Hunt, sandbox: &Value) -> String {
     let id = created["id"].as_str().unwrap().to_owned();
     let started = Instant::now();
     loop {
-        let (_, text) = hunt.ask(Method::GET, &format!("/v3/clusters/{id}"), "").await;
+        let (_, text) = hunt.send_as_admin(Method::GET, &format!("/v3/clusters/{id}"), "").await;
         let cluster: Value = serde_json::from_str(&text).unwrap();
         if cluster["state"] == "active" && cluster["nodeCount"].is_number() {
             return id;
@@ -152,11 +152,11 @@ async fn use_registration_tokens(hunt: &mut Hunt, id: &str) {
             (Method::GET, format!("/k8s/clusters/{secret}/version")),
             (Method::GET, format!("/v3/nodes?token={secret}")),
         ] {
-            hunt.ask(method, &path, r#"{"name":"x","value":"x"}"#).await;
+            hunt.send_as_admin(method, &path, r#"{"name":"x","value":"x"}"#).await;
         }
         for body in [json!({"clusterId": secret}), json!({"clusterId": id, "name": "more", "token": secret})]
         {
-            let (status, text) = hunt.ask(Method::POST, tokens, body.to_string()).await;
+            let (status, text) = hunt.send_as_admin(Method::POST, tokens, body.to_string()).await;
             assert!(status >= 400, "{text}");
         }
     }
@@ -212,9 +212,9 @@ async fn use_user_tokens(hunt: &mut Hunt, id: &str) {
             (Method::GET, format!("/k8s/clusters/{id}/{token}")),
             (Method::GET, format!("/docs/{token}")),
         ] {
-            hunt.ask(method, &path, "").await;
+            hunt.send_as_admin(method, &path, "").await;
         }
-        assert_eq!(hunt.ask(Method::DELETE, &format!("/v3/tokens/{name}"), "").await.0, 200);
+        assert_eq!(hunt.send_as_admin(Method::DELETE, &format!("/v3/tokens/{name}"), "").await.0, 200);
     }
 }
 
@@ -244,8 +244,14 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let sandbox = sandbox_file(&directory.path().join("data"));
     let control = sandbox["control_url"].as_str().unwrap().to_owned();
-    let mut hunt =
-        Hunt { server, control, token, found: Found::default(), canaries: vec![bootstrap], client_ips: 0 };
+    let mut hunt = Hunt {
+        server,
+        control,
+        token,
+        outputs: Outputs::default(),
+        canaries: vec![bootstrap],
+        client_ips: 0,
+    };
 
     let id = import_cluster(&mut hunt, &sandbox).await;
     add_administrator_credentials(&mut hunt).await;
@@ -254,40 +260,40 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     for path in
         ["/v3/clusters", "/v3/tokens", "/v3/users", "/v3/settings", "/v3/projects", "/v3/cloudcredentials"]
     {
-        assert_eq!(hunt.ask(Method::GET, path, "").await.0, 200, "{path}");
+        assert_eq!(hunt.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
     }
     let default_token = format!("/v3/clusterregistrationtokens/{id}:default-token");
     let token = hunt.send_unsearched(Method::GET, &default_token, &Value::Null).await;
     // The server uses the administrator's certificate, and the cluster's API returns faulty responses.
     for effect in ["cut_before_answer", "truncated_body", "invalid_json"] {
         hunt.control_sandbox(Method::POST, "/kubernetes/faults", &json!({"effect": effect})).await;
-        hunt.ask(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
+        hunt.send_as_admin(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
         hunt.control_sandbox(Method::DELETE, "/kubernetes/faults", &Value::Null).await;
     }
-    // The token is valid until the cluster is deleted, because the agent may need it.
+    // The registration token is valid until the cluster is deleted, because the agent may need it.
     for path in [format!("/v3/clusters/{id}"), format!("/v3/clusters/{id}?force=true")] {
-        hunt.ask(Method::DELETE, &path, "").await;
+        hunt.send_as_admin(Method::DELETE, &path, "").await;
     }
     let token = token["token"].as_str().unwrap();
     let manifest = format!("/v3/import/{token}_{id}.yaml");
     assert_eq!(hunt.send_without_token("GET", &manifest, false).await, [400, 400]);
     hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
 
-    let Hunt { server, mut found, canaries, .. } = hunt;
+    let Hunt { server, mut outputs, canaries, .. } = hunt;
     // The sandbox's own files contain the keys of its clusters.
     let sandbox_files = ["sandbox.json", "sandbox-azure.json", "sandbox-kubernetes.json"];
-    add_files(&mut found, &directory.path().join("data"), &sandbox_files);
-    found.add("the log", server.stop());
-    add_files(&mut found, &directory.path().join("data"), &sandbox_files);
+    add_files(&mut outputs, &directory.path().join("data"), &sandbox_files);
+    outputs.add("the log", server.stop());
+    add_files(&mut outputs, &directory.path().join("data"), &sandbox_files);
     if let Some(db) = db {
-        add_tables(&mut found, &db.url).await;
+        add_tables(&mut outputs, &db.url).await;
     }
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"]] {
-        found.add(format!("{arguments:?}"), output_text(&configured(arguments).output().unwrap()));
+        outputs.add(format!("{arguments:?}"), output_text(&configured(arguments).output().unwrap()));
     }
     assert_eq!(canaries.len(), 8, "{:?}", canaries.iter().map(|canary| &canary.name).collect::<Vec<_>>());
     // Without requests and lines of libraries in the log, the search would prove nothing.
-    let (_, log) = found.0.iter().find(|(place, _)| place == "the log").unwrap();
+    let (_, log) = outputs.0.iter().find(|(source, _)| source == "the log").unwrap();
     for expected in [
         "\"path\":\"/v3/import/****\"".to_owned(),
         "\"path\":\"/v3/tokens/kubeconfig-user-".to_owned(),
@@ -297,7 +303,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     ] {
         assert!(log.contains(&expected), "{expected} is not in the log");
     }
-    let sightings = found.sightings(&canaries);
+    let sightings = outputs.sightings(&canaries);
     assert!(sightings.is_empty(), "{} sightings:\n{}", sightings.len(), sightings.join("\n\n"));
 }
 
@@ -347,7 +353,7 @@ users:
 async fn cluster_types_and_errors_do_not_print_secrets() {
     let (token, key) = (Canary::new("a token of a cluster"), Canary::new("a key of a cluster"));
     let valid = kubeconfig(&token.core, &key.core);
-    let mut found = Found::default();
+    let mut outputs = Outputs::default();
     let mut parsed = 0;
     // Unchanged, with a certificate only, and truncated or damaged at every line.
     let lines: Vec<&str> = valid.lines().collect();
@@ -365,14 +371,14 @@ async fn cluster_types_and_errors_do_not_print_secrets() {
             Ok(kubeconfig) => {
                 parsed += 1;
                 let SignIn::Identity(identity) = kubeconfig.sign_in.clone() else { panic!("{kubeconfig:?}") };
-                found.add(
+                outputs.add(
                     "Kubeconfig",
                     format!("{kubeconfig:?} {:?}", kubeconfig.access("c-abcde", identity)),
                 );
             }
             Err(error) => {
                 let source = std::error::Error::source(&error);
-                found.add("the error of a kubeconfig", format!("{error:?} {error} {source:?}"));
+                outputs.add("the error of a kubeconfig", format!("{error:?} {error} {source:?}"));
             }
         }
     }
@@ -386,7 +392,7 @@ async fn cluster_types_and_errors_do_not_print_secrets() {
         created_ms: 0,
         token: SecretString::from(canary.core.clone()),
     };
-    found.add("RegistrationToken", format!("{registration_token:?}"));
-    let sightings = found.sightings(&[token, key, canary]);
+    outputs.add("RegistrationToken", format!("{registration_token:?}"));
+    let sightings = outputs.sightings(&[token, key, canary]);
     assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
 }

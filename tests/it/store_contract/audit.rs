@@ -16,13 +16,17 @@ async fn audit_records_are_filtered_and_paged(db: &TestDb) {
     let store = &db.store;
     events::insert_many(store, &[]).await.unwrap();
     let rows = [
-        event("1", 10),
-        AuditRow { user_id: "user-b".to_owned(), ..event("2", 20) },
-        AuditRow { object_type: "cluster".to_owned(), ..event("3", 20) },
-        AuditRow { object_id: "cc-'ü\\\"\u{1F980}".to_owned(), action: String::new(), ..event("4", 30) },
+        audit_record("1", 10),
+        AuditRow { user_id: "user-b".to_owned(), ..audit_record("2", 20) },
+        AuditRow { object_type: "cluster".to_owned(), ..audit_record("3", 20) },
+        AuditRow {
+            object_id: "cc-'ü\\\"\u{1F980}".to_owned(),
+            action: String::new(),
+            ..audit_record("4", 30)
+        },
     ];
     events::insert_many(store, &rows).await.unwrap();
-    let again = [AuditRow { outcome: "x".to_owned(), ..event("1", 10) }, event("5", i64::MAX)];
+    let again = [AuditRow { outcome: "x".to_owned(), ..audit_record("1", 10) }, audit_record("5", i64::MAX)];
     events::insert_many(store, &again).await.unwrap();
 
     let all = Filter::default();
@@ -47,8 +51,9 @@ async fn audit_records_are_filtered_and_paged(db: &TestDb) {
 
 async fn insert_many_updates_counts(db: &TestDb) {
     let store = &db.store;
-    let counted = |count, last_ms| AuditRow { counted: Some(Count { count, last_ms }), ..event("1", 10) };
-    let single = event("2", 5);
+    let counted =
+        |count, last_ms| AuditRow { counted: Some(Count { count, last_ms }), ..audit_record("1", 10) };
+    let single = audit_record("2", 5);
     for row in [counted(1, 10), counted(3, 40)] {
         events::insert_many(store, &[row.clone(), single.clone()]).await.unwrap();
         let list = events::list(store, 9, &Filter::default()).await.unwrap();
@@ -58,15 +63,18 @@ async fn insert_many_updates_counts(db: &TestDb) {
 
 async fn nul_in_a_record_does_not_fail_the_batch(db: &TestDb) {
     let store = &db.store;
-    let rows = [event("1", 1), AuditRow { object_id: "a\0b".to_owned(), ..event("2", 2) }];
+    let rows = [audit_record("1", 1), AuditRow { object_id: "a\0b".to_owned(), ..audit_record("2", 2) }];
     events::insert_many(store, &rows).await.unwrap();
     let list = events::list(store, 9, &Filter::default()).await.unwrap();
-    assert_eq!(list, [AuditRow { object_id: "a\u{fffd}b".to_owned(), ..event("2", 2) }, event("1", 1)]);
+    assert_eq!(
+        list,
+        [AuditRow { object_id: "a\u{fffd}b".to_owned(), ..audit_record("2", 2) }, audit_record("1", 1)]
+    );
 }
 
 async fn old_records_are_pruned_in_batches(db: &TestDb) {
     let store = &db.store;
-    let rows: Vec<AuditRow> = (0..1_000).map(|n| event(&format!("{n:04}"), n)).collect();
+    let rows: Vec<AuditRow> = (0..1_000).map(|n| audit_record(&format!("{n:04}"), n)).collect();
     events::insert_many(store, &rows).await.unwrap();
     assert_eq!(events::prune(store, 600, 500).await.unwrap(), 500);
     assert_eq!(events::prune(store, 600, 500).await.unwrap(), 100);
@@ -75,8 +83,8 @@ async fn old_records_are_pruned_in_batches(db: &TestDb) {
     assert_eq!((left.len(), left[399].at_ms), (400, 600));
 }
 
-/// The ids of all audit records, sorted.
-async fn recorded(store: &Store) -> Vec<String> {
+/// The IDs of all audit records, sorted.
+async fn record_ids(store: &Store) -> Vec<String> {
     let rows = events::list(store, 1_000, &Filter::default()).await.unwrap();
     let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
     ids.sort_unstable();
@@ -85,7 +93,7 @@ async fn recorded(store: &Store) -> Vec<String> {
 
 async fn change_is_written_with_its_audit_record(db: &TestDb) {
     let store = &db.store;
-    let record = |id: &str| event(id, 1);
+    let record = |id: &str| audit_record(id, 1);
     let (removed, member) = (NewClusterEvent::default(), member("c-a:m", "c-a", "user-b"));
     users::ensure(store, &user("user-b", "bob"), None, |_| record("01")).await.unwrap();
     users::ensure(store, &user("user-c", "cid"), None, |_| record("02")).await.unwrap();
@@ -112,7 +120,7 @@ async fn change_is_written_with_its_audit_record(db: &TestDb) {
     remove_user(store, "user-c", &record("20")).await.unwrap();
     events::insert(store, &record("21")).await.unwrap();
     let all: Vec<String> = (1..=21).map(|number| format!("{number:02}")).collect();
-    assert_eq!(recorded(store).await, all);
+    assert_eq!(record_ids(store).await, all);
     let nul = AuditRow { request_id: "a\0b".to_owned(), ..record("22") };
     settings::put(store, &setting, &nul).await.unwrap();
     let filter = Filter { until_ms: Some(2), ..Filter::default() };
@@ -127,15 +135,15 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     add_credential(store, &credential("cc-a")).await;
     let used = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
     add_cluster(store, &used).await;
-    let before = recorded(store).await;
+    let before = record_ids(store).await;
     users::ensure(store, &user("user-b", "x"), None, |_| audit()).await.unwrap_err();
     let same = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.unwrap();
     assert_eq!(same, Ensured::Unchanged(user("user-b", "bob")));
     assert!(!remove_user(store, "user-x", &audit()).await.unwrap());
     assert!(!tokens::upsert(store, &token("t", "user-b"), &audit()).await.unwrap());
     assert!(!tokens::delete(store, "x", &audit()).await.unwrap());
-    let ended = tokens::insert(store, &token("u", "user-b"), Some("x"), &audit()).await.unwrap_err();
-    assert!(matches!(ended, Error::Conflict { table: "tokens", .. }), "{ended:?}");
+    let missing = tokens::insert(store, &token("u", "user-b"), Some("x"), &audit()).await.unwrap_err();
+    assert!(matches!(missing, Error::Conflict { table: "tokens", .. }), "{missing:?}");
     let moved = CredentialRow { subscription_id: None, ..credential("cc-a") };
     let in_use = credentials::update(store, &moved, true, &audit()).await.unwrap_err();
     assert!(matches!(in_use, Error::InUse { table: "credentials", .. }), "{in_use:?}");
@@ -159,7 +167,7 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     assert!(!members::delete(store, "x", &audit()).await.unwrap());
     assert!(!registration_tokens::delete(store, "c-a", "x", &audit()).await.unwrap());
     assert!(!settings::delete(store, "x", &audit()).await.unwrap());
-    assert_eq!(recorded(store).await, before);
+    assert_eq!(record_ids(store).await, before);
 }
 
 async fn failed_audit_record_rolls_the_change_back(db: &TestDb) {

@@ -134,7 +134,7 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
     assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
     let [first, second, third] = rows;
     assert_eq!(clusters::update(store, &first, None, None, &audit()).await.unwrap(), 2);
-    // The three ways in which a use ends.
+    // A cluster stops using the credential in three ways.
     let (record, freed) = (audit(), erasure("cc-a", "2"));
     let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
     let first = ClusterRow { credential_id: text("cc-c"), version: 2, ..first };
@@ -179,7 +179,7 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     for gone in ["cc-a", "a\0b"] {
         assert_eq!(erase(gone).await, None);
     }
-    // Also one whose deletion is pending, and one that is unused.
+    // A credential whose deletion is pending can be erased too, and so can an unused one.
     add_credential(store, &credential("cc-b")).await;
     let row = ClusterRow { credential_id: text("cc-b"), ..cluster("c-b") };
     add_cluster(store, &row).await;
@@ -187,6 +187,16 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     assert_eq!(erase("cc-b").await.map(|clusters| clusters.len()), Some(1));
     add_credential(store, &credential("cc-c")).await;
     assert_eq!(erase("cc-c").await, Some(Vec::new()));
+    // A worker that processes a cluster during the erasure does not overwrite the wake-up.
+    add_credential(store, &credential("cc-d")).await;
+    let work = WorkColumns { next_run_ms: Some(10), ..cluster("c-d").work };
+    add_cluster(store, &ClusterRow { credential_id: text("cc-d"), work, ..cluster("c-d") }).await;
+    let held = clusters::claim(store, "a", 10, 100, 9).await.unwrap();
+    let held = held.into_iter().find(|row| row.id == "c-d").unwrap();
+    erase("cc-d").await.unwrap();
+    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work };
+    assert!(clusters::release(store, "c-d", &work, held.generation, 20, &[]).await.unwrap());
+    assert_eq!(read_cluster(store, "c-d").await.work.next_run_ms, Some(20));
 }
 
 async fn concurrent_last_uses_erase_the_credential(db: &TestDb) {

@@ -71,7 +71,7 @@ async fn cluster_update_requires_latest_version(db: &TestDb) {
 }
 
 async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
-    // Another server of the database, too.
+    // A second server of the database.
     let other = Store::connect(&db.url, &Options::default()).await.unwrap();
     for round in 0..4 {
         let mut writers = tokio::task::JoinSet::new();
@@ -80,7 +80,7 @@ async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
             writers.spawn(async move {
                 let name = if number < 4 { format!("Näme{round}") } else { format!("nÄME{round}") };
                 let row = ClusterRow { name, ..cluster(&format!("c-{round}-{number}")) };
-                // An administrator sees all clusters, the owner its own.
+                // An administrator sees all clusters, the owner only their own.
                 let scope = if number < 6 { NameScope::VisibleTo(OWNER) } else { NameScope::All };
                 clusters::insert(&store, &row, Some(scope), &audit()).await
             });
@@ -120,7 +120,7 @@ fn assert_claimed(error: &Error) {
 async fn proved_claim_replaces_unproved_claim(db: &TestDb) {
     let store = &db.store;
     let holder = async || clusters::by_aks_identity(store, "s/g/n").await.unwrap().map(|row| row.id);
-    // As servers write it that do not ask Azure: among themselves it is unique as ever.
+    // Earlier versions write claims without asking Azure. Such claims are unique among themselves.
     add_cluster(store, &claiming("c-a", false)).await;
     let again = clusters::insert(store, &claiming("c-b", false), None, &audit()).await;
     assert_claimed(&again.unwrap_err());
@@ -171,7 +171,7 @@ async fn claim_identity_requires_lease_and_version(db: &TestDb) {
     assert_eq!(claim_of(store, "c-a").await, (None, false));
     assert!(claim(row.work.fence, row.version).await);
     assert_eq!(claim_of(store, "c-a").await, (text("s/g/n"), true));
-    // A change that was read before must not write the claim away.
+    // An update of a row that was read before the claim must not undo it.
     let conflict = clusters::update(store, &row, None, None, &audit()).await.unwrap_err();
     assert!(matches!(conflict, Error::Conflict { .. }), "{conflict:?}");
 }

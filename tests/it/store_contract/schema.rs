@@ -40,10 +40,10 @@ async fn migrate_is_idempotent_and_rejects_newer_schema(db: &TestDb) {
     assert_eq!(store.pending_migrations().await.unwrap(), all_migrations());
 }
 
-/// The migrations in the order in which they are applied: the files that there are.
+/// The names of all migrations, in the order in which they are applied.
 fn all_migrations() -> Vec<String> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
-    let files = std::fs::read_dir(folder).unwrap();
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let files = std::fs::read_dir(directory).unwrap();
     let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<_> = names.map(|name| name.trim_end_matches(".sql").to_owned()).collect();
     names.sort_unstable();
@@ -262,7 +262,7 @@ async fn writes_change_the_version(db: &TestDb) {
     let other = Store::connect(&db.url, &Options::default()).await.unwrap();
     let mut version = store.version();
     add_user(store, &user("user-a", "a")).await;
-    assert!(store.clone().version() > version, "clones share it");
+    assert!(store.clone().version() > version, "clones share the version");
     version = store.version();
     users::list(store).await.unwrap();
     assert_eq!(store.version(), version, "reading changes nothing");

@@ -24,11 +24,11 @@ async fn users_are_unique_by_name(db: &TestDb) {
     let ann = user("user-a", "ann");
     let ensured = users::ensure(store, &ann, None, |_| audit()).await.unwrap();
     assert_eq!(ensured, Ensured::Created(ann.clone()));
-    let again = UserRow { admin: true, ..ann };
+    let ann_as_admin = UserRow { admin: true, ..ann };
     for (admin, expected) in [
-        (Some(true), Ensured::Changed(again.clone())),
-        (Some(true), Ensured::Unchanged(again.clone())),
-        (None, Ensured::Unchanged(again.clone())),
+        (Some(true), Ensured::Changed(ann_as_admin.clone())),
+        (Some(true), Ensured::Unchanged(ann_as_admin.clone())),
+        (None, Ensured::Unchanged(ann_as_admin.clone())),
     ] {
         let ensured = users::ensure(store, &user("user-x", "ann"), admin, |_| audit()).await;
         assert_eq!(ensured.unwrap(), expected);
@@ -39,7 +39,7 @@ async fn users_are_unique_by_name(db: &TestDb) {
     let ensured = users::ensure(store, &user("user-d", "dan"), Some(true), |_| audit()).await.unwrap();
     assert_eq!(ensured, Ensured::Created(dan.clone()));
 
-    assert_eq!(users::get(store, "user-a").await.unwrap(), Some(again.clone()));
+    assert_eq!(users::get(store, "user-a").await.unwrap(), Some(ann_as_admin.clone()));
     assert_eq!(users::get(store, "user-z").await.unwrap(), None);
     assert_eq!(users::find(store, "bob").await.unwrap(), [user("user-b", "bob")]);
     add_user(store, &user("user-n", "user-b")).await;
@@ -53,7 +53,7 @@ async fn users_are_unique_by_name(db: &TestDb) {
     assert!(users::find(store, "nobody").await.unwrap().is_empty());
     let mut listed = users::list(store).await.unwrap();
     listed.retain(|user| user.id.starts_with("user-"));
-    assert_eq!(listed, [again, user("user-b", "bob"), dan]);
+    assert_eq!(listed, [ann_as_admin, user("user-b", "bob"), dan]);
     add_token(store, &token("t", "user-b")).await;
     assert!(remove_user(store, "user-b", &audit()).await.unwrap());
     assert!(!remove_user(store, "user-b", &audit()).await.unwrap());
@@ -112,7 +112,10 @@ async fn upsert_replaces_a_token(db: &TestDb) {
     assert!(tokens::upsert(store, &token("t", "user-a"), &audit()).await.unwrap());
     assert_eq!(row().await, token("t", "user-a"));
     let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
-    assert!(!tokens::upsert(store, &later, &audit()).await.unwrap(), "its times are unchanged");
+    assert!(
+        !tokens::upsert(store, &later, &audit()).await.unwrap(),
+        "a new creation time alone changes nothing"
+    );
     assert_eq!(row().await.created_ms, 10);
     let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
     assert!(tokens::upsert(store, &other, &audit()).await.unwrap());
@@ -253,16 +256,20 @@ async fn users_are_disabled_and_removed_with_their_records(db: &TestDb) {
     assert_eq!((owned.clusters[0].id.as_str(), owned.credentials[0].id.as_str()), ("c-x", "cc-x"));
     let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
     assert_eq!((account.clusters, account.credentials, account.tokens), (1, 1, 0));
-    let none = |_: &users::RemovedUser| -> Vec<AuditRow> { unreachable!("nothing changed") };
-    let kept = users::remove(store, "user-b", None, none).await.unwrap();
+    let no_records = |_: &users::RemovedUser| -> Vec<AuditRow> { unreachable!("nothing changed") };
+    let kept = users::remove(store, "user-b", None, no_records).await.unwrap();
     assert_eq!(kept, Removal::Owns(ben.clone(), owned.clone()));
     for unfit in ["user-b", "user-z", "user\0"] {
-        assert_eq!(users::remove(store, "user-b", Some(unfit), none).await.unwrap(), Removal::NoNewOwner);
+        assert_eq!(
+            users::remove(store, "user-b", Some(unfit), no_records).await.unwrap(),
+            Removal::NoNewOwner
+        );
     }
-    assert_eq!(users::remove(store, "user-z", None, none).await.unwrap(), Removal::NoUser);
+    assert_eq!(users::remove(store, "user-z", None, no_records).await.unwrap(), Removal::NoUser);
     // If its audit record cannot be written, the change is rolled back.
-    let twice = audit();
-    let failed = users::remove(store, "user-b", Some("user-a"), |_| vec![twice.clone(), twice.clone()]).await;
+    let record = audit();
+    let failed =
+        users::remove(store, "user-b", Some("user-a"), |_| vec![record.clone(), record.clone()]).await;
     assert!(failed.is_err());
     assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
     let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();

@@ -100,9 +100,9 @@ async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
     let store = &db.store;
     add_due_cluster(store, "c-a", Some(10)).await;
     let held = clusters::claim(store, "a", 10, 100, 1).await.unwrap().remove(0);
-    let wanted =
+    let changed =
         ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: text("[]"), ..held.clone() };
-    assert_eq!(clusters::update(store, &wanted, Some(Wake(20)), None, &audit()).await.unwrap(), 2);
+    assert_eq!(clusters::update(store, &changed, Some(Wake(20)), None, &audit()).await.unwrap(), 2);
     let work = WorkColumns {
         applied_generation: 1,
         applied_spec: text("{}"),
@@ -125,7 +125,7 @@ async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
 
 async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     let store = &db.store;
-    let happened = |at_ms| NewClusterEvent {
+    let event_at = |at_ms| NewClusterEvent {
         at_ms,
         kind: "step".to_owned(),
         message: format!("at {at_ms}\0"),
@@ -143,10 +143,10 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     let held = clusters::claim(store, "w", 1, 2, 10).await.unwrap();
     let work = held.into_iter().find(|row| row.id == "c-a").unwrap().work;
     let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
-    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[happened(0)]).await.unwrap());
-    assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[happened(0)], None).await.unwrap());
+    assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[event_at(0)]).await.unwrap());
+    assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[event_at(0)], None).await.unwrap());
     for at_ms in 1..=3 {
-        let events = [happened(at_ms), happened(at_ms * 10)];
+        let events = [event_at(at_ms), event_at(at_ms * 10)];
         assert!(clusters::release(store, "c-a", &work, 1, 1, &events).await.unwrap());
     }
     let all = list("c-a", "", 10).await;
@@ -155,12 +155,12 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     assert_eq!(list("c-a", &all[0].id, 2).await, all[1..3]);
     assert!(list("c-b", "", 10).await.is_empty());
 
-    let told = |row: &ClusterRow| (NewClusterEvent { message: row.name.clone(), ..happened(4) }, audit());
-    let gone = clusters::remove(store, "c-a", told).await.unwrap().unwrap();
-    assert_eq!((gone.id.as_str(), gone.work.fence), ("c-a", work.fence));
-    assert_eq!(list("c-a", &all[5].id, 10).await[0].message, gone.name);
-    assert!(clusters::remove(store, "c-a", told).await.unwrap().is_none());
-    assert!(!clusters::release(store, "c-a", &work, 1, 1, &[happened(5)]).await.unwrap());
+    let records = |row: &ClusterRow| (NewClusterEvent { message: row.name.clone(), ..event_at(4) }, audit());
+    let removed = clusters::remove(store, "c-a", records).await.unwrap().unwrap();
+    assert_eq!((removed.id.as_str(), removed.work.fence), ("c-a", work.fence));
+    assert_eq!(list("c-a", &all[5].id, 10).await[0].message, removed.name);
+    assert!(clusters::remove(store, "c-a", records).await.unwrap().is_none());
+    assert!(!clusters::release(store, "c-a", &work, 1, 1, &[event_at(5)]).await.unwrap());
     assert_eq!(list("c-a", "", 10).await.len(), 7, "no event follows the deletion");
 
     assert_eq!(cluster_events::prune(store, 3, 1).await.unwrap(), 1);
@@ -170,7 +170,7 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     assert_eq!(cluster_events::prune_to(store, 3, 10).await.unwrap(), 1);
     assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest remain");
     let work = WorkColumns { fence: 1, ..work };
-    assert!(clusters::release(store, "c-b", &work, 1, 1, &[happened(6)]).await.unwrap());
+    assert!(clusters::release(store, "c-b", &work, 1, 1, &[event_at(6)]).await.unwrap());
     for id in ["c-a", "c-b"] {
         cluster_events::delete_orphaned(store, id).await.unwrap();
     }
@@ -210,7 +210,7 @@ async fn registration_tokens_are_unique_by_name(db: &TestDb) {
     let store = &db.store;
     add_cluster(store, &cluster("c-a")).await;
     let row = registration("c-a", "default-token");
-    let text = async || {
+    let stored_secret = async || {
         let name = registration_tokens::secret_name("default-token");
         cluster_secrets::get(store, "c-a", &name).await.unwrap()
     };
@@ -220,7 +220,7 @@ async fn registration_tokens_are_unique_by_name(db: &TestDb) {
     assert_eq!(registration_tokens::hashes(store).await.unwrap(), std::slice::from_ref(&row.hash));
     let other = RegistrationTokenRow { uuid: "v".to_owned(), hash: vec![9; 32], ..row.clone() };
     assert!(!registration_tokens::insert(store, &other, &sealed("k2"), &audit()).await.unwrap());
-    assert_eq!(text().await, Some(sealed("k1")), "the first one is unchanged");
+    assert_eq!(stored_secret().await, Some(sealed("k1")), "the first token is unchanged");
     assert_eq!(registration_tokens::get(store, "c-a", "default-token").await.unwrap(), Some(row.clone()));
     assert_eq!(registration_tokens::list(store, "c-a").await.unwrap(), std::slice::from_ref(&row));
     let nowhere = RegistrationTokenRow { cluster_id: "c-none".to_owned(), hash: vec![8; 32], ..row };
@@ -228,7 +228,7 @@ async fn registration_tokens_are_unique_by_name(db: &TestDb) {
     assert!(matches!(dangling, Err(Error::Dangling { .. })));
     assert!(registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
     assert!(!registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
-    assert_eq!(text().await, None, "it is deleted with its token");
+    assert_eq!(stored_secret().await, None, "it is deleted with its token");
 }
 
 async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
@@ -241,12 +241,12 @@ async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     assert!(!clusters::wake(store, "c-none").await.unwrap());
     assert!(clusters::record(store, "c-a", &work, 1, 110).await.unwrap());
     assert!(clusters::release(store, "c-a", &work, 1, 120, &[]).await.unwrap());
-    assert_eq!(next().await, Some(120), "not at the worker's time");
+    assert_eq!(next().await, Some(120), "immediately, not at the worker's time");
     clusters::wake(store, "c-a").await.unwrap();
     let held = clusters::claim(store, "a", 130, 200, 1).await.unwrap().remove(0);
     let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::release(store, "c-a", &work, 1, 140, &[]).await.unwrap());
-    assert_eq!(next().await, Some(5_000), "it was processed");
+    assert_eq!(next().await, Some(5_000), "the wake-up was processed");
 }
 
 async fn agent_sessions_are_listed_for_other_running_servers(db: &TestDb) {

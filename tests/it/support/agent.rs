@@ -1,4 +1,4 @@
-//! An agent in the tests, and the listeners for it to connect to.
+//! An agent for tests, and listeners of a server: for agents, and for other servers of its database.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -41,7 +41,7 @@ impl Listener {
         Self::serve_on(listener, app.router(), Some(tls), serve::Options::default())
     }
 
-    /// Starts the listener of a server for the other servers of its database, to which it is announced.
+    /// Starts the server's listener for other servers of its database, and announces it to them.
     pub(crate) async fn start_internal(app: &TestApp) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         app.server.join_replicas(listener.local_addr().unwrap().to_string());
@@ -104,10 +104,11 @@ impl TestAgent {
         let stopped = stop.clone();
         tokio::spawn(async move {
             let mut driver = pin!(driver);
-            let mut thaw = Box::pin(async move { is_frozen.wait_for(|frozen| *frozen).await.map(drop).ok() });
+            let mut freeze_signal =
+                Box::pin(async move { is_frozen.wait_for(|frozen| *frozen).await.map(drop).ok() });
             let mut frozen = false;
             let driving = std::future::poll_fn(|context| {
-                frozen = frozen || thaw.as_mut().poll(context).is_ready();
+                frozen = frozen || freeze_signal.as_mut().poll(context).is_ready();
                 if frozen { Poll::Pending } else { driver.as_mut().poll(context).map(drop) }
             });
             stopped.run_until_cancelled(driving).await;

@@ -50,7 +50,7 @@ pub(crate) struct TestAppBuilder {
     data_dir: Option<Arc<TempDir>>,
     /// The fixture that is copied to the data directory.
     data_fixture: Option<&'static str>,
-    /// Timeout of the next part of a response of Azure.
+    /// Timeout of each read of a response of Azure.
     read_timeout: Duration,
     /// Maximum number of pages of the SQLite file.
     max_pages: Option<u32>,
@@ -147,7 +147,7 @@ impl TestApp {
         self.put(&format!("/v3/settings/{name}")).json(&body).send().await.expect(200);
     }
 
-    /// Runs the worker and advances the clock until all operations are complete.
+    /// Runs the worker while advancing the clock by two minutes, which is longer than the sandbox's operations take.
     pub(crate) async fn settle(&self) {
         self.advance(Duration::from_mins(2)).await;
     }
@@ -208,8 +208,8 @@ impl TestApp {
         databases::execute_on(&url, statement).await;
     }
 
-    /// The response to a call while the clock advances, and the time that passed on the clock. The clock stands still while
-    /// requests to Azure are sent.
+    /// Sends a call while the clock advances; returns the response and the time that passed on the clock. The clock stands
+    /// still while requests to Azure are in flight.
     pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
         let started_ms = self.clock.now_ms();
         let mut call = std::pin::pin!(call.send());
@@ -229,7 +229,7 @@ impl TestApp {
         (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
     }
 
-    /// Waits until Azure has received requests whose responses a fault delays, and has responded to all others for 200 ms.
+    /// Waits until some request to Azure has no response and nothing has changed for 200 ms: no new request, no new response.
     pub(crate) async fn wait_until_azure_hangs(&self) {
         let started = Instant::now();
         let (mut last, mut unchanged) = (Vec::new(), 0);
@@ -306,7 +306,7 @@ impl TestAppBuilder {
         Self { data_fixture: Some(fixture), ..self }
     }
 
-    /// Sets the timeout of the next part of a response of Azure.
+    /// Sets the timeout of each read of a response of Azure.
     #[must_use]
     pub(crate) fn read_timeout(self, read_timeout: Duration) -> Self {
         Self { read_timeout, ..self }

@@ -68,8 +68,8 @@ pub(crate) async fn postgres() -> Option<TestDb> {
     Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
 }
 
-/// The clause of `create database` that copies a migrated database, which is much faster than the migrations. On a server that
-/// is not ours, such a database would remain.
+/// The clause of `create database` that copies a migrated database, which is much faster than the migrations. It is empty
+/// for the server of `TEST_POSTGRES_URL`, where the migrated database would remain.
 async fn template(server: &str) -> &'static str {
     static CREATED: OnceCell<()> = OnceCell::const_new();
     if std::env::var_os("TEST_POSTGRES_URL").is_some() {
@@ -84,7 +84,7 @@ async fn template(server: &str) -> &'static str {
 }
 
 fn url_of(server: &str, database: &str) -> String {
-    let mut url = Url::parse(server).expect("address of the server");
+    let mut url = Url::parse(server).expect("URL of the server");
     url.set_path(database);
     url.to_string()
 }
@@ -171,24 +171,24 @@ impl Drop for Owner {
 
 /// Starts a server that listens only on a socket in a temporary directory.
 fn start_server() -> Result<String, String> {
-    /// $1: directory of PostgreSQL's programs. `cat` waits for the end of this process.
+    /// $1: directory of PostgreSQL's programs. `cat` waits until the test process ends.
     const WATCH: &str = r#"
         trap '' INT TERM HUP
         set -eu
-        folder=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
+        directory=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
         as=
         if [ "$(id -u)" = 0 ]; then
             # PostgreSQL does not run as root.
             user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
-            chown "$user" "$folder"
+            chown "$user" "$directory"
             as="setpriv --reuid=$user --regid=$(id -g "$user") --clear-groups"
         fi
-        cd "$folder"
-        end() { rm -rf "$folder"; }
+        cd "$directory"
+        end() { rm -rf "$directory"; }
         fail() { tail -n 3 "$1" | tr '\n' ' '; echo; end; exit 1; }
         $as "$1/initdb" -D data -U norman -A trust -E UTF8 --locale=C --no-sync >start 2>&1 || fail start
         # Not pg_ctl: the server must be a child of this shell, which waits for its end.
-        $as "$1/postgres" -D data -k "$folder" -c listen_addresses= -c fsync=off -c full_page_writes=off \
+        $as "$1/postgres" -D data -k "$directory" -c listen_addresses= -c fsync=off -c full_page_writes=off \
             -c synchronous_commit=off -c max_connections=400 -c shared_buffers=32MB \
             </dev/null >log 2>&1 &
         server=$!
@@ -196,7 +196,7 @@ fn start_server() -> Result<String, String> {
             kill -0 "$server" 2>/dev/null || fail log
             sleep 0.05
         done
-        echo "ready $folder"
+        echo "ready $directory"
         cat >/dev/null
         kill -QUIT "$server"
         wait "$server" || true

@@ -62,8 +62,8 @@ struct Shared {
     open: AtomicUsize,
     lines: broadcast::Sender<String>,
     nodes: usize,
-    /// Whether the role of administrators exists from the start.
-    has_administrator: bool,
+    /// Whether the cluster role `cluster-admin` exists.
+    has_cluster_admin: bool,
 }
 
 impl FakeCluster {
@@ -71,7 +71,7 @@ impl FakeCluster {
         Self::start_with(3, true).await
     }
 
-    pub(crate) async fn start_with(nodes: usize, has_administrator: bool) -> Self {
+    pub(crate) async fn start_with(nodes: usize, has_cluster_admin: bool) -> Self {
         let (authority, tls) = certificate(&[HOST]);
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
@@ -79,7 +79,7 @@ impl FakeCluster {
             open: AtomicUsize::new(0),
             lines: broadcast::channel(64).0,
             nodes,
-            has_administrator,
+            has_cluster_admin,
         });
         let app = Router::new().fallback(respond).with_state(Arc::clone(&shared));
         let listener = Listener::serve(app, Some(tls), serve::Options::default()).await;
@@ -160,8 +160,8 @@ async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Re
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
     let request = RecordedRequest { method: parts.method, path_and_query, headers: parts.headers, body };
     shared.requests.lock().unwrap().push(request.clone());
-    let known = [ADMIN_TOKEN, ACCOUNT_TOKEN].map(|token| format!("Bearer {token}"));
-    if !request.header("authorization").iter().any(|value| known.iter().any(|known| known == value)) {
+    let valid = [ADMIN_TOKEN, ACCOUNT_TOKEN].map(|token| format!("Bearer {token}"));
+    if !request.header("authorization").iter().any(|value| valid.iter().any(|valid| valid == value)) {
         return status(401, "Unauthorized");
     }
     match (request.method.as_str(), path.as_str()) {
@@ -202,7 +202,7 @@ async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Re
                 let mut bytes = vec![0; 64 * 1024];
                 while let Ok(read @ 1..) = connection.read(&mut bytes).await {
                     connection.write_all(&bytes[..read].to_ascii_uppercase()).await.unwrap();
-                    // TLS keeps the end of the data if the socket is full.
+                    // Otherwise, TLS keeps the end of the data while the socket is full.
                     connection.flush().await.unwrap();
                 }
             });
@@ -312,7 +312,7 @@ fn object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool
             objects.insert(format!("{path}/{name}"), sent.clone());
             (StatusCode::CREATED, json(&sent)).into_response()
         }
-        "GET" if path.ends_with("/clusterroles/cluster-admin") && shared.has_administrator => {
+        "GET" if path.ends_with("/clusterroles/cluster-admin") && shared.has_cluster_admin => {
             json(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
                          "metadata": {"name": "cluster-admin"}}))
         }

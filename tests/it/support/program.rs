@@ -75,10 +75,11 @@ impl Server {
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut server = Self { child, stdout, stderr, url: String::new(), http };
         let url = server.wait_for("the address", |server| {
-            // The last of the lines.
+            // A part of the last line that the server prints at startup.
             let stdout = server.stdout();
-            let last = if stdout.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
-            let (_, address) = stdout.split_once("listens on ").filter(|_| stdout.contains(last))?;
+            let last_line =
+                if stdout.contains("with a simulated Azure") { "Data directory:" } else { "/docs/" };
+            let (_, address) = stdout.split_once("listens on ").filter(|_| stdout.contains(last_line))?;
             Some(address.split([' ', ';', '\n']).next()?.to_owned())
         });
         server.url = url;
@@ -177,7 +178,7 @@ pub(crate) fn log_lines(logged: &str) -> Vec<Value> {
     logged.lines().map(read).collect()
 }
 
-/// The file that the sandbox writes for scripts to this data directory.
+/// The `sandbox.json` in a data directory, which the sandbox writes for scripts.
 pub(crate) fn sandbox_file(data_dir: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(data_dir.join("sandbox.json")).unwrap()).unwrap()
 }

@@ -80,7 +80,7 @@ impl Replay {
             let state = ours["state"].as_str().unwrap_or_default();
             if answer.status == exchange.status
                 && (includes(&ours, &expected)
-                    // This server's worker may be faster.
+                    // The worker may be faster than in the recording.
                     || is_cluster && transitional.contains(&expected["state"].as_str().unwrap_or_default()))
             {
                 return;
