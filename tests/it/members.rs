@@ -44,8 +44,8 @@ impl TestContext {
         self.app.post(BINDINGS).token(by).json(body).send().await
     }
 
-    /// Gives Ben a role as Ann; returns the binding.
-    async fn give(&self, role: &str) -> Value {
+    /// Gives Ben a role, as Ann; returns the binding.
+    async fn bind_ben(&self, role: &str) -> Value {
         let body = json!({"clusterId": self.cluster, "userId": self.app.user_id(&self.ben).await, "roleTemplateId": role});
         self.bind(&self.ann, &body).await.expect(201).json()
     }
@@ -55,37 +55,42 @@ impl TestContext {
     }
 
     /// The statuses of all of Ben's requests that depend on a role in the cluster.
-    async fn of_ben(&self) -> Vec<(&'static str, u16)> {
+    async fn statuses_of_ben(&self) -> Vec<(&'static str, u16)> {
         let (id, cluster) = (&self.cluster, format!("/v3/clusters/{}", self.cluster));
         let credential = &self.credential;
-        let nobody = Value::Null;
+        let no_body = Value::Null;
         let change = json!({"name": "one", "description": "by ben"});
         let binding = json!({"clusterId": id, "userId": self.app.user_id(&self.ann).await, "roleTemplateId": "read-only"});
-        let mut seen = Vec::new();
+        let mut statuses = Vec::new();
         for (what, method, path, body) in [
-            ("sees", Method::GET, cluster.clone(), &nobody),
-            ("changes", Method::PUT, cluster.clone(), &change),
-            ("enters", Method::POST, format!("{cluster}?action=generateKubeconfig"), &nobody),
-            ("sees bindings", Method::GET, format!("{BINDINGS}/{id}:creator-cluster-owner"), &nobody),
-            ("binds", Method::POST, BINDINGS.to_owned(), &binding),
-            ("registers", Method::GET, format!("/v3/clusterregistrationtokens/{id}:default-token"), &nobody),
+            ("reads the cluster", Method::GET, cluster.clone(), &no_body),
+            ("updates the cluster", Method::PUT, cluster.clone(), &change),
+            ("gets a kubeconfig", Method::POST, format!("{cluster}?action=generateKubeconfig"), &no_body),
+            ("reads a binding", Method::GET, format!("{BINDINGS}/{id}:creator-cluster-owner"), &no_body),
+            ("creates a binding", Method::POST, BINDINGS.to_owned(), &binding),
+            (
+                "reads the registration token",
+                Method::GET,
+                format!("/v3/clusterregistrationtokens/{id}:default-token"),
+                &no_body,
+            ),
             (
                 "uses its credential",
                 Method::GET,
                 format!("/meta/aksLocations?cloudCredentialId={credential}&clusterID={id}"),
-                &nobody,
+                &no_body,
             ),
             (
-                "asks for upgrades",
+                "lists upgrades",
                 Method::GET,
                 format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}&region=eastus"),
-                &nobody,
+                &no_body,
             ),
-            ("sees the credential", Method::GET, format!("/v3/cloudcredentials/{credential}"), &nobody),
+            ("reads the credential", Method::GET, format!("/v3/cloudcredentials/{credential}"), &no_body),
         ] {
-            seen.push((what, self.status(method, &path, &self.ben, body).await));
+            statuses.push((what, self.status(method, &path, &self.ben, body).await));
         }
-        seen
+        statuses
     }
 }
 
@@ -96,7 +101,7 @@ async fn register_cluster(app: &TestApp, token: &str, name: &str, credential: &s
     test_clusters::create(app, token, &body).await
 }
 
-fn at(binding: &Value) -> String {
+fn path_of(binding: &Value) -> String {
     format!("{BINDINGS}/{}", string_at(binding, "id"))
 }
 
@@ -120,20 +125,20 @@ async fn binding_has_ranchers_fields_and_links() {
         })
     );
     assert!(uuid::Uuid::parse_str(&string_at(&binding, "uuid")).is_ok());
-    for path in [at(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
+    for path in [path_of(&binding), format!("/v3/clusterRoleTemplateBindings/{id}:for-ben")] {
         assert_eq!(context.app.get(&path).token(&context.ann).send().await.json(), binding, "{path}");
     }
-    // Ben sees it too, and sees that he cannot change it.
-    let seen = context.app.get(&at(&binding)).token(&context.ben).send().await.json();
+    // Ben sees the binding too, without the links to change it.
+    let seen = context.app.get(&path_of(&binding)).token(&context.ben).send().await.json();
     assert_eq!(seen["links"], json!({"self": own}));
-    let drawn = {
+    let unnamed = {
         let cid = context.app.token("cid").await;
         let body = json!({"clusterId": id, "userId": context.app.user_id(&cid).await, "roleTemplateId": "read-only"});
         context.bind(&context.ann, &body).await.json()
     };
     assert!(
-        string_at(&drawn, "name").starts_with("crtb-") && string_at(&drawn, "name").len() == 10,
-        "{drawn}"
+        string_at(&unnamed, "name").starts_with("crtb-") && string_at(&unnamed, "name").len() == 10,
+        "{unnamed}"
     );
 }
 
@@ -141,39 +146,39 @@ async fn binding_has_ranchers_fields_and_links() {
 async fn roles_allow_what_their_names_say() {
     let context = TestContext::start().await;
     let names = [
-        "sees",
-        "changes",
-        "enters",
-        "sees bindings",
-        "binds",
-        "registers",
+        "reads the cluster",
+        "updates the cluster",
+        "gets a kubeconfig",
+        "reads a binding",
+        "creates a binding",
+        "reads the registration token",
         "uses its credential",
-        "asks for upgrades",
-        "sees the credential",
+        "lists upgrades",
+        "reads the credential",
     ];
     let expected = |statuses: [u16; 9]| names.into_iter().zip(statuses).collect::<Vec<_>>();
     let nothing = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
     let little = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
     let everything = expected([200, 200, 200, 200, 201, 200, 200, 200, 404]);
-    assert_eq!(context.of_ben().await, nothing);
-    let binding = context.give("read-only").await;
-    assert_eq!(context.of_ben().await, little);
+    assert_eq!(context.statuses_of_ben().await, nothing);
+    let binding = context.bind_ben("read-only").await;
+    assert_eq!(context.statuses_of_ben().await, little);
     for (role, may) in [("cluster-member", &little), ("cluster-owner", &everything), ("read-only", &little)] {
         let changed = context
             .app
-            .put(&at(&binding))
+            .put(&path_of(&binding))
             .token(&context.ann)
             .json(&json!({"roleTemplateId": role}))
             .send()
             .await;
         assert_eq!((changed.status, &changed.json()["roleTemplateId"]), (StatusCode::OK, &json!(role)));
-        assert_eq!(&context.of_ben().await, may, "{role}");
+        assert_eq!(&context.statuses_of_ben().await, may, "{role}");
     }
-    let ended = context.app.delete(&at(&binding)).token(&context.ann).send().await;
-    assert_eq!((ended.status, &ended.json()["id"]), (StatusCode::OK, &binding["id"]));
-    assert_eq!(context.of_ben().await, nothing);
+    let removed = context.app.delete(&path_of(&binding)).token(&context.ann).send().await;
+    assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &binding["id"]));
+    assert_eq!(context.statuses_of_ben().await, nothing);
     assert_eq!(
-        context.app.delete(&at(&binding)).token(&context.ann).send().await.status,
+        context.app.delete(&path_of(&binding)).token(&context.ann).send().await.status,
         StatusCode::NOT_FOUND
     );
 }
@@ -181,7 +186,7 @@ async fn roles_allow_what_their_names_say() {
 #[tokio::test]
 async fn bindings_are_hidden_from_nonmembers() {
     let context = TestContext::start().await;
-    let binding = context.give("read-only").await;
+    let binding = context.bind_ben("read-only").await;
     let eve = context.app.token("eve").await;
     let user = context.app.user_id(&eve).await;
     let none = "c-none1:crtb-none1";
@@ -194,15 +199,15 @@ async fn bindings_are_hidden_from_nonmembers() {
         (Method::POST, ""),
     ] {
         let body = json!({"roleTemplateId": "cluster-owner"});
-        let ask = |id: &str| {
+        let request = |id: &str| {
             context.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
         };
-        let (seen, absent) = (ask(&string_at(&binding, "id")).send().await, ask(none).send().await);
+        let (seen, absent) = (request(&string_at(&binding, "id")).send().await, request(none).send().await);
         assert_eq!((seen.status, absent.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{method}");
         assert_eq!(
             seen.text().replace(&string_at(&binding, "id"), none),
             absent.text(),
-            "{method}: nothing is told"
+            "{method}: the responses do not differ"
         );
     }
     for query in ["", &format!("?clusterId={}", context.cluster), "?roleTemplateId=read-only"] {
@@ -225,7 +230,7 @@ async fn bindings_are_hidden_from_nonmembers() {
 async fn only_owners_change_bindings_and_the_creator_stays_owner() {
     let context = TestContext::start().await;
     let creator = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
-    let binding = context.give("cluster-member").await;
+    let binding = context.bind_ben("cluster-member").await;
     let cid = context.app.token("cid").await;
     let of_cid =
         |id: String| json!({"clusterId": context.cluster, "userId": id, "roleTemplateId": "read-only"});
@@ -233,20 +238,20 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
     let change = json!({"roleTemplateId": "cluster-owner"});
     for role in ["cluster-member", "read-only"] {
         let role = json!({"roleTemplateId": role});
-        assert_eq!(context.status(Method::PUT, &at(&binding), &context.ann, &role).await, 200);
-        let refused = context.bind(&context.ben, &of_cid).await;
+        assert_eq!(context.status(Method::PUT, &path_of(&binding), &context.ann, &role).await, 200);
+        let denied = context.bind(&context.ben, &of_cid).await;
         assert_eq!(
-            (refused.status, norman_error(&refused).code),
+            (denied.status, norman_error(&denied).code),
             (StatusCode::FORBIDDEN, "PermissionDenied".into())
         );
-        for path in [&at(&binding), &creator] {
+        for path in [&path_of(&binding), &creator] {
             assert_eq!(context.status(Method::PUT, path, &context.ben, &change).await, 403, "{path}");
             assert_eq!(context.status(Method::DELETE, path, &context.ben, &Value::Null).await, 403, "{path}");
         }
     }
-    assert_eq!(context.status(Method::PUT, &at(&binding), &context.ann, &change).await, 200);
-    // Now Ben may, but the creator's role cannot be removed: not by Ben, Ann or an administrator.
-    let given = context.bind(&context.ben, &of_cid).await.expect(201);
+    assert_eq!(context.status(Method::PUT, &path_of(&binding), &context.ann, &change).await, 200);
+    // Ben is an owner now. The creator's role cannot be removed or changed, not even by Ann or an administrator.
+    let added = context.bind(&context.ben, &of_cid).await.expect(201);
     for token in [&context.ann, &context.ben, &context.app.admin] {
         assert_eq!(context.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
         assert_eq!(
@@ -260,12 +265,12 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
         (&json!(context.app.user_id(&context.ann).await), &json!("cluster-owner"))
     );
     assert_eq!(kept["links"].get("remove"), None);
-    // Owners can remove their own role; other members need an owner.
-    assert_eq!(context.status(Method::DELETE, &at(&given.json()), &cid, &Value::Null).await, 403);
-    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 200);
-    assert_eq!(context.status(Method::GET, &at(&binding), &context.ben, &Value::Null).await, 404);
+    // Owners can remove their own binding; other members cannot.
+    assert_eq!(context.status(Method::DELETE, &path_of(&added.json()), &cid, &Value::Null).await, 403);
+    assert_eq!(context.status(Method::DELETE, &path_of(&binding), &context.ben, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::GET, &path_of(&binding), &context.ben, &Value::Null).await, 404);
     assert_eq!(
-        context.status(Method::DELETE, &at(&given.json()), &context.app.admin, &Value::Null).await,
+        context.status(Method::DELETE, &path_of(&added.json()), &context.app.admin, &Value::Null).await,
         200
     );
 }
@@ -273,7 +278,7 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
 #[tokio::test]
 async fn owner_updates_and_deletes_another_users_cluster() {
     let context = TestContext::start().await;
-    context.give("cluster-owner").await;
+    context.bind_ben("cluster-owner").await;
     let path = format!("/v3/clusters/{}", context.cluster);
     let seen = context.app.get(&path).token(&context.ben).send().await.json();
     assert!(seen["links"]["update"].is_string() && seen["links"]["clusterRegistrationTokens"].is_string());
@@ -281,7 +286,7 @@ async fn owner_updates_and_deletes_another_users_cluster() {
         context.app.get("/v3/clusters").token(&context.ben).send().await.ids(),
         std::slice::from_ref(&context.cluster)
     );
-    // Without a credential, or with the current one, but not with another credential of Ann's.
+    // An update may omit the credential or repeat the current one, but not select another credential of Ann's.
     let other = context.app.store_credential(&context.ann).await;
     let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
     assert_eq!(
@@ -293,7 +298,7 @@ async fn owner_updates_and_deletes_another_users_cluster() {
     assert_eq!((refused.status.as_u16(), norman_error(&refused).message), (404, NO_CREDENTIAL.into()));
     let own = context.app.store_credential(&context.ben).await;
     let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await.expect(200);
-    assert_eq!(changed.json()["creatorId"], context.app.user_id(&context.ann).await, "it is unchanged");
+    assert_eq!(changed.json()["creatorId"], context.app.user_id(&context.ann).await);
     let removed = context.app.delete(&path).token(&context.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
     context.app.settle().await;
@@ -309,7 +314,7 @@ async fn owner_updates_and_deletes_another_users_cluster() {
 #[tokio::test]
 async fn members_see_a_cluster_without_the_links_of_owners() {
     let context = TestContext::start().await;
-    context.give("cluster-member").await;
+    context.bind_ben("cluster-member").await;
     let path = format!("/v3/clusters/{}", context.cluster);
     let mut owner = context.app.get(&path).token(&context.ann).send().await.json();
     let member = context.app.get(&path).token(&context.ben).send().await.json();
@@ -377,18 +382,18 @@ async fn invalid_bindings_are_rejected_with_the_field() {
     let taken = context.bind(&context.ann, &taken).await;
     assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
     // An update does not change cluster and user; clients repeat them.
-    let repeated = context.app.put(&at(&binding)).token(&context.ann).json(&binding).send().await;
+    let repeated = context.app.put(&path_of(&binding)).token(&context.ann).json(&binding).send().await;
     assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, binding.clone()));
     for (key, value) in [("clusterId", "c-none1"), ("userId", ann.as_str()), ("roleTemplateId", "x")] {
         let refused =
-            context.app.put(&at(&binding)).token(&context.ann).json(&json!({key: value})).send().await;
+            context.app.put(&path_of(&binding)).token(&context.ann).json(&json!({key: value})).send().await;
         let error = norman_error(&refused);
         assert_eq!(
             (refused.status.as_u16(), error.code.as_str(), error.field.as_str()),
             (422, "InvalidOption", key)
         );
     }
-    assert_eq!(context.app.get(&at(&binding)).token(&context.ann).send().await.json(), binding);
+    assert_eq!(context.app.get(&path_of(&binding)).token(&context.ann).send().await.json(), binding);
     for id in ["none", "c-none1", &format!("{id}:none"), &format!("{id}:"), ":x", "a:b:c"] {
         assert_eq!(
             context.status(Method::GET, &format!("{BINDINGS}/{id}"), &context.ann, &Value::Null).await,
@@ -408,8 +413,9 @@ async fn update_replaces_labels_but_not_those_of_the_system() {
     assert_eq!(binding["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
     assert_eq!(binding["annotations"], json!({"example.com/c": "d", "x.cattle.io/y": "1"}));
     let put = async |body: Value| {
-        let answer = context.app.put(&at(&binding)).token(&context.ann).json(&body).send().await.expect(200);
-        let read = context.app.get(&at(&binding)).token(&context.ann).send().await.json();
+        let answer =
+            context.app.put(&path_of(&binding)).token(&context.ann).json(&body).send().await.expect(200);
+        let read = context.app.get(&path_of(&binding)).token(&context.ann).send().await.json();
         assert_eq!(answer.json(), read);
         (read["labels"].clone(), read["annotations"].clone(), read["roleTemplateId"].clone())
     };
@@ -424,7 +430,7 @@ async fn update_replaces_labels_but_not_those_of_the_system() {
     assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system remain");
     let refused = context
         .app
-        .put(&at(&binding))
+        .put(&path_of(&binding))
         .token(&context.ann)
         .json(&json!({"labels": {"a": "b\nc"}}))
         .send()
@@ -438,12 +444,12 @@ async fn update_replaces_labels_but_not_those_of_the_system() {
 async fn strongest_of_several_roles_applies_until_it_is_removed() {
     let context = TestContext::start().await;
     let cluster = format!("/v3/clusters/{}", context.cluster);
-    let weak = context.give("read-only").await;
+    let weak = context.bind_ben("read-only").await;
     let change = json!({"name": "one", "description": "by ben"});
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     // Terraform may add the new binding before it removes the old one.
-    let strong = context.give("cluster-owner").await;
-    let same = context.give("cluster-owner").await;
+    let strong = context.bind_ben("cluster-owner").await;
+    let same = context.bind_ben("cluster-owner").await;
     let all = context
         .app
         .get(&format!("{BINDINGS}?userId={}", context.app.user_id(&context.ben).await))
@@ -455,28 +461,28 @@ async fn strongest_of_several_roles_applies_until_it_is_removed() {
     let links = async || {
         context.app.get("/v3/clusters").token(&context.ben).send().await.json()["data"][0]["links"].clone()
     };
-    for ended in [&weak, &same] {
+    for removed in [&weak, &same] {
         assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
         assert!(links().await["update"].is_string());
-        assert_eq!(context.status(Method::DELETE, &at(ended), &context.ann, &Value::Null).await, 200);
+        assert_eq!(context.status(Method::DELETE, &path_of(removed), &context.ann, &Value::Null).await, 200);
     }
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
-    context.give("read-only").await;
-    assert_eq!(context.status(Method::DELETE, &at(&strong), &context.ann, &Value::Null).await, 200);
+    context.bind_ben("read-only").await;
+    assert_eq!(context.status(Method::DELETE, &path_of(&strong), &context.ann, &Value::Null).await, 200);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     assert!(links().await["update"].is_null());
     // Another role for the creator changes nothing.
     let ann = json!({"clusterId": context.cluster, "userId": context.app.user_id(&context.ann).await, "roleTemplateId": "read-only"});
     let anns = context.bind(&context.ann, &ann).await.expect(201);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ann, &change).await, 200);
-    assert_eq!(context.status(Method::DELETE, &at(&anns.json()), &context.ann, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::DELETE, &path_of(&anns.json()), &context.ann, &Value::Null).await, 200);
 }
 
 #[tokio::test]
 async fn bindings_are_listed_by_cluster_user_and_role() {
     let context = TestContext::start().await;
     let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
-    let binding = context.give("read-only").await;
+    let binding = context.bind_ben("read-only").await;
     let list = async |query: &str| {
         context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await.ids()
     };
@@ -501,15 +507,20 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
 async fn role_changes_are_in_the_audit_log() {
     let db = databases::sqlite().await;
     let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
-    let binding = context.give("read-only").await;
-    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 403);
+    let binding = context.bind_ben("read-only").await;
+    assert_eq!(context.status(Method::DELETE, &path_of(&binding), &context.ben, &Value::Null).await, 403);
     assert_eq!(
         context
-            .status(Method::PUT, &at(&binding), &context.ann, &json!({"roleTemplateId": "cluster-owner"}))
+            .status(
+                Method::PUT,
+                &path_of(&binding),
+                &context.ann,
+                &json!({"roleTemplateId": "cluster-owner"})
+            )
             .await,
         200
     );
-    assert_eq!(context.status(Method::DELETE, &at(&binding), &context.ben, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::DELETE, &path_of(&binding), &context.ben, &Value::Null).await, 200);
     context.app.server.stop().await;
     let filter = events::Filter {
         object_type: Some("clusterRoleTemplateBinding".to_owned()),

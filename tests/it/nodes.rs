@@ -41,7 +41,7 @@ impl Cluster {
         nodes.remove(0)
     }
 
-    /// Makes cached nodes stale.
+    /// Makes the cached nodes older, by advancing the clock.
     fn age(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
     }
@@ -58,7 +58,7 @@ impl Cluster {
     }
 
     /// The number of times the cluster's nodes were read since the last call.
-    fn reads(&self) -> usize {
+    fn take_reads(&self) -> usize {
         let requests = self.app.control.kubernetes_requests();
         self.app.control.clear_kubernetes_requests();
         requests.iter().filter(|seen| seen.path.starts_with("/api/v1/nodes")).count()
@@ -179,7 +179,7 @@ async fn slow_cluster_does_not_hold_up_a_list() {
         latency_ms: CLUSTER_DELAY_MS,
         ..Fault::default()
     });
-    cluster.reads();
+    cluster.take_reads();
     let timed = async || {
         let start = Instant::now();
         let nodes = cluster.list(&cluster.owner_token, "/v3/nodes").await;
@@ -188,10 +188,10 @@ async fn slow_cluster_does_not_hold_up_a_list() {
     };
     let (first, second) = tokio::join!(timed(), timed());
     assert_eq!((&first, &second), (&vec![node.clone()], &vec![node.clone()]), "the cached nodes");
-    // The read continues, and all callers share it. This ends the delay.
+    // The read continues, and all callers share it. Without the fault, it is no longer delayed.
     cluster.app.control.clear_kubernetes_faults();
     assert_eq!(timed().await, [node]);
-    assert_eq!(cluster.reads(), 1, "read in the background");
+    assert_eq!(cluster.take_reads(), 1, "read in the background");
 }
 
 #[tokio::test]

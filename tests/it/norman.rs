@@ -176,7 +176,12 @@ async fn lists_are_paged_sorted_and_filtered() {
         assert_eq!(app.post("/v3/cloudcredentials").json(&body).send().await.status, StatusCode::CREATED);
     }
     let names = |list: &Value| -> Vec<String> {
-        list["data"].as_array().unwrap().iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect()
+        list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|credential| credential["name"].as_str().unwrap().to_owned())
+            .collect()
     };
     let all = app.get("/v3/cloudCredentials?sort=name").send().await.json();
     assert_eq!(names(&all), ["a", "b", "c"]);

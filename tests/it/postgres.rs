@@ -38,15 +38,15 @@ async fn credential_lifecycle_is_audited() {
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.store_credential(&ann).await;
     let path = format!("/v3/cloudcredentials/{id}");
-    let used = format!("/meta/aksLocations?cloudCredentialId={id}");
+    let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
     let list = app.get("/v3/cloudcredentials?name=azure").token(&ann).send().await.json();
     assert_eq!(list["data"].as_array().unwrap().len(), 1, "{list}");
     let list = app.get("/v3/cloudcredentials").token(&bob).send().await.json();
     assert_eq!(list["data"], json!([]));
-    assert_eq!(app.get(&used).token(&ann).send().await.status, 200);
-    assert_eq!(app.get(&used).token(&bob).send().await.status, 422);
+    assert_eq!(app.get(&listing).token(&ann).send().await.status, 200);
+    assert_eq!(app.get(&listing).token(&bob).send().await.status, 422);
 
-    // A change without a secret keeps the old one; Azure rejects a wrong one and accepts the second one.
+    // An update without a secret keeps the stored secret. Azure rejects a wrong secret and accepts the second valid one.
     let rename = json!({"name": "renamed", "azurecredentialConfig": {"clientId": app.seed.client_id}});
     let renamed = app.put(&path).token(&ann).json(&rename).send().await;
     assert_eq!(
@@ -62,7 +62,7 @@ async fn credential_lifecycle_is_audited() {
             let change = json!({"azurecredentialConfig": {"clientSecret": secret}});
             assert_eq!(app.put(&path).token(&ann).json(&change).send().await.status, 200);
         }
-        let answer = app.get(&used).token(&ann).header("cache-control", "no-cache").send().await;
+        let answer = app.get(&listing).token(&ann).header("cache-control", "no-cache").send().await;
         assert_eq!(answer.status, status, "{secret:?}: {}", answer.text());
     }
 
@@ -79,7 +79,7 @@ async fn credential_lifecycle_is_audited() {
     assert_eq!(app.delete(&cluster_path).token(&ann).send().await.status, 200);
     app.settle().await;
     assert_eq!(app.get(&path).token(&ann).send().await.status, 404);
-    assert_eq!(app.get(&used).token(&ann).send().await.status, 422);
+    assert_eq!(app.get(&listing).token(&ann).send().await.status, 422);
 
     app.server.stop().await;
     let trail = audit(&db).await;
@@ -105,20 +105,20 @@ async fn changes_reach_other_servers_within_two_seconds() {
     let ann = one.token("ann").await;
     assert_eq!(two.get("/v3").token(&ann).send().await.status, 200, "both servers accept the token");
     let id = one.store_credential(&ann).await;
-    let used = format!("/meta/aksLocations?cloudCredentialId={id}");
-    assert_eq!(two.get(&used).token(&ann).send().await.status, 200, "both servers decrypt the secret");
+    let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
+    assert_eq!(two.get(&listing).token(&ann).send().await.status, 200, "both servers decrypt the secret");
 
     one.server.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
     assert_eq!(one.get("/v3").token(&ann).send().await.status, 401, "immediately on the same server");
     one.clock.advance(Duration::from_millis(1_999));
     assert_eq!(two.get("/v3").token(&ann).send().await.status, 401);
-    assert_eq!(two.get(&used).token(&ann).send().await.status, 401);
+    assert_eq!(two.get(&listing).token(&ann).send().await.status, 401);
 
     let ann = two.token("ann").await;
     assert_eq!(one.delete(&format!("/v3/cloudcredentials/{id}")).token(&ann).send().await.status, 200);
     let deadline = Instant::now() + Duration::from_secs(30);
     let rejected = loop {
-        let response = two.get(&used).token(&ann).send().await;
+        let response = two.get(&listing).token(&ann).send().await;
         if response.status != 200 || Instant::now() > deadline {
             break response;
         }
@@ -219,8 +219,9 @@ async fn missing_and_unknown_keys_are_rejected() {
 
     // The running server has not loaded the new active key.
     app.server.secrets.heartbeat().await.unwrap();
-    let later = Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
-    let error = later.rotate().await.unwrap_err().to_string();
+    let reopened =
+        Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
+    let error = reopened.rotate().await.unwrap_err().to_string();
     assert!(error.contains("does not know the key"), "{error}");
     assert_eq!(secrets.key_ids().len(), 2);
 }

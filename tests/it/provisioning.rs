@@ -234,8 +234,8 @@ impl Case {
 
     /// Changes a key that does not exist in Azure, so that the worker compares everything.
     pub(crate) async fn force_comparison(&self, id: &str) {
-        for nowhere in [json!("https://management.azure.com/"), Value::Null] {
-            let answer = self.update(id, json!({"baseUrl": nowhere})).await;
+        for base_url in [json!("https://management.azure.com/"), Value::Null] {
+            let answer = self.update(id, json!({"baseUrl": base_url})).await;
             assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
             self.app.settle().await;
         }
@@ -326,12 +326,12 @@ impl Case {
 
     /// Makes a change in Azure that completes immediately.
     pub(crate) async fn change_in_azure(&self, method: Method, path: &str, body: Option<&Value>) {
-        let usual = self.app.control.timing();
-        self.app.control.set_timing(Timing { scale: 0.0, ..usual.clone() }).unwrap();
+        let timing = self.app.control.timing();
+        self.app.control.set_timing(Timing { scale: 0.0, ..timing.clone() }).unwrap();
         let (status, answer) = self.azure(method, path, body).await;
         assert!((200..300).contains(&status), "{status} {answer}");
         self.azure(Method::GET, path, None).await;
-        self.app.control.set_timing(usual).unwrap();
+        self.app.control.set_timing(timing).unwrap();
     }
 
     /// Sets a value of a cluster in Azure, at a JSON pointer.
@@ -382,12 +382,12 @@ impl Case {
     pub(crate) async fn log_in(&self) -> String {
         // An account with all permissions in the subscription.
         let accounts = self.app.control.accounts();
-        let same = |known: &&Account| {
-            known.subscription_id == self.account.subscription_id
-                && !known.secrets.is_empty()
-                && !matches!(&*known.name, "reader" | "no-role" | "disabled-app" | "throttled-login")
+        let has_permissions = |candidate: &&Account| {
+            candidate.subscription_id == self.account.subscription_id
+                && !candidate.secrets.is_empty()
+                && !matches!(&*candidate.name, "reader" | "no-role" | "disabled-app" | "throttled-login")
         };
-        let account = accounts.iter().find(same).unwrap();
+        let account = accounts.iter().find(has_permissions).unwrap();
         azure_client::log_in(&self.client, account).await
     }
 }
@@ -419,10 +419,10 @@ impl StatusSnapshot {
     fn from_object(cluster: &Value) -> Self {
         let text = |key: &str| cluster[key].as_str().unwrap().to_owned();
         let steps = cluster["aksStatus"]["steps"].as_array().cloned().unwrap_or_default();
-        let now = steps.iter().find(|step| step["state"] != "done").or(steps.last());
-        let step =
-            now.map(|step| format!("{} {}", step["name"].as_str().unwrap(), step["state"].as_str().unwrap()));
-        let at_once = [
+        let current = steps.iter().find(|step| step["state"] != "done").or(steps.last());
+        let step = current
+            .map(|step| format!("{} {}", step["name"].as_str().unwrap(), step["state"].as_str().unwrap()));
+        let set_at_start = [
             "BackingNamespaceCreated",
             "DefaultProjectCreated",
             "SystemProjectCreated",
@@ -431,7 +431,7 @@ impl StatusSnapshot {
         ];
         let conditions = cluster["conditions"].as_array().unwrap().iter();
         let conditions =
-            conditions.filter(|condition| !at_once.contains(&condition["type"].as_str().unwrap()));
+            conditions.filter(|condition| !set_at_start.contains(&condition["type"].as_str().unwrap()));
         let conditions: Vec<String> = conditions
             .map(|condition| {
                 format!("{}={}", condition["type"].as_str().unwrap(), condition["status"].as_str().unwrap())

@@ -42,7 +42,7 @@ fn between<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
 }
 
 /// The lines of all code blocks of a language.
-fn code<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+fn code_lines<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let blocks = between(text, "```").into_iter().filter_map(|block| block.strip_prefix(language));
     blocks.flat_map(str::lines).collect()
 }
@@ -232,8 +232,8 @@ fn chart_routes_every_action() {
 
 /// The commands of this program in the code blocks, such as `norman-aks key rotate --data-dir x`, each as a list of words.
 fn commands(text: &str) -> Vec<Vec<String>> {
-    let lines = code(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
-    // In those of other programs, it is the name of a release or a namespace.
+    let lines = code_lines(text, "console").into_iter().filter_map(|line| line.strip_prefix("$ "));
+    // In commands of other programs, `norman-aks` is the name of a release or a namespace.
     let lines = lines.filter(|line| !line.starts_with("helm ") && !line.starts_with("kubectl "));
     let commands = lines.filter_map(|line| {
         let line = line.split_once("cargo run --release -- ").or_else(|| line.split_once("norman-aks "))?.1;
@@ -309,7 +309,7 @@ fn target<'a>(document: &str, link: &'a str) -> (PathBuf, &'a str) {
     (resolved, heading)
 }
 
-/// Every text of the repository that people write, with its path.
+/// The text files of the directories of sources and documents, README.md and CHANGELOG.md, each with its path.
 fn texts() -> Vec<(String, String)> {
     let directories = ["src", "crates", "tests", "benches", "docs", "openapi", "deploy", "migrations"];
     let files = directories.into_iter().flat_map(files_below);

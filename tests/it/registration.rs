@@ -15,7 +15,7 @@ use crate::support::test_clusters;
 
 const TOKENS: &str = "/v3/clusterregistrationtokens";
 
-/// The URL and image of the agents.
+/// The URL to which agents connect, and their image.
 const SERVER: &str = "https://aks.example.org";
 const IMAGE: &str = "registry.example.org/norman-aks:1";
 
@@ -40,7 +40,7 @@ impl TestContext {
         Self { app, owner_token, cluster, credential }
     }
 
-    async fn default(&self) -> Value {
+    async fn default_token(&self) -> Value {
         let answer = self
             .app
             .get(&format!("{TOKENS}/{}:default-token", self.cluster))
@@ -51,7 +51,7 @@ impl TestContext {
         answer.json()
     }
 
-    /// The manifest with that file name, as an agent's `kubectl` requests it.
+    /// The status and the manifest with that file name, as `kubectl apply` requests it.
     async fn manifest(&self, file: &str) -> (u16, String) {
         let answer = self.app.get(&format!("/v3/import/{file}")).anonymous().send().await;
         assert_eq!(answer.header("content-type"), "text/plain", "{file}: {}", answer.text());
@@ -63,7 +63,7 @@ impl TestContext {
 #[tokio::test]
 async fn default_token_is_created_when_it_is_first_read() {
     let context = TestContext::start().await;
-    let (token, id) = (context.default().await, &context.cluster);
+    let (token, id) = (context.default_token().await, &context.cluster);
     let secret = string_at(&token, "token");
     assert!(
         secret.len() >= 50 && secret.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
@@ -85,7 +85,7 @@ async fn default_token_is_created_when_it_is_first_read() {
             "transitioning": "no", "type": "clusterRegistrationToken", "uuid": token["uuid"], "windowsNodeCommand": nodes,
         })
     );
-    assert_eq!(context.default().await, token, "it is unchanged");
+    assert_eq!(context.default_token().await, token, "the next read returns the same token");
     for path in [
         TOKENS.to_owned(),
         "/v3/clusterRegistrationTokens".to_owned(),
@@ -96,7 +96,7 @@ async fn default_token_is_created_when_it_is_first_read() {
         let list = context.app.get(&path).token(&context.owner_token).send().await;
         assert_eq!(list.json()["data"], json!([token]), "{path}");
     }
-    // Listed before it was first requested by name.
+    // A list creates the default token too.
     let other =
         test_clusters::import_absent(&context.app, &context.owner_token, "two", &context.credential).await;
     assert_eq!(
@@ -120,14 +120,14 @@ async fn default_token_is_created_when_it_is_first_read() {
 #[tokio::test]
 async fn owners_create_and_delete_more_tokens() {
     let context = TestContext::start().await;
-    let (first, id) = (context.default().await, context.cluster.clone());
+    let (first, id) = (context.default_token().await, context.cluster.clone());
     let of_cluster = format!("/v3/clusters/{id}/clusterregistrationtokens");
     let sent = json!({"links": null, "actions": null, "clusterId": id, "name": "second", "token": "chosen", "command": "x"});
     let second =
         context.app.post(TOKENS).token(&context.owner_token).json(&sent).send().await.expect(201).json();
     assert_eq!(string_at(&second, "id"), format!("{id}:second"));
     assert!(string_at(&second, "token") != "chosen" && second["token"] != first["token"]);
-    let drawn = context
+    let unnamed = context
         .app
         .post(&of_cluster)
         .token(&context.owner_token)
@@ -135,7 +135,7 @@ async fn owners_create_and_delete_more_tokens() {
         .send()
         .await
         .json();
-    assert!(string_at(&drawn, "name").starts_with("crt-") && drawn["clusterId"] == *id, "{drawn}");
+    assert!(string_at(&unnamed, "name").starts_with("crt-") && unnamed["clusterId"] == *id, "{unnamed}");
     for name in ["second", "default-token"] {
         let taken = json!({"clusterId": id, "name": name});
         let taken = context.app.post(TOKENS).token(&context.owner_token).json(&taken).send().await;
@@ -154,7 +154,7 @@ async fn owners_create_and_delete_more_tokens() {
     }
     // All are valid at the same time, and each is deleted separately.
     let file = |token: &Value| format!("{}_{id}.yaml", string_at(token, "token"));
-    for token in [&first, &second, &drawn] {
+    for token in [&first, &second, &unnamed] {
         assert_eq!(context.manifest(&file(token)).await.0, 200);
     }
     let path = |token: &Value| format!("{TOKENS}/{}", string_at(token, "id"));
@@ -166,13 +166,13 @@ async fn owners_create_and_delete_more_tokens() {
     );
     let removed = context
         .app
-        .post(&format!("{}?_method=DELETE", path(&drawn)))
+        .post(&format!("{}?_method=DELETE", path(&unnamed)))
         .token(&context.owner_token)
         .send()
         .await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
     let refused = (400, "cluster not found or invalid token".to_owned());
-    for token in [&second, &drawn] {
+    for token in [&second, &unnamed] {
         assert_eq!(context.manifest(&file(token)).await, refused);
     }
     assert_eq!(context.manifest(&file(&first)).await.0, 200);
@@ -182,7 +182,7 @@ async fn owners_create_and_delete_more_tokens() {
         StatusCode::OK
     );
     assert_eq!(context.manifest(&file(&first)).await, refused);
-    let again = context.default().await;
+    let again = context.default_token().await;
     assert!(again["token"] != first["token"] && again["uuid"] != first["uuid"]);
     assert_eq!(context.manifest(&file(&again)).await.0, 200);
     assert_eq!(
@@ -194,15 +194,15 @@ async fn owners_create_and_delete_more_tokens() {
 #[tokio::test]
 async fn only_owners_see_tokens() {
     let context = TestContext::start().await;
-    context.default().await;
+    context.default_token().await;
     let (eve, admin) = (context.app.token("eve").await, context.app.admin.clone());
     let none = "c-none1:default-token";
     let id = format!("{}:default-token", context.cluster);
     for method in [Method::GET, Method::DELETE, Method::POST] {
-        let ask = |id: &str| context.app.call(method.clone(), &format!("{TOKENS}/{id}")).token(&eve);
-        let (seen, absent) = (ask(&id).send().await, ask(none).send().await);
+        let request = |id: &str| context.app.call(method.clone(), &format!("{TOKENS}/{id}")).token(&eve);
+        let (seen, absent) = (request(&id).send().await, request(none).send().await);
         assert_eq!(seen.status, StatusCode::NOT_FOUND, "{method}");
-        assert_eq!(seen.text().replace(&id, none), absent.text(), "{method}: nothing is told");
+        assert_eq!(seen.text().replace(&id, none), absent.text(), "{method}: the responses do not differ");
     }
     let create =
         context.app.post(TOKENS).token(&eve).json(&json!({"clusterId": context.cluster})).send().await;
@@ -238,7 +238,7 @@ async fn only_owners_see_tokens() {
 #[tokio::test]
 async fn manifest_needs_no_token_and_configures_the_agent() {
     let context = TestContext::start().await;
-    let secret = string_at(&context.default().await, "token");
+    let secret = string_at(&context.default_token().await, "token");
     let (status, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
     assert_eq!(status, 200, "{manifest}");
     let kinds: Vec<&str> = manifest.lines().filter_map(|line| line.strip_prefix("kind: ")).collect();
@@ -264,7 +264,10 @@ async fn manifest_needs_no_token_and_configures_the_agent() {
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     let (_, manifest) = context.manifest(&format!("{secret}_{}.yaml", context.cluster)).await;
     assert!(manifest.contains("mine.example.org/agent:7") && manifest.contains("HTTP_PROXY"), "{manifest}");
-    assert!(!manifest.lines().any(|line| line.starts_with("kind: Evil")), "strings remain strings");
+    assert!(
+        !manifest.lines().any(|line| line.starts_with("kind: Evil")),
+        "line breaks in values are escaped"
+    );
     let image = "?authImage=rancher/kube-api-auth:v0.2.4";
     assert_eq!(context.manifest(&format!("{secret}_{}.yaml{image}", context.cluster)).await, (200, manifest));
     let head = context
@@ -279,14 +282,16 @@ async fn manifest_needs_no_token_and_configures_the_agent() {
 #[tokio::test]
 async fn manifest_requires_https_and_names_the_remedy() {
     let context = TestContext::start().await;
-    let file = format!("{}_{}.yaml", string_at(&context.default().await, "token"), context.cluster);
+    let file = format!("{}_{}.yaml", string_at(&context.default_token().await, "token"), context.cluster);
     for url in ["", "http://aks.example.org"] {
         context.app.put_setting("server-url", url).await;
-        let (status, words) = context.manifest(&file).await;
-        assert_eq!(status, 400, "{url}: {words}");
-        assert!(words.contains("setting server-url") && words.contains("--tls-listen"), "{words}");
+        let (status, message) = context.manifest(&file).await;
+        assert_eq!(status, 400, "{url}: {message}");
+        assert!(message.contains("setting server-url") && message.contains("--tls-listen"), "{message}");
     }
-    assert!(string_at(&context.default().await, "command").contains("http://aks.example.org/v3/import/"));
+    assert!(
+        string_at(&context.default_token().await, "command").contains("http://aks.example.org/v3/import/")
+    );
 }
 
 #[tokio::test]
@@ -296,7 +301,7 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
     context.app.put_setting("server-url", "").await;
     let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
     context.app.server.public_address.serve_over_tls(over_tls);
-    let token = context.default().await;
+    let token = context.default_token().await;
     assert!(string_at(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
     let (status, manifest) =
         context.manifest(&format!("{}_{}.yaml", string_at(&token, "token"), context.cluster)).await;
@@ -313,10 +318,10 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
 #[tokio::test]
 async fn manifest_requires_an_image_and_names_the_setting() {
     let context = TestContext::start().await;
-    let file = format!("{}_{}.yaml", string_at(&context.default().await, "token"), context.cluster);
+    let file = format!("{}_{}.yaml", string_at(&context.default_token().await, "token"), context.cluster);
     context.app.put_setting("agent-image", "").await;
-    let (status, words) = context.manifest(&file).await;
-    assert!(status == 400 && words.contains("setting agent-image"), "{words}");
+    let (status, message) = context.manifest(&file).await;
+    assert!(status == 400 && message.contains("setting agent-image"), "{message}");
     // The image of the cluster is sufficient.
     let body = json!({"name": "one", "desiredAgentImage": "mine.example.org/agent:7"});
     let changed = context
@@ -349,12 +354,12 @@ async fn manifest_names_the_api_server_once_it_is_known() {
 #[tokio::test]
 async fn invalid_manifest_paths_have_plain_text_errors() {
     let context = TestContext::start().await;
-    let (secret, id) = (string_at(&context.default().await, "token"), context.cluster.clone());
+    let (secret, id) = (string_at(&context.default_token().await, "token"), context.cluster.clone());
     let other =
         test_clusters::import_absent(&context.app, &context.owner_token, "two", &context.credential).await;
     let format = "invalid filename format, expected {token}_{clusterId}.yaml";
     let unknown = "cluster not found or invalid token";
-    for (file, status, words) in [
+    for (file, status, expected) in [
         (format!("{secret}_{other}.yaml"), 400, unknown),
         (format!("{secret}_c-none1.yaml"), 400, unknown),
         (format!("{secret}x_{id}.yaml"), 400, unknown),
@@ -370,9 +375,9 @@ async fn invalid_manifest_paths_have_plain_text_errors() {
         (format!("{secret}_{id}"), 404, "404 page not found"),
         (format!("{secret}_{id}.yaml?authImage=no%20image"), 400, "invalid authImage - "),
     ] {
-        let (seen, said) = context.manifest(&file).await;
-        assert_eq!(seen, status, "{file}: {said}");
-        assert!(said.starts_with(words) && !said.contains(&secret), "{file}: {said}");
+        let (seen, message) = context.manifest(&file).await;
+        assert_eq!(seen, status, "{file}: {message}");
+        assert!(message.starts_with(expected) && !message.contains(&secret), "{file}: {message}");
     }
     // Percent-encoded characters are decoded.
     assert_eq!(context.manifest(&format!("{secret}%5f{id}%2Eyaml")).await.0, 200);
@@ -393,8 +398,8 @@ async fn invalid_manifest_paths_have_plain_text_errors() {
 async fn tokens_are_encrypted_and_audited_by_name() {
     let db = databases::sqlite().await;
     let context = TestContext::new(TestApp::builder().advisory_review().database(&db).start().await).await;
-    let secret = string_at(&context.default().await, "token");
-    let made = context
+    let secret = string_at(&context.default_token().await, "token");
+    let created = context
         .app
         .post(TOKENS)
         .token(&context.owner_token)
@@ -402,7 +407,7 @@ async fn tokens_are_encrypted_and_audited_by_name() {
         .send()
         .await;
     let path = format!("{TOKENS}/{}:b", context.cluster);
-    let (eve, second) = (context.app.token("eve").await, string_at(&made.json(), "token"));
+    let (eve, second) = (context.app.token("eve").await, string_at(&created.json(), "token"));
     assert_eq!(context.app.delete(&path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(context.app.delete(&path).token(&context.owner_token).send().await.status, StatusCode::OK);
     context.app.server.stop().await;

@@ -1,4 +1,4 @@
-//! Situations from public reports of people who provision AKS, each with its correct value and related inputs.
+//! Problems from public reports about provisioning AKS: each with the input that causes it, related inputs and a valid one.
 
 mod changes;
 mod imports;
@@ -13,7 +13,7 @@ use crate::norman::{NormanError, norman_error};
 use crate::provisioning::Case;
 use crate::support::app::Answer;
 
-/// A cluster in the simulated Azure, created by another client.
+/// The body of a cluster that another client creates in the simulated Azure.
 pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
     let mut properties = json!({
         "kubernetesVersion": "1.32.7", "dnsPrefix": name, "networkProfile": {"networkPlugin": "azure"},
@@ -23,7 +23,7 @@ pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
     json!({"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": properties})
 }
 
-/// A pool of it.
+/// A pool of [`azure_cluster`].
 pub(super) fn azure_pool(more: Value) -> Value {
     let mut pool = json!({"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D4s_v5", "maxPods": 30,
         "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "type": "VirtualMachineScaleSets"});
@@ -84,7 +84,7 @@ impl Case {
     }
 }
 
-/// The relevant findings of a review, as `rule severity`.
+/// The findings of a review except advice, as `rule severity`.
 pub(super) fn findings(review: &Value) -> Vec<String> {
     let all = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
     let relevant = all.filter(|finding| finding["severity"] != "advice");

@@ -50,31 +50,31 @@ fn cluster(app: &TestApp, credential: &str) -> Value {
 }
 
 /// Responds to requests whose path contains `path` with a body, as Azure would for other resources.
-fn answer(app: &TestApp, path: &str, status: u16, body: &Value) {
+fn respond(app: &TestApp, path: &str, status: u16, body: &Value) {
     app.control.add_fault(fault::for_path(path, fault::body(status, &body.to_string())));
 }
 
 /// The network of the cluster, with additional keys of its subnet.
-fn network(app: &TestApp, subnet: Value) {
+fn set_network(app: &TestApp, subnet: Value) {
     let mut properties = json!({"addressPrefix": "10.40.0.0/20"});
     properties.as_object_mut().unwrap().extend(subnet.as_object().unwrap().clone());
     let network = json!({"name": "rancher-net", "location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16"]},
         "subnets": [{"name": "nodes", "properties": properties}]}});
-    answer(app, "/virtualNetworks/rancher-net", 200, &network);
+    respond(app, "/virtualNetworks/rancher-net", 200, &network);
 }
 
-/// An Azure in which the cluster can be created.
-fn willing(app: &TestApp) {
-    network(app, json!({}));
+/// Lets Azure accept the cluster.
+fn allow_creation(app: &TestApp) {
+    set_network(app, json!({}));
     let usages = json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 4, "limit": 350}]});
-    answer(app, "/locations/eastus/usages", 200, &usages);
+    respond(app, "/locations/eastus/usages", 200, &usages);
     let gone = json!({"error": {"code": "ResourceGroupNotFound", "message": "gone"}});
-    answer(app, "resourcegroups/shop-nodes", 404, &gone);
+    respond(app, "resourcegroups/shop-nodes", 404, &gone);
 }
 
 async fn start() -> (TestApp, Value) {
     let app = TestApp::start().await;
-    willing(&app);
+    allow_creation(&app);
     let id = app.store_credential(&app.admin).await;
     let body = cluster(&app, &id);
     app.take_azure_requests();
@@ -85,11 +85,11 @@ async fn post(app: &TestApp, body: &Value) -> Answer {
     app.post("/v3/clusters").json(body).send().await
 }
 
-async fn created(app: &TestApp, body: &Value) -> Value {
+async fn create(app: &TestApp, body: &Value) -> Value {
     post(app, body).await.expect(201).json()
 }
 
-fn own(cluster: &Value) -> String {
+fn path_of(cluster: &Value) -> String {
     format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
 }
 
@@ -101,10 +101,10 @@ fn rules(review: &Value, severity: &str) -> Vec<String> {
 }
 
 fn unchecked(review: &Value) -> Vec<&str> {
-    review["unchecked"].as_array().unwrap().iter().map(|it| it["rule"].as_str().unwrap()).collect()
+    review["unchecked"].as_array().unwrap().iter().map(|entry| entry["rule"].as_str().unwrap()).collect()
 }
 
-fn assert_refused(answer: &Answer, field: &str, part: &str) {
+fn assert_rejected(answer: &Answer, field: &str, part: &str) {
     let NormanError { code, field: named, message } = norman_error(answer);
     assert_eq!(
         (answer.status, code.as_str(), named.as_str()),
@@ -118,12 +118,12 @@ fn assert_refused(answer: &Answer, field: &str, part: &str) {
 #[tokio::test]
 async fn client_specs_are_accepted_and_review_is_stored() {
     let (app, body) = start().await;
-    let full = created(&app, &body).await;
+    let full = create(&app, &body).await;
     let review = &full["aksStatus"]["review"];
     assert_eq!((rules(review, "error"), rules(review, "warning")), (vec![], vec![]), "{review}");
     assert_eq!(unchecked(review), [""; 0], "{review}");
     assert_eq!(rules(review, "advice"), ["advice-managed-identity", "advice-size"], "{review}");
-    assert_eq!(&app.get(&own(&full)).send().await.json()["aksStatus"]["review"], review);
+    assert_eq!(&app.get(&path_of(&full)).send().await.json()["aksStatus"]["review"], review);
 
     let credential = &body["aksConfig"]["azureCredentialSecret"];
     let minimal = json!({"name": "mini", "driver": "AKS", "enableNetworkPolicy": false, "aksConfig": {
@@ -147,7 +147,7 @@ async fn client_specs_are_accepted_and_review_is_stored() {
         "nodePools": pools,
     }});
     for body in [minimal, dashboard] {
-        let review = &created(&app, &body).await["aksStatus"]["review"];
+        let review = &create(&app, &body).await["aksStatus"]["review"];
         assert_eq!((rules(review, "error"), rules(review, "warning")), (vec![], vec![]), "{review}");
     }
 }
@@ -230,7 +230,7 @@ async fn invalid_specs_are_rejected_before_azure() {
     for (change, field, part) in cases {
         let mut body = body.clone();
         change(&mut body["aksConfig"]);
-        assert_refused(&post(&app, &body).await, field, part);
+        assert_rejected(&post(&app, &body).await, field, part);
     }
     assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]), "nothing was saved");
 }
@@ -238,38 +238,39 @@ async fn invalid_specs_are_rejected_before_azure() {
 #[tokio::test]
 async fn review_uses_existing_azure_resources() {
     let (app, body) = start().await;
-    let refused = async |faults: &dyn Fn(&TestApp), change: fn(&mut Value), field: &str, part: &str| {
-        app.control.clear_faults();
-        faults(&app);
-        willing(&app);
-        let mut body = body.clone();
-        change(&mut body["aksConfig"]);
-        assert_refused(&post(&app, &body).await, field, part);
-    };
+    let expect_rejected =
+        async |faults: &dyn Fn(&TestApp), change: fn(&mut Value), field: &str, part: &str| {
+            app.control.clear_faults();
+            faults(&app);
+            allow_creation(&app);
+            let mut body = body.clone();
+            change(&mut body["aksConfig"]);
+            assert_rejected(&post(&app, &body).await, field, part);
+        };
     let used = vec![json!({}); 4_096 - 5 - (2 * 61 + 4 * 111) + 1];
-    refused(
-        &|app| network(app, json!({"ipConfigurations": used})),
+    expect_rejected(
+        &|app| set_network(app, json!({"ipConfigurations": used})),
         |_| (),
         "aksConfig.subnet",
         "has 565 addresses left",
     )
     .await;
     let web = json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]});
-    refused(
-        &|app| network(app, web.clone()),
+    expect_rejected(
+        &|app| set_network(app, web.clone()),
         |_| (),
         "aksConfig.subnet",
         "delegated to Microsoft.Web/serverFarms",
     )
     .await;
     let routing: fn(&mut Value) = |config| config["outboundType"] = json!("userDefinedRouting");
-    refused(&|_| (), routing, "aksConfig.outboundType", "route table").await;
-    let there = |app: &TestApp| answer(app, "resourcegroups/shop-nodes", 204, &json!(""));
-    refused(&there, |_| (), "aksConfig.nodeResourceGroup", "exists already").await;
-    let elsewhere: fn(&mut Value) = |config| config["clusterName"] = json!("Made-Elsewhere");
-    refused(
+    expect_rejected(&|_| (), routing, "aksConfig.outboundType", "route table").await;
+    let group_exists = |app: &TestApp| respond(app, "resourcegroups/shop-nodes", 204, &json!(""));
+    expect_rejected(&group_exists, |_| (), "aksConfig.nodeResourceGroup", "exists already").await;
+    let existing_name: fn(&mut Value) = |config| config["clusterName"] = json!("Made-Elsewhere");
+    expect_rejected(
         &|_| (),
-        elsewhere,
+        existing_name,
         "aksConfig.clusterName",
         "cluster [Made-Elsewhere] already exists in AKS. Update configuration or import",
     )
@@ -281,9 +282,9 @@ async fn quota_that_autoscaling_may_exceed_only_warns() {
     let (app, body) = start().await;
     app.control.clear_faults();
     let used = |cores: u32| json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": cores, "limit": 350}]});
-    answer(&app, "/locations/eastus/usages", 200, &used(339));
-    willing(&app);
-    let review = &created(&app, &body).await["aksStatus"]["review"];
+    respond(&app, "/locations/eastus/usages", 200, &used(339));
+    allow_creation(&app);
+    let review = &create(&app, &body).await["aksStatus"]["review"];
     assert_eq!(rules(review, "warning"), ["quota-of-autoscaling"], "{review}");
     let message = review["findings"][0]["message"].as_str().unwrap();
     assert_eq!(
@@ -296,7 +297,7 @@ async fn quota_that_autoscaling_may_exceed_only_warns() {
 async fn static_rules_run_without_azure() {
     let (app, mut body) = start().await;
     body["aksConfig"]["dnsPrefix"] = json!("a_b");
-    assert_refused(&post(&app, &body).await, "aksConfig.dnsPrefix", "a_b");
+    assert_rejected(&post(&app, &body).await, "aksConfig.dnsPrefix", "a_b");
     assert_eq!(app.take_azure_requests(), [""; 0]);
 }
 
@@ -312,7 +313,7 @@ async fn cluster_is_accepted_unchecked_without_azure() {
         app.control.add_fault(fault::for_host("management.azure.com", effect.clone()));
         body["name"] = json!(format!("shop{number}"));
         body["aksConfig"]["clusterName"] = body["name"].clone();
-        let review = &created(&app, &body).await["aksStatus"]["review"];
+        let review = &create(&app, &body).await["aksStatus"]["review"];
         assert_eq!(rules(review, "error"), [""; 0], "{review}");
         for rule in [
             "version-offered",
@@ -340,13 +341,13 @@ async fn review_times_out_after_ten_seconds() {
         latency_ms: 60_000,
         ..Fault::default()
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     let expire = async {
         app.wait_until_azure_hangs().await;
         advance_time(Duration::from_secs(10)).await;
     };
-    let (created, ()) = tokio::join!(created(&app, &body), expire);
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    let (created, ()) = tokio::join!(create(&app, &body), expire);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let review = &created["aksStatus"]["review"];
     assert!(unchecked(review).contains(&"version-offered"), "{review}");
 }
@@ -356,13 +357,13 @@ async fn partial_azure_failure_keeps_other_rules() {
     let (app, mut body) = start().await;
     app.control.clear_faults();
     app.control.add_fault(fault::for_path("/kubernetesVersions", fault::status(500)));
-    willing(&app);
+    allow_creation(&app);
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
-    let review = &created(&app, &body).await["aksStatus"]["review"];
+    let review = &create(&app, &body).await["aksStatus"]["review"];
     assert_eq!(unchecked(review), ["version-offered", "pool-version-offered", "version-preview"]);
     (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
     body["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_D4s_v99");
-    assert_refused(&post(&app, &body).await, "aksConfig.nodePools[0].vmSize", "not offered");
+    assert_rejected(&post(&app, &body).await, "aksConfig.nodePools[0].vmSize", "not offered");
 }
 
 #[tokio::test]
@@ -370,15 +371,15 @@ async fn advise_annotation_downgrades_azure_findings() {
     let (app, mut body) = start().await;
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     body["aksConfig"]["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
-    let made = created(&app, &body).await;
-    let review = &made["aksStatus"]["review"];
+    let cluster = create(&app, &body).await;
+    let review = &cluster["aksStatus"]["review"];
     assert_eq!(rules(review, "warning"), ["size-exists"], "{review}");
     let change = json!({"name": "shop", "aksConfig": {"dnsPrefix": "a_b"}});
-    assert_refused(&app.put(&own(&made)).json(&change).send().await, "aksConfig.dnsPrefix", "a_b");
+    assert_rejected(&app.put(&path_of(&cluster)).json(&change).send().await, "aksConfig.dnsPrefix", "a_b");
     // Any other value has no effect.
     body["annotations"] = json!({"norman-aks.io/review": "off"});
     (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
-    assert_refused(&post(&app, &body).await, "aksConfig.nodePools[1].vmSize", "not offered");
+    assert_rejected(&post(&app, &body).await, "aksConfig.nodePools[1].vmSize", "not offered");
 }
 
 #[tokio::test]
@@ -390,33 +391,33 @@ async fn import_is_rejected_only_if_the_cluster_is_missing() {
         config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({"name": name.to_lowercase(), "aksConfig": config})
     };
-    let there = created(&app, &import(app.seed.imported_cluster_name, json!({}))).await;
-    let review = &there["aksStatus"]["review"];
+    let cluster = create(&app, &import(app.seed.imported_cluster_name, json!({}))).await;
+    let review = &cluster["aksStatus"]["review"];
     assert_eq!((rules(review, "warning"), unchecked(review)), (vec![], vec![]), "{review}");
-    let asked = app.take_azure_requests();
-    let asked: Vec<_> = asked.iter().filter(|request| request.contains("/subscriptions/")).collect();
-    assert!(asked.iter().all(|asked| asked.starts_with("GET ")), "{asked:?}");
-    assert_eq!(asked.len(), 2, "the cluster and the subscription: {asked:?}");
-    let gone = import(
+    let requests = app.take_azure_requests();
+    let requests: Vec<_> = requests.iter().filter(|request| request.contains("/subscriptions/")).collect();
+    assert!(requests.iter().all(|request| request.starts_with("GET ")), "{requests:?}");
+    assert_eq!(requests.len(), 2, "the cluster and the subscription: {requests:?}");
+    let missing = import(
         "nowhere",
         json!({"dnsPrefix": "a_b", "kubernetesVersion": "x", "nodePools": [{"name": "P", "count": -1}]}),
     );
-    assert_refused(
-        &post(&app, &gone).await,
+    assert_rejected(
+        &post(&app, &missing).await,
         "aksConfig.clusterName",
         "nowhere does not exist in resourceGroup",
     );
 
     // Values set later are compared with those in Azure.
     let put = async |change: Value| {
-        app.put(&own(&there)).json(&json!({"name": there["name"], "aksConfig": change})).send().await
+        app.put(&path_of(&cluster)).json(&json!({"name": cluster["name"], "aksConfig": change})).send().await
     };
-    assert_refused(
+    assert_rejected(
         &put(json!({"dnsPrefix": "other"})).await,
         "aksConfig.dnsPrefix",
         "cannot become \"other\"",
     );
-    assert_refused(
+    assert_rejected(
         &put(json!({"networkPlugin": "kubenet"})).await,
         "aksConfig.networkPlugin",
         "Azure cannot change it",
@@ -430,10 +431,10 @@ async fn import_is_rejected_only_if_the_cluster_is_missing() {
 /// A cluster object for a cluster that already exists in Azure.
 async fn existing(app: &TestApp, body: &Value) -> Value {
     let mut body = body.clone();
-    // The cluster belongs to another user; the review only advises here.
+    // Otherwise the review rejects a cluster that exists in Azure already.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
-    created(app, &body).await
+    create(app, &body).await
 }
 
 #[tokio::test]
@@ -442,7 +443,7 @@ async fn immutable_field_changes_are_rejected() {
     // Azure's cluster has the pools of the specification.
     let path = format!("/managedClusters/{}", app.seed.imported_cluster_name);
     let pools = body["aksConfig"]["nodePools"].clone();
-    answer(
+    respond(
         &app,
         &path,
         200,
@@ -454,7 +455,7 @@ async fn immutable_field_changes_are_rejected() {
         let mut config = body["aksConfig"].clone();
         config["clusterName"] = json!("");
         change(&mut config);
-        app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await
+        app.put(&path_of(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await
     };
     for (change, field, part) in [
         (json!({"dnsPrefix": "other"}), "aksConfig.dnsPrefix", "because Azure cannot change it"),
@@ -462,12 +463,12 @@ async fn immutable_field_changes_are_rejected() {
     ] {
         let answer =
             put(&|config| config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone())).await;
-        assert_refused(&answer, field, part);
+        assert_rejected(&answer, field, part);
     }
     let answer = put(&|config| config["nodePools"][0]["availabilityZones"] = json!(["1", "2"])).await;
     let text =
         "changing availability zones for node pool [system] in cluster [made-elsewhere] is not permitted";
-    assert_refused(&answer, "aksConfig.nodePools[0].availabilityZones", text);
+    assert_rejected(&answer, "aksConfig.nodePools[0].availabilityZones", text);
     let fine = put(&|config| {
         config["dnsPrefix"] = json!("SHOP-DNS");
         config["networkPolicy"] = json!("Azure");
@@ -484,22 +485,26 @@ async fn immutable_field_changes_are_rejected() {
 #[tokio::test]
 async fn all_fields_are_mutable_before_creation() {
     let (app, body) = start().await;
-    let cluster = created(&app, &body).await;
+    let cluster = create(&app, &body).await;
     let mut config = body["aksConfig"].clone();
     config["dnsPrefix"] = json!("other");
     config["nodePools"][1]["vmSize"] = json!("Standard_DS2_v2");
-    app.put(&own(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await.expect(200);
+    app.put(&path_of(&cluster)).json(&json!({"name": "shop", "aksConfig": config})).send().await.expect(200);
 }
 
 #[tokio::test]
 async fn metadata_changes_skip_azure() {
     let (app, body) = start().await;
-    let cluster = created(&app, &body).await;
+    let cluster = create(&app, &body).await;
     app.take_azure_requests();
     let change = json!({"name": "shop", "description": "second", "labels": {"a": "b"}});
-    let answer = app.put(&own(&cluster)).json(&change).send().await.expect(200);
+    let answer = app.put(&path_of(&cluster)).json(&change).send().await.expect(200);
     assert_eq!(app.take_azure_requests(), [""; 0]);
-    assert_eq!(answer.json()["aksStatus"]["review"], cluster["aksStatus"]["review"], "it remains");
+    assert_eq!(
+        answer.json()["aksStatus"]["review"],
+        cluster["aksStatus"]["review"],
+        "the review is unchanged"
+    );
 }
 
 const REVIEW: &str = "/api/v1/aks/review";
@@ -526,7 +531,7 @@ async fn review_lists_all_findings_and_saves_nothing() {
 
     let good = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
     assert_eq!((&good["blocked"], rules(&good, "error")), (&json!(false), vec![]), "{good}");
-    created(&app, &body).await;
+    create(&app, &body).await;
     let again = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
     assert_eq!(rules(&again, "error"), ["cluster-unique"], "{again}");
 }
@@ -535,9 +540,16 @@ async fn review_lists_all_findings_and_saves_nothing() {
 async fn unknown_fields_are_reported() {
     let (app, mut body) = start().await;
     let findings_of = |review: &Value| -> Vec<Value> {
-        let findings =
-            review["findings"].as_array().unwrap().iter().filter(|it| it["rule"] == "unknown-field");
-        findings.map(|it| json!([it["severity"], it["field"], it["message"], it["remedy"]])).collect()
+        let findings = review["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|finding| finding["rule"] == "unknown-field");
+        findings
+            .map(|finding| {
+                json!([finding["severity"], finding["field"], finding["message"], finding["remedy"]])
+            })
+            .collect()
     };
     body["aksConfig"]["nodePools"][1]["maxcount"] = json!(5);
     body["aksConfig"]["colour"] = json!("red");
@@ -555,20 +567,24 @@ async fn unknown_fields_are_reported() {
             "did you mean maxCount?"
         ]),
     ];
-    let asked = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
-    assert_eq!(findings_of(&asked), expected, "{asked}");
-    let made = created(&app, &body).await;
-    assert_eq!(findings_of(&made["aksStatus"]["review"]), expected);
-    // Responses do not contain them; a change that contains only such a key is reported too.
-    let mut again = json!({"name": "shop", "aksConfig": made["aksConfig"]});
-    let kept =
-        app.put(&own(&made)).json(&json!({"name": "shop", "description": "second"})).send().await.json();
+    let review = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!(findings_of(&review), expected, "{review}");
+    let cluster = create(&app, &body).await;
+    assert_eq!(findings_of(&cluster["aksStatus"]["review"]), expected);
+    // Responses omit unknown fields. A change that contains only an unknown field is reported too.
+    let mut again = json!({"name": "shop", "aksConfig": cluster["aksConfig"]});
+    let kept = app
+        .put(&path_of(&cluster))
+        .json(&json!({"name": "shop", "description": "second"}))
+        .send()
+        .await
+        .json();
     assert_eq!(findings_of(&kept["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
     again["aksConfig"]["tags"]["a"] = json!("b");
-    let clean = app.put(&own(&made)).json(&again).send().await.json();
+    let clean = app.put(&path_of(&cluster)).json(&again).send().await.json();
     assert!(findings_of(&clean["aksStatus"]["review"]).is_empty(), "{clean}");
     let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
-    let changed = app.put(&own(&made)).json(&only).send().await.json();
+    let changed = app.put(&path_of(&cluster)).json(&only).send().await.json();
     assert_eq!(findings_of(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
 }
 
@@ -607,28 +623,28 @@ async fn review_accepts_inline_credential() {
 #[tokio::test]
 async fn review_of_a_change_merges_like_put() {
     let (app, body) = start().await;
-    let cluster = created(&app, &body).await;
-    let ask = async |config: Value| {
+    let cluster = create(&app, &body).await;
+    let review_change = async |config: Value| {
         let answer =
             app.post(REVIEW).json(&json!({"clusterId": cluster["id"], "aksConfig": config})).send().await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.json()
     };
-    let same = ask(json!({"tags": {"a": "b"}})).await;
+    let same = review_change(json!({"tags": {"a": "b"}})).await;
     assert_eq!((&same["blocked"], rules(&same, "error")), (&json!(false), vec![]), "{same}");
-    let named = ask(json!({"clusterName": "other", "dnsPrefix": "a_b"})).await;
+    let named = review_change(json!({"clusterName": "other", "dnsPrefix": "a_b"})).await;
     assert_eq!(rules(&named, "error"), ["fixed-identity", "dns-prefix"], "{named}");
-    assert_eq!(app.get(&own(&cluster)).send().await.json(), cluster);
+    assert_eq!(app.get(&path_of(&cluster)).send().await.json(), cluster);
 }
 
 #[tokio::test]
 async fn review_requires_access_to_credential_and_cluster() {
     let (app, body) = start().await;
-    let cluster = created(&app, &body).await;
+    let cluster = create(&app, &body).await;
     let ben = app.token("ben").await;
-    let question = json!({"aksConfig": body["aksConfig"]});
-    app.post(REVIEW).anonymous().json(&question).send().await.expect(401);
-    let foreign = app.post(REVIEW).token(&ben).json(&question).send().await;
+    let request = json!({"aksConfig": body["aksConfig"]});
+    app.post(REVIEW).anonymous().json(&request).send().await.expect(401);
+    let foreign = app.post(REVIEW).token(&ben).json(&request).send().await;
     assert_eq!(
         (foreign.status, norman_error(&foreign).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
@@ -661,7 +677,7 @@ async fn use_of_a_stored_credential_is_audited() {
         .json(&json!({"aksConfig": body["aksConfig"]}))
         .send()
         .await;
-    created(&app, &body).await;
+    create(&app, &body).await;
     let database = std::fs::read_dir(app.data_dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -670,14 +686,14 @@ async fn use_of_a_stored_credential_is_audited() {
     app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &store::Options::default()).await.unwrap();
     let rows = store::events::list(&store, 100, &store::events::Filter::default()).await.unwrap();
-    let of = |action: &str| {
+    let row_of = |action: &str| {
         rows.iter().find(|row| row.action == action).unwrap_or_else(|| panic!("{action}: {rows:#?}"))
     };
-    let asked = of("review");
+    let reviewed = row_of("review");
     assert_eq!(
-        (asked.object_type.as_str(), asked.object_id.as_str()),
+        (reviewed.object_type.as_str(), reviewed.object_id.as_str()),
         ("cloudCredential", body["aksConfig"]["azureCredentialSecret"].as_str().unwrap())
     );
-    assert_eq!((asked.request_id.as_str(), asked.outcome.as_str()), ("request-17", "done"));
-    assert_eq!(of("use").object_id, asked.object_id);
+    assert_eq!((reviewed.request_id.as_str(), reviewed.outcome.as_str()), ("request-17", "done"));
+    assert_eq!(row_of("use").object_id, reviewed.object_id);
 }

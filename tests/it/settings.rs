@@ -34,10 +34,10 @@ async fn registration(app: &TestApp, cluster: &str) -> (Value, String) {
     (token.json(), manifest.text())
 }
 
-/// Checks that the manifest has the URL in the agent's environment, with its token.
-fn leads_to(manifest: &str, address: &str) {
-    for said in [format!("value: \"{address}\""), format!("url: \"{}\"", BASE64_STANDARD.encode(address))] {
-        assert!(manifest.contains(&said), "no {said} in {manifest}");
+/// Asserts that the manifest has the URL in the agent's environment and in its secret.
+fn assert_agent_url(manifest: &str, url: &str) {
+    for line in [format!("value: \"{url}\""), format!("url: \"{}\"", BASE64_STANDARD.encode(url))] {
+        assert!(manifest.contains(&line), "no {line} in {manifest}");
     }
 }
 
@@ -106,19 +106,19 @@ async fn only_administrators_change_settings_that_are_not_read_only() {
         .start()
         .await;
     let ann = app.token("ann").await;
-    let refused = async |token: &str, name: &str, status: StatusCode| {
+    let expect_status = async |token: &str, name: &str, status: StatusCode| {
         for (method, query) in [(http::Method::PUT, ""), (http::Method::POST, "?_method=PUT")] {
             let call = app.call(method, &format!("/v3/settings/{name}{query}")).token(token);
             let answer = call.json(&json!({"value": "600"})).send().await;
             assert_eq!(answer.status, status, "{name}: {}", answer.text());
         }
     };
-    refused(&ann, "aks-refresh", StatusCode::FORBIDDEN).await;
-    refused(&ann, "none", StatusCode::NOT_FOUND).await;
+    expect_status(&ann, "aks-refresh", StatusCode::FORBIDDEN).await;
+    expect_status(&ann, "none", StatusCode::NOT_FOUND).await;
     for name in ["server-url", "install-uuid", "k8s-version", "server-version"] {
         let before = value(&app, name).await;
-        refused(&app.admin, name, StatusCode::FORBIDDEN).await;
-        refused(&ann, name, StatusCode::FORBIDDEN).await;
+        expect_status(&app.admin, name, StatusCode::FORBIDDEN).await;
+        expect_status(&ann, name, StatusCode::FORBIDDEN).await;
         assert_eq!(value(&app, name).await, before);
         // Terraform resets a setting before it removes it from its state, and repeats the current values.
         for harmless in ["", before.as_str()] {
@@ -193,11 +193,11 @@ async fn manifests_and_kubeconfigs_use_the_settings() {
     assert!(url.starts_with("https://aks.example.org/v3/import/"), "{url}");
     assert_eq!(token["command"], format!("kubectl apply -f {url}"));
     assert_eq!(token["insecureCommand"], format!("curl --insecure -sfL {url} | kubectl apply -f -"));
-    // Its own URL has the host of the request, as in Rancher.
+    // The link to the token itself has the host of the request, as in Rancher.
     assert!(token["links"]["self"].as_str().unwrap().starts_with("http://norman.test/v3/"), "{token}");
     assert!(!manifest.contains("norman.test"), "{manifest}");
     assert!(manifest.contains("mine.example.org/agent:7"), "{manifest}");
-    leads_to(&manifest, "https://aks.example.org");
+    assert_agent_url(&manifest, "https://aks.example.org");
 
     let config = app.post(&action).send().await.expect(200).json()["config"].as_str().unwrap().to_owned();
     assert!(config.contains(&format!("\"https://aks.example.org/k8s/clusters/{cluster}\"")), "{config}");
@@ -212,18 +212,18 @@ async fn kubeconfig_tokens_have_the_configured_ttl() {
         .start()
         .await;
     let cluster = test_clusters::import(&app, &app.admin, "one").await;
-    let made = async || {
+    let new_token = async || {
         let action = format!("/v3/clusters/{cluster}?action=generateKubeconfig");
         let config = app.post(&action).send().await.json()["config"].as_str().unwrap().to_owned();
         let name = config.split("token: \"").nth(1).unwrap().split(':').next().unwrap().to_owned();
         app.get(&format!("/v3/tokens/{name}")).send().await.json()
     };
-    assert_eq!(made().await["ttl"], 30 * 24 * 3_600_000_i64);
+    assert_eq!(new_token().await["ttl"], 30 * 24 * 3_600_000_i64);
     change(&app, "kubeconfig-default-token-ttl-minutes", "90").await;
-    let token = made().await;
+    let token = new_token().await;
     assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(5_400_000), &json!("2026-11-22T13:30:00Z")));
     change(&app, "kubeconfig-default-token-ttl-minutes", "0").await;
-    let token = made().await;
+    let token = new_token().await;
     assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(0), &json!("")));
 }
 
@@ -234,7 +234,7 @@ async fn clusters_are_refreshed_at_the_configured_interval() {
     app.settle().await;
     let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
     assert_eq!(state["state"], "active", "{}", state["transitioningMessage"]);
-    let looks = async |time: Duration| {
+    let count_reads = async |time: Duration| {
         app.take_azure_requests();
         app.advance(time).await;
         let name = format!("/managedClusters/{}", app.seed.imported_cluster_name);
@@ -244,15 +244,15 @@ async fn clusters_are_refreshed_at_the_configured_interval() {
             .count()
     };
     let (usual, often) = (Duration::from_mins(20), Duration::from_mins(5));
-    assert_eq!(looks(usual).await, 4);
+    assert_eq!(count_reads(usual).await, 4);
     change(&app, "aks-refresh", "30").await;
-    let seen = looks(often).await;
+    let seen = count_reads(often).await;
     assert!((8..=10).contains(&seen), "{seen}");
     change(&app, "aks-refresh", "86400").await;
-    assert!(looks(usual).await <= 1);
+    assert!(count_reads(usual).await <= 1);
     // A shorter interval takes effect immediately, not only after a day.
     change(&app, "aks-refresh", "").await;
-    let seen = looks(usual).await;
+    let seen = count_reads(usual).await;
     assert!((3..=4).contains(&seen), "{seen}");
 }
 

@@ -135,7 +135,7 @@ async fn rejected_login_evicts_all_lists() {
     let answer = get_list(&after, VM_SIZES).await.expect(400);
     assert!(answer.error().starts_with("failed to get VM sizes: "), "{}", answer.text());
     after.control.clear_faults();
-    // A rejection is cached for some seconds.
+    // A rejection is cached for ten seconds.
     after.clock.advance(Duration::from_secs(11));
     after.server.save_lists().await;
     let last = restart(&after).await;

@@ -8,8 +8,8 @@ use std::path::Path;
 /// The production code of all packages, without comments and tests.
 fn code() -> String {
     let mut code = String::new();
-    for folder in ["src", "crates"] {
-        append(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut code);
+    for directory in ["src", "crates"] {
+        append(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut code);
     }
     code
 }
@@ -58,5 +58,5 @@ fn stable_names_exist() {
         }
     }
     assert!(seen > 250, "only {seen} names were read");
-    assert_eq!(missing, [""; 0], "a name is gone that users rely on");
+    assert_eq!(missing, [""; 0], "names that users rely on are missing");
 }

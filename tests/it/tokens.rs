@@ -26,10 +26,13 @@ async fn new_token_expires_no_later_than_its_creator() {
     let ttl = Some(Duration::from_mins(1));
     let short = connected.app.server.tokens.create("ann", None, ttl, "").await.unwrap();
     let short = secrecy::ExposeSecret::expose_secret(&short.to_bearer()).to_owned();
-    for (asked, end) in
+    for (ttl_ms, expires_at) in
         [(0, "2026-11-22T12:01:00Z"), (600_000, "2026-11-22T12:01:00Z"), (5_000, "2026-11-22T12:00:05Z")]
     {
-        assert_eq!(create_token(&connected.app, &short, &json!({"ttl": asked})).await["expiresAt"], end);
+        assert_eq!(
+            create_token(&connected.app, &short, &json!({"ttl": ttl_ms})).await["expiresAt"],
+            expires_at
+        );
     }
     let url = json!({"value": "https://norman.test"});
     assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
@@ -58,9 +61,10 @@ async fn token_secret_is_shown_only_once() {
     let mut token = create_token(&app, &ann, &sent).await;
     let secret = token.as_object_mut().unwrap().remove("token").unwrap();
     let id = string_at(&token, "id");
-    let whole = secret.as_str().unwrap();
+    let bearer = secret.as_str().unwrap();
     assert!(
-        id.starts_with("token-") && whole.strip_prefix(&format!("{id}:")).is_some_and(|rest| rest.len() > 40)
+        id.starts_with("token-")
+            && bearer.strip_prefix(&format!("{id}:")).is_some_and(|rest| rest.len() > 40)
     );
     let own = format!("http://norman.test/v3/tokens/{id}");
     let me = app.get("/v3/users?me=true").token(&ann).send().await.json()["data"][0]["id"].clone();
@@ -74,15 +78,15 @@ async fn token_secret_is_shown_only_once() {
             "ttl": 60_000, "type": "token", "userId": me,
         })
     );
-    let secret = whole.split_once(':').unwrap().1;
+    let secret = bearer.split_once(':').unwrap().1;
     for path in [&format!("/v3/tokens/{id}"), "/v3/tokens", "/v3/tokens?ttl=60000"] {
         let answer = app.get(path).token(&ann).send().await.expect(200);
         assert!(answer.text().contains(&id) && !answer.text().contains(secret), "{}", answer.text());
     }
     // The token is valid and can read itself.
-    let current = app.get(&format!("/v3/tokens/{id}")).token(whole).send().await.json();
+    let current = app.get(&format!("/v3/tokens/{id}")).token(bearer).send().await.json();
     assert_eq!((&current["current"], &current["userId"]), (&json!(true), &me));
-    assert!(app.get("/v3/clusters").token(whole).send().await.status.is_success());
+    assert!(app.get("/v3/clusters").token(bearer).send().await.status.is_success());
     let file = app.data_dir.path().join("norman-aks.db");
     for name in [file.clone(), file.with_extension("db-wal")] {
         let bytes = std::fs::read(&name).unwrap_or_default();
@@ -120,14 +124,15 @@ async fn tokens_are_visible_only_to_their_user() {
         for (method, query) in
             [(Method::GET, ""), (Method::DELETE, ""), (Method::POST, "?_method=DELETE"), (Method::POST, "")]
         {
-            let at = |id: &str| app.call(method.clone(), &format!("/v3/tokens/{id}{query}")).token(other);
-            let (seen, none) = (at(&id).send().await, at("token-none1").send().await);
+            let request =
+                |id: &str| app.call(method.clone(), &format!("/v3/tokens/{id}{query}")).token(other);
+            let (seen, none) = (request(&id).send().await, request("token-none1").send().await);
             assert_eq!(
                 (seen.status, none.status),
                 (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
                 "{method}"
             );
-            assert_eq!(seen.text().replace(&id, "token-none1"), none.text(), "nothing is told");
+            assert_eq!(seen.text().replace(&id, "token-none1"), none.text(), "the responses do not differ");
         }
     }
     assert!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status.is_success());
@@ -145,11 +150,11 @@ async fn deleted_token_is_invalid_even_if_it_deletes_itself() {
         let query = if delete == Method::POST { "?_method=DELETE" } else { "" };
         let token = create_token(&app, &ann, &json!({})).await;
         let path = format!("/v3/tokens/{}", string_at(&token, "id"));
-        let whole = string_at(&token, "token");
-        assert!(app.get("/v3/clusters").token(&whole).send().await.status.is_success());
+        let bearer = string_at(&token, "token");
+        assert!(app.get("/v3/clusters").token(&bearer).send().await.status.is_success());
         let deleted = app.call(delete, &format!("{path}{query}")).token(&ann).send().await.expect(200);
         assert_eq!((&deleted.json()["id"], deleted.json().get("token")), (&token["id"], None));
-        assert_eq!(app.get("/v3/clusters").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(app.get("/v3/clusters").token(&bearer).send().await.status, StatusCode::UNAUTHORIZED);
         assert_eq!(app.get(&path).token(&ann).send().await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.delete(&path).token(&ann).send().await.status, StatusCode::NOT_FOUND);
     }
@@ -164,11 +169,11 @@ async fn expired_token_is_invalid_and_not_found() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
     let token = create_token(&app, &ann, &json!({"ttl": "60000"})).await;
-    let (id, whole) = (string_at(&token, "id"), string_at(&token, "token"));
+    let (id, bearer) = (string_at(&token, "id"), string_at(&token, "token"));
     app.clock.advance(Duration::from_millis(59_999));
-    assert!(app.get("/v3/tokens").token(&whole).send().await.status.is_success());
+    assert!(app.get("/v3/tokens").token(&bearer).send().await.status.is_success());
     app.clock.advance(Duration::from_millis(1));
-    assert_eq!(app.get("/v3/tokens").token(&whole).send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(app.get("/v3/tokens").token(&bearer).send().await.status, StatusCode::UNAUTHORIZED);
     // 404, because clients that get a token with `expired` remove the kubeconfig for good.
     assert_eq!(app.get(&format!("/v3/tokens/{id}")).token(&ann).send().await.status, StatusCode::NOT_FOUND);
     assert_eq!(app.get("/v3/tokens").token(&ann).send().await.ids(), [name(&ann)]);
@@ -211,20 +216,20 @@ async fn cluster_token_is_valid_only_for_its_cluster() {
     connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
     let token = create_token(&connected.app, &connected.owner_token, &json!({"clusterId": CLUSTER_ID})).await;
     assert_eq!(token["clusterId"], CLUSTER_ID);
-    let whole = string_at(&token, "token");
-    connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&whole).send().await.expect(200);
-    connected.app.get("/k8s/clusters/c-other/version").token(&whole).send().await.expect(403);
+    let bearer = string_at(&token, "token");
+    connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&bearer).send().await.expect(200);
+    connected.app.get("/k8s/clusters/c-other/version").token(&bearer).send().await.expect(403);
     for path in
         ["/v3/tokens", "/v3/users?me=true", "/v3/settings", "/v3/projects", "/v3/clusterregistrationtokens"]
     {
         assert_eq!(
-            connected.app.get(path).token(&whole).send().await.status,
+            connected.app.get(path).token(&bearer).send().await.status,
             StatusCode::UNAUTHORIZED,
             "{path}"
         );
     }
-    // So it cannot create a token with more rights.
-    connected.app.post("/v3/tokens").token(&whole).json(&json!({})).send().await.expect(401);
+    // The token cannot create one with more rights.
+    connected.app.post("/v3/tokens").token(&bearer).json(&json!({})).send().await.expect(401);
     let list = connected
         .app
         .get(&format!("/v3/tokens?clusterId={CLUSTER_ID}"))
@@ -290,24 +295,24 @@ async fn users_see_themselves_and_administrators_see_all() {
     assert!(string_at(&of_ann, "id").starts_with("user-"));
     assert_eq!((&of_bob["name"], &of_admin["name"]), (&json!("bob"), &json!("admin")));
     assert_eq!(app.get("/v3/users").token(&ann).send().await.ids(), [string_at(&of_ann, "id")]);
-    let at = |user: &Value| format!("/v3/users/{}", string_at(user, "id"));
-    assert_eq!(app.get(&at(&of_ann)).token(&ann).send().await.json(), of_ann);
+    let path_of = |user: &Value| format!("/v3/users/{}", string_at(user, "id"));
+    assert_eq!(app.get(&path_of(&of_ann)).token(&ann).send().await.json(), of_ann);
     let (seen, none) = (
-        app.get(&at(&of_bob)).token(&ann).send().await,
+        app.get(&path_of(&of_bob)).token(&ann).send().await,
         app.get("/v3/users/user-none1").token(&ann).send().await,
     );
     assert_eq!(seen.status, StatusCode::NOT_FOUND);
     assert_eq!(seen.text().replace(&string_at(&of_bob, "id"), "user-none1"), none.text());
     assert!(app.get("/v3/users?name=bob").token(&ann).send().await.ids().is_empty());
 
-    let mut everybody = [&of_ann, &of_bob, &of_admin].map(|user| string_at(user, "id"));
-    everybody.sort();
-    assert_eq!(app.get("/v3/users").send().await.ids(), everybody);
+    let mut all = [&of_ann, &of_bob, &of_admin].map(|user| string_at(user, "id"));
+    all.sort();
+    assert_eq!(app.get("/v3/users").send().await.ids(), all);
     assert_eq!(app.get("/v3/users?name=bob").send().await.ids(), [string_at(&of_bob, "id")]);
     assert_eq!(app.get("/v3/users?me=false&name=ann").send().await.ids(), [string_at(&of_ann, "id")]);
-    assert_eq!(app.get(&at(&of_bob)).send().await.json()["me"], false);
-    // They are created on the command line.
-    for path in ["/v3/users", &at(&of_bob)] {
+    assert_eq!(app.get(&path_of(&of_bob)).send().await.json()["me"], false);
+    // Users are created on the command line.
+    for path in ["/v3/users", &path_of(&of_bob)] {
         let answer = app.post(path).json(&json!({"name": "x"})).send().await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }

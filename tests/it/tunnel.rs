@@ -32,11 +32,11 @@ struct PrivateCluster {
 impl PrivateCluster {
     async fn start() -> Self {
         let cluster = FakeCluster::start().await;
-        let nowhere = cluster_access::Options {
+        let unresolved = cluster_access::Options {
             resolver: Some(Arc::new(|_: &str| None)),
             ..cluster_access::Options::default()
         };
-        let app = TestApp::builder().cluster_access(nowhere).start().await;
+        let app = TestApp::builder().cluster_access(unresolved).start().await;
         let connected = ConnectedCluster::new(app, cluster).await;
         let listener = Listener::start(&connected.app).await;
         let token = token(&connected, CLUSTER_ID).await;
@@ -168,7 +168,7 @@ async fn request_succeeds_through_the_other_agent_when_one_is_frozen() {
     newest.freeze();
     let started = Instant::now();
     assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
-    assert!(started.elapsed() < Duration::from_secs(10), "the limit in docs/operations.md");
+    assert!(started.elapsed() < Duration::from_secs(10), "sent through the other agent after 3 s");
     while_time_passes(Duration::from_secs(1), cluster.wait_for_usable(1)).await;
 }
 
@@ -328,7 +328,8 @@ async fn upgraded_streams_carry_100_mb_each_way() {
         let (mut received, mut buffer) = (0, vec![0; 256 * 1024]);
         let expected = vec![b'A'; buffer.len()];
         while received < LEN {
-            let read = timeout(TEST_TIMEOUT, reader.read(&mut buffer)).await.expect("it stalls").unwrap();
+            let read =
+                timeout(TEST_TIMEOUT, reader.read(&mut buffer)).await.expect("the stream stalls").unwrap();
             assert!(read > 0, "{method}: closed after {received} bytes");
             assert!(buffer[..read] == expected[..read]);
             received += read;
@@ -360,9 +361,9 @@ async fn header_of_an_agent_may_be_large() {
     let cluster = PrivateCluster::start().await;
     let large =
         json!({"cluster": {"address": "a:443", "token": "t".repeat(4_000), "caCert": "c".repeat(40_000)}});
-    let response = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("http://{}/v3/connect", cluster.listener.address);
     let response =
-        response.get(url).headers(agent_headers(&cluster.token, &large.to_string())).send().await.unwrap();
+        client.get(url).headers(agent_headers(&cluster.token, &large.to_string())).send().await.unwrap();
     assert!(response.text().await.unwrap().contains("the client is not using the websocket protocol"));
 }

@@ -17,7 +17,7 @@ use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 use crate::support::{program, test_clusters};
 
-async fn switch(app: &TestApp, id: &str, enabled: bool) -> Answer {
+async fn set_enabled(app: &TestApp, id: &str, enabled: bool) -> Answer {
     app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
 }
 
@@ -38,7 +38,7 @@ async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
 }
 
 /// A response whose body is still streaming.
-async fn open(app: &App, path: &str, token: &str) -> Body {
+async fn open_stream(app: &App, path: &str, token: &str) -> Body {
     let response = Call::new(&app.router(), Method::GET, path, token).response().await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     let mut body = response.into_body();
@@ -47,7 +47,7 @@ async fn open(app: &App, path: &str, token: &str) -> Body {
 }
 
 /// Waits for the end of a body, successful or not.
-async fn end(mut body: Body) {
+async fn wait_for_end(mut body: Body) {
     let ending = async { while body.frame().await.is_some_and(|frame| frame.is_ok()) {} };
     tokio::time::timeout(Duration::from_mins(1), ending).await.expect("the stream ends");
 }
@@ -61,7 +61,8 @@ async fn disabled_user_is_denied_until_enabled_again() {
     let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
     let kubeconfig =
         connected.app.post(&path).token(&ben).send().await.json()["config"].as_str().unwrap().to_owned();
-    let inside = kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let kubeconfig_token =
+        kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(&ben));
     let cookie = format!("R_SESS={ben}");
     let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
@@ -73,7 +74,12 @@ async fn disabled_user_is_denied_until_enabled_again() {
             get("/v3/users").header("authorization", &basic).send().await.status.as_u16(),
             get("/v3/users").header("cookie", &cookie).send().await.status.as_u16(),
             get(&version).header("authorization", &bearer).send().await.status.as_u16(),
-            get(&version).header("authorization", &format!("Bearer {inside}")).send().await.status.as_u16(),
+            get(&version)
+                .header("authorization", &format!("Bearer {kubeconfig_token}"))
+                .send()
+                .await
+                .status
+                .as_u16(),
             get("/meta/aksLocations").header("authorization", &bearer).send().await.status.as_u16(),
             get(&format!("/v3/clusters/{CLUSTER_ID}"))
                 .header("authorization", &bearer)
@@ -86,7 +92,7 @@ async fn disabled_user_is_denied_until_enabled_again() {
     let before = statuses().await;
     assert_eq!((before[0], before[3], before[4], before[6]), (200, 200, 200, 200), "{before:?}");
     let id = connected.app.user_id(&ben).await;
-    let disabled = switch(&connected.app, &id, false).await.expect(200);
+    let disabled = set_enabled(&connected.app, &id, false).await.expect(200);
     assert_eq!((&disabled.json()["enabled"], &disabled.json()["state"]), (&json!(false), &json!("inactive")));
     assert_eq!(statuses().await, [401; 7]);
     let detail = ["update", "user", id.as_str(), "ben is disabled"].map(str::to_owned);
@@ -103,7 +109,7 @@ async fn disabled_user_is_denied_until_enabled_again() {
     assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
     let listed = connected.app.get("/v3/users?enabled=false").send().await.json();
     assert_eq!(listed["data"][0]["id"], id.as_str(), "{listed}");
-    assert_eq!(switch(&connected.app, &id, true).await.json()["enabled"], true);
+    assert_eq!(set_enabled(&connected.app, &id, true).await.json()["enabled"], true);
     assert_eq!(statuses().await, before);
 }
 
@@ -118,18 +124,18 @@ async fn open_streams_of_disabled_and_removed_users_end() {
     );
     let mut streams = Vec::new();
     for token in [&ben, &cid] {
-        streams.push(open(&connected.app.server, &watch, token).await);
-        streams.push(open(&connected.app.server, &events, token).await);
+        streams.push(open_stream(&connected.app.server, &watch, token).await);
+        streams.push(open_stream(&connected.app.server, &events, token).await);
     }
-    let mut other = open(&connected.app.server, &watch, &connected.owner_token).await;
+    let mut other = open_stream(&connected.app.server, &watch, &connected.owner_token).await;
     assert_eq!(
-        switch(&connected.app, &connected.app.user_id(&ben).await, false).await.status,
+        set_enabled(&connected.app, &connected.app.user_id(&ben).await, false).await.status,
         StatusCode::OK
     );
     let removed =
         connected.app.delete(&format!("/v3/users/{}", connected.app.user_id(&cid).await)).send().await;
     assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
-    futures_util::future::join_all(streams.into_iter().map(end)).await;
+    futures_util::future::join_all(streams.into_iter().map(wait_for_end)).await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_line("still here");
     assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap(), "still here\n");
@@ -144,13 +150,13 @@ async fn another_server_denies_a_disabled_user_too() {
     let cluster = test_clusters::import(&one, &ben, "shop").await;
     let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
     assert_eq!(status().await, 200, "the second server accepts the token");
-    let stream = open(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
+    let stream = open_stream(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
     let id = one.user_id(&ben).await;
-    assert_eq!(switch(&one, &id, false).await.status, StatusCode::OK);
+    assert_eq!(set_enabled(&one, &id, false).await.status, StatusCode::OK);
     two.clock.advance(Duration::from_secs(2));
     assert_eq!(status().await, 401);
-    end(stream).await;
-    assert_eq!(switch(&one, &id, true).await.status, StatusCode::OK);
+    wait_for_end(stream).await;
+    assert_eq!(set_enabled(&one, &id, true).await.status, StatusCode::OK);
     assert_eq!(status().await, 200);
     let path = format!("/api/v1/users/{id}?handOverTo=admin");
     assert_eq!(one.delete(&path).send().await.status, StatusCode::OK);
@@ -165,11 +171,12 @@ async fn removal_hands_everything_over_or_lists_it() {
     let credential = app.store_credential(&ann).await;
     let cluster =
         test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "shop", &credential)).await;
-    let elsewhere = app.store_credential(&cid).await;
-    let other = test_clusters::import_absent(&app, &cid, "other", &elsewhere).await;
+    let cids_credential = app.store_credential(&cid).await;
+    let other = test_clusters::import_absent(&app, &cid, "other", &cids_credential).await;
     let ann_id = app.user_id(&ann).await;
-    let part = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
-    let binding = app.post("/v3/clusterroletemplatebindings").token(&cid).json(&part).send().await.json();
+    let membership = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
+    let binding =
+        app.post("/v3/clusterroletemplatebindings").token(&cid).json(&membership).send().await.json();
     let binding = binding["id"].as_str().unwrap().to_owned();
 
     let account = app.get(&format!("/api/v1/users/{ann_id}")).send().await.json();
@@ -186,7 +193,7 @@ async fn removal_hands_everything_over_or_lists_it() {
 
     // Nothing changes if there is no successor, or no valid one.
     let disabled = app.user_id(&app.token("dan").await).await;
-    assert_eq!(switch(&app, &disabled, false).await.status, StatusCode::OK);
+    assert_eq!(set_enabled(&app, &disabled, false).await.status, StatusCode::OK);
     for path in [format!("/v3/users/{ann_id}"), format!("/api/v1/users/{ann_id}")] {
         let (code, message) = invalid(&app.delete(&path).send().await);
         assert_eq!(code, "InvalidAction");
@@ -257,7 +264,7 @@ async fn only_administrators_manage_users_and_not_themselves() {
         assert_eq!(app.call(method, &path).token(&ann).send().await.status, 403, "{path}");
     }
     for refused in [
-        switch(&app, &own, false).await,
+        set_enabled(&app, &own, false).await,
         app.delete(&format!("/v3/users/{own}")).send().await,
         app.delete(&format!("/api/v1/users/{own}?handOverTo=ann")).send().await,
     ] {
@@ -368,8 +375,8 @@ async fn disabled_user_gets_no_new_token() {
     let app = TestApp::with_advisory_review().await;
     let ben = app.token("ben").await;
     let id = app.user_id(&ben).await;
-    assert_eq!(switch(&app, &id, false).await.status, StatusCode::OK);
-    // A request that was authenticated earlier.
+    assert_eq!(set_enabled(&app, &id, false).await.status, StatusCode::OK);
+    // As for a request that was authenticated before.
     let refused = app.server.tokens.create("ben", None, None, "").await.unwrap_err();
     assert!(refused.to_string().contains("user enable ben"), "{refused}");
     let account = app.get(&format!("/api/v1/users/{id}")).send().await.json();

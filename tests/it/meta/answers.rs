@@ -1,4 +1,4 @@
-//! The shapes of the answers, on the sandbox's own Azure, in all three clouds and with both ways of giving credentials.
+//! The responses of the listing actions: in all three clouds, with a stored credential and with one in the body.
 
 use serde_json::{Value, json};
 
@@ -42,16 +42,20 @@ async fn listings_have_ranchers_keys_in_order() {
         );
         assert_eq!(keys(&answer.text()), expected, "{action}");
         assert!(!answer.text().ends_with('\n'), "{action}");
-        let sent_along =
+        let with_credential =
             app.post(&format!("/meta/{action}")).json(&app.credential(&json!({"region": location})));
-        assert_eq!(sent_along.send().await.text(), answer.text(), "{action}");
+        assert_eq!(with_credential.send().await.text(), answer.text(), "{action}");
     }
     let networks = app.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}")).send().await;
     assert!(networks.text().starts_with("[{\"name\":\""), "{}", networks.text());
     let list = networks.json();
-    let network = list.as_array().unwrap().iter().find(|it| it["name"] == app.seed.virtual_network).unwrap();
-    assert!(network["subnets"].as_array().unwrap().iter().any(|it| it["name"] == app.seed.subnet));
-    assert!(list.as_array().unwrap().iter().any(|it| it["subnets"].is_null()), "one network has no subnets");
+    let network =
+        list.as_array().unwrap().iter().find(|network| network["name"] == app.seed.virtual_network).unwrap();
+    assert!(network["subnets"].as_array().unwrap().iter().any(|subnet| subnet["name"] == app.seed.subnet));
+    assert!(
+        list.as_array().unwrap().iter().any(|network| network["subnets"].is_null()),
+        "one network has no subnets"
+    );
 }
 
 #[tokio::test]
@@ -69,19 +73,19 @@ async fn versions_ascend() {
 #[tokio::test]
 async fn regions_are_accepted_in_any_spelling() {
     let app = TestApp::start().await;
-    let of = async |region: &str| {
+    let lists = async |region: &str| {
         let body = app.credential(&json!({"region": region}));
         let sizes = app.post("/meta/aksVMSizesV2").json(&body).send().await.text();
         let networks = app.post("/meta/aksVirtualNetworks").json(&body).send().await.text();
         (sizes, networks)
     };
-    let expected = of("eastus").await;
+    let expected = lists("eastus").await;
     assert!(expected.0.len() > 1000 && expected.1.len() > 100, "{expected:?}");
     assert!(!app.take_azure_requests().is_empty());
     for spelling in ["EastUS", "East US", "EAST US"] {
-        assert_eq!(of(spelling).await, expected, "{spelling}");
+        assert_eq!(lists(spelling).await, expected, "{spelling}");
     }
-    assert_eq!(app.take_azure_requests(), Vec::<String>::new(), "one response serves every spelling");
+    assert_eq!(app.take_azure_requests(), Vec::<String>::new(), "all spellings share the cached lists");
 }
 
 #[tokio::test]
@@ -120,10 +124,10 @@ async fn lists_are_read_to_their_last_page() {
     let app = TestApp::start().await;
     let whole = app.post("/meta/aksVirtualNetworks").json(&app.credential(&Value::Null)).send().await.text();
     app.control.set_page_size(Some(2));
-    let mut again = app.credential(&Value::Null);
-    again["clientSecret"] = app.seed.client_secret_2.into();
-    let in_parts = app.post("/meta/aksVirtualNetworks").json(&again).send().await.text();
-    assert_eq!(in_parts, whole);
+    let mut other_secret = app.credential(&Value::Null);
+    other_secret["clientSecret"] = app.seed.client_secret_2.into();
+    let in_pages = app.post("/meta/aksVirtualNetworks").json(&other_secret).send().await.text();
+    assert_eq!(in_pages, whole);
     let pages =
         app.take_azure_requests().iter().filter(|request| request.contains("virtualNetworks")).count();
     assert!(pages > 3, "{pages}");

@@ -91,20 +91,20 @@ async fn stale_list_is_served_while_it_reloads() {
 async fn networks_and_clusters_expire_after_30_s() {
     let app = TestApp::with_advisory_review().await;
     for action in ["aksVirtualNetworks", "aksClusters"] {
-        let ask =
+        let request =
             async || app.post(&format!("/meta/{action}")).json(&app.credential(&json!({}))).send().await;
-        ask().await;
+        request().await;
         app.clock.advance(Duration::from_secs(30));
-        assert_eq!(ask().await.header("x-norman-aks-cache"), "hit", "{action}");
+        assert_eq!(request().await.header("x-norman-aks-cache"), "hit", "{action}");
         app.clock.advance(Duration::from_secs(1));
-        assert_eq!(ask().await.header("x-norman-aks-cache"), "miss", "{action}");
+        assert_eq!(request().await.header("x-norman-aks-cache"), "miss", "{action}");
     }
 }
 
 #[tokio::test]
 async fn stale_list_is_served_for_a_day_if_azure_fails() {
     let app = TestApp::with_advisory_review().await;
-    let known = versions(&app).await;
+    let cached = versions(&app).await;
     for fault in [
         status(503),
         status(429),
@@ -116,7 +116,7 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
         app.clock.advance(HOUR);
         let served = versions(&app).await;
         assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
-        assert_eq!(served.body, known.body);
+        assert_eq!(served.body, cached.body);
         // A request for a new list gets an error.
         assert_ne!(fresh_versions(&app).await.status, 200);
     }
@@ -170,8 +170,8 @@ async fn secrets_of_one_application_have_separate_caches() {
 async fn disconnected_client_does_not_cancel_a_shared_load() {
     let app = TestApp::with_advisory_review().await;
     app.control.add_fault(Fault { latency_ms: 200, ..Fault::default() });
-    let gone = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
-    assert!(gone.is_err());
+    let disconnected = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
+    assert!(disconnected.is_err());
     assert_eq!(versions(&app).await.status, 200);
     assert_eq!(app.take_azure_requests().len(), 2, "the load went on");
 }
@@ -221,19 +221,19 @@ fn hang(operation: Operation) -> Fault {
 async fn hanging_load_serves_stale_and_keeps_its_result() {
     let app = TestApp::with_advisory_review().await;
     for (operation, action, _) in LISTS {
-        let known = list(&app, action, &[]).await;
+        let cached = list(&app, action, &[]).await;
         app.clock.advance(HOUR * 24 + Duration::from_secs(1));
         app.control.add_fault(hang(operation));
         app.take_azure_requests();
         // The first caller waits for a moment, because the list is old.
-        let pass = async {
+        let time_passes = async {
             app.wait_until_azure_hangs().await;
             advance_time(STALE_AFTER).await;
         };
-        let (first, ()) = tokio::join!(list(&app, action, &[]), pass);
+        let (first, ()) = tokio::join!(list(&app, action, &[]), time_passes);
         for served in [first, list(&app, action, &[]).await] {
             assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
-            assert_eq!((served.header("age"), &served.body), ("86401", &known.body), "{action}");
+            assert_eq!((served.header("age"), &served.body), ("86401", &cached.body), "{action}");
         }
         // The load continues and its result is cached: no caller starts another one.
         app.control.clear_faults();
@@ -258,12 +258,12 @@ async fn no_cache_waits_for_a_hanging_load() {
     list(&app, "aksVirtualNetworks", &[]).await;
     app.clock.advance(Duration::from_secs(31));
     app.control.add_fault(hang(Operation::VirtualNetworks));
-    let patient = async {
+    let other_caller = async {
         let served = list(&app, "aksVirtualNetworks", &[]).await;
         app.control.clear_faults();
         served
     };
-    let (fresh, served) = tokio::join!(list(&app, "aksVirtualNetworks", NO_CACHE), patient);
+    let (fresh, served) = tokio::join!(list(&app, "aksVirtualNetworks", NO_CACHE), other_caller);
     assert_eq!((served.header("x-norman-aks-cache"), served.header("age")), ("stale", "31"));
     assert_eq!((fresh.header("x-norman-aks-cache"), fresh.header("age")), ("miss", "0"));
 }
@@ -290,8 +290,8 @@ async fn unusable_responses_serve_the_cached_list() {
     let app = TestApp::with_advisory_review().await;
     let portal = "<html><title>Sign in</title></html>";
     for (operation, action, key) in LISTS {
-        let known = list(&app, action, NO_CACHE).await;
-        assert_eq!(known.status, 200, "{action}");
+        let cached = list(&app, action, NO_CACHE).await;
+        assert_eq!(cached.status, 200, "{action}");
         let shapes = [
             json!({}),
             json!([]),
@@ -306,25 +306,25 @@ async fn unusable_responses_serve_the_cached_list() {
         for shape in shapes {
             let page = Page::new(200, &shape).unwrap();
             app.control.play(app.seed.subscription_id, &operation_path(operation), vec![page]).unwrap();
-            still_known(&app, action, &known, &shape.to_string()).await;
+            expect_cached(&app, action, &cached, &shape.to_string()).await;
         }
         app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
         for effect in [Effect::TruncatedBody, Effect::CutInBody, Effect::InvalidJson] {
             let what = format!("{effect:?}");
             app.control.add_fault(fault::for_operation(operation, effect));
-            still_known(&app, action, &known, &what).await;
+            expect_cached(&app, action, &cached, &what).await;
             app.control.clear_faults();
         }
     }
 }
 
-/// Azure's response is unusable: a request for a new list fails, any other request gets the cached list.
-async fn still_known(app: &TestApp, action: &str, known: &Answer, what: &str) {
+/// Expects, for an unusable response of Azure, that a request for a new list fails and any other one gets the cached list.
+async fn expect_cached(app: &TestApp, action: &str, cached: &Answer, what: &str) {
     let fresh = list(app, action, NO_CACHE).await;
     assert!(fresh.status.as_u16() >= 400, "{action}, {what}: {}", fresh.text());
     app.clock.advance(Duration::from_secs(31));
     let served = list(app, action, &[]).await;
-    assert_eq!((served.status.as_u16(), &served.body), (200, &known.body), "{action}, {what}");
+    assert_eq!((served.status.as_u16(), &served.body), (200, &cached.body), "{action}, {what}");
     assert_ne!(served.header("x-norman-aks-cache"), "miss", "{action}, {what}");
 }
 
@@ -345,7 +345,7 @@ async fn empty_azure_list_is_an_empty_list() {
 #[tokio::test]
 async fn retry_after_is_at_most_an_hour() {
     let app = TestApp::with_advisory_review().await;
-    for (wait, told) in [
+    for (wait, expected) in [
         ("315360000", "3600"),
         ("99999999999999999999999", "3600"),
         ("Sun, 06 Nov 2044 08:49:37 GMT", "3600"),
@@ -354,16 +354,16 @@ async fn retry_after_is_at_most_an_hour() {
     ] {
         for operation in [Operation::KubernetesVersions, Operation::Token] {
             app.control.forget_tokens();
-            let refusal = ErrorResponse {
+            let throttled = ErrorResponse {
                 status: Some(429),
                 retry_after: Some(wait.to_owned()),
                 ..ErrorResponse::default()
             };
-            app.control.add_fault(fault::for_operation(operation, Effect::Status(refusal)));
+            app.control.add_fault(fault::for_operation(operation, Effect::Status(throttled)));
             let answer = fresh_versions(&app).await;
-            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, told), "{wait}");
+            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, expected), "{wait}");
             app.control.clear_faults();
-            // Until then, no such request is sent; a rejected token is cached for at most a minute.
+            // Until `retry-after` has passed, no such request is sent; a failed login is cached for at most a minute.
             app.clock.advance(HOUR);
         }
     }
@@ -378,7 +378,7 @@ async fn captive_portal_is_not_a_valid_credential() {
     for operation in [Operation::Subscription, Operation::Token] {
         app.control.add_fault(fault::for_operation(operation, Effect::InvalidJson));
         let answer = check().await;
-        assert_eq!(answer.status, 400, "{operation:?}: neither good nor wrong: {}", answer.text());
+        assert_eq!(answer.status, 400, "{operation:?}: neither valid nor rejected: {}", answer.text());
         assert!(answer.json()["hint"].as_str().unwrap().contains("proxy"), "{}", answer.text());
         app.control.clear_faults();
     }

@@ -157,7 +157,7 @@ async fn pasted_values_are_trimmed() {
             assert_eq!(answer.status, 200, "{key} {before:?} {after:?}: {}", answer.text());
         }
     }
-    // Without a tenant, it is found from the subscription.
+    // A missing tenant is discovered from the subscription.
     let mut body = good.clone();
     body.as_object_mut().unwrap().remove("tenantId");
     body["subscriptionId"] = format!("{{{}}}\n", good["subscriptionId"].as_str().unwrap()).into();
@@ -188,8 +188,8 @@ async fn malformed_id_hint_shows_the_format() {
     }
 }
 
-/// Makes logins fail with these error numbers.
-fn refuses(app: &TestApp, secret: &str, numbers: &[u64]) {
+/// Makes logins with a secret fail with these error numbers.
+fn fail_logins(app: &TestApp, secret: &str, numbers: &[u64]) {
     let described =
         numbers.iter().map(|number| format!("AADSTS{number}: As Entra says it.")).collect::<Vec<_>>();
     let body =
@@ -226,9 +226,9 @@ async fn entra_codes_have_hints() {
         // A number without a hint before one that has a hint.
         (&[50_000, 900_023], "the tenant does not exist"),
     ] {
-        refuses(&app, "played-secret", numbers);
+        fail_logins(&app, "scripted-secret", numbers);
         let mut body = app.credential(&Value::Null);
-        body["clientSecret"] = "played-secret".into();
+        body["clientSecret"] = "scripted-secret".into();
         body["clientId"] = "00000000-0000-4000-8000-0000000000c1".into();
         let answer = app.post(PATH).json(&body).send().await;
         assert_eq!(answer.status, 401, "{numbers:?}: {}", answer.text());
@@ -242,9 +242,9 @@ async fn entra_codes_have_hints() {
 #[tokio::test]
 async fn other_cloud_hint_names_the_other_clouds() {
     let app = TestApp::start().await;
-    refuses(&app, "played-secret", &[900_382]);
+    fail_logins(&app, "scripted-secret", &[900_382]);
     let mut body = account_body(&app, "us-government", &Value::Null);
-    body["clientSecret"] = "played-secret".into();
+    body["clientSecret"] = "scripted-secret".into();
     let answer = app.post(PATH).json(&body).send().await;
     let hint = answer.json()["hint"].as_str().unwrap().to_owned();
     assert!(hint.contains("environment to AzurePublicCloud or AzureChinaCloud"), "{hint}");
@@ -261,10 +261,10 @@ async fn proxy_page_is_not_a_rejected_credential() {
         (403, "text/plain", "blocked"),
     ] {
         let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
-        let login = json!({"secret": "played-secret", "outcome": {"answer": page}});
+        let login = json!({"secret": "scripted-secret", "outcome": {"answer": page}});
         app.control.script_login(serde_json::from_value(login).unwrap());
         let mut sent = app.credential(&Value::Null);
-        sent["clientSecret"] = "played-secret".into();
+        sent["clientSecret"] = "scripted-secret".into();
         let answer = app.post(PATH).json(&sent).send().await;
         assert_ne!(answer.status, 401, "{status} {kind}: {}", answer.text());
         let hint = answer.json()["hint"].as_str().unwrap_or_default().to_owned();

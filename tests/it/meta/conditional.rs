@@ -101,13 +101,16 @@ async fn entity_tag_changes_with_the_content_only() {
 #[tokio::test]
 async fn networks_of_each_region_have_their_own_tag() {
     let (app, paths) = start().await;
-    let one = path(&paths, "aksVirtualNetworks").to_owned();
-    let all = one.replace("region=eastus", "region=");
-    let spelled = one.replace("region=eastus", "region=East%20US");
-    let (one, all, spelled) =
-        (get(&app, &one, &[]).await, get(&app, &all, &[]).await, get(&app, &spelled, &[]).await);
-    assert_ne!(one.header("etag"), all.header("etag"));
-    assert_eq!((one.header("etag"), &one.body), (spelled.header("etag"), &spelled.body));
+    let in_region = path(&paths, "aksVirtualNetworks").to_owned();
+    let in_all_regions = in_region.replace("region=eastus", "region=");
+    let spelled = in_region.replace("region=eastus", "region=East%20US");
+    let (in_region, in_all_regions, spelled) = (
+        get(&app, &in_region, &[]).await,
+        get(&app, &in_all_regions, &[]).await,
+        get(&app, &spelled, &[]).await,
+    );
+    assert_ne!(in_region.header("etag"), in_all_regions.header("etag"));
+    assert_eq!((in_region.header("etag"), &in_region.body), (spelled.header("etag"), &spelled.body));
 }
 
 #[tokio::test]

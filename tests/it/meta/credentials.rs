@@ -139,9 +139,9 @@ async fn incomplete_stored_credential_is_rejected() {
     ] {
         let mut config = whole.clone();
         config.as_object_mut().unwrap().remove(missing);
-        let made =
+        let created =
             app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
-        let id = made.id();
+        let id = created.id();
         let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
         assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
     }
@@ -173,8 +173,8 @@ async fn unknown_environment_is_named_in_the_hint() {
     let path = format!("/meta/aksLocations?cloudCredentialId={}", id["id"].as_str().unwrap());
     assert!(hint(&app.get(&path).send().await).starts_with(unknown));
     // Errors that do not concern Azure do not mention the cloud, nor does a known cloud get a hint.
-    let question = moon("expired-secret", json!({"region": ""}));
-    let answer = app.post("/meta/aksVersions").json(&question).send().await;
+    let without_region = moon("expired-secret", json!({"region": ""}));
+    let answer = app.post("/meta/aksVersions").json(&without_region).send().await;
     assert_eq!(answer.error(), "region is required");
     assert!(hint(&answer).contains("aksLocations") && !hint(&answer).contains("moon"), "{}", answer.text());
     let known = account_body(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));

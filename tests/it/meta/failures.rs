@@ -107,12 +107,12 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
             answer.text()
         );
         assert!(!answer.json()["hint"].as_str().unwrap().is_empty());
-        // After a 429, no such request is sent until then.
+        // After a 429, no such request is sent until `retry-after` has passed.
         app.clock.advance(Duration::from_mins(2));
     }
-    for after in ["aksLocations", "aksRegions"] {
+    for action in ["aksLocations", "aksRegions"] {
         let body = account_body(&app, "throttled-login", &Value::Null);
-        let answer = app.post(&format!("/meta/{after}")).json(&body).send().await;
+        let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
         assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "75"), "{}", answer.text());
     }
 }
@@ -136,7 +136,7 @@ async fn malformed_azure_responses_are_errors() {
 }
 
 /// Sets the response to the next listings of clusters.
-fn plays(app: &TestApp, status: u16, kind: &str, body: &Value) {
+fn play_clusters(app: &TestApp, status: u16, kind: &str, body: &Value) {
     let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
     let pages = vec![serde_json::from_value(page).unwrap()];
     app.control.play(app.seed.subscription_id, "managedClusters", pages).unwrap();
@@ -158,7 +158,7 @@ async fn proxy_page_is_reported_for_every_status() {
         (403, "text/plain", &json!("blocked")),
         (407, "text/plain", &json!("")),
     ] {
-        plays(&app, status, kind, page);
+        play_clusters(&app, status, kind, page);
         let answer = app.post("/meta/aksClusters").json(&body).send().await;
         let expected = if status == 502 { 503 } else { 400 };
         assert_eq!(answer.status.as_u16(), expected, "{status} {kind}: {}", answer.text());
@@ -170,7 +170,7 @@ async fn proxy_page_is_reported_for_every_status() {
     }
     // Azure's message is unchanged.
     let denied = json!({"error": {"code": "AuthorizationFailed", "message": "may not perform action 'a/read' over scope '/s'."}});
-    plays(&app, 403, "application/json; charset=utf-8", &denied);
+    play_clusters(&app, 403, "application/json; charset=utf-8", &denied);
     let answer = app.post("/meta/aksClusters").json(&body).send().await;
     assert!(super::hint(&answer).contains("a/read"), "{}", answer.text());
 }
@@ -181,7 +181,7 @@ async fn proxy_page_does_not_evict_lists() {
     let body = app.credential(&Value::Null);
     assert_eq!(app.post("/meta/aksClusters").json(&body).send().await.status, 200);
     app.clock.advance(std::time::Duration::from_secs(31));
-    plays(&app, 403, "text/html", &json!("<html>"));
+    play_clusters(&app, 403, "text/html", &json!("<html>"));
     let answer = app.post("/meta/aksClusters").json(&body).send().await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("x-norman-aks-cache")),
@@ -211,7 +211,7 @@ async fn linked_denial_names_right_and_scope() {
     ] {
         let error =
             json!({"error": {"code": "LinkedAuthorizationFailed", "message": format!("{start}{rest}")}});
-        plays(&app, 403, "application/json", &error);
+        play_clusters(&app, 403, "application/json", &error);
         let hint = super::hint(&app.post("/meta/aksClusters").json(&body).send().await);
         assert!(hint.contains(&format!("{join} on B: give it the role Network Contributor")), "{hint}");
         assert!(!hint.contains("managedClusters/write") && !hint.contains("role Contributor"), "{hint}");

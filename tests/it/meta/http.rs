@@ -79,21 +79,21 @@ async fn foreign_pages_are_rejected_unless_configured() {
     }
     let preflight = app.call(http::Method::OPTIONS, &path).anonymous().header("origin", "https://ui.example");
     let preflight = preflight.header("access-control-request-method", "GET").send().await;
-    assert_eq!(preflight.status, 204, "requested before the login");
+    assert_eq!(preflight.status, 204, "a preflight has no credentials");
     assert_eq!(preflight.header("access-control-allow-origin"), "https://ui.example");
 }
 
 #[tokio::test]
 async fn responses_have_a_request_id_and_keep_a_valid_one() {
     let app = TestApp::start().await;
-    let made = app.get("/meta/aksLocations").send().await;
-    assert_eq!(made.header("x-request-id").len(), 36);
-    assert_eq!(made.json()["requestId"], made.header("x-request-id"));
-    assert_eq!(made.header("x-content-type-options"), "nosniff");
-    let given = app.get("/meta/aksLocations").header("x-request-id", "trace-12345678").send().await;
-    assert_eq!(given.header("x-request-id"), "trace-12345678");
-    let rubbish = app.get("/meta/aksLocations").header("x-request-id", "a\"b<script>").send().await;
-    assert_eq!(rubbish.header("x-request-id").len(), 36);
+    let generated = app.get("/meta/aksLocations").send().await;
+    assert_eq!(generated.header("x-request-id").len(), 36);
+    assert_eq!(generated.json()["requestId"], generated.header("x-request-id"));
+    assert_eq!(generated.header("x-content-type-options"), "nosniff");
+    let accepted = app.get("/meta/aksLocations").header("x-request-id", "trace-12345678").send().await;
+    assert_eq!(accepted.header("x-request-id"), "trace-12345678");
+    let replaced = app.get("/meta/aksLocations").header("x-request-id", "a\"b<script>").send().await;
+    assert_eq!(replaced.header("x-request-id").len(), 36);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ fn check(answer: &Answer, what: &str) {
 }
 
 /// Runs a property that sends requests to the server.
-fn ask<S: Strategy>(
+fn run_property<S: Strategy>(
     cases: u32,
     strategy: &S,
     property: impl Fn(&tokio::runtime::Runtime, &TestApp, S::Value),
@@ -69,7 +69,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 #[test]
 fn arbitrary_bytes_are_rejected() {
     let bodies = (prop::collection::vec(any::<u8>(), 0..200), 0..LISTINGS.len());
-    ask(300, &bodies, |runtime, app, (body, action)| {
+    run_property(300, &bodies, |runtime, app, (body, action)| {
         let path = format!("/meta/{}", LISTINGS[action]);
         let answer = runtime.block_on(app.post(&path).body(body).send());
         assert_eq!(answer.status, 400);
@@ -99,7 +99,7 @@ fn arbitrary_credentials_cause_no_server_error() {
         "aksUpgrades",
         "aksCheckCredentials",
     ]);
-    ask(200, &(fields, actions), |runtime, app, (fields, action)| {
+    run_property(200, &(fields, actions), |runtime, app, (fields, action)| {
         let mut body = app.credential(&Value::Null);
         body.as_object_mut().unwrap().extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
         let answer = runtime.block_on(app.post(&format!("/meta/{action}")).json(&body).send());
@@ -115,7 +115,7 @@ fn arbitrary_queries_cause_no_server_error() {
             !text.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])
         }),
     );
-    ask(300, &queries, |runtime, app, (query, id)| {
+    run_property(300, &queries, |runtime, app, (query, id)| {
         for path in [
             format!("/meta/aksVersions?{query}"),
             format!("/meta/aksUpgrades?cloudCredentialId={id}&{query}"),
@@ -127,7 +127,7 @@ fn arbitrary_queries_cause_no_server_error() {
 
 #[test]
 fn arbitrary_actions_cause_no_server_error() {
-    ask(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
+    run_property(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
         if name
             .split('%')
             .skip(1)
@@ -150,7 +150,7 @@ fn malformed_azure_lists_cause_no_server_error() {
         ("managedClusters", "aksClusters"),
     ]);
     let wrapped = (any_json(), any::<bool>());
-    ask(400, &(routes, wrapped), |runtime, app, ((route, action), (value, wrap))| {
+    run_property(400, &(routes, wrapped), |runtime, app, ((route, action), (value, wrap))| {
         let list = if route == "kubernetesVersions" { "values" } else { "value" };
         let body = if wrap { json!({list: [value]}) } else { value };
         let page = serde_json::from_value(json!({"body": body})).unwrap();
@@ -165,21 +165,21 @@ fn malformed_azure_lists_cause_no_server_error() {
 async fn utf_8_bom_is_accepted_and_utf_16_is_rejected() {
     let app = TestApp::start().await;
     let text = app.credential(&serde_json::Value::Null).to_string();
-    let wide = |mark: bool, big: bool| -> Vec<u8> {
-        let units = mark.then_some(0xfeff).into_iter().chain(text.encode_utf16());
-        units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+    let utf_16 = |bom: bool, big_endian: bool| -> Vec<u8> {
+        let units = bom.then_some(0xfeff).into_iter().chain(text.encode_utf16());
+        units.flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
     };
-    let marked = [b"\xef\xbb\xbf", text.as_bytes()].concat();
-    app.post("/meta/aksCheckCredentials").body(marked).send().await.expect(200);
+    let with_bom = [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    app.post("/meta/aksCheckCredentials").body(with_bom).send().await.expect(200);
     let credential = serde_json::json!({"azurecredentialConfig": {"clientId": "c"}}).to_string();
     let answer =
         app.post("/v3/cloudcredentials").body([b"\xef\xbb\xbf", credential.as_bytes()].concat()).send().await;
     assert_eq!(answer.status, 201, "{}", answer.text());
-    for (mark, big) in [(true, false), (true, true), (false, false), (false, true)] {
+    for (bom, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
         for (path, status) in
             [("/meta/aksCheckCredentials", 400), ("/meta/aksLocations", 400), ("/v3/cloudcredentials", 422)]
         {
-            let answer = app.post(path).body(wide(mark, big)).send().await;
+            let answer = app.post(path).body(utf_16(bom, big_endian)).send().await;
             assert_eq!(answer.status, status, "{path}: {}", answer.text());
             assert!(answer.text().contains("the body is UTF-16; send it as UTF-8"), "{}", answer.text());
         }

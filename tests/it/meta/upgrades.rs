@@ -1,4 +1,4 @@
-//! `aksUpgrades`: whose cluster, which version, which region.
+//! `aksUpgrades`: access to the cluster, its version and its region.
 
 use serde_json::{Value, json};
 
@@ -6,17 +6,18 @@ use super::hint;
 use crate::support::app::TestApp;
 use crate::support::test_clusters;
 
-async fn cluster(app: &TestApp, token: &str, aks: Value) -> String {
+async fn create_cluster(app: &TestApp, token: &str, config: Value) -> String {
     let credential = app.store_credential(token).await;
     let mut body = test_clusters::absent_body("c", &credential);
-    body["aksConfig"].as_object_mut().unwrap().extend(aks.as_object().unwrap().clone());
+    body["aksConfig"].as_object_mut().unwrap().extend(config.as_object().unwrap().clone());
     test_clusters::create(app, token, &body).await
 }
 
 #[tokio::test]
 async fn upgrades_follow_the_running_version() {
     let app = TestApp::with_advisory_review().await;
-    let id = cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
+    let id =
+        create_cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().starts_with(&format!(
@@ -24,8 +25,11 @@ async fn upgrades_follow_the_running_version() {
         app.seed.kubernetes_version
     )));
     let json = answer.json();
-    let target =
-        json["upgrades"].as_array().unwrap().iter().find(|it| it["version"] == app.seed.kubernetes_version_2);
+    let target = json["upgrades"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|upgrade| upgrade["version"] == app.seed.kubernetes_version_2);
     assert_eq!(target.unwrap()["enabled"], true, "{json}");
 }
 
@@ -33,7 +37,7 @@ async fn upgrades_follow_the_running_version() {
 async fn unknown_or_foreign_cluster_is_an_invalid_id() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let of_ann = cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
+    let of_ann = create_cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
     for id in ["", "c-nnnnn", of_ann.as_str()] {
         let body = app.credential(&json!({"clusterId": id, "region": "eastus"}));
         let answer = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
@@ -45,7 +49,7 @@ async fn unknown_or_foreign_cluster_is_an_invalid_id() {
 #[tokio::test]
 async fn cluster_without_known_version_is_an_error() {
     let app = TestApp::with_advisory_review().await;
-    let id = cluster(&app, &app.admin, json!({})).await;
+    let id = create_cluster(&app, &app.admin, json!({})).await;
     let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
     assert_eq!(answer.error(), "kubernetes version of the cluster cannot be determined");
 }
@@ -53,15 +57,18 @@ async fn cluster_without_known_version_is_an_error() {
 #[tokio::test]
 async fn requested_region_overrides_that_of_the_cluster() {
     let app = TestApp::with_advisory_review().await;
-    let id = cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
+    let id = create_cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.take_azure_requests();
-    for (region, expected) in [
+    for (more, expected) in [
         (json!({"clusterId": id}), "eastus"),
         (json!({"clusterId": id, "region": "West Europe"}), "westeurope"),
     ] {
-        app.post("/meta/aksUpgrades").json(&app.credential(&region)).send().await;
-        let asked =
-            app.take_azure_requests().into_iter().find(|it| it.contains("kubernetesVersions")).unwrap();
-        assert!(asked.contains(&format!("/locations/{expected}/")), "{asked}");
+        app.post("/meta/aksUpgrades").json(&app.credential(&more)).send().await;
+        let listed = app
+            .take_azure_requests()
+            .into_iter()
+            .find(|request| request.contains("kubernetesVersions"))
+            .unwrap();
+        assert!(listed.contains(&format!("/locations/{expected}/")), "{listed}");
     }
 }

@@ -29,7 +29,7 @@ const OLD_ENTRA: &str = "c-d8mfw";
 const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 
 impl Case {
-    async fn connected(account: &str, name: &str) -> (Self, String) {
+    async fn start_with_import(account: &str, name: &str) -> (Self, String) {
         let case = Self::start_with_account(account).await;
         let id = case.create_active(&case.import(name, json!({}))).await;
         (case, id)
@@ -56,7 +56,7 @@ impl Case {
     }
 
     /// The numbers of requests for an admin kubeconfig and for a user kubeconfig.
-    fn kubeconfigs(&self) -> (usize, usize) {
+    fn kubeconfig_requests(&self) -> (usize, usize) {
         let requests = self.app.control.requests();
         let count = |operation| requests.iter().filter(|seen| seen.operation == operation).count();
         (count(Operation::AdminCredential), count(Operation::UserCredential))
@@ -102,7 +102,7 @@ fn config_map(name: &str, len: usize) -> Value {
 
 #[tokio::test]
 async fn new_cluster_gets_no_account_and_no_secret() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     for path in [ACCOUNT, SECRET, BINDING, "/api/v1/namespaces/cattle-system"] {
         assert_eq!(case.status_inside(&id, path).await, 404, "{path}");
     }
@@ -118,7 +118,7 @@ async fn new_cluster_gets_no_account_and_no_secret() {
 
 #[tokio::test]
 async fn rotated_certificates_are_fetched_once() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     let authority = case.get(&id).await["caCert"].clone();
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
@@ -132,18 +132,18 @@ async fn rotated_certificates_are_fetched_once() {
     assert_eq!(created, [StatusCode::CREATED; 12]);
     let list = case.inside(Method::GET, &id, CONFIG_MAPS, None).await.json();
     let made = list["items"].as_array().unwrap().iter();
-    let made = made.filter(|it| it["metadata"]["name"].as_str().unwrap().starts_with("made-")).count();
-    assert_eq!((made, case.kubeconfigs()), (12, (1, 0)));
+    let made = made.filter(|map| map["metadata"]["name"].as_str().unwrap().starts_with("made-")).count();
+    assert_eq!((made, case.kubeconfig_requests()), (12, (1, 0)));
 
     case.advance_refreshes(1).await;
     assert_ne!(case.get(&id).await["caCert"], authority);
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
-    assert_eq!(case.kubeconfigs(), (1, 0));
+    assert_eq!(case.kubeconfig_requests(), (1, 0));
 }
 
 #[tokio::test]
 async fn long_request_is_not_repeated_after_renewal() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
     // On an open connection, the cluster reads the request and then rejects it.
@@ -156,14 +156,14 @@ async fn long_request_is_not_repeated_after_renewal() {
 
 #[tokio::test]
 async fn application_401_is_not_a_rejection() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     let application = "/api/v1/namespaces/default/services/web/proxy/login";
     case.app.control.add_kubernetes_fault(fault::for_path(application, fault::status(401)));
     case.app.control.clear_kubernetes_requests();
     for _ in 0..3 {
         assert_eq!(case.status_inside(&id, application).await, 401);
     }
-    assert_eq!(case.kubeconfigs(), (0, 0));
+    assert_eq!(case.kubeconfig_requests(), (0, 0));
     let reviews = case.app.control.kubernetes_requests();
     let reviews = reviews.iter().filter(|seen| seen.path.contains("selfsubjectaccessreviews")).count();
     assert_eq!(reviews, 3, "each permission once");
@@ -172,12 +172,12 @@ async fn application_401_is_not_a_rejection() {
     case.app.clock.advance(Duration::from_secs(11));
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
     assert_eq!(case.status_inside(&id, application).await, 404, "the service does not exist");
-    assert_eq!(case.kubeconfigs(), (1, 0));
+    assert_eq!(case.kubeconfig_requests(), (1, 0));
 }
 
 #[tokio::test]
 async fn disabled_local_accounts_use_an_entra_token() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     let mut cluster = case.aks_cluster(MADE_ELSEWHERE).await.unwrap();
     cluster["properties"]["aadProfile"] = json!({"managed": true, "tenantID": case.account.tenant_id});
     cluster["properties"]["disableLocalAccounts"] = true.into();
@@ -185,22 +185,26 @@ async fn disabled_local_accounts_use_an_entra_token() {
     case.app.control.clear_requests();
 
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
-    assert_eq!(case.kubeconfigs(), (1, 1), "the admin kubeconfig is denied, the user kubeconfig is returned");
+    assert_eq!(
+        case.kubeconfig_requests(),
+        (1, 1),
+        "the admin kubeconfig is denied, the user kubeconfig is returned"
+    );
     let access = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     assert!(access.contains("tenantId") && !access.contains("key") && !access.contains("token"), "{access}");
     case.advance_refreshes(2).await;
     assert_eq!(case.condition_of(&id, "Ready").await.unwrap().0, "True");
-    assert_eq!(case.kubeconfigs(), (1, 1));
+    assert_eq!(case.kubeconfig_requests(), (1, 1));
 
     // A token that Entra has revoked is replaced within the request.
     case.app.control.forget_tokens();
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
-    assert_eq!(case.kubeconfigs(), (1, 1));
+    assert_eq!(case.kubeconfig_requests(), (1, 1));
 }
 
 #[tokio::test]
 async fn entra_token_is_replaced_before_it_expires() {
-    let (case, id) = Case::connected("ready", "entra-only").await;
+    let (case, id) = Case::start_with_import("ready", "entra-only").await;
     let logins = || {
         let requests = case.app.control.requests();
         requests.iter().filter(|seen| seen.operation == Operation::Token).count()
@@ -216,7 +220,7 @@ async fn entra_token_is_replaced_before_it_expires() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert!(logins() > before, "a new token while the old one is valid");
-    assert_eq!(case.kubeconfigs(), (0, 0));
+    assert_eq!(case.kubeconfig_requests(), (0, 0));
     case.app.clock.advance(Duration::from_mins(30));
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
 }
@@ -233,8 +237,8 @@ async fn certificate_is_replaced_before_it_expires() {
     let before = case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     // While Azure returns no other kubeconfig, it is requested only occasionally.
     case.advance_refreshes(30).await;
-    assert_eq!(case.kubeconfigs().1, 0);
-    assert!(case.kubeconfigs().0 <= 2, "{:?} in two and a half hours", case.kubeconfigs());
+    assert_eq!(case.kubeconfig_requests().1, 0);
+    assert!(case.kubeconfig_requests().0 <= 2, "{:?} in two and a half hours", case.kubeconfig_requests());
 
     assert!(case.app.control.renew_client_certificate(fqdn, 700));
     let certificate = |access: &str| {
@@ -257,7 +261,7 @@ async fn certificate_is_replaced_before_it_expires() {
 
 #[tokio::test]
 async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
-    let (case, id) = Case::connected("operator", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("operator", MADE_ELSEWHERE).await;
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
     assert!(case.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap().contains("certificate"));
 }
@@ -293,7 +297,7 @@ async fn missing_rights_inside_keep_cluster_from_active() {
 
 #[tokio::test]
 async fn failed_renewal_is_not_repeated_with_every_request() {
-    let (case, id) = Case::connected("ready", MADE_ELSEWHERE).await;
+    let (case, id) = Case::start_with_import("ready", MADE_ELSEWHERE).await;
     assert!(case.app.control.rotate_certificates(&case.fqdn(&id).await));
     case.deny(Operation::AdminCredential);
     case.deny(Operation::UserCredential);
@@ -302,7 +306,7 @@ async fn failed_renewal_is_not_repeated_with_every_request() {
         let message = answer.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains("listClusterAdminCredential/action"), "{message}");
     }
-    assert_eq!(case.kubeconfigs(), (1, 1));
+    assert_eq!(case.kubeconfig_requests(), (1, 1));
     case.app.control.clear_faults();
     case.app.clock.advance(Duration::from_secs(11));
     assert_eq!(case.status_inside(&id, "/api/v1/nodes").await, 200);
@@ -319,7 +323,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         }
         assert!(case.secret(id, CLUSTER_ACCESS_SECRET).await.is_none());
     }
-    assert_eq!(case.kubeconfigs(), (0, 0), "the account is still used");
+    assert_eq!(case.kubeconfig_requests(), (0, 0), "the account is still used");
 
     // A server of the earlier version is running too.
     let older = |seen_ms| ReplicaRow {
@@ -340,7 +344,7 @@ async fn old_data_directory_loses_its_service_accounts() {
         assert!(status == "Unknown" && message.contains("replica-older"), "{status} {message}");
     }
 
-    // It was killed.
+    // That server was killed, and its heartbeat has expired.
     case.advance_refreshes(1).await;
     for id in both {
         for path in [ACCOUNT, SECRET, BINDING] {
@@ -404,7 +408,7 @@ async fn deleted_service_account_fails_no_request() {
     let case = Case::upgraded().await;
     assert_eq!(case.inside(Method::DELETE, OLD_LOCAL, ACCOUNT, None).await.status, StatusCode::OK);
     assert_eq!(case.status_inside(OLD_LOCAL, "/api/v1/nodes").await, 200);
-    assert_eq!(case.kubeconfigs(), (1, 0));
+    assert_eq!(case.kubeconfig_requests(), (1, 0));
 }
 
 #[tokio::test]

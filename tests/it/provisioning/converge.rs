@@ -12,13 +12,13 @@ use crate::support::app::TestApp;
 use crate::support::databases;
 use crate::support::fault;
 
-const LOOKED: &str = "POST rancher/one/listClusterAdminCredential";
+const READ_KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 
-fn fails(deed: OperationKind) -> ScriptedOutcome {
-    fault::outcome(deed, "QuotaExceeded", "no cores are left")
+fn failure(kind: OperationKind) -> ScriptedOutcome {
+    fault::outcome(kind, "QuotaExceeded", "no cores are left")
 }
 
-fn refused(path: &str, status: u16) -> Fault {
+fn rejection(path: &str, status: u16) -> Fault {
     fault::for_path(path, fault::error(status, "NotToday", "somebody else said so"))
 }
 
@@ -30,56 +30,60 @@ async fn host(case: &Case) -> String {
 /// Replaces the cluster's authority and rejects all earlier identities.
 async fn rotate(case: &Case) {
     let host = host(case).await;
-    let declared = case.app.control.kubernetes().into_iter().find(|it| it.fqdn == host).unwrap();
+    let declared = case.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
     case.app.control.forget_kubernetes(&host);
     case.app.control.declare_kubernetes(declared);
 }
 
 fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
     let conditions = cluster["conditions"].as_array().unwrap();
-    let found = conditions.iter().find(|it| it["type"] == kind).unwrap();
+    let found = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
     (found["status"].as_str().unwrap(), found["message"].as_str().unwrap_or_default())
 }
 
 #[tokio::test]
 async fn changed_authority_is_learned_by_the_next_refresh() {
     let (case, id) = Case::start_active().await;
-    let known = case.get(&id).await["caCert"].clone();
+    let old_authority = case.get(&id).await["caCert"].clone();
     rotate(&case).await;
     case.advance_refreshes(1).await;
     let shown = case.get(&id).await;
-    assert_ne!(shown["caCert"], known);
+    assert_ne!(shown["caCert"], old_authority);
     assert_eq!(condition(&shown, "Ready"), ("True", ""));
-    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [READ_KUBECONFIG]);
     case.advance_refreshes(3).await;
-    assert_eq!(lines(&case.take_writes()), [""; 0], "it is known now");
+    assert_eq!(lines(&case.take_writes()), [""; 0], "the new authority is known");
 }
 
 #[tokio::test]
 async fn temporarily_missing_cluster_recovers() {
     let (case, id) = Case::start_active().await;
     let host = host(&case).await;
-    let declared = case.app.control.kubernetes().into_iter().find(|it| it.fqdn == host).unwrap();
+    let declared = case.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
     let switch = |running| case.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
     switch(false);
     case.app.control.clear_kubernetes_requests();
     // The first attempt may use a connection that was closed.
     case.advance_refreshes(3).await;
     assert_eq!(condition(&case.get(&id).await, "Ready").0, "False");
-    let looked = lines(&case.take_writes());
-    assert!((2..=3).contains(&looked.len()) && looked.iter().all(|line| line == LOOKED), "{looked:?}");
+    let reads = lines(&case.take_writes());
+    assert!((2..=3).contains(&reads.len()) && reads.iter().all(|line| line == READ_KUBECONFIG), "{reads:?}");
     switch(true);
     case.advance_refreshes(1).await;
     assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
     assert_eq!(lines(&case.take_writes()), [""; 0]);
-    let made = case.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
-    assert_eq!(made.map(|seen| seen.path).collect::<Vec<_>>(), [""; 0], "no other service account");
+    let writes = case.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
+    assert_eq!(
+        writes.map(|seen| seen.path).collect::<Vec<_>>(),
+        [""; 0],
+        "nothing is written in the cluster"
+    );
 }
 
 #[tokio::test]
 async fn failed_creation_is_retried_with_another_spec() {
     let case = Case::start().await;
-    case.app.control.add_outcome(fails(OperationKind::CreateCluster));
+    case.app.control.add_outcome(failure(OperationKind::CreateCluster));
     let id = case.post_and_settle(&case.small()).await;
     case.expect_failure(&id, "provisioning").await;
     let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
@@ -88,7 +92,7 @@ async fn failed_creation_is_retried_with_another_spec() {
     case.settle_active(&id).await;
     let made = case.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
-    // From now on it is managed as it is.
+    // Now that the pool exists, these fields are immutable.
     let answer = case.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
 }
@@ -97,7 +101,7 @@ async fn failed_creation_is_retried_with_another_spec() {
 async fn change_is_done_without_access_to_the_cluster() {
     let (case, id) = Case::start_active().await;
     rotate(&case).await;
-    case.app.control.add_fault(refused("listClusterAdminCredential", 409));
+    case.app.control.add_fault(rejection("listClusterAdminCredential", 409));
     case.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
     let shown = case.get(&id).await;
     let (status, message) = condition(&shown, "Ready");
@@ -113,7 +117,7 @@ async fn change_is_done_without_access_to_the_cluster() {
 #[tokio::test]
 async fn failed_unwanted_pool_is_deleted() {
     let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(fails(OperationKind::CreatePool));
+    case.app.control.add_outcome(failure(OperationKind::CreatePool));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
     assert_eq!(case.update(&id, two).await.status.as_u16(), 200);
     case.app.settle().await;
@@ -150,9 +154,9 @@ async fn removed_ranges_are_removed_in_azure() {
     let body =
         case.small_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
     let id = case.create_active(&body).await;
-    let mut statement = body["aksConfig"].clone();
-    statement.as_object_mut().unwrap().remove("authorizedIpRanges");
-    let writes = case.writes_of_update(&id, statement).await;
+    let mut config = body["aksConfig"].clone();
+    config.as_object_mut().unwrap().remove("authorizedIpRanges");
+    let writes = case.writes_of_update(&id, config).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!([]));
     assert!(case.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
@@ -188,26 +192,26 @@ async fn import_contains_azures_state_when_it_is_active() {
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
     let id = case.create_active(&case.import("made-elsewhere", nothing)).await;
     let shown = case.get(&id).await;
-    assert_eq!(shown["aksConfig"]["tags"], json!({}), "none of them belongs to the user");
+    assert_eq!(shown["aksConfig"]["tags"], json!({}), "Azure's tags are not the user's");
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
     let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
-    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no tags either");
+    assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no PATCH of the tags");
     assert_eq!(case.aks_cluster("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
 #[tokio::test]
 async fn failed_change_is_retried_later() {
     let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(fails(OperationKind::ScalePool));
-    case.app.control.add_outcome(fails(OperationKind::UpdatePool));
+    case.app.control.add_outcome(failure(OperationKind::ScalePool));
+    case.app.control.add_outcome(failure(OperationKind::UpdatePool));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
     assert_eq!(case.update(&id, wanted).await.status.as_u16(), 200);
     case.app.settle().await;
-    let said = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
-    assert_eq!(case.expect_failure(&id, "updating").await, said);
+    let expected = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
+    assert_eq!(case.expect_failure(&id, "updating").await, expected);
     case.advance_refreshes(4).await;
     assert_eq!(lines(&case.take_writes()), ["PUT rancher/one/system"], "not immediately");
-    assert_eq!(case.expect_failure(&id, "updating").await, said);
+    assert_eq!(case.expect_failure(&id, "updating").await, expected);
     for _ in 0..2 {
         case.app.clock.advance(Duration::from_mins(30));
         case.app.settle().await;
@@ -215,7 +219,7 @@ async fn failed_change_is_retried_later() {
     case.expect_active(&id).await;
     let writes = lines(&case.take_writes());
     assert!(
-        (1..=2).contains(&writes.len()) && writes.iter().all(|it| it == "PUT rancher/one/system"),
+        (1..=2).contains(&writes.len()) && writes.iter().all(|line| line == "PUT rancher/one/system"),
         "{writes:?}"
     );
 }
@@ -224,7 +228,8 @@ async fn failed_change_is_retried_later() {
 async fn resource_is_polled_if_the_operation_is_unreadable() {
     let (case, id) = Case::start_active().await;
     for status in [400, 401, 403, 405, 409] {
-        case.app.control.add_fault(refused("/operations/", status));
+        case.app.control.add_fault(rejection("/operations/", status));
+        // A different count for each status.
         let count = status / 100 + status % 10;
         let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": count}))]});
         let writes = case.writes_of_update(&id, wanted).await;
@@ -237,12 +242,12 @@ async fn resource_is_polled_if_the_operation_is_unreadable() {
 #[tokio::test]
 async fn workspace_is_irrelevant_once_monitoring_is_on() {
     let case = Case::start().await;
-    case.app.control.add_outcome(fails(OperationKind::CreateWorkspace));
+    case.app.control.add_outcome(failure(OperationKind::CreateWorkspace));
     let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
     case.expect_active(&id).await;
     let made = lines(&case.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
     assert_eq!(made, 2, "the first one failed");
-    case.app.control.add_fault(refused("/workspaces/", 403));
+    case.app.control.add_fault(rejection("/workspaces/", 403));
     let writes = case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.expect_no_writes(&id).await;

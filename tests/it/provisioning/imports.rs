@@ -7,7 +7,7 @@ use super::{Case, Write, azure_cluster_body, cluster, lines};
 use crate::support::app::TestApp;
 
 const NAME: &str = "made-elsewhere";
-const LOOKED: &str = "POST rancher/made-elsewhere/listClusterAdminCredential";
+const READ_KUBECONFIG: &str = "POST rancher/made-elsewhere/listClusterAdminCredential";
 
 fn changes(writes: &[Write]) -> Vec<String> {
     lines(writes)
@@ -58,7 +58,7 @@ async fn import_writes_nothing_to_azure() {
     case.settle_active(&id).await;
     case.advance_refreshes(5).await;
     case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [READ_KUBECONFIG]);
     assert_eq!(case.aks_cluster(NAME).await.unwrap(), before);
 }
 
@@ -71,7 +71,7 @@ async fn empty_values_of_an_import_change_nothing() {
     let id = case.post_and_settle(&case.import(NAME, nothing)).await;
     case.expect_active(&id).await;
     case.advance_refreshes(3).await;
-    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [READ_KUBECONFIG]);
     assert_eq!(case.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
@@ -178,7 +178,7 @@ async fn failed_cluster_can_be_imported() {
     case.expect_active(&id).await;
     case.update_description(&id).await;
     case.expect_active(&id).await;
-    assert_eq!(lines(&case.take_writes()), [LOOKED]);
+    assert_eq!(lines(&case.take_writes()), [READ_KUBECONFIG]);
 }
 
 #[tokio::test]
@@ -202,8 +202,8 @@ async fn ranges(case: &Case) -> serde_json::Value {
 #[tokio::test]
 async fn import_ranges_are_removed_with_the_users_entry() {
     let case = Case::start().await;
-    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
+    let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
     let id = case.create_active(&case.import(NAME, json!({}))).await;
     for (stated, expected) in [
         (
@@ -228,8 +228,8 @@ async fn import_ranges_are_removed_with_the_users_entry() {
 #[tokio::test]
 async fn import_ranges_are_removed_with_their_key_only() {
     let case = Case::start().await;
-    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
+    let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
     let id = case.create_active(&case.import(NAME, json!({}))).await;
     case.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
     let both = json!(["192.0.2.0/24", "203.0.113.7"]);
@@ -250,14 +250,15 @@ async fn import_ranges_are_removed_with_their_key_only() {
 #[tokio::test]
 async fn import_range_from_azure_is_not_the_users() {
     let case = Case::start().await;
-    let set = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.set_in_azure(NAME, set, json!(["192.0.2.0/24"])).await;
+    let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
+    case.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
     let id = case.create_active(&case.import(NAME, json!({}))).await;
     case.update(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await.expect(200);
     case.app.settle().await;
     let answer = case.update(&id, json!({"authorizedIpRanges": []})).await;
     let findings = answer.json()["aksStatus"]["review"]["findings"].clone();
-    let stays = findings.as_array().unwrap().iter().find(|it| it["rule"] == "entries-stay").unwrap();
+    let stays =
+        findings.as_array().unwrap().iter().find(|finding| finding["rule"] == "entries-stay").unwrap();
     assert_eq!(
         (&stays["field"], &stays["severity"]),
         (&json!("aksConfig.authorizedIpRanges"), &json!("warning"))

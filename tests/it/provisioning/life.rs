@@ -21,7 +21,7 @@ async fn all_steps_to_active_are_shown() {
     let case = Case::start().await;
     let id = case.post(&case.small()).await;
     assert_eq!(case.status(&id).await, status("provisioning", "yes", "", "", ""));
-    let begun = "2026-11-22T12:00:00Z";
+    let start = "2026-11-22T12:00:00Z";
     let statuses = case.record_statuses(&id, 30).await;
     let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
     assert_eq!(
@@ -50,15 +50,18 @@ async fn all_steps_to_active_are_shown() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| it["since"].as_str().unwrap())
+        .map(|step| step["since"].as_str().unwrap())
         .collect();
-    assert_eq!(times[0], begun);
-    assert!(times[5] > begun && times.is_sorted(), "{times:?}");
-    for made in
+    assert_eq!(times[0], start);
+    assert!(times[5] > start && times.is_sorted(), "{times:?}");
+    for kind in
         ["BackingNamespaceCreated", "DefaultProjectCreated", "InitialRolesPopulated", "CreatorMadeOwner"]
     {
         let conditions = cluster["conditions"].as_array().unwrap();
-        assert!(conditions.iter().any(|it| it["type"] == made && it["status"] == "True"), "{made}");
+        assert!(
+            conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == "True"),
+            "{kind}"
+        );
     }
 }
 
@@ -68,7 +71,10 @@ async fn waiting_shows_its_start() {
     let id = case.post(&case.small()).await;
     case.app.advance(Duration::from_secs(4)).await;
     let status = case.get(&id).await["aksStatus"].clone();
-    assert_eq!(status["upstreamSpec"]["nodePools"][0]["name"], "system", "as far as Azure says it already");
+    assert_eq!(
+        status["upstreamSpec"]["nodePools"][0]["name"], "system",
+        "the part that Azure already reports"
+    );
     assert_eq!(
         (&status["waiting"]["what"], &status["waiting"]["since"]),
         (&json!("Azure: creating cluster one"), &json!("2026-11-22T12:00:00Z"))
@@ -116,12 +122,12 @@ async fn active_cluster_shows_azures_state() {
     assert_eq!(status["rbacEnabled"], true);
     assert!(status.get("privateRequiresTunnel").is_none(), "only for private clusters");
     let upstream = &status["upstreamSpec"];
-    let told = |key: &str| upstream[key].clone();
+    let value = |key: &str| upstream[key].clone();
     assert_eq!(
         json!({
-            "tags": told("tags"), "version": told("kubernetesVersion"), "plugin": told("networkPlugin"), "out": told("outboundType"),
-            "sku": told("loadBalancerSku"), "private": told("privateCluster"), "ranges": told("authorizedIpRanges"),
-            "identity": told("managedIdentity"), "name": told("clusterName"), "secret": told("azureCredentialSecret"),
+            "tags": value("tags"), "version": value("kubernetesVersion"), "plugin": value("networkPlugin"), "out": value("outboundType"),
+            "sku": value("loadBalancerSku"), "private": value("privateCluster"), "ranges": value("authorizedIpRanges"),
+            "identity": value("managedIdentity"), "name": value("clusterName"), "secret": value("azureCredentialSecret"),
         }),
         json!({
             "tags": {"team": "a"}, "version": "1.32.7", "plugin": "kubenet", "out": "loadBalancer", "sku": "standard",
@@ -152,7 +158,7 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
     let statuses = case.record_statuses(&id, 60).await;
     assert!(case.is_deleted(&id).await);
     let shown: Vec<(&str, &str, &str)> =
-        statuses.iter().map(|it| (&*it.state, &*it.transitioning, &*it.message)).collect();
+        statuses.iter().map(|status| (&*status.state, &*status.transitioning, &*status.message)).collect();
     assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being removed")]);
     assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
     assert_eq!(case.aks_cluster("one").await, None);
@@ -189,9 +195,9 @@ async fn clusters_are_created_concurrently() {
     other["name"] = json!("two");
     let second = case.post(&other).await;
     case.run_due_steps().await;
-    let mut made = lines(&case.take_writes());
-    made.sort();
-    assert_eq!(made, ["PUT rancher/one", "PUT rancher/two"]);
+    let mut writes = lines(&case.take_writes());
+    writes.sort();
+    assert_eq!(writes, ["PUT rancher/one", "PUT rancher/two"]);
     case.app.settle().await;
     for id in [&first, &second] {
         case.expect_active(id).await;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Case, lines, pool, pool_with, without_azure_values};
 
-async fn rests(more: Value) {
+async fn expect_no_writes_after_creation(more: Value) {
     let case = Case::start().await;
     let body = case.small_with(more);
     let id = case.create_active(&body).await;
@@ -19,15 +19,15 @@ async fn rests(more: Value) {
 
 #[tokio::test]
 async fn minimal_spec_causes_no_writes() {
-    rests(json!({})).await;
-    // For hours.
+    expect_no_writes_after_creation(json!({})).await;
+    // For four hours.
     let (case, id) = Case::start_active().await;
     case.expect_no_writes_during_refreshes(&id, 50).await;
 }
 
 #[tokio::test]
 async fn different_letter_case_causes_no_writes() {
-    rests(json!({
+    expect_no_writes_after_creation(json!({
         "resourceGroup": "Rancher", "clusterName": "One", "resourceLocation": "EastUS", "loadBalancerSku": "STANDARD",
         "outboundType": "LoadBalancer", "tags": {"Team": "Platform"},
         "nodePools": [pool_with("system", "system", json!({"vmSize": "standard_ds2_V2", "osType": "linux", "osDiskType": "managed"}))],
@@ -37,7 +37,7 @@ async fn different_letter_case_causes_no_writes() {
 
 #[tokio::test]
 async fn empty_values_cause_no_writes() {
-    rests(json!({
+    expect_no_writes_after_creation(json!({
         "authorizedIpRanges": [], "tags": {}, "monitoring": false, "httpApplicationRouting": false, "privateCluster": false,
         "managedIdentity": false, "networkPolicy": "", "virtualNetwork": "", "subnet": "", "nodeResourceGroup": "",
         "nodePools": [pool_with("system", "System", json!({
@@ -92,12 +92,12 @@ async fn autoscaled_pool_causes_no_writes() {
 
 #[tokio::test]
 async fn minor_version_matches_any_patch() {
-    rests(json!({"kubernetesVersion": "1.32"})).await;
+    expect_no_writes_after_creation(json!({"kubernetesVersion": "1.32"})).await;
 }
 
 #[tokio::test]
 async fn complete_spec_causes_no_writes() {
-    rests(json!({
+    expect_no_writes_after_creation(json!({
         "networkPlugin": "azure", "networkPolicy": "azure", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
         "subnet": "nodes", "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10", "dockerBridgeCidr": "172.17.0.1/16",
         "nodeResourceGroup": "machines-of-one", "outboundType": "loadBalancer", "loadBalancerSku": "Standard",
@@ -177,8 +177,11 @@ async fn ignored_count_is_not_written_forever() {
 
 #[tokio::test]
 async fn outbound_and_network_options_cause_no_writes() {
-    rests(json!({"outboundType": "ManagedNATGateway", "loadBalancerSku": "standard", "networkPolicy": "calico"})).await;
-    rests(json!({
+    expect_no_writes_after_creation(json!({
+        "outboundType": "ManagedNATGateway", "loadBalancerSku": "standard", "networkPolicy": "calico",
+    }))
+    .await;
+    expect_no_writes_after_creation(json!({
         "networkPlugin": "azure", "outboundType": "LoadBalancer", "loadBalancerSku": "Standard",
         "virtualNetworkResourceGroup": "RANCHER", "virtualNetwork": "Rancher-Net", "subnet": "Nodes", "serviceCidr": "10.100.0.0/16",
         "dnsServiceIp": "10.100.0.10", "nodePools": [pool_with("system", "System", json!({"maxPods": 30}))],
@@ -205,13 +208,13 @@ async fn changes_in_azure_cause_no_writes() {
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
     // A refresh is due while an operation of Azure is in progress.
-    let usual = case.app.control.timing();
-    case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..usual.clone() }).unwrap();
+    let timing = case.app.control.timing();
+    case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..timing.clone() }).unwrap();
     case.advance_refreshes(2).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     case.expect_active(&id).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is complete");
-    case.app.control.set_timing(usual).unwrap();
+    case.app.control.set_timing(timing).unwrap();
     case.advance_refreshes(2).await;
     assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
     case.expect_no_writes(&id).await;

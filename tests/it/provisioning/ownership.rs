@@ -156,11 +156,11 @@ async fn ownership_survives_replaced_tags() {
 async fn owner_tag_alone_grants_no_ownership() {
     let (case, _) = Case::start_active().await;
     // Another user creates a cluster with a copy of all tags.
-    let mark = case.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
+    let owner_tag = case.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
     case.change_in_azure(
         Method::PUT,
         &cluster("copy"),
-        Some(&azure_cluster_body("copy", json!({"norman-aks-owner": mark}))),
+        Some(&azure_cluster_body("copy", json!({"norman-aks-owner": owner_tag}))),
     )
     .await;
     let mut body = case.small_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));

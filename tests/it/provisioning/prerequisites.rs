@@ -110,8 +110,8 @@ async fn existing_workspace_is_used() {
     let case = Case::start().await;
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
     case.change_in_azure(Method::PUT, &format!("{WORKSPACES_PATH}/shared"), Some(&body)).await;
-    let wanted = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
-    let id = case.post_and_settle(&case.small_with(wanted)).await;
+    let monitoring = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
+    let id = case.post_and_settle(&case.small_with(monitoring)).await;
     case.expect_active(&id).await;
     assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", READ_KUBECONFIG]);
     let cluster = case.aks_cluster("one").await.unwrap();

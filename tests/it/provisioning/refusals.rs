@@ -58,11 +58,15 @@ async fn rejected_credential_fails_the_credentials_step() {
     // A new secret fixes it, without a change of the cluster.
     let seed = &case.app.seed;
     let name = case.credential.split(':').next_back().unwrap();
-    let mended = json!({"name": "azure", "azurecredentialConfig": {
+    let corrected = json!({"name": "azure", "azurecredentialConfig": {
         "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": seed.client_secret,
     }});
-    let answer =
-        case.app.put(&format!("/v3/cloudcredentials/cattle-global-data:{name}")).json(&mended).send().await;
+    let answer = case
+        .app
+        .put(&format!("/v3/cloudcredentials/cattle-global-data:{name}"))
+        .json(&corrected)
+        .send()
+        .await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
     case.advance_refreshes(2).await;
     case.settle_active(&id).await;
@@ -88,10 +92,15 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
         "no room in this region",
     ));
     let id = case.post_and_settle(&case.small()).await;
-    let said = "error failed to create cluster: CreateVMSSAgentPoolFailed: no room in this region";
-    assert_eq!(case.expect_failure(&id, "provisioning").await, said);
+    let expected_message =
+        "error failed to create cluster: CreateVMSSAgentPoolFailed: no room in this region";
+    assert_eq!(case.expect_failure(&id, "provisioning").await, expected_message);
     case.advance_refreshes(5).await;
-    assert_eq!(case.expect_failure(&id, "provisioning").await, said, "still, hours later");
+    assert_eq!(
+        case.expect_failure(&id, "provisioning").await,
+        expected_message,
+        "still, after five refreshes"
+    );
     assert_eq!(lines(&case.take_writes()), ["PUT rancher/one"]);
     assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Failed");
     // Another specification is a new attempt.
@@ -108,7 +117,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
 async fn failed_change_is_not_active() {
     let (case, id) = Case::start_with_two_pools().await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
-    for (deed, change, words, lines_again) in [
+    for (operation, change, words, write) in [
         (
             OperationKind::ScalePool,
             scaled(3),
@@ -123,15 +132,15 @@ async fn failed_change_is_not_active() {
         ),
     ] {
         case.app.control.clear_requests();
-        case.app.control.add_outcome(fault::outcome(deed, "AllocationFailed", "no room"));
+        case.app.control.add_outcome(fault::outcome(operation, "AllocationFailed", "no room"));
         assert_eq!(case.update(&id, change.clone()).await.status.as_u16(), 200);
         case.app.settle().await;
         assert_eq!(case.expect_failure(&id, "updating").await, words);
         let status = case.status(&id).await;
         assert!(status.conditions.contains("Updated=False"), "{status:?}");
-        assert_eq!(lines(&case.take_writes()), [lines_again]);
+        assert_eq!(lines(&case.take_writes()), [write]);
         // The same change once more is a new attempt.
-        assert_eq!(lines(&case.writes_of_update(&id, change).await), [lines_again]);
+        assert_eq!(lines(&case.writes_of_update(&id, change).await), [write]);
         assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
     case.expect_no_writes(&id).await;
@@ -194,11 +203,11 @@ async fn failed_pool_deletion_is_repeated() {
 #[tokio::test]
 async fn permanent_failure_is_retried_at_growing_intervals() {
     let (case, id) = Case::start_active().await;
-    let never = ScriptedOutcome {
+    let permanent = ScriptedOutcome {
         times: None,
         ..fault::outcome(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
     };
-    case.app.control.add_outcome(never);
+    case.app.control.add_outcome(permanent);
     case.delete(&id).await;
     case.app.advance(std::time::Duration::from_mins(15)).await;
     let attempts = case.take_writes().len();
@@ -211,11 +220,11 @@ async fn permanent_failure_is_retried_at_growing_intervals() {
 #[tokio::test]
 async fn error_that_azure_recovers_from_is_not_a_failure() {
     let case = Case::start().await;
-    let passing = ScriptedOutcome {
+    let recovered = ScriptedOutcome {
         status: FinalStatus::Succeeded,
         ..fault::outcome(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
     };
-    case.app.control.add_outcome(passing);
+    case.app.control.add_outcome(recovered);
     let id = case.post(&case.small()).await;
     let statuses = case.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
@@ -232,7 +241,7 @@ fn deny_put(case: &Case, path: &str, code: &str, message: &str) {
 
 const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 
-/// Azure's message for an application that may write clusters but may not join the subnet.
+/// Azure's message for an application that may write clusters but lacks a right on a linked resource.
 fn linked(missing: &str) -> String {
     format!(
         "The client 'a' with object id 'b' has permission to perform action 'Microsoft.ContainerService/managedClusters/write' \

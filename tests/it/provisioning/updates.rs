@@ -15,7 +15,7 @@ async fn pool_is_scaled_with_one_write() {
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/count"), 3);
-    assert_eq!(writes[0].at("/properties/osSKU"), "Ubuntu", "what Azure added stays");
+    assert_eq!(writes[0].at("/properties/osSKU"), "Ubuntu", "fields that Azure added are kept");
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["count"], 3);
     assert_eq!(case.get(&id).await["nodeCount"], 4);
     case.expect_no_writes(&id).await;
@@ -33,7 +33,14 @@ async fn change_is_updating_until_it_is_complete() {
     let statuses = case.record_statuses(&id, 60).await;
     let shown: Vec<(&str, &str, &str, bool)> = statuses
         .iter()
-        .map(|it| (&*it.state, &*it.transitioning, &*it.message, it.conditions.contains("Updated=Unknown")))
+        .map(|status| {
+            (
+                &*status.state,
+                &*status.transitioning,
+                &*status.message,
+                status.conditions.contains("Updated=Unknown"),
+            )
+        })
         .collect();
     assert_eq!(
         shown,
@@ -43,7 +50,7 @@ async fn change_is_updating_until_it_is_complete() {
             ("active", "no", "", false),
         ]
     );
-    assert!(statuses.iter().all(|it| it.conditions.contains("Provisioned=True")), "{statuses:?}");
+    assert!(statuses.iter().all(|status| status.conditions.contains("Provisioned=True")), "{statuses:?}");
 }
 
 #[tokio::test]
@@ -96,8 +103,11 @@ async fn upgrade_starts_with_the_control_plane() {
     );
     assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["currentKubernetesVersion"], "1.33.3");
     assert_eq!(case.get(&id).await["version"]["gitVersion"], "v1.33.3");
-    let at = |version: &str| json!({"orchestratorVersion": version});
-    let pools = json!([pool_with("work", "User", at("1.34.1")), pool_with("system", "System", at("1.34.1"))]);
+    let with_version = |version: &str| json!({"orchestratorVersion": version});
+    let pools = json!([
+        pool_with("work", "User", with_version("1.34.1")),
+        pool_with("system", "System", with_version("1.34.1"))
+    ]);
     let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.34.1", "nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one", "PUT rancher/one/system", "PUT rancher/one/work"]);
     for name in ["system", "work"] {
@@ -125,7 +135,7 @@ async fn pools_missing_from_the_list_are_deleted() {
     let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/work"]);
     assert_eq!(case.pool_in_azure("one", "work").await, None);
-    // A missing list removes nothing.
+    // A request without a list deletes nothing.
     let writes = case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     case.expect_no_writes(&id).await;
@@ -222,10 +232,10 @@ async fn tags_are_replaced_but_the_owner_tag_is_kept() {
     for tags in [json!({"b": "3", "c": "4"}), json!({})] {
         let writes = case.writes_of_update(&id, json!({"tags": tags})).await;
         assert_eq!(lines(&writes), ["PATCH rancher/one"]);
-        let mark = writes[0].at("/tags/norman-aks-owner");
-        assert!(mark.as_str().unwrap().ends_with(&id), "{mark}");
+        let owner_tag = writes[0].at("/tags/norman-aks-owner");
+        assert!(owner_tag.as_str().unwrap().ends_with(&id), "{owner_tag}");
         let mut expected = tags.clone();
-        expected["norman-aks-owner"] = mark;
+        expected["norman-aks-owner"] = owner_tag;
         assert_eq!(writes[0].body, json!({"tags": expected}));
         let cluster = case.get(&id).await;
         assert_eq!(
@@ -323,7 +333,7 @@ async fn change_waits_for_running_operations() {
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
     assert_eq!(lines(&case.take_writes()), ["PATCH rancher/one"]);
-    // Another client was slightly faster: Azure reports it, and it is not a failure.
+    // Another client's operation started first: Azure reports a conflict, which is not a failure.
     case.app.control.add_fault(fault::once(fault::for_request(
         Operation::ManagedCluster,
         "PATCH",
@@ -343,9 +353,9 @@ async fn change_waits_for_running_operations() {
 #[tokio::test]
 async fn stopped_cluster_is_changed_after_its_start() {
     let (case, id) = Case::start_with_two_pools().await;
-    let usual = case.app.control.timing();
-    let at_once = Timing { scale: 0.0, ..usual.clone() };
-    case.app.control.set_timing(at_once.clone()).unwrap();
+    let timing = case.app.control.timing();
+    let immediate = Timing { scale: 0.0, ..timing.clone() };
+    case.app.control.set_timing(immediate.clone()).unwrap();
     assert_eq!(case.azure(http::Method::POST, &format!("{}/stop", cluster("one")), None).await.0, 202);
     case.advance_refreshes(1).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
@@ -357,7 +367,7 @@ async fn stopped_cluster_is_changed_after_its_start() {
         "the cluster one is stopped in Azure; start it: az aks start --resource-group rancher --name one"
     );
     assert_eq!(case.azure(http::Method::POST, &format!("{}/start", cluster("one")), None).await.0, 202);
-    case.app.control.set_timing(usual).unwrap();
+    case.app.control.set_timing(timing).unwrap();
     case.advance_refreshes(2).await;
     case.settle_active(&id).await;
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["count"], 2);
@@ -424,15 +434,19 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
 #[tokio::test]
 async fn older_pool_is_upgraded_alone() {
     let case = Case::start().await;
-    let at = |version: &str| {
+    let pools_with_version = |version: &str| {
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": version}))])
     };
     let id = case
-        .create_active(&case.small_with(json!({"kubernetesVersion": "1.33.3", "nodePools": at("1.32.7")})))
+        .create_active(
+            &case.small_with(
+                json!({"kubernetesVersion": "1.33.3", "nodePools": pools_with_version("1.32.7")}),
+            ),
+        )
         .await;
     let before = case.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(before["currentOrchestratorVersion"], "1.32.7");
-    let writes = case.writes_of_update(&id, json!({"nodePools": at("1.33.3")})).await;
+    let writes = case.writes_of_update(&id, json!({"nodePools": pools_with_version("1.33.3")})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["currentOrchestratorVersion"], "1.33.3");
     case.expect_no_writes(&id).await;

@@ -12,7 +12,8 @@ const START: &str = "is stopped in Azure; start it: az aks start --resource-grou
 
 fn condition(shown: &Value, kind: &str) -> (String, String) {
     let conditions = shown["conditions"].as_array().unwrap();
-    let found = conditions.iter().find(|it| it["type"] == kind).unwrap_or_else(|| panic!("{shown:#}"));
+    let found =
+        conditions.iter().find(|condition| condition["type"] == kind).unwrap_or_else(|| panic!("{shown:#}"));
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
     (text("status"), text("message"))
 }
@@ -33,7 +34,10 @@ async fn stopped_import_names_the_start_command() {
     let message = case.expect_failure(&id, "provisioning").await;
     assert_eq!(message, format!("the cluster asleep {START}asleep"));
     let shown = case.get(&id).await;
-    assert_eq!(shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7", "it is known nevertheless");
+    assert_eq!(
+        shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7",
+        "Azure's state is shown nevertheless"
+    );
     power(&case, "asleep", "start").await;
     case.advance_refreshes(2).await;
     case.settle_active(&id).await;
@@ -118,7 +122,8 @@ async fn import_with_the_wrong_region_warns() {
     assert_eq!(answer.status.as_u16(), 201, "{}", answer.text());
     let warning = |shown: &Value| {
         let findings = shown["aksStatus"]["review"]["findings"].as_array().unwrap().clone();
-        let found: Vec<_> = findings.into_iter().filter(|it| it["rule"] == "region-matches").collect();
+        let found: Vec<_> =
+            findings.into_iter().filter(|finding| finding["rule"] == "region-matches").collect();
         assert_eq!(found.len(), 1, "{shown:#}");
         assert_eq!(
             (&found[0]["severity"], &found[0]["field"]),
@@ -141,15 +146,15 @@ async fn import_with_the_wrong_region_warns() {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}{more}");
         let answer = case.app.get(&path).header("cache-control", "no-cache").send().await;
         assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-        let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
-        assert!(asked.iter().any(|path| path.contains("/locations/eastus/")), "{asked:?}");
-        assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
+        let paths: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
+        assert!(paths.iter().any(|path| path.contains("/locations/eastus/")), "{paths:?}");
+        assert!(!paths.iter().any(|path| path.contains("westeurope")), "{paths:?}");
     }
     // A change is reviewed with the offers of the cluster's own region.
     case.app.control.clear_requests();
     case.writes_of_update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
-    let asked: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
-    assert!(!asked.iter().any(|path| path.contains("westeurope")), "{asked:?}");
+    let paths: Vec<String> = case.app.control.requests().into_iter().map(|seen| seen.path).collect();
+    assert!(!paths.iter().any(|path| path.contains("westeurope")), "{paths:?}");
     case.expect_no_writes(&id).await;
     // The wrong region can be corrected, and only to the right one.
     let answer = case.update(&id, json!({"resourceLocation": "westus2"})).await.expect(422);

@@ -56,8 +56,8 @@ async fn immutable_options_may_be_set_to_azures_values() {
         ))
         .await;
     let upstream = case.get(&id).await["aksStatus"]["upstreamSpec"].clone();
-    assert_eq!(upstream["networkPolicy"], "none", "as Azure answers where none is set");
-    let mut said: serde_json::Map<String, Value> = serde_json::Map::new();
+    assert_eq!(upstream["networkPolicy"], "none", "Azure's value for no policy");
+    let mut config: serde_json::Map<String, Value> = serde_json::Map::new();
     for key in [
         "serviceCidr",
         "dnsServiceIp",
@@ -67,11 +67,11 @@ async fn immutable_options_may_be_set_to_azures_values() {
         "dnsPrefix",
         "managedIdentity",
     ] {
-        said.insert(key.to_owned(), upstream[key].clone());
+        config.insert(key.to_owned(), upstream[key].clone());
     }
-    said.insert("nodeResourceGroup".to_owned(), json!("MC_rancher_one_eastus"));
-    said.insert("virtualNetwork".to_owned(), json!("Rancher-Net"));
-    let answer = case.update(&id, Value::Object(said)).await.expect(200);
+    config.insert("nodeResourceGroup".to_owned(), json!("MC_rancher_one_eastus"));
+    config.insert("virtualNetwork".to_owned(), json!("Rancher-Net"));
+    let answer = case.update(&id, Value::Object(config)).await.expect(200);
     assert_eq!(findings(&answer.json()["aksStatus"]["review"]), [""; 0]);
     case.app.settle().await;
     assert_eq!(lines(&case.take_writes()), [""; 0]);
@@ -89,7 +89,7 @@ async fn network_policy_removed_in_azure_is_adopted() {
     assert_eq!(case.get(&id).await["aksConfig"]["networkPolicy"], "none");
     assert_eq!(case.put_rejected(&id, json!({"networkPolicy": "calico"})).await.0, "aksConfig.networkPolicy");
     case.update(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await.expect(200);
-    // Values that are not read from Azure stay as stored.
+    // Empty values of other immutable options equal unset ones.
     let zones = json!([pool_with("system", "System", json!({"availabilityZones": []}))]);
     assert_eq!(
         case.update(&id, json!({"nodePools": zones, "virtualNetwork": ""})).await.status,

@@ -1,4 +1,4 @@
-//! Imports: pools and policies that this server cannot make, and that Azure runs all the same; the credential; the region.
+//! Imports: pools and network policies that this server cannot create but Azure runs, and required fields.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ async fn existing_windows_pool_does_not_block_changes() {
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool is unchanged");
     assert_eq!(case.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
-    // It is scaled like any other.
+    // The Windows pool can be scaled.
     pools[1]["count"] = json!(2);
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/win"]);
@@ -29,21 +29,24 @@ async fn existing_windows_pool_does_not_block_changes() {
         (writes[0].at("/properties/count"), writes[0].at("/properties/osType")),
         (json!(2), json!("Windows"))
     );
-    // Another key, without a word about pools.
+    // A change of another key, without `nodePools`.
     case.writes_of_update(&id, json!({"tags": {"team": "a"}})).await;
-    for system in ["Windows", "windows"] {
+    for os_type in ["Windows", "windows"] {
         let mut more = pools.clone();
         let mut new = pool("new", "User");
-        new["osType"] = json!(system);
+        new["osType"] = json!(os_type);
         more.as_array_mut().unwrap().push(new);
         let (field, message) = case.put_rejected(&id, json!({"nodePools": more})).await;
         assert_eq!(field, "aksConfig.nodePools[2].osType");
         assert!(message.contains("windows node pools are not supported: set osType to Linux"), "{message}");
     }
-    // The Linux pool does not become one.
-    let mut turned = pools.clone();
-    turned[0]["osType"] = json!("Windows");
-    assert_eq!(case.put_rejected(&id, json!({"nodePools": turned})).await.0, "aksConfig.nodePools[0].osType");
+    // A Linux pool cannot become a Windows pool.
+    let mut converted = pools.clone();
+    converted[0]["osType"] = json!("Windows");
+    assert_eq!(
+        case.put_rejected(&id, json!({"nodePools": converted})).await.0,
+        "aksConfig.nodePools[0].osType"
+    );
 }
 
 #[tokio::test]

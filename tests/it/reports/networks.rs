@@ -7,7 +7,7 @@ use super::{azure_pool, findings};
 use crate::provisioning::{Case, lines, pool, pool_with};
 
 /// Creates a network in the simulated Azure.
-async fn network(case: &Case, name: &str, space: &str, subnets: Value) {
+async fn create_network(case: &Case, name: &str, space: &str, subnets: Value) {
     let body = json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": [space]}, "subnets": subnets}});
     let path = format!("/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/{name}");
     case.change_in_azure(Method::PUT, &path, Some(&body)).await;
@@ -29,22 +29,22 @@ fn azure_cni(case: &Case, name: &str, more: Value) -> Value {
 #[tokio::test]
 async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
     let case = Case::start().await;
-    network(
+    create_network(
         &case,
         "large",
         "10.0.0.0/8",
         json!([subnet("aks", "10.240.0.0/16"), subnet("other", "10.9.0.0/16")]),
     )
     .await;
-    let place = json!({"virtualNetwork": "large", "subnet": "aks"});
+    let network = json!({"virtualNetwork": "large", "subnet": "aks"});
     let with = |name: &str, more: Value| {
-        let mut body = azure_cni(&case, name, place.clone());
+        let mut body = azure_cni(&case, name, network.clone());
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
     for (name, more) in [
         ("tutorial", json!({"serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10"})),
-        ("unsaid", json!({})),
+        ("default", json!({})),
         ("kubenet", json!({"networkPlugin": "kubenet"})),
     ] {
         let body = with(name, more);
@@ -52,7 +52,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         case.create_active(&body).await;
     }
     // The subnet of the nodes, another subnet, and a range that contains one.
-    for (range, address, hit) in [
+    for (range, address, overlapping) in [
         ("10.240.8.0/24", "10.240.8.10", "10.240.0.0/16"),
         ("10.9.1.0/24", "10.9.1.10", "10.9.0.0/16"),
         ("10.8.0.0/13", "10.8.0.10", "10.9.0.0/16"),
@@ -60,7 +60,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         let refused = with("refused", json!({"serviceCidr": range, "dnsServiceIp": address}));
         let (field, message) = case.post_rejected(&refused).await;
         assert_eq!(field, "aksConfig.serviceCidr");
-        assert!(message.contains(&format!("overlaps with the subnet {hit}")), "{message}");
+        assert!(message.contains(&format!("overlaps with the subnet {overlapping}")), "{message}");
     }
     let pods = with("pods", json!({"networkPlugin": "kubenet", "podCidr": "10.240.0.0/14"}));
     assert_eq!(case.post_rejected(&pods).await.0, "aksConfig.podCidr");
@@ -70,7 +70,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
 async fn overlay_pods_use_no_subnet_addresses() {
     let case = Case::start().await;
     case.raise_quotas();
-    network(&case, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
+    create_network(&case, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
     let kubenet = json!({"networkPlugin": "kubenet", "virtualNetwork": "small", "subnet": "nodes"});
     let id = case.create_active(&case.small_with(kubenet)).await;
     case.app.control.edit_cluster("one", |body| {
@@ -97,7 +97,7 @@ async fn overlay_pods_use_no_subnet_addresses() {
 async fn pods_with_their_own_subnet_use_no_node_addresses() {
     let case = Case::start().await;
     case.raise_quotas();
-    network(
+    create_network(
         &case,
         "small",
         "10.34.0.0/16",
@@ -166,9 +166,9 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
         case.account.subscription_id
     );
     let id = case.create_active(&case.small()).await;
-    let with = pool_with("new", "User", json!({"vnetSubnetID": subnet}));
+    let pool_with_subnet = pool_with("new", "User", json!({"vnetSubnetID": subnet}));
     let (field, message) =
-        case.put_rejected(&id, json!({"nodePools": [pool("system", "System"), with]})).await;
+        case.put_rejected(&id, json!({"nodePools": [pool("system", "System"), pool_with_subnet]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
     assert!(message.contains("all or none may have one"), "{message}");
     // Azure rejects it too.
@@ -178,7 +178,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
     let mut mixed = case.small();
     mixed["name"] = json!("two");
     mixed["aksConfig"]["clusterName"] = json!("two");
-    mixed["aksConfig"]["nodePools"] = json!([pool("system", "System"), with]);
+    mixed["aksConfig"]["nodePools"] = json!([pool("system", "System"), pool_with_subnet]);
     assert_eq!(case.post_rejected(&mixed).await.0, "aksConfig.nodePools[1].vnetSubnetID");
 }
 
@@ -213,10 +213,14 @@ async fn kubenet_with_a_route_table_requires_a_user_identity() {
         case.account.subscription_id
     );
     let with_identity = routed(json!({"managedIdentity": true, "userAssignedIdentity": identity}));
-    let none = |found: Vec<String>| !found.iter().any(|item| item.starts_with("subnet-route-table"));
-    assert!(none(case.review(&with_identity).await));
-    assert!(none(case.review(&routed(json!({"subnet": "nodes"}))).await));
-    assert!(none(case.review(&routed(json!({"networkPlugin": "azure"}))).await), "only kubenet adds routes");
+    let has_no_finding =
+        |found: Vec<String>| !found.iter().any(|item| item.starts_with("subnet-route-table"));
+    assert!(has_no_finding(case.review(&with_identity).await));
+    assert!(has_no_finding(case.review(&routed(json!({"subnet": "nodes"}))).await));
+    assert!(
+        has_no_finding(case.review(&routed(json!({"networkPlugin": "azure"}))).await),
+        "only kubenet adds routes"
+    );
     case.create_active(&with_identity).await;
     // The simulated Azure rejects the same as the review.
     let advised = case

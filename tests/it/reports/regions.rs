@@ -1,4 +1,4 @@
-//! Regions in every spelling: one value inside and towards Azure, the user's spelling in responses.
+//! Regions in every spelling: normalized inside the server and towards Azure; responses keep the user's spelling.
 
 use http::StatusCode;
 use serde_json::json;
@@ -86,9 +86,9 @@ async fn another_spelling_of_the_region_is_not_a_change() {
 #[tokio::test]
 async fn region_can_be_changed_until_the_cluster_exists() {
     let case = Case::start().await;
-    let refusal = json!({"path": "/one", "operation": "managedCluster", "method": "PUT", "times": 1,
+    let rejection = json!({"path": "/one", "operation": "managedCluster", "method": "PUT", "times": 1,
         "effect": {"status": {"status": 400, "code": "SkuNotAvailable", "message": "not available"}}});
-    case.app.control.add_fault(serde_json::from_value(refusal).unwrap());
+    case.app.control.add_fault(serde_json::from_value(rejection).unwrap());
     let id = case.post(&case.small()).await;
     case.app.advance(std::time::Duration::from_secs(4)).await;
     assert!(case.expect_failure(&id, "provisioning").await.contains("not available"));

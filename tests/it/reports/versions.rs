@@ -22,15 +22,15 @@ async fn retire(case: &Case, patches: &[&str]) {
 fn long_term(body: &mut Value) {
     body["sku"]["tier"] = json!("Premium");
     body["properties"]["supportPlan"] = json!("AKSLongTermSupport");
-    runs(body, "1.30.14", "1.30.14");
+    set_versions(body, "1.30.14", "1.30.14");
 }
 
-/// Sets the requested version, and the version that runs.
-fn runs(body: &mut Value, asked: &str, running: &str) {
-    body["properties"]["kubernetesVersion"] = json!(asked);
+/// Sets the requested version and the running version.
+fn set_versions(body: &mut Value, requested: &str, running: &str) {
+    body["properties"]["kubernetesVersion"] = json!(requested);
     body["properties"]["currentKubernetesVersion"] = json!(running);
     for pool in body["properties"]["agentPoolProfiles"].as_array_mut().unwrap() {
-        pool["orchestratorVersion"] = json!(asked);
+        pool["orchestratorVersion"] = json!(requested);
         pool["currentOrchestratorVersion"] = json!(running);
     }
 }
@@ -184,7 +184,7 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
     let remedy =
         format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
     assert!(message.ends_with(&remedy), "{message}");
-    // No way leads to it, so there is no remedy.
+    // No upgrade path leads to this version, so there is no remedy.
     put("1.35.9").await;
     let message = case.expect_failure(&id, "updating").await;
     assert!(message.contains("1.35.9") && !message.contains(" first"), "{message}");
@@ -195,8 +195,8 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
 #[tokio::test]
 async fn automatic_upgrade_is_never_reverted() {
     let (case, id) = Case::start_active().await;
-    case.app.control.edit_cluster("one", |body| runs(body, "1.32.9", "1.32.9"));
-    // Before this server has observed it: the other key changes, and the version remains Azure's.
+    case.app.control.edit_cluster("one", |body| set_versions(body, "1.32.9", "1.32.9"));
+    // This server has not observed the upgrade yet: a change of another key keeps Azure's version.
     let writes = case
         .writes_of_update(
             &id,
