@@ -60,9 +60,9 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
 
 /// The message while the Kubernetes API of a new cluster is being tried.
 fn api_wait_message(task: &Task) -> String {
-    let message = "waiting for the Kubernetes API of the cluster to answer";
+    let message = "waiting for the Kubernetes API of the cluster to respond";
     match connection::authorized_ranges(task) {
-        Some(ranges) => format!("{message}; authorizedIpRanges lets in {ranges} only"),
+        Some(ranges) => format!("{message}; authorizedIpRanges allows only {ranges}"),
         None => message.to_owned(),
     }
 }

@@ -172,8 +172,8 @@ impl AgentContext<'_> {
             }
             Step::Wait => self.report_retry(task, deployment).await,
             Step::AskOwner => {
-                let reason = "this server cannot reach the API of the cluster, and disableRunCommand keeps Azure from executing \
-                              commands in it";
+                let reason = "this server cannot reach the API of the cluster, and disableRunCommand prevents Azure from \
+                              executing commands in it";
                 Ok(self.ask_owner(task, reason).await)
             }
             Step::LeaveForeign => Ok(self.report_foreign(task, deployment).await),
@@ -278,7 +278,7 @@ impl AgentContext<'_> {
         if !self.has_unmanaged_agent && deployment.failure.as_deref() != Some(reason) {
             task.add_event("agentManifestFailed", reason);
         }
-        tracing::info!(cluster = task.row.id, "the agent of another server is left alone: {reason}");
+        tracing::info!(cluster = task.row.id, "agent of another server left unchanged: {reason}");
         deployment.leave_foreign(reason, method, task.now_ms);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, None).await?;
         Ok(self.report_foreign(task, deployment).await)
@@ -297,7 +297,7 @@ impl AgentContext<'_> {
         );
         if !self.is_reached {
             message = format!(
-                "{message}; then deploy that of this server from the network of the cluster: {}",
+                "{message}; then deploy this server's agent from the network of the cluster: {}",
                 self.owner_command(task).await
             );
         }
@@ -312,7 +312,7 @@ impl AgentContext<'_> {
     ) -> Result<AgentProgress, StepError> {
         let failure = deployment.failure.as_deref().unwrap_or_default();
         let seconds = (deployment.retry_ms - task.now_ms).max(0) / 1_000;
-        let reason = format!("{failure}; it is tried again at {}", format_time_of_day(deployment.retry_ms));
+        let reason = format!("{failure}; next attempt at {}", format_time_of_day(deployment.retry_ms));
         let AgentProgress { message, .. } = self.ask_owner(task, &reason).await;
         let next_step_in = Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default() + 1));
         Ok(AgentProgress { message, next_step_in })

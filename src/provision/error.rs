@@ -115,7 +115,7 @@ impl StepError {
     /// The message for a long-running operation that ended with `status`.
     pub(super) fn operation_message(prefix: &str, status: &str, error: &azure::ServiceError) -> String {
         let code = error.code.as_deref().unwrap_or(status);
-        let message = error.message.as_deref().unwrap_or("Azure does not say why");
+        let message = error.message.as_deref().unwrap_or("Azure gives no reason");
         with_hint(format!("{prefix}{code}: {message}"), explain::operation_hint(error).as_deref())
     }
 
@@ -126,7 +126,7 @@ impl StepError {
 
     /// The step exceeded its time limit.
     pub(super) fn timed_out() -> Self {
-        Self { needs_action: false, ..Self::new("the step timed out; it is tried again") }
+        Self { needs_action: false, ..Self::new("the step timed out; it will be retried") }
     }
 
     /// Azure rejected a request or failed; `prefix` is Rancher's prefix of the message.
@@ -222,7 +222,7 @@ impl StepError {
     /// Logs the message with its cause.
     pub(super) fn log(&self, cluster: &str) {
         let error = self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
-        tracing::warn!(cluster, error, "a step failed: {}", self.message);
+        tracing::warn!(cluster, error, "reconcile step failed: {}", self.message);
     }
 }
 
@@ -254,7 +254,7 @@ fn one_line_reason(error: &azure::Error, text: &str) -> String {
         let service =
             if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
         let status = error.upstream_status().unwrap_or_default();
-        return format!("the request to {service} was answered with status {status}");
+        return format!("the request to {service} got status {status}");
     }
     if let azure::Error::Arm(response) = error {
         let error = response.service_error();
@@ -262,7 +262,7 @@ fn one_line_reason(error: &azure::Error, text: &str) -> String {
             (Some(code), Some(message)) => format!("{code}: {message}"),
             (_, Some(message)) => message,
             (Some(code), None) => code,
-            (None, None) => format!("Azure answered {}", response.status),
+            (None, None) => format!("Azure returned status {}", response.status),
         };
     }
     text.lines().next().unwrap_or_default().trim_end().to_owned()
@@ -305,7 +305,7 @@ impl From<AccessError> for StepError {
 
 impl From<store::Error> for StepError {
     fn from(error: store::Error) -> Self {
-        let message = "the server's database failed; it is tried again";
+        let message = "the server's database failed; the step will be retried";
         Self { source: Some(Box::new(error)), needs_action: false, ..Self::new(message) }
     }
 }

@@ -14,7 +14,7 @@ impl StepContext<'_> {
         let to_step_error = |error| StepError::from_azure(&error_prefix, error);
         if !providers::get(self.arm, provider).await.map_err(to_step_error)?.is_registering() {
             providers::register(self.arm, provider).await.map_err(to_step_error)?;
-            task.add_event("step", format!("asked Azure to register the resource provider {provider}"));
+            task.add_event("step", format!("requested the registration of the resource provider {provider}"));
         }
         task.set_waiting(&format!("Azure: the resource provider {provider} is being registered"), None);
         Ok(Next::In(POLL_INTERVAL))

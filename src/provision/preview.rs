@@ -28,10 +28,10 @@ impl Planner for Worker {
         let preview = if context::has_nothing_to_delete(&task) {
             let reason = "this server created nothing for it in Azure, so nothing is deleted there";
             let azure = Azure::NotNeeded(reason.to_owned());
-            let reason = format!("its removal was requested, and {NOTHING_CREATED}");
+            let reason = format!("its deletion was requested, and {NOTHING_CREATED}");
             Preview { azure, ..Preview::new(Kind::Forget, "remove the object", reason) }
         } else if task.row.credential_id.is_none() {
-            let azure = Azure::Failed("aksConfig names no cloud credential".to_owned());
+            let azure = Azure::Failed("aksConfig.azureCredentialSecret is not set".to_owned());
             blocked_preview(StepError::no_credential(), &task, azure)
         } else {
             return Ok(None);
@@ -50,7 +50,8 @@ impl Planner for Worker {
                     blocked_preview(error, &task, azure)
                 }
                 Err(_) => {
-                    let azure = Azure::Failed(format!("Azure did not answer within {} s", TIMEOUT.as_secs()));
+                    let azure =
+                        Azure::Failed(format!("Azure did not respond within {} s", TIMEOUT.as_secs()));
                     blocked_preview(StepError::timed_out(), &task, azure)
                 }
             };
@@ -128,9 +129,10 @@ async fn preview(
 fn preview_operation(task: &Task, result: PollResult) -> Option<Preview> {
     match result {
         PollResult::InProgress { what, percent, .. } => {
-            let mut preview = Preview::new(Kind::Wait, format!("wait for {what}"), "Azure is at work");
+            let mut preview =
+                Preview::new(Kind::Wait, format!("wait for {what}"), "an operation is in progress in Azure");
             preview.waiting = Some(waiting(task, &what, percent));
-            let reason = "it is read when the operation in Azure has ended".to_owned();
+            let reason = "it is read after the operation in Azure has finished".to_owned();
             preview.unseen = vec![Unseen { what: "cluster", reason }];
             Some(preview)
         }
@@ -179,7 +181,7 @@ fn preview_from_row(task: &Task, azure: Azure) -> Preview {
         Preview { waiting: Some(waiting.clone()), ..preview }
     } else {
         let reason = "the step depends on the observed state";
-        Preview::new(Kind::Unknown, "read Azure, and decide by the observed state", reason)
+        Preview::new(Kind::Unknown, "read the state from Azure, then decide", reason)
     };
     if let Azure::NotAllowed(reason) = &azure {
         preview.unseen = vec![Unseen { what: "azure", reason: reason.clone() }];
@@ -196,7 +198,7 @@ fn with_managed_keys(task: &Task, mut preview: Preview) -> Preview {
                 .to_owned()
         } else {
             format!(
-                "the cluster was imported, and only this of it is managed: {}",
+                "the cluster was imported, and only these fields are managed: {}",
                 preview.managed.join(", ")
             )
         };

@@ -158,7 +158,7 @@ pub(super) async fn adopt_upstream(core: &Core, task: &mut Task) -> Result<bool,
         task.work.applied_spec = serde_json::to_string(spec.aks()).ok();
         task.replace_spec(spec);
         let keys: Vec<String> = keys.into_iter().collect();
-        task.add_event("refreshed", format!("took over from Azure: {}", keys.join(", ")));
+        task.add_event("refreshed", format!("adopted from Azure: {}", keys.join(", ")));
     }
     Ok(written)
 }

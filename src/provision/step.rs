@@ -83,7 +83,7 @@ fn set_initial_conditions(task: &mut Task) {
 }
 
 fn delete_object(task: &mut Task, reason: &str) -> Next {
-    task.add_event(REMOVED, format!("the cluster object is gone: {reason}"));
+    task.add_event(REMOVED, format!("the cluster object was deleted: {reason}"));
     Next::Delete
 }
 
@@ -233,7 +233,7 @@ impl StepContext<'_> {
         let body = manifest::update(&current, &task.desired, self.manifest(task));
         let outcome = managed_clusters::put(self.arm, &group, &name, &body).await;
         let (done, in_progress) = if keys.is_empty() {
-            ("asked Azure to repair the cluster".to_owned(), "the cluster is being repaired".to_owned())
+            ("requested the repair of the cluster".to_owned(), "the cluster is being repaired".to_owned())
         } else {
             let keys = keys.join(", ");
             (format!("changed {keys}"), format!("the cluster is being changed ({keys})"))
@@ -279,8 +279,8 @@ impl StepContext<'_> {
         let outcome = agent_pools::delete(self.arm, &group, &name, pool).await;
         let change = Change {
             error_prefix: "failed to remove node pool: ",
-            done: format!("removed the node pool {pool}"),
-            in_progress: format!("the node pool {pool} is being removed"),
+            done: format!("deleted the node pool {pool}"),
+            in_progress: format!("the node pool {pool} is being deleted"),
             deletes_cluster: false,
         };
         change.record(task, outcome)
@@ -292,7 +292,7 @@ impl StepContext<'_> {
         let change = Change {
             error_prefix: &format!("error removing cluster [{name}] message "),
             done: format!("Azure is deleting the cluster {name}"),
-            in_progress: format!("the cluster {name} is being removed"),
+            in_progress: format!("the cluster {name} is being deleted"),
             deletes_cluster: true,
         };
         change.record(task, outcome)

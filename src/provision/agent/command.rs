@@ -151,10 +151,10 @@ impl PollResult {
                 Self::Failed(format!("kubectl exited with code {code}: {}", tail(&logs)))
             }
             Status::Finished(Outcome::Failed { reason }) => Self::Failed(match tail(&reason).as_str() {
-                "" => "Azure does not say why".to_owned(),
+                "" => "Azure gives no reason".to_owned(),
                 reason => reason.to_owned(),
             }),
-            Status::Running(_) | Status::Unknown => Self::Failed("its result is unknown to Azure".to_owned()),
+            Status::Running(_) | Status::Unknown => Self::Failed("Azure no longer has its result".to_owned()),
         }
     }
 }
@@ -237,7 +237,7 @@ async fn finish(
         }
         PollResult::Foreign => {
             let reason = format!(
-                "the deployment {NAMESPACE}/{AGENT_NAME} was deployed by another server, and is left alone"
+                "the deployment {NAMESPACE}/{AGENT_NAME} was deployed by another server and is not changed"
             );
             agent.record_foreign(task, deployment, ApplyMethod::RunCommand, &reason).await
         }
@@ -259,7 +259,7 @@ fn explain_denied(error: azure::Error, purpose: &str, missing: &str) -> StepErro
     if is_denied {
         error.message = format!(
             "{}; the application may not {purpose}: it lacks {missing}; give it a role on the cluster with {RUN_ACTION} and \
-             {RESULT_ACTION}, as Contributor has them",
+             {RESULT_ACTION}, such as Contributor",
             error.message
         );
     }

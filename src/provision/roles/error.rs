@@ -9,7 +9,7 @@ use crate::store;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The cluster was deleted.
-    #[error("the cluster is gone")]
+    #[error("the cluster was deleted")]
     Gone,
     /// The row of the cluster cannot be read.
     #[error("the stored cluster cannot be read")]

@@ -64,10 +64,12 @@ fn report_event(
         sentences.push(format!("removed {} from {}", join_names(users), join_names(&removed)));
     }
     if !denied.is_empty() && is_first {
+        let noun = if denied.len() == 1 { "binding" } else { "bindings" };
         sentences.push(format!(
-            "{} may still be named in {}: this server may not change that; remove it yourself",
+            "{} may still be bound in {}, which this server may not change; remove {} from the {noun} yourself",
             join_names(users),
-            join_names(&denied)
+            join_names(&denied),
+            join_names(users)
         ));
     }
     let bindings: Vec<_> = report.denied.iter().map(|(binding, _)| binding).collect();
@@ -97,11 +99,11 @@ mod tests {
         let users = ["user-a".to_owned()];
         let report = RemovedUsers {
             removed: BTreeSet::from(["ClusterRoleBinding mine".to_owned()]),
-            denied: vec![("RoleBinding n/b".to_owned(), "the host answers 403 Forbidden: no".to_owned())],
+            denied: vec![("RoleBinding n/b".to_owned(), "the host returned 403 Forbidden: no".to_owned())],
         };
         let first = report_event(1, &users, &report, true).unwrap().message;
         assert!(first.starts_with("removed user-a from ClusterRoleBinding mine; "), "{first}");
-        assert!(first.contains("RoleBinding n/b (the host answers 403 Forbidden: no)"), "{first}");
+        assert!(first.contains("RoleBinding n/b (the host returned 403 Forbidden: no)"), "{first}");
         let again = RemovedUsers { removed: BTreeSet::new(), ..report };
         assert!(report_event(1, &users, &again, false).is_none());
         assert!(report_event(1, &users, &RemovedUsers::default(), true).is_none());

@@ -63,7 +63,7 @@ pub(super) async fn run(shared: &SharedState, id: &str, mut signals: Signals, ca
                 // A repeated failure is logged only once.
                 if last_failure != message {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(cluster = id, error, "cannot keep the roles inside the cluster");
+                    tracing::warn!(cluster = id, error, "cannot maintain the roles in the cluster");
                 }
                 last_failure = message;
                 failures += 1;

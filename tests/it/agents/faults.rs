@@ -55,7 +55,7 @@ async fn image_that_cannot_be_pulled_is_waited_for() {
 async fn forbidden_run_command_is_explained_and_retried() {
     let cluster = PrivateCluster::create().await;
     cluster.app.control.add_fault(forbidden(Operation::RunCommand));
-    let message = cluster.wait_for_message("it is tried again at").await;
+    let message = cluster.wait_for_message("next attempt at").await;
     let right = "it lacks Microsoft.ContainerService/managedClusters/runCommand/action";
     assert_waits(&message, &["The client does not have authorization", right, OWNER, "SHA-256 checksum"]);
     let object = cluster.object().await;
@@ -91,7 +91,7 @@ async fn failed_run_command_is_repeated() {
         "KubernetesOperationError",
         "no node for the pod",
     ));
-    let message = cluster.wait_for_message("it is tried again at").await;
+    let message = cluster.wait_for_message("next attempt at").await;
     assert_waits(
         &message,
         &["Azure's run command failed: KubernetesOperationError", "no node for the pod", OWNER],
@@ -106,7 +106,7 @@ async fn owner_deploys_the_agent_where_run_command_is_disabled() {
         body["properties"]["apiServerAccessProfile"]["disableRunCommand"] = true.into();
     });
     let message = cluster.wait_for_message("disableRunCommand").await;
-    assert_waits(&message, &["keeps Azure from executing commands in it", OWNER]);
+    assert_waits(&message, &["prevents Azure from executing commands in it", OWNER]);
     let path = format!("/v3/clusterregistrationtokens/{}:default-token", cluster.id);
     let token = cluster.app.get(&path).send().await.json();
     let token = token["token"].as_str().unwrap();

@@ -179,7 +179,7 @@ async fn denied_run_command_names_both_rights(database: Database) {
         for part in [
             "Microsoft.ContainerService/managedClusters/runCommand/action",
             "Microsoft.ContainerService/managedClusters/commandResults/read",
-            "it is tried again at ",
+            "next attempt at ",
             "kubectl apply -f https://aks.example.org/v3/import/<token>_c-",
         ] {
             assert!(message.contains(part), "{method}: {part}: {message}");

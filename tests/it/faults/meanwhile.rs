@@ -67,7 +67,7 @@ async fn removal_during_creation_does_not_wait(database: Database) {
     cluster.advance_secs(2).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"));
-    assert!(message.contains("the cluster one is being removed"), "{message}");
+    assert!(message.contains("the cluster one is being deleted"), "{message}");
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }

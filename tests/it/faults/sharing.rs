@@ -101,7 +101,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
     cluster.app.control.clear_requests();
     cluster.delete().await;
     cluster
-        .wait_until("the deletion", |object| super::progress_of(object).message.contains("is being removed"))
+        .wait_until("the deletion", |object| super::progress_of(object).message.contains("is being deleted"))
         .await;
     claim_and_record(&cluster, |work| work.operation = None).await;
     cluster.wait_until_deleted().await;

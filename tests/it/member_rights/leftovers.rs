@@ -220,9 +220,9 @@ async fn binding_that_cannot_be_removed_is_reported_by_name() {
         ..Fault::default()
     });
     insider.remove(&cluster).await;
-    let event = cluster.wait_for_event("remove it yourself").await;
+    let event = cluster.wait_for_event("from the binding yourself").await;
     assert!(
-        event.contains("may still be named in ClusterRoleBinding alone (") && event.contains("not you"),
+        event.contains("may still be bound in ClusterRoleBinding alone (") && event.contains("not you"),
         "{event}"
     );
     // The other bindings are deleted.

@@ -159,7 +159,7 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
     assert!(case.is_deleted(&id).await);
     let shown: Vec<(&str, &str, &str)> =
         statuses.iter().map(|status| (&*status.state, &*status.transitioning, &*status.message)).collect();
-    assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being removed")]);
+    assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being deleted")]);
     assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
     assert_eq!(case.aks_cluster("one").await, None);
     assert_eq!(case.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);

@@ -238,7 +238,7 @@ async fn attempt_on_an_unresponsive_api_names_the_ranges() {
     case.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
     let worker = case.app.server.worker.clone();
     let stop = tokio_util::sync::CancellationToken::new();
-    let waiting = "waiting for the Kubernetes API of the cluster to answer; authorizedIpRanges lets in 203.0.113.0/24 only";
+    let waiting = "waiting for the Kubernetes API of the cluster to respond; authorizedIpRanges allows only 203.0.113.0/24";
     let steps = tokio::spawn({
         let (clock, stop) = (case.app.clock.clone(), stop.clone());
         async move {
