@@ -235,7 +235,7 @@ fn read_with_default<T>(
         // Unreachable while the setting has a default in the table.
         None => parse("").map_err(|expected| ConfigError::Invalid {
             setting: setting.name,
-            shown: "unset".to_owned(),
+            shown: Some("unset".to_owned()),
             origin: Origin::Default,
             expected,
         }),

@@ -80,7 +80,7 @@ impl BesideRancher {
                     continue;
                 }
                 match outcome {
-                    Ok(()) => tracing::info!("Rancher answers"),
+                    Ok(()) => tracing::info!("Rancher responds"),
                     Err(error) => {
                         tracing::error!(error = &error as &dyn std::error::Error, "Rancher cannot be used");
                     }

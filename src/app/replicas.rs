@@ -117,7 +117,9 @@ impl Relay for ReplicaRelay {
             let connecting = connect(&secrets, &address, &cluster_id);
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|error| {
-                io::Error::other(format!("the server at {address}, which has the cluster's agent: {error}"))
+                io::Error::other(format!(
+                    "cannot connect to the server at {address}, which has the cluster's agent: {error}"
+                ))
             })
         })
     }

@@ -126,7 +126,7 @@ impl RunningSandbox {
     pub(super) fn credential(&self) -> String {
         let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
         format!(
-            "create this Azure cloud credential in Rancher, which the built-in Azure knows:\n  tenantId {tenant_id}\n  \
+            "create this Azure cloud credential in Rancher, which the sandbox accepts:\n  tenantId {tenant_id}\n  \
              subscriptionId {subscription_id}\n  clientId {client_id}\n  clientSecret {client_secret}\n"
         )
     }
@@ -191,7 +191,7 @@ async fn ensure_credential(
     };
     let content = CredentialChange {
         name: set("sandbox"),
-        description: set("The account of the simulated Azure that may read everything"),
+        description: set("The service principal of the simulated Azure that may read everything"),
         azure: Some(azure),
         ..CredentialChange::default()
     };

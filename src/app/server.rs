@@ -194,7 +194,7 @@ impl App {
         self.run_every(AGENT_SYNC_INTERVAL, message, &self.agents, |agents| async move {
             agents.close_revoked().await
         });
-        let message = "cannot exchange the sessions of agents with other servers";
+        let message = "cannot exchange agent sessions with other servers";
         self.run_every(AGENT_SYNC_INTERVAL, message, &self.agents, |agents| async move {
             agents.exchange().await
         });

@@ -14,10 +14,10 @@ In the environment, as an import manifest sets it:
   NORMAN_AKS_API_SERVER  the only host:port that the server may reach; by default any host with port 443
   HTTPS_PROXY, NO_PROXY  the proxy to the server
   SSL_CERT_FILE, SSL_CERT_DIR  the trusted certificate authorities
-  RUST_LOG  which log lines are written
+  RUST_LOG  log filter
 
-Whatever host the server asks for, connections go to the API server of the pod's own cluster. /readyz, /livez and
-/healthz are at health-listen, or else at listen.";
+Connections always go to the API server of the pod's own cluster, whatever host the server requests. /readyz, /livez
+and /healthz are at health-listen, or else at listen.";
 
 pub(super) fn run(flags: &Flags) -> Result<(), Error> {
     let loaded = load(flags)?.without_server_warnings();

@@ -28,14 +28,14 @@ use crate::config::{self, ClientConfig, ClientFlags};
 
 /// The text after the flags in `--help`.
 const HELP: &str = "The token is read from NORMAN_AKS_TOKEN or a file, because other users can see command lines. Without a token \
-and a server, the file sandbox.json of a sandbox in the data directory names server, token, credential and region.\n\n\
+and a server, the file sandbox.json of a sandbox in the data directory provides the server, token, credential and region.\n\n\
 In a terminal, tables fit its width and verdicts have colors, unless NO_COLOR is set. Otherwise, lines are as long as needed; \
 COLUMNS limits them.";
 
 /// The flags of all lists.
 #[derive(Args)]
 struct ListFlags {
-    /// ID of the stored credential to ask with [env: NORMAN_AKS_CREDENTIAL]
+    /// ID of the stored credential to use [env: NORMAN_AKS_CREDENTIAL]
     #[arg(long, value_name = "ID", help_heading = "Server")]
     credential: Option<String>,
     #[command(flatten)]

@@ -74,7 +74,7 @@ async fn run_tests_beside_rancher(config: &Config, settings: &config::Rancher) -
     let outcome = match app::rancher_client(settings) {
         Err(error) => Err(chain(&error)),
         Ok(rancher) => match rancher.probe().await {
-            Ok(()) => Ok(format!("answers ({} ms)", started.elapsed().as_millis())),
+            Ok(()) => Ok(format!("responds ({} ms)", started.elapsed().as_millis())),
             Err(error) => Err(chain(&error)),
         },
     };

@@ -27,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     Secrets(#[from] service::secrets::Error),
     #[error(
-        "running servers still encrypted secrets with {}; keep these lines in the key file and repeat \
+        "running servers have since encrypted secrets with {}; keep these lines in the key file and repeat \
          `norman-aks key rotate`",
         _0.join(", ")
     )]
@@ -46,7 +46,7 @@ pub enum Error {
     NotReady { address: String, response: String },
     #[error("no response from {address}")]
     NoServer { address: String, source: io::Error },
-    #[error("{0} of the tests above failed")]
+    #[error("{0} of the checks above failed")]
     Check(usize),
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -55,11 +55,11 @@ pub enum Error {
 /// Errors of requests to a running server.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("--server is not a URL under which paths can be requested; write it as https://aks.example.org")]
+    #[error("--server is not a base URL; write it as https://aks.example.org")]
     Url,
-    #[error("the token has characters that no token has; check NORMAN_AKS_TOKEN or the token file")]
+    #[error("the token contains characters that are not allowed; check NORMAN_AKS_TOKEN or the token file")]
     Token,
-    #[error("--ca-file has no certificate in PEM")]
+    #[error("--ca-file contains no PEM certificate")]
     Authorities,
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -134,7 +134,7 @@ mod tests {
     fn only_invalid_settings_have_exit_code_2() {
         let invalid = ConfigError::Invalid {
             setting: "listen",
-            shown: "\"x\"".to_owned(),
+            shown: Some("\"x\"".to_owned()),
             origin: crate::config::Origin::Default,
             expected: "an address",
         };

@@ -102,10 +102,10 @@ async fn create(config: &Config, options: &Create) -> Result<(), Error> {
 fn role_change(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Option<String> {
     match (was_admin, admin) {
         (Some(false), Some(true)) => {
-            Some(format!("{user} is an administrator now, with all of its tokens; `--no-admin` reverts this"))
+            Some(format!("{user} is now an administrator, with all of its tokens; `--no-admin` reverts this"))
         }
         (Some(true), Some(false)) => {
-            Some(format!("{user} is an ordinary user now, with all of its tokens; `--admin` reverts this"))
+            Some(format!("{user} is now an ordinary user, with all of its tokens; `--admin` reverts this"))
         }
         _ => None,
     }

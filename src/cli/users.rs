@@ -93,7 +93,7 @@ fn summary(removed: &Removed) -> String {
     let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
         let clusters = format_count(to_u64(removed.properties.clusters.len()), "cluster");
         let credentials = format_count(to_u64(removed.properties.credentials.len()), "cloud credential");
-        format!("; {} owns its {clusters} and {credentials} now", owner.name)
+        format!("; handed over {clusters} and {credentials} to {}", owner.name)
     });
     format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)
 }
@@ -169,7 +169,7 @@ mod tests {
         };
         assert_eq!(
             summary(&removed),
-            "removed user ann with 1 token and 2 memberships; ben owns its 1 cluster and 0 cloud credentials now"
+            "removed user ann with 1 token and 2 memberships; handed over 1 cluster and 0 cloud credentials to ben"
         );
         removed.new_owner = None;
         assert_eq!(summary(&removed), "removed user ann with 1 token and 2 memberships");

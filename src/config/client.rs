@@ -101,7 +101,7 @@ impl ClientConfig {
         let server = parse::server_url(&server).map_err(|expected| ConfigError::Invalid {
             setting: "server",
             // It may contain a password.
-            shown: "what it is set to".to_owned(),
+            shown: None,
             origin,
             expected,
         })?;
@@ -271,7 +271,7 @@ mod tests {
             ),
             (
                 &[("NORMAN_AKS_TOKEN", "t:x"), ("NORMAN_AKS_SERVER", "http://u:canary@h")],
-                "server cannot be what it is set to",
+                "the value of server (variable NORMAN_AKS_SERVER) is invalid; it must be",
             ),
             (&[("NORMAN_AKS_TOKEN", "t:x"), ("NORMAN_AKS_CA_FILE", "missing")], "NORMAN_AKS_CA_FILE"),
         ] {

@@ -48,11 +48,11 @@ pub enum ConfigError {
     Syntax { path: PathBuf, line: usize, problem: String },
     #[error("cannot read {}, named by {origin}; check the name and the permissions", path.display())]
     Unreadable { path: PathBuf, origin: Origin, source: io::Error },
-    #[error("{setting} cannot be {shown} ({origin}); it must be {expected}")]
+    #[error("{}; it must be {expected}", invalid_value(setting, shown.as_deref(), origin))]
     Invalid {
         setting: &'static str,
-        /// The value in quotes, or a placeholder if it may be secret.
-        shown: String,
+        /// The value in quotes; `None` if it may be secret.
+        shown: Option<String>,
         origin: Origin,
         /// A description of the valid values, which completes "it must be …".
         expected: &'static str,
@@ -120,6 +120,13 @@ pub enum Warning {
 
 /// The minimum length of a secret, in characters. A shorter one causes a warning.
 pub(super) const MIN_SECRET_LEN: usize = 20;
+
+fn invalid_value(setting: &str, shown: Option<&str>, origin: &Origin) -> String {
+    match shown {
+        Some(value) => format!("{setting} cannot be {value} ({origin})"),
+        None => format!("the value of {setting} ({origin}) is invalid"),
+    }
+}
 
 fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |suggestion| format!("; did you mean {suggestion}?"))

@@ -169,7 +169,7 @@ pub fn help_after_flags() -> String {
     }
     text.push_str(
         "\nOnly in the environment:\n  \
-         RUST_LOG  which log lines are written, for example debug or norman_aks=debug\n  \
+         RUST_LOG  log filter, for example debug or norman_aks=debug\n  \
          HTTPS_PROXY, NO_PROXY  the proxy for requests to Azure\n  \
          SSL_CERT_FILE, SSL_CERT_DIR  the trusted certificate authorities\n\nFlags override ",
     );

@@ -72,8 +72,8 @@ impl Layers {
         parse(&value.text).map(Some).map_err(|expected| ConfigError::Invalid {
             setting: setting.name,
             shown: match setting.secrecy {
-                Secrecy::Public => format!("{:?}", value.text),
-                Secrecy::Url | Secrecy::Token => "what it is set to".to_owned(),
+                Secrecy::Public => Some(format!("{:?}", value.text)),
+                Secrecy::Url | Secrecy::Token => None,
             },
             origin: value.origin.clone(),
             expected,

@@ -178,7 +178,7 @@ settings! {
     RANCHER_CA_CHECKSUM = setting("rancher-ca-checksum", Section::Rancher, "SHA256", DefaultValue::Unset("none"),
         "Trust the authorities that Rancher publishes as its setting cacerts, if they have this SHA-256 (hexadecimal)");
     RANCHER_DECISION_SECONDS = setting("rancher-decision-seconds", Section::Rancher, "SECONDS", DefaultValue::Value("5"),
-        "Time for which Rancher's decision that a caller may use a credential is cached; 0 asks each time");
+        "Time for which Rancher's decision that a caller may use a credential is cached; 0 disables the cache");
 
     CATALOG_HOST = setting("catalog-host", Section::Rancher, "HOST", DefaultValue::Unset("off"),
         "Host name that serves the catalog (/api/v1); must differ from Rancher's host name");

@@ -13,9 +13,9 @@ pub const LOOP_REMEDY: &str = "rancher-url leads through the ingress that sends 
 pub enum BuildError {
     #[error("rancher-host is not a host name")]
     Host,
-    #[error("the file of rancher-ca-file contains no certificate in PEM")]
+    #[error("the file in rancher-ca-file contains no PEM certificate")]
     NoCertificate,
-    #[error("the certificates of rancher-ca-file cannot be used")]
+    #[error("the certificates in rancher-ca-file are invalid")]
     Certificate(#[source] reqwest::Error),
     #[error("the HTTP client of Rancher cannot be built")]
     Client(#[source] reqwest::Error),

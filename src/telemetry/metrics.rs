@@ -52,7 +52,7 @@ metrics! {
     gauge("norman_aks_azure_budget_remaining") =
         "The fewest remaining requests of any application in a subscription, by `kind`: `reads`, `writes`, `deletes` or `compute`; NaN if Azure has not sent a number for a minute.";
     counter("norman_aks_azure_deferred_requests_total") =
-        "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is for callers who wait).";
+        "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is reserved for other waiting callers).";
     counter("norman_aks_token_fetches_total") =
         "Tokens requested from Microsoft Entra, by `outcome`: `success`, `refused` or `unavailable`.";
     counter("norman_aks_cache_lookups_total") =
@@ -74,16 +74,16 @@ metrics! {
     gauge("norman_aks_kubernetes_requests_in_flight") =
         "Requests being proxied to clusters, including streams.";
     gauge("norman_aks_agent_sessions") =
-        "Open tunnels of agents, by `state`: `usable` (the cluster's API has answered through it) or `unproved`.";
+        "Open tunnels of agents, by `state`: `usable` (the cluster's API has responded through it) or `unproved`.";
     counter("norman_aks_agent_refusals_total") =
-        "Agents that were not let in, by `reason`: `no_token`, `unknown_token`, `params`, `too_many`, `stopping` or `unavailable`.";
+        "Agents that were rejected, by `reason`: `no_token`, `unknown_token`, `params`, `too_many`, `stopping` or `unavailable`.";
     gauge("norman_aks_tunnel_connections") = "Open connections through agents.";
     counter("norman_aks_tunnel_bytes_total") =
         "Bytes through the tunnels of agents, by `direction` as this server sees it: `sent` or `received`.";
     counter("norman_aks_cluster_access_renewals_total") =
         "Renewals of the access to a cluster after the cluster rejected it, by `outcome`: `renewed` or `failed`.";
     counter("norman_aks_provision_steps_total") = "Reconcile steps, by `outcome`: `done` or `failed`.";
-    gauge("norman_aks_rancher_up") = "Whether the Rancher beside this server answered the last request: 1, else 0.";
+    gauge("norman_aks_rancher_up") = "Whether the Rancher beside this server responded to the last request: 1, else 0.";
     counter("norman_aks_rancher_decisions_total") =
         "Requests alongside Rancher, by `result`: `asked`, `cached`, `forwarded`, `refused` or `unavailable`.";
     gauge("norman_aks_cluster_watches") = "Clusters whose roles and bindings this server maintains.";

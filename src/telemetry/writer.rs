@@ -89,7 +89,7 @@ impl Buffer {
                 count_lost("slow", batch.dropped);
                 let dropped = batch.dropped;
                 let line = format!(
-                    "norman-aks: {dropped} log lines were dropped, standard error is read too slowly\n"
+                    "norman-aks: {dropped} log lines were dropped, because standard error is read too slowly\n"
                 );
                 output.write(line.as_bytes());
             }

@@ -40,13 +40,13 @@ pub enum KeyLineProblem {
     /// The line has no colon: it must be `id:base64`.
     #[error("has no colon; it must be id:base64-of-32-bytes")]
     NoColon,
-    /// The id is empty, too long, or contains other characters than letters, digits, `.`, `_` and `-`.
+    /// The ID is empty, too long, or contains other characters than letters, digits, `.`, `_` and `-`.
     #[error(
-        "has an invalid id before the colon: 1 to {MAX_ID_LEN} letters, digits, dots, dashes or underscores"
+        "has an invalid ID before the colon; use 1 to {MAX_ID_LEN} letters, digits, dots, hyphens or underscores"
     )]
     InvalidId,
-    /// An earlier line has the same id.
-    #[error("repeats the id of an earlier line")]
+    /// An earlier line has the same ID.
+    #[error("repeats the ID of an earlier line")]
     DuplicateId,
     /// The text after the colon is not base64.
     #[error("has no valid base64 after the colon")]

@@ -233,13 +233,13 @@ fn role_changes_are_reported() {
     program.succeeds(&["token", "create", "--user", "root", "--admin"]);
     create(&[]);
     let change =
-        "norman-aks: ann is an administrator now, with all of its tokens; `--no-admin` reverts this\n";
+        "norman-aks: ann is now an administrator, with all of its tokens; `--no-admin` reverts this\n";
     assert_eq!(create(&["--admin"]), format!("{change}{DATABASE}"));
     assert_eq!(roles(), ["yes", "yes"]);
     assert_eq!(create(&["--admin"]), DATABASE);
     assert_eq!(create(&[]), DATABASE);
     let change = create(&["--no-admin"]);
-    assert!(change.starts_with("norman-aks: ann is an ordinary user now"), "{change}");
+    assert!(change.starts_with("norman-aks: ann is now an ordinary user"), "{change}");
     assert_eq!(roles(), ["no"; 5]);
 }
 

@@ -328,8 +328,8 @@ async fn commands_manage_users_beside_a_running_server() {
     assert!(code == Some(1) && refused.contains("eve"), "{refused}");
     assert_eq!(status().await, 200);
     let (code, done) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "admin"]);
-    let expected = "norman-aks: removed user ben with 1 token and 0 memberships; admin owns its 0 clusters and 1 cloud \
-                    credential now\n";
+    let expected = "norman-aks: removed user ben with 1 token and 0 memberships; handed over 0 clusters and 1 cloud \
+                    credential to admin\n";
     assert_eq!((code, done.as_str()), (Some(0), expected));
     assert_eq!(status().await, 401);
     let log = app.get("/api/v1/audit?objectType=user&action=delete").send().await.json();

@@ -99,7 +99,7 @@ pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
         eprint_if_terminal(&summary("region", regions.iter().map(|region| region.verdict)));
         if last.done < last.total {
             eprint_message(&format!(
-                "only {} of {} regions: Azure was too slow; what was read is kept, so try again",
+                "only {} of {} regions: Azure was too slow; the regions that were read are cached; try again",
                 last.done, last.total
             ));
         }

@@ -61,13 +61,13 @@ struct Requirements {
 #[derive(Args)]
 #[command(next_help_heading = "Filters")]
 struct Filter {
-    /// Only sizes with at least so many vCPUs
+    /// Only sizes with at least this many vCPUs
     #[arg(long, value_name = "NUMBER")]
     min_vcpus: Option<u32>,
-    /// Only sizes with at most so many vCPUs
+    /// Only sizes with at most this many vCPUs
     #[arg(long, value_name = "NUMBER")]
     max_vcpus: Option<u32>,
-    /// Only sizes with at least so much memory, in GiB
+    /// Only sizes with at least this much memory, in GiB
     #[arg(long, value_name = "GIB")]
     min_memory_gib: Option<u32>,
     /// Only sizes with processors of this kind

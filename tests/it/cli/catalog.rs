@@ -338,8 +338,11 @@ fn invalid_settings_and_arguments_are_usage_errors() {
     for (arguments, part) in [
         (&["sizes", "--credential=cc-a"][..], "no region; name one with --region"),
         (&["sizes", "--region=eastus"], "no credential; name a stored one"),
-        (&["regions", "--credential=cc-a", "--ca-file=ca.pem"], "--ca-file has no certificate"),
-        (&["regions", "--credential=cc-a", "--server=ftp://x"], "server cannot be"),
+        (&["regions", "--credential=cc-a", "--ca-file=ca.pem"], "--ca-file contains no PEM certificate"),
+        (
+            &["regions", "--credential=cc-a", "--server=ftp://x"],
+            "the value of server (flag --server) is invalid",
+        ),
     ] {
         let finished = program.run_with(arguments, &ENV[..1]);
         assert_eq!(finished.code, Some(2), "{}", finished.stderr);

@@ -45,7 +45,7 @@ fn check_masks_secrets_and_reports_failures() {
         "FAILED  database: the database is not available",
         "postgres://u:****@127.0.0.1:1/d",
         "token-a:****",
-        "1 of the tests above failed",
+        "1 of the checks above failed",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -146,7 +146,7 @@ fn clouds_without_credentials_need_not_be_reachable() {
     let check = || {
         let finished = program.run_with(&["check"], &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
         assert_eq!(finished.code, Some(1), "{}", finished.stdout);
-        assert_eq!(finished.stderr, "norman-aks: 2 of the tests above failed\n");
+        assert_eq!(finished.stderr, "norman-aks: 2 of the checks above failed\n");
         let text = finished.stdout;
         let hosts = ["FAILED", "note"].map(|mark| -> Vec<String> {
             let lines = text.lines().filter_map(|line| line.strip_prefix(mark)?.trim_start().split_once(':'));
