@@ -92,7 +92,7 @@ pub(super) async fn authenticate(
         }
         Err(tokens::AuthError::Store(cause)) => {
             let error = &cause as &dyn std::error::Error;
-            tracing::error!(request_id = %context.id, error, "a token cannot be looked up");
+            tracing::error!(request_id = %context.id, error, "cannot look up token");
             Err(AuthError::Unavailable(context.surface))
         }
         Err(_) => {
@@ -239,8 +239,9 @@ fn count_rejection(reason: &'static str) {
 
 const CROSS_SITE: &str = "requests from pages of other sites are rejected; the server's setting cors-origins lists the origins that are allowed";
 
-const UNAVAILABLE: &str =
-    "the token cannot be checked, because the server's database does not answer; try again";
+/// The message if the database is unavailable.
+pub(super) const UNAVAILABLE: &str =
+    "the token cannot be checked, because the server's database does not respond; try again in a few seconds";
 
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
@@ -251,7 +252,7 @@ impl IntoResponse for AuthError {
             Self::Unauthorized => unauthorized(UNAUTHORIZED.to_owned()),
             // As in Rancher: after a 403, Terraform would assume that its objects were deleted.
             Self::OtherCluster(cluster_id) => unauthorized(format!(
-                "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is good for \
+                "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is valid for \
                  cluster {cluster_id} only\"}}\n"
             )),
             Self::MissingCsrfToken => Error::new(

@@ -4,7 +4,7 @@
 use http::HeaderMap;
 
 /// The message on every surface.
-pub(super) const MESSAGE: &str = "impersonation is not supported: leave out the Impersonate-* headers (of kubectl: --as, --as-group, --as-uid), \
+pub(super) const MESSAGE: &str = "impersonation is not supported: omit the Impersonate-* headers (kubectl: --as, --as-group, --as-uid), \
      or use a token of that user";
 
 /// Whether the request has an `Impersonate-*` header, even an empty one. Header names are in lower case here, and a proxy may

@@ -80,7 +80,7 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
         Ok(target) if target.kind == target::Kind::Version => {
             let buffered = async { buffer(forward(&state, &target, parts, body).await?).await };
             let result = tokio::time::timeout(VERSION_TIMEOUT, buffered).await;
-            result.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not answer within 4.5 s")))
+            result.unwrap_or_else(|_| Err(Status::timed_out("the cluster did not respond within 4.5 s")))
         }
         // The audit record of a change is written even if the client disconnects.
         Ok(target) if is_change(&parts.method) && !target.kind.is_endless() => {
@@ -88,7 +88,7 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
             let result = tokio::spawn(with_current_id(current_id(), forwarding)).await;
             result.unwrap_or_else(|error| {
                 let request_id = current_id();
-                tracing::error!(%request_id, error = &error as &dyn std::error::Error, "a request ended in a panic");
+                tracing::error!(%request_id, error = &error as &dyn std::error::Error, "request panicked");
                 Err(Status::internal_error())
             })
         }
@@ -199,9 +199,7 @@ async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, S
             RequestContext::from_parts(parts).map_err(|_| Status::internal_error())?.auth_outcome.set(true);
             Ok((caller, token.into()))
         }
-        Err(AuthError::Unavailable(_)) => Err(Status::unavailable(
-            "the token cannot be checked, because the server's database does not answer",
-        )),
+        Err(AuthError::Unavailable(_)) => Err(Status::unavailable(auth::UNAVAILABLE)),
         Err(AuthError::MissingContext) => Err(Status::internal_error()),
         Err(_) => Err(Status::unauthorized()),
     }

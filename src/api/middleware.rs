@@ -118,7 +118,7 @@ impl Drop for InFlight {
             path = &*(self.surface.redact_path)(&self.path),
             status,
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            "{}", if self.status.is_some() { "answered" } else { "the client went away" }
+            "{}", if self.status.is_some() { "answered" } else { "client disconnected" }
         );
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
         self.http.request_metrics().in_flight.decrement(1.0);
@@ -199,12 +199,12 @@ impl InFlight {
             Ok(Ok(Ok(response))) => response,
             Ok(Err(_)) => {
                 // The panic hook logs the panic; this line associates it with the request.
-                tracing::error!(%request_id, path = &*path(), "a request ended in a panic");
+                tracing::error!(%request_id, path = &*path(), "request panicked");
                 self.error(StatusCode::INTERNAL_SERVER_ERROR)
             }
             Err(_) => {
                 let limit = REQUEST_TIMEOUT.as_secs();
-                tracing::error!(%request_id, path = &*path(), "a request took longer than {limit} s");
+                tracing::error!(%request_id, path = &*path(), "request timed out after {limit} s");
                 self.error(StatusCode::GATEWAY_TIMEOUT)
             }
         }
@@ -250,7 +250,7 @@ impl InFlight {
                 ("ServerError", "too many requests at once; try again in a moment")
             }
             StatusCode::GATEWAY_TIMEOUT => ("ServerError", "the request timed out after 60 s"),
-            _ => ("ServerError", "the server failed; its log has the cause under the id of this request"),
+            _ => ("ServerError", "the server failed; its log has the cause under the ID of this request"),
         };
         let is_transient = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT);
         (self.surface.format_error)(&SurfaceError {

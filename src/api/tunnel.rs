@@ -18,8 +18,8 @@ use super::{auth, norman};
 use crate::service::agents::AgentRefusal;
 
 /// Without TLS, the token would be sent in the clear.
-const NOT_TLS: &str = "agents connect over https only: use the https URL of this server, or let the proxy in front \
-     of it send X-Forwarded-Proto";
+const NOT_TLS: &str = "agents connect only over https: use the https URL of this server, or configure the proxy in \
+     front of it to send X-Forwarded-Proto";
 
 /// The prefix of the registration token in the header `Authorization` of an embedded Rancher.
 const EMBEDDED_PREFIX: &str = "Bearer stv-cluster-";

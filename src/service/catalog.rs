@@ -35,7 +35,7 @@ type Part<T> = Result<T, String>;
 async fn part_within_timeout<T>(list: impl Future<Output = super::Result<T>>) -> Part<T> {
     match timeout(LIST_TIMEOUT, list).await {
         Ok(list) => to_part(list),
-        Err(_) => Err(format!("no answer within {} s", LIST_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("no response within {} s", LIST_TIMEOUT.as_secs())),
     }
 }
 

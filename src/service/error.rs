@@ -19,7 +19,7 @@ pub enum Error {
     /// No such object, or the caller may not see it.
     #[error("{id} not found")]
     NotFound {
-        /// The id as the caller wrote it.
+        /// The ID as the caller wrote it.
         id: String,
     },
     /// A referenced object does not exist or is not visible.
@@ -30,8 +30,8 @@ pub enum Error {
     },
     /// The cloud credential of a cluster does not exist or is not visible. The message starts with Rancher's.
     #[error(
-        "error accessing cloud credential: you have none of this id; name one that /v3/cloudcredentials lists, as \
-         cattle-global-data:cc-…"
+        "error accessing cloud credential: not found; use an ID that /v3/cloudcredentials lists \
+         (cattle-global-data:cc-…)"
     )]
     NoCredential,
     /// The caller may see the object, but not do this.
@@ -43,17 +43,17 @@ pub enum Error {
     /// The object was modified concurrently.
     #[error("{id} was modified concurrently; read it again and repeat the change")]
     Conflict {
-        /// The id of the object.
+        /// The ID of the object.
         id: String,
     },
     /// The ID is taken.
     #[error("{id} already exists")]
     Exists {
-        /// The id that is taken.
+        /// The ID that is taken.
         id: String,
     },
     /// The limit of concurrent event streams is reached.
-    #[error("too many follow events at once; close some, or try again in a moment")]
+    #[error("too many event streams are open; close some, or try again in a moment")]
     TooManyEventStreams,
     /// The request to Azure was denied or failed.
     #[error("the request to Azure failed")]
@@ -67,7 +67,7 @@ pub enum Error {
     #[error(transparent)]
     Rejected(#[from] Rejection),
     /// The time limit of this server expired.
-    #[error("no answer within {} s", limit.as_secs())]
+    #[error("no response within {} s", limit.as_secs())]
     TimedOut {
         /// The limit.
         limit: Duration,
@@ -75,7 +75,7 @@ pub enum Error {
     /// A stored object cannot be read back.
     #[error("the stored object {id} is corrupt")]
     Corrupt {
-        /// The id of the object.
+        /// The ID of the object.
         id: String,
         /// The cause.
         #[source]
@@ -113,7 +113,7 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForbiddenReason {
     /// The caller's token expired or was revoked during the request.
-    #[error("the token of this request has ended; log in again")]
+    #[error("the token of this request has expired or was revoked; log in again")]
     TokenEnded,
     /// The caller was disabled or removed during the request.
     #[error("your user was disabled or removed; ask an administrator")]
@@ -122,7 +122,7 @@ pub enum ForbiddenReason {
     #[error("{0}")]
     AdministratorsOnly(AdministratorTask),
     /// Only owners of the cluster may change it.
-    #[error("clusters are changed by their owners; you are {} of {cluster_id}", role.name())]
+    #[error("only owners may change a cluster; your role in {cluster_id} is {}", role.name())]
     ChangeCluster {
         /// The cluster.
         cluster_id: String,
@@ -132,7 +132,7 @@ pub enum ForbiddenReason {
     /// Only owners of the cluster may change its members.
     #[error(
         "only owners of {cluster_id} may change its members{}",
-        role.map(|role| format!("; you are {}", role.name())).unwrap_or_default()
+        role.map(|role| format!("; your role is {}", role.name())).unwrap_or_default()
     )]
     ChangeMembers {
         /// The cluster.
@@ -141,7 +141,7 @@ pub enum ForbiddenReason {
         role: Option<Role>,
     },
     /// Only owners of the cluster may use its registration tokens.
-    #[error("only owners may use registration tokens; you are {} of {cluster_id}", role.name())]
+    #[error("only owners may use registration tokens; your role in {cluster_id} is {}", role.name())]
     RegistrationTokens {
         /// The cluster.
         cluster_id: String,
@@ -149,7 +149,7 @@ pub enum ForbiddenReason {
         role: Role,
     },
     /// The membership of a cluster's creator is fixed.
-    #[error("{user_id} created the cluster, and stays its owner")]
+    #[error("{user_id} created the cluster and remains its owner")]
     CreatorStaysOwner {
         /// The creator.
         user_id: String,
@@ -172,16 +172,16 @@ pub enum ForbiddenReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdministratorTask {
     /// Users.
-    #[error("only administrators manage users")]
+    #[error("only administrators may manage users")]
     Users,
     /// Cloud credentials whose deletion is pending.
-    #[error("only administrators list deleted cloud credentials")]
+    #[error("only administrators may list deleted cloud credentials")]
     DeletedCredentials,
     /// Settings.
-    #[error("settings are changed by administrators")]
+    #[error("only administrators may change settings")]
     Settings,
     /// The audit log.
-    #[error("the audit log is for administrators")]
+    #[error("only administrators may read the audit log")]
     AuditLog,
 }
 

@@ -93,7 +93,7 @@ impl Kubeconfigs {
         let spec = TokenSpec {
             prefix: "kubeconfig-user-",
             ttl: parse_ttl(&minutes),
-            description: "made for a kubeconfig",
+            description: "created for a kubeconfig",
             cluster_id: Some(&cluster.id),
             metadata: Metadata::default(),
         };

@@ -40,7 +40,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
     /// The caller's token is restricted to another cluster.
-    #[error("this token is good for cluster {0} only")]
+    #[error("this token is valid for cluster {0} only")]
     OtherCluster(String),
     /// No such cluster, or the caller may not see it.
     #[error("cluster {} not found", mask(.0))]
@@ -50,7 +50,8 @@ pub enum ProxyError {
     NotReady(&'static str),
     /// The caller lost access, or the server is stopping, before the cluster responded.
     #[error(
-        "the request was canceled: the token or the role in the cluster has ended, or the server is stopping"
+        "the request was canceled: the token has expired or was revoked, the role in the cluster was removed, or the server is \
+         stopping"
     )]
     Ended,
     /// The limit of concurrent requests is reached.
@@ -94,7 +95,7 @@ pub enum EndReason {
     #[error("the server is stopping; try again in a moment")]
     ServerStopping,
     /// The token was revoked or expired, or the caller's role in the cluster changed or was removed.
-    #[error("the token or the role in the cluster has ended or changed")]
+    #[error("the token has expired or was revoked, or the role in the cluster was changed or removed")]
     AccessLost,
 }
 

@@ -234,7 +234,7 @@ impl Members {
         ] {
             if requested.is_some_and(|requested| requested != *current) {
                 let message =
-                    format!("{field} is {current} and cannot be changed: make another binding instead");
+                    format!("{field} is {current} and cannot be changed: create another binding instead");
                 return Err(Invalid::field("InvalidOption", field, message).into());
             }
         }
@@ -319,6 +319,6 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn user_not_found(id: &str) -> Error {
-    let message = format!("there is no user {id}: userId is the id at /v3/users, such as user-5tb7c");
+    let message = format!("user {id} not found: userId is an ID that /v3/users lists, such as user-5tb7c");
     Invalid::field("InvalidReference", "userId", message).into()
 }

@@ -41,9 +41,9 @@ pub(super) async fn resolve_access(
         Err(AccessError::Other(error)) => Err(error),
         Err(AccessError::NotFound) if role != Role::Owner => {
             let reason = format!(
-                "the state in Azure is shown only to callers who may use the cluster's credential; you are {} of {}",
-                role.name(),
-                row.id
+                "the state in Azure is shown only to callers who may use the cluster's credential; your role in {} is {}",
+                row.id,
+                role.name()
             );
             Ok(Err(NoAccess { reason: Azure::NotAllowed(reason), denial: None }))
         }

@@ -24,8 +24,8 @@ pub struct OverTls {
 pub enum AgentUrlError {
     /// No URL with TLS.
     #[error(
-        "agents connect over TLS only: set the setting server-url to the https URL of this server, or let the server listen \
-         with TLS itself (--tls-listen, --tls-cert, --tls-key)"
+        "agents connect only over TLS: set the setting server-url to the https URL of this server, or configure the server \
+         to listen with TLS (--tls-listen, --tls-cert, --tls-key)"
     )]
     NotHttps,
     /// The server listens with TLS, but its host name is not configured.
@@ -66,7 +66,7 @@ impl PublicAddress {
     }
 
     /// The https URL, without a trailing slash: the setting `server-url`, or if it is empty, the URL that the caller used. If
-    /// that is not https, the URL of the TLS listener on the same host.
+    /// that is not https, the URL of the TLS listener: on its own host if it has one, otherwise on the host of that URL.
     pub async fn https_url(&self, request_origin: Option<&str>) -> Option<String> {
         https_url(&self.settings.value("server-url").await, request_origin, self.over_tls.get())
     }

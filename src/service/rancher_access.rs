@@ -96,7 +96,7 @@ pub enum Access {
 /// The reason why there is no decision.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("Rancher does not answer")]
+    #[error("Rancher does not respond")]
     Rancher(#[from] Arc<RancherError>),
     #[error(transparent)]
     Credential(#[from] AccessError),

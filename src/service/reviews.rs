@@ -125,7 +125,7 @@ impl Reviews {
         }
         let mut verified_subscription = None;
         let data = match stored_credential(request) {
-            None => AzureData::unknown("aksConfig names no cloud credential"),
+            None => AzureData::unknown("aksConfig.azureCredentialSecret is not set"),
             Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => {
                     let data = self.read_azure(by, Action::Use, &access, &subject).await;
@@ -199,7 +199,7 @@ impl Reviews {
         };
         let subject = to_subject(request, &context);
         let data = match source {
-            None => AzureData::unknown("aksConfig names no cloud credential"),
+            None => AzureData::unknown("aksConfig.azureCredentialSecret is not set"),
             Some(source) => match self.inner.credentials.resolve(&by.caller, source).await {
                 Ok(access) => self.read_azure(by, Action::Call("review"), &access, &subject).await,
                 Err(AccessError::NotFound | AccessError::InvalidId(_)) => {

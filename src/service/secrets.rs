@@ -63,7 +63,7 @@ pub enum Error {
     },
     /// Stored secrets need keys that the key file does not have.
     #[error(
-        "stored secrets need the encryption key {}, which is not in the key file {}: put back its line",
+        "stored secrets need the encryption key {}, which is not in the key file {}: restore its line",
         ids.join(", "), path.display()
     )]
     MissingKeys {
@@ -74,8 +74,8 @@ pub enum Error {
     },
     /// A key of the key file is not the one that the database was written with under its ID.
     #[error(
-        "the encryption key {id} in the key file {} is another key than the one of that name that this database was \
-         written with: put back its line from your backup, or give a new key a name of its own",
+        "the encryption key {id} in the key file {} is not the key of that name that this database was encrypted \
+         with: restore its line from your backup, or give the new key a different name",
         path.display()
     )]
     WrongKey {

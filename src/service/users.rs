@@ -212,19 +212,20 @@ fn check_administrator(caller: &Caller) -> Result<()> {
 
 fn own_user_error(verb: &str) -> Error {
     let message =
-        format!("you cannot {verb} yourself: another administrator can, and `norman-aks user {verb}`");
+        format!("you cannot {verb} yourself; ask another administrator, or use `norman-aks user {verb}`");
     Invalid::new("InvalidAction", message).into()
 }
 
 fn invalid_new_owner(name: &str) -> Error {
-    let message = format!("{name} cannot take over: name another user, who exists and is enabled");
+    let message = format!("{name} cannot take over: name another user that exists and is enabled");
     Invalid::field("InvalidReference", "handOverTo", message).into()
 }
 
 /// The error of a user who is the only enabled administrator.
 pub(super) fn last_administrator(name: &str) -> Error {
     let message = format!(
-        "{name} is the last enabled administrator: make another one first (`norman-aks token create --user NAME --admin`)"
+        "{name} is the last enabled administrator: make another user an administrator first (`norman-aks token create \
+         --user NAME --admin`)"
     );
     Invalid::new("InvalidAction", message).into()
 }

@@ -84,7 +84,7 @@ fn denied() -> Effect {
 async fn credential_that_can_only_fail_is_rejected_at_once() {
     let app = TestApp::start().await;
     for (account, parts) in [
-        ("expired-secret", ["AADSTS7000222", "the client secret has expired: make a new one"]),
+        ("expired-secret", ["AADSTS7000222", "the client secret has expired: create a new one"]),
         ("disabled-app", ["AADSTS7000112", "an administrator of the tenant must enable its sign-in"]),
         ("disabled-subscription", ["Disabled", "enable"]),
     ] {

@@ -292,7 +292,7 @@ async fn plan_queries_azure_only_for_owners() {
             "{preview}"
         );
         let reason = preview["azure"]["reason"].as_str().unwrap();
-        assert!(reason.contains(&format!("you are {role} of {id}")), "{reason}");
+        assert!(reason.contains(&format!("your role in {id} is {role}")), "{reason}");
         assert_eq!(preview["notLookedAt"], json!([{"what": "azure", "reason": reason}]));
     }
     // Once the cluster is active, the next step is known without a request to Azure.

@@ -181,7 +181,7 @@ async fn create_validation_matches_rancher() {
         ),
         (
             body(|b| b["aksConfig"] = json!(null)),
-            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
+            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are supported"),
         ),
         (
             body(|b| b["aksConfig"]["azureCredentialSecret"] = json!("cattle-global-data:cc-none")),
@@ -360,7 +360,7 @@ async fn update_validation_matches_rancher() {
     for (change, expected) in [
         (
             json!({"name": "one", "aksConfig": null}),
-            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are kept here"),
+            (422, "MissingRequired", "aksConfig", "aksConfig must be set: only AKS clusters are supported"),
         ),
         (
             json!({"name": "one", "aksConfig": {"azureCredentialSecret": "x"}}),
@@ -394,8 +394,8 @@ async fn update_validation_matches_rancher() {
             ),
         ),
         (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "aksConfig.clusterName", fixed)),
-        (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
-        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT names it too")),
+        (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
+        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let answer = app.put(&path(&cluster)).json(&change).send().await;

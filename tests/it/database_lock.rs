@@ -90,7 +90,7 @@ fn mismatched_key_fails_start_and_commands() {
         let text = output_text(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
         assert!(text.contains(&format!("the encryption key {id} in the key file")), "{text}");
-        assert!(text.contains("put back its line"), "{text}");
+        assert!(text.contains("restore its line"), "{text}");
     }
     fs::write(&file, right).unwrap();
     Server::start(directory.path(), &SERVE).stop();

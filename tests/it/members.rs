@@ -370,7 +370,7 @@ async fn invalid_bindings_are_rejected_with_the_field() {
         assert!(error.message.contains(' '), "{body}: {error:?}");
         if body["userId"] == "user-none1" {
             assert!(
-                error.message.starts_with("there is no user user-none1: userId is the id at /v3/users"),
+                error.message.starts_with("user user-none1 not found: userId is an ID that /v3/users lists"),
                 "{error:?}"
             );
         }

@@ -12,8 +12,8 @@ fn assert_norman_headers(answer: &Answer) {
 }
 
 /// The error for a cloud credential that does not exist or belongs to another user: Rancher's words, then the remedy.
-pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: you have none of this id; name one that \
-                                        /v3/cloudcredentials lists, as cattle-global-data:cc-…";
+pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: not found; use an ID that \
+                                        /v3/cloudcredentials lists (cattle-global-data:cc-…)";
 
 /// The error in a response.
 #[derive(Debug)]

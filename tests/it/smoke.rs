@@ -313,7 +313,7 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     assert!(requests.iter().all(|line| line["request_id"].as_str().is_some_and(|id| id.len() == 36)));
     let request = requests.iter().find(|line| line["request_id"] == *failed_id).unwrap();
     assert_eq!((&request["status"], &request["path"]), (&json!(400), &json!("/meta/aksVirtualNetworks")));
-    let causes: Vec<_> = lines.iter().filter(|line| line["message"] == "an action failed").collect();
+    let causes: Vec<_> = lines.iter().filter(|line| line["message"] == "action failed").collect();
     assert_eq!(causes.len(), 1, "one line per failure: {causes:?}");
     assert_eq!(causes[0]["request_id"], *failed_id);
     assert!(causes[0]["error"].as_str().unwrap().contains("403 (AuthorizationFailed)"), "{}", causes[0]);

@@ -137,7 +137,7 @@ async fn agents_need_https_but_no_api_token() {
     let remote = std::net::SocketAddr::from(([192, 0, 2, 7], 4_000));
     let plain = cluster.connected.app.get("/v3/connect").anonymous().from(remote);
     let answer = plain.header("x-api-tunnel-token", &cluster.token).send().await.expect(400);
-    assert!(answer.text().contains("https only"), "{}", answer.text());
+    assert!(answer.text().contains("only over https"), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -180,7 +180,7 @@ async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
     let closed = async { tokio::join!(first.session.closed(), second.session.closed()) };
     // Steps shorter than the time after which a session without pings is closed.
     let (reason, _) = while_time_passes(Duration::from_secs(5), closed).await;
-    assert!(reason.to_string().contains("does not answer through this agent"), "{reason}");
+    assert!(reason.to_string().contains("does not respond through this agent"), "{reason}");
     // An agent that works can connect again.
     let _agent = cluster.connect_agent().await;
     assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
@@ -261,7 +261,7 @@ async fn stopping_server_closes_sessions_with_a_reason() {
     cluster.connected.app.server.agents.stop().await;
     assert!(agent.close_reason().await.contains("the server stops"));
     let (status, text) = cluster.register_error(&cluster.token, PARAMS).await;
-    assert_eq!((status, text.as_str()), (503, "the server stops; connect again"));
+    assert_eq!((status, text.as_str()), (503, "the server is shutting down; connect again"));
 }
 
 #[tokio::test]

@@ -223,7 +223,7 @@ async fn removal_hands_everything_over_or_lists_it() {
     );
     let detail = format!("handed over from ann ({ann_id}) to ben ({ben_id})");
     let summary =
-        "ann: 1 tokens and 1 memberships ended, 1 clusters and 1 cloud credentials handed over to ben";
+        "ann: 1 token and 1 membership deleted, 1 cluster and 1 cloud credential handed over to ben";
     let expected = [
         ["delete", "user", &ann_id, summary],
         ["delete", "clusterRoleTemplateBinding", &binding, "the user ann was removed"],

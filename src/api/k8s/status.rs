@@ -6,7 +6,7 @@ use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHE
 use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
-use crate::api::norman::error::DISK_FULL;
+use crate::api::norman::error::{DATABASE_UNAVAILABLE, DISK_FULL};
 use crate::api::request;
 use crate::api::surface::SurfaceError;
 use crate::service::kubernetes::ProxyError;
@@ -131,7 +131,7 @@ impl From<ProxyError> for Status {
             }
             ProxyError::Server(ref source) if source.is_unavailable() => {
                 log(source);
-                Self::unavailable("the database cannot be reached at the moment; try again in a few seconds")
+                Self::unavailable(DATABASE_UNAVAILABLE)
             }
             ProxyError::NoAccess(_) | ProxyError::Rejected { .. } => {
                 log(&error);

@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::norman::error::{DISK_FULL, DISK_FULL_RETRY_SECONDS};
+use crate::api::norman::error::{DATABASE_UNAVAILABLE, DISK_FULL, DISK_FULL_RETRY_SECONDS};
 use crate::api::norman::json;
 use crate::api::rejection::Rejection;
 use crate::api::request;
@@ -109,7 +109,7 @@ impl Error {
         if let Some(environment) = unknown_environment.filter(|_| self.cause.is_some()) {
             let environment = mask(environment);
             let mut hint = format!(
-                "environment {environment} is unknown, so AzurePublicCloud was asked; \
+                "environment {environment} is unknown, so AzurePublicCloud was used; \
                  the others are AzureChinaCloud and AzureUSGovernmentCloud"
             );
             if let Some(previous_hint) = &self.hint {
@@ -157,7 +157,7 @@ impl From<service::Error> for Error {
             }
             service::Error::TimedOut { limit } => {
                 let text =
-                    format!("context deadline exceeded: Azure did not answer within {} s", limit.as_secs());
+                    format!("context deadline exceeded: Azure did not respond within {} s", limit.as_secs());
                 let error = Self::new(StatusCode::GATEWAY_TIMEOUT, text).with_hint("try again in a moment");
                 Self { retry_after: Some(Duration::from_secs(5)), ..error }
             }
@@ -171,9 +171,7 @@ impl From<service::Error> for Error {
                 ..Self::new(StatusCode::INSUFFICIENT_STORAGE, DISK_FULL)
             }
             .caused_by(error),
-            error if error.is_unavailable() => {
-                Self::unavailable("the server's database does not answer; try again").caused_by(error)
-            }
+            error if error.is_unavailable() => Self::unavailable(DATABASE_UNAVAILABLE).caused_by(error),
             error => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed; its log has the cause")
                 .caused_by(error),
         }
@@ -185,7 +183,7 @@ impl From<AccessError> for Error {
         let unprocessable = |text: &str| Self::new(StatusCode::UNPROCESSABLE_ENTITY, text);
         match error {
             AccessError::InvalidId(id) => Self::bad_request(format!("invalid cloud credential ID {id}"))
-                .with_hint("write it as cattle-global-data:cc-…; /v3/cloudcredentials lists the ids"),
+                .with_hint("write it as cattle-global-data:cc-…; /v3/cloudcredentials lists the IDs"),
             AccessError::NotFound => unprocessable("cloud credential not found").with_hint(
                 "the credential does not exist, or it is another user's: use one of your own, or name a cluster that you may update with clusterId",
             ),
@@ -212,7 +210,7 @@ impl IntoResponse for Error {
         let request_id = &*request::current_id();
         if let Some(cause) = &self.cause {
             let cause: &(dyn std::error::Error + 'static) = &**cause;
-            tracing::warn!(%request_id, status = self.status.as_u16(), error = cause, "an action failed");
+            tracing::warn!(%request_id, status = self.status.as_u16(), error = cause, "action failed");
         }
         let body = MetaError {
             error: &self.text,

@@ -30,7 +30,7 @@ use crate::service::rancher_access::{
 const RESPONSE_SOURCE: HeaderName = HeaderName::from_static("x-norman-aks-via");
 /// The message if Rancher does not respond.
 pub(in crate::api) const RANCHER_UNAVAILABLE: &str =
-    "Rancher does not answer, so the request cannot be authorized; try again";
+    "Rancher does not respond, so the request cannot be authorized; try again";
 /// The time limit of the body of a forwarded request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 const BODY_TOO_SLOW: &str = "the body did not arrive within 10 s";

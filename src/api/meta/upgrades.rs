@@ -61,7 +61,7 @@ impl ListingAction for AksUpgrades {
     const NAME: &'static str = "aksUpgrades";
     const DOCS: ActionDocs = ActionDocs {
         summary: "The Kubernetes versions that a cluster may be upgraded to.",
-        description: "The cluster is given by its Rancher ID; without a region, the cluster's own is used.",
+        description: "The cluster is identified by its Rancher ID; without a region, the cluster's own region is used.",
         scope: Scope::Cluster,
         response: "The version of the cluster and the newer ones",
         schema: component::<AvailableUpgrades<'static>>,

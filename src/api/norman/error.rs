@@ -19,6 +19,10 @@ use crate::service::{self, Invalid};
 /// The `Retry-After` of transient errors without one from Azure.
 const RETRY_SECONDS: u64 = 5;
 
+/// The message if the database is unavailable.
+pub(in crate::api) const DATABASE_UNAVAILABLE: &str =
+    "the server's database does not respond; try again in a few seconds";
+
 /// The message if the disk of the database is full.
 pub(in crate::api) const DISK_FULL: &str = "the disk of the server's database is full, and nothing was saved; free space on it, then repeat the request";
 
@@ -119,7 +123,7 @@ impl From<service::Error> for Error {
             E::Azure { ref source, .. } if source.is_transient() => {
                 let seconds = source.retry_after().map_or(RETRY_SECONDS, |wait| wait.as_secs().max(1));
                 log(&error);
-                let message = "Azure does not answer at the moment; try again later";
+                let message = "Azure does not respond at the moment; try again later";
                 Self::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, seconds)
             }
             E::Azure { .. } => {
@@ -137,8 +141,12 @@ impl From<service::Error> for Error {
             }
             E::Store(ref source) if source.is_unavailable() => {
                 log(&error);
-                let message = "the database cannot be reached at the moment; try again in a few seconds";
-                Self::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, RETRY_SECONDS)
+                Self::transient(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "ServerError",
+                    DATABASE_UNAVAILABLE,
+                    RETRY_SECONDS,
+                )
             }
             E::Store(_) | E::Vault(_) | E::Corrupt { .. } => {
                 log(&error);
@@ -151,7 +159,7 @@ impl From<service::Error> for Error {
 
 fn log(error: &service::Error) {
     let request_id = request::current_id();
-    tracing::error!(%request_id, error = %Chain(error), "a request failed");
+    tracing::error!(%request_id, error = %Chain(error), "request failed");
 }
 
 /// An error with its causes, each after a colon.

@@ -168,7 +168,7 @@ impl ListOptions {
             Some(text) => match text.parse::<u64>() {
                 Ok(number) if number > 0 => usize::try_from(number).unwrap_or(MAX_LIMIT).min(MAX_LIMIT),
                 _ => {
-                    let message = format!("limit must be a whole number between 1 and {MAX_LIMIT}");
+                    let message = format!("limit must be a whole number from 1 to {MAX_LIMIT}");
                     return Err(Invalid::field("InvalidFormat", "limit", message));
                 }
             },

@@ -118,7 +118,7 @@ struct EventsQuery {
     operation_id = "listClusterEvents",
     tag = "Clusters",
     params(
-        ("id" = String, Path, description = "The id", example = "c-x7k9z"),
+        ("id" = String, Path, description = "The ID", example = "c-x7k9z"),
         EventsQuery,
         (
             "Last-Event-ID" = Option<String>,

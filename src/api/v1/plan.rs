@@ -158,7 +158,7 @@ pub(super) struct PlanUnseen {
     path = "/api/v1/clusters/{id}/plan",
     operation_id = "getClusterPlan",
     tag = "Clusters",
-    params(("id" = String, Path, description = "The id", example = "c-x7k9z")),
+    params(("id" = String, Path, description = "The ID", example = "c-x7k9z")),
     responses((status = 200, description = "The next step; nothing was changed", body = ClusterPlan), PlanFailures),
 )]
 pub(super) async fn get_cluster_plan(

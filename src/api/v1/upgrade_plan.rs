@@ -103,7 +103,7 @@ struct UpgradeBlock {
     /// `clusterStopped`, `clusterBusy`, `poolBusy`, `credentialExpired` or `accessDenied`.
     #[schema(example = "quotaShort")]
     code: &'static str,
-    /// One sentence, for people.
+    /// One sentence, for users.
     message: String,
     /// The remedy.
     remedy: String,
@@ -123,7 +123,7 @@ struct UpgradeBlock {
     operation_id = "getUpgradePlan",
     tag = "Clusters",
     params(
-        ("id" = String, Path, description = "The id", example = "c-x7k9z"),
+        ("id" = String, Path, description = "The ID", example = "c-x7k9z"),
         (
             "to" = Option<String>, Query, example = "1.34.3",
             description = "The target version, or a minor version for its newest patch; without it, the newest stable version",

@@ -181,7 +181,7 @@ pub(super) async fn list_user_accounts(
     path = "/api/v1/users/{id}",
     operation_id = "getUserAccount",
     tag = "Users and tokens",
-    params(("id" = String, Path, description = "The id", example = "user-gxwms")),
+    params(("id" = String, Path, description = "The ID", example = "user-gxwms")),
     responses((status = 200, description = "The user", body = UserDetails), ReadFailures),
 )]
 pub(super) async fn get_user_account(
@@ -208,7 +208,7 @@ pub(super) async fn get_user_account(
     path = "/api/v1/users/{id}",
     operation_id = "deleteUserAccount",
     tag = "Users and tokens",
-    params(("id" = String, Path, description = "The id", example = "user-gxwms"), HandOverQuery),
+    params(("id" = String, Path, description = "The ID", example = "user-gxwms"), HandOverQuery),
     responses((status = 200, description = "The deleted user, and the objects that were handed over or deleted", body = RemovedUser), ChangeFailures),
 )]
 pub(super) async fn delete_user_account(

@@ -35,12 +35,14 @@ impl V3Type for RoleTemplates {
 
 fn view(role: Role, links: &Links) -> Object {
     let (name, description) = match role {
-        Role::Owner => ("Cluster Owner", "May do everything, and says who else may"),
+        Role::Owner => {
+            ("Cluster Owner", "Full access to the cluster, including the management of its members")
+        }
         Role::Member => (
             "Cluster Member",
-            "Reads the cluster, and edits in the namespaces that an owner opens for members",
+            "Can view the cluster, and edit in the namespaces that an owner opens for members",
         ),
-        Role::ReadOnly => ("Read-Only", "Sees the cluster and what is inside"),
+        Role::ReadOnly => ("Read-Only", "Can view the cluster and its contents"),
     };
     let fields = fields([
         ("builtin", json!(true)),

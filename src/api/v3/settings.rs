@@ -29,7 +29,7 @@ impl V3Type for Settings {
             "The setting",
         ),
         Operation::update(
-            "Changes a setting; for administrators. Every server of the database uses it within two seconds.",
+            "Changes a setting; for administrators. Every server that uses the database applies it within two seconds.",
             "The changed setting",
         ),
         Operation::post("Changes a setting, for clients that can only POST."),

@@ -24,7 +24,7 @@ pub enum AgentRefusal {
     #[error(transparent)]
     TooMany(#[from] TooManySessions),
     /// The server is shutting down.
-    #[error("the server stops; connect again")]
+    #[error("the server is shutting down; connect again")]
     Stopping,
     /// The database failed.
     #[error("the registration token cannot be checked at the moment")]

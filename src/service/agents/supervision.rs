@@ -61,7 +61,7 @@ pub(super) async fn supervise(
         if responds {
             last_response = Instant::now();
         } else if last_response.elapsed() >= PROOF_TIMEOUT {
-            agent.close(CloseCode::POLICY, "the API of the cluster does not answer through this agent");
+            agent.close(CloseCode::POLICY, "the API of the cluster does not respond through this agent");
         }
         let was_proved = agent.is_proved();
         let is_proved = responds || (was_proved && failures < MAX_FAILURES);
@@ -88,9 +88,9 @@ impl Inner {
     /// Records that a session works.
     async fn record_connected(&self, admission: &Admission) {
         let Admission { cluster_id, remote, .. } = admission;
-        tracing::info!(cluster = cluster_id, %remote, "the cluster answers through its agent");
+        tracing::info!(cluster = cluster_id, %remote, "the cluster responds through its agent");
         let message =
-            format!("an agent has connected from {remote}, and the cluster's API answers through it");
+            format!("an agent has connected from {remote}, and the cluster's API responds through it");
         self.append_event(cluster_id, "agentConnected", message).await;
     }
 

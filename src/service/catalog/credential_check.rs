@@ -208,7 +208,7 @@ impl Reader<'_> {
     async fn provider(&self, namespace: &'static str) -> Registration {
         let provider = self.with_permit(providers::get(&self.arm, namespace)).await;
         let state = provider.and_then(|provider| {
-            provider.registration_state.ok_or_else(|| "Azure names no registration state".to_owned())
+            provider.registration_state.ok_or_else(|| "Azure reports no registration state".to_owned())
         });
         Registration { namespace, state }
     }
@@ -270,7 +270,7 @@ fn login_unavailable(error: &Error) -> Reason {
     let hint = explain::request_error(error).hint;
     Reason {
         code: "loginUnavailable",
-        message: format!("the login cannot be tried: {}", first_line(error)),
+        message: format!("the sign-in cannot be checked: {}", first_line(error)),
         remedy: hint.unwrap_or_else(|| "try again".to_owned()),
         source: LOGIN_ERRORS,
         verdict: Verdict::Limited,
@@ -280,8 +280,8 @@ fn login_unavailable(error: &Error) -> Reason {
 fn login_not_tried() -> Reason {
     Reason {
         code: "loginUnavailable",
-        message: format!("the login was not tried: {NO_PERMIT}"),
-        remedy: "try again when they are done".to_owned(),
+        message: format!("the sign-in was not checked: {NO_PERMIT}"),
+        remedy: "try again when they have finished".to_owned(),
         source: LIMITS_SOURCE,
         verdict: Verdict::Limited,
     }
@@ -320,7 +320,8 @@ fn tenant_unknown(error: &AccessError, denial: Option<Denial>, hint: Option<Stri
     Reason {
         code: "tenantUnknown",
         message,
-        remedy: remedy.unwrap_or_else(|| "set tenantId, so that it need not be found".to_owned()),
+        remedy: remedy
+            .unwrap_or_else(|| "set tenantId, so that it does not have to be discovered".to_owned()),
         source: SUBSCRIPTIONS_SOURCE,
         verdict,
     }

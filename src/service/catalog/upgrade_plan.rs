@@ -155,7 +155,7 @@ impl Inner {
             )
         };
         let Ok((cluster_read, lists)) = timeout(TIMEOUT, reads).await else {
-            let reason = format!("Azure did not answer within {} s", TIMEOUT.as_secs());
+            let reason = format!("Azure did not respond within {} s", TIMEOUT.as_secs());
             return Ok(PlanFacts::from_stored(cluster, AzureQuery::Failed(reason), Vec::new()));
         };
         let facts = match cluster_read {
@@ -281,7 +281,7 @@ impl PlanFacts {
     fn plan(&self, cluster: &Cluster, requested: Option<&str>) -> Result<UpgradePlan> {
         let Some(running) = self.running.as_deref() else {
             return Err(invalid_state(
-                "the version that the cluster runs is unknown, because it was not seen in Azure yet; try again when it is active",
+                "the version that the cluster runs is not known yet; try again when it is active",
             ));
         };
         let targets = self.profile.control_plane_targets();

@@ -53,6 +53,6 @@ pub(super) fn parse_config(config: Object) -> Result<AksConfig> {
 }
 
 pub(super) fn missing_aks_config() -> Error {
-    let message = "aksConfig must be set: only AKS clusters are kept here";
+    let message = "aksConfig must be set: only AKS clusters are supported";
     Invalid::field("MissingRequired", AKS_CONFIG, message).into()
 }

@@ -59,7 +59,7 @@ impl Clusters {
         if name.is_empty() {
             let message = match own_id {
                 "" => "send name: a cluster needs one",
-                _ => "send name: a PUT names it too",
+                _ => "send name: a PUT needs it too",
             };
             return Err(Invalid::field("MissingRequired", NAME, message).into());
         }
@@ -84,7 +84,7 @@ pub(super) fn check_changeable(stored: &Cluster) -> Result<()> {
     if stored.state != State::Removing {
         return Ok(());
     }
-    let message = "state is removing, and the cluster cannot be changed any more: wait until it is gone, then create \
+    let message = "state is removing, and the cluster can no longer be changed: wait until it is deleted, then create \
                    another one";
     Err(Invalid::field("InvalidState", "state", message).into())
 }
@@ -100,8 +100,8 @@ pub(super) fn check_subscription(row: &ClusterRow, identity: Option<&str>) -> Re
     let exists = row.work.claimed || row.work.activated_ms.is_some();
     match (row.aks_identity.as_deref(), identity) {
         (Some(old), Some(new)) if exists && old != new => {
-            let message = "azureCredentialSecret is for another subscription than that of the cluster: use a cloud credential \
-                           of the cluster's subscription";
+            let message = "azureCredentialSecret is for a subscription other than the cluster's: use a cloud credential of \
+                           the cluster's subscription";
             Err(Invalid::field("InvalidOption", "aksConfig.azureCredentialSecret", message).into())
         }
         _ => Ok(()),

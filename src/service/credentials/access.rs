@@ -152,7 +152,7 @@ impl Credentials {
             None => SecretString::default(),
             Some(sealed) => self.inner.secrets.unseal(&row.id, sealed).map_err(|error| {
                 let error: &dyn std::error::Error = &error;
-                tracing::error!(credential.id = row.id, error, "a stored secret cannot be opened");
+                tracing::error!(credential.id = row.id, error, "cannot decrypt a stored secret");
                 AccessError::Unusable { id: id.to_owned() }
             })?,
         };

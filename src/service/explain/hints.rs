@@ -21,10 +21,10 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
         Error::TimedOut { to } => Some(format!("{to} is slow at the moment; try again shortly")),
         Error::InvalidTenant => Some(format!(
             "tenantId is the Directory (tenant) ID, in the form {ID_FORM} without braces or whitespace, or a domain of the \
-             tenant; leave it out to have it found"
+             tenant; if you omit it, it is discovered"
         )),
         Error::Decode { .. } | Error::TooLarge { .. } => Some(
-            "the response is not one of Azure's: look for a proxy or a portal between the server and Azure (HTTPS_PROXY), and try again"
+            "the response is not from Azure: look for a proxy or a portal between the server and Azure (HTTPS_PROXY), and try again"
                 .to_owned(),
         ),
         Error::BudgetExhausted { .. } | Error::Deferred { .. } => for_status(429),
@@ -39,7 +39,7 @@ pub(super) fn for_discovery(error: &DiscoveryError) -> Option<String> {
         DiscoveryError::NoAnswer(error) => for_error(error),
         DiscoveryError::Unexpected(arm) => for_arm_error(arm),
         DiscoveryError::HeaderMissing | DiscoveryError::NoMatch { .. } => {
-            Some("set tenantId, so that it need not be discovered".to_owned())
+            Some("set tenantId, so that it does not have to be discovered".to_owned())
         }
     }
 }
@@ -66,16 +66,16 @@ fn for_arm_error(arm: &ArmError) -> Option<String> {
 /// The hint for a response of a proxy; `kind` is its content type.
 fn for_foreign_response(kind: &str) -> String {
     format!(
-        "this is not Azure's answer ({kind}): a proxy or firewall on the way answered; check HTTPS_PROXY, NO_PROXY and, where \
-         a proxy intercepts TLS, SSL_CERT_FILE of the server, and let the hosts of Azure pass"
+        "this response is not from Azure ({kind}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY and, \
+         where a proxy intercepts TLS, SSL_CERT_FILE of the server, and allow the hosts of Azure"
     )
 }
 
 fn for_status(status: u16) -> Option<String> {
     let hint = match status {
         429 => "Azure throttles this subscription or application: wait as long as Retry-After says",
-        408 | 500..=599 => "Azure has a problem of its own; try again shortly (see status.azure.com)",
-        401 => "Azure did not accept the login: check the credential and its environment",
+        408 | 500..=599 => "Azure has an internal problem; try again shortly (see status.azure.com)",
+        401 => "Azure did not accept the sign-in: check the credential and its environment",
         403 => "the application may not do this: check its role assignments on the subscription",
         _ => return None,
     };

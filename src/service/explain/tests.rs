@@ -207,7 +207,7 @@ fn linked_errors_across_tenants_name_no_role() {
     let message = "The client has permission to perform action 'Microsoft.Network/virtualNetworks/subnets/join/action' on scope \
                    '/A', however the current tenant 'T' is not authorized to access linked subscription 'S'.";
     let hint = hint_for(403, "LinkedAuthorizationFailed", message, URL);
-    assert!(hint.contains(" S, ") && hint.contains("another tenant than T"), "{hint}");
+    assert!(hint.contains(" S, ") && hint.contains("a tenant other than T"), "{hint}");
     for word in ["role", "Contributor", "lacks"] {
         assert!(!hint.contains(word), "{hint}");
     }
@@ -273,7 +273,7 @@ fn groups_policies_and_nested_errors_have_their_own_hints() {
             "RequestDisallowedByPolicy",
             policy(&["Require a tag on resource groups", "B"]),
             group,
-            "(Require a tag on resource groups, B) forbids creating the resource group new",
+            "(Require a tag on resource groups, B) does not allow creating the resource group new",
         ),
         (
             "RequestDisallowedByPolicy",

@@ -235,7 +235,7 @@ fn assert_wrong_key<T>(outcome: Result<T, Error>, expected: &str) {
         Err(error @ Error::WrongKey { .. }) => {
             let text = error.to_string();
             assert!(
-                text.contains(&format!("encryption key {expected} ")) && text.contains("put back"),
+                text.contains(&format!("encryption key {expected} ")) && text.contains("restore its line"),
                 "{text}"
             );
         }

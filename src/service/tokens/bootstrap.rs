@@ -61,6 +61,6 @@ impl Tokens {
             return Ok(None);
         }
         let by = Actor::server();
-        Ok(Some(self.create_as(&by, ADMINISTRATOR, Some(true), None, "made at the first start").await?))
+        Ok(Some(self.create_as(&by, ADMINISTRATOR, Some(true), None, "created at the first start").await?))
     }
 }

@@ -35,12 +35,22 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
     let handed_over =
         new_owner.as_ref().map_or_else(String::new, |owner| format!(" handed over to {}", owner.name));
     let detail = format!(
-        "{}: {tokens} tokens and {} memberships ended, {} clusters and {} cloud credentials{handed_over}",
+        "{}: {} and {} deleted, {} and {}{handed_over}",
         user.name,
-        memberships.len(),
-        owned.clusters.len(),
-        owned.credentials.len(),
+        format_count(*tokens, "token"),
+        format_count(to_u64(memberships.len()), "membership"),
+        format_count(to_u64(owned.clusters.len()), "cluster"),
+        format_count(to_u64(owned.credentials.len()), "cloud credential"),
     );
     records.push(by.audit_with_detail(Action::Delete, OBJECT, &user.id, &detail, now_ms));
     records
+}
+
+/// A number with its noun, such as `1 token` or `2 tokens`.
+fn format_count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn to_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }

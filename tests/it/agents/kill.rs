@@ -123,7 +123,7 @@ async fn version_fails_in_time_while_the_api_server_hangs() {
     let (status, text) = cluster.get("/version").await;
     println!("API server hangs: {status} after {:?}: {text}", sent.elapsed());
     assert!(sent.elapsed() < MAX_REQUEST_TIME, "{:?}", sent.elapsed());
-    assert!(status == 503 || text.contains("did not answer within 4.5 s"), "{status} {text}");
+    assert!(status == 503 || text.contains("did not respond within 4.5 s"), "{status} {text}");
     cluster.app.control.clear_kubernetes_faults();
     println!("requests succeed after {:?}", cluster.wait_until_reachable().await);
 }

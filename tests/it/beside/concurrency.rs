@@ -114,7 +114,7 @@ async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> Answer {
     for _ in 0..10 {
         let token = format!("token-{caller}:key-{caller}");
         let answer = app.get_versions(&credential_id(credential), &token).send().await;
-        let is_late = answer.status == 503 && answer.error().starts_with("Rancher does not answer");
+        let is_late = answer.status == 503 && answer.error().starts_with("Rancher does not respond");
         if !is_late {
             return answer;
         }
@@ -164,7 +164,7 @@ async fn response_reaches_only_callers_who_may_use_the_credential() {
 }
 
 #[tokio::test]
-async fn response_reaches_only_permitted_callers_without_cache() {
+async fn response_reaches_only_permitted_callers_without_decisions() {
     assert_responses_reach_only_permitted_callers("0").await;
 }
 

@@ -24,7 +24,7 @@ fn assert_unavailable(answer: &Answer) {
     assert_eq!(answer.header("retry-after"), "2");
     assert!(!answer.headers.contains_key("x-api-cattle-auth"), "the token was not checked");
     assert!(!answer.headers.contains_key("x-norman-aks-via"));
-    assert!(answer.error().starts_with("Rancher does not answer"), "{}", answer.text());
+    assert!(answer.error().starts_with("Rancher does not respond"), "{}", answer.text());
 }
 
 /// Sends `aksVersions` while Rancher fails; returns the response and what reached Rancher.

@@ -139,7 +139,7 @@ async fn credential_of_another_subscription_is_rejected(database: Database) {
     let other_credential = cluster.app.store_credential_of("empty").await;
     let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other_credential}});
     let rejected = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
-    assert!(rejected.text().contains("another subscription"), "{}", rejected.text());
+    assert!(rejected.text().contains("for a subscription other than"), "{}", rejected.text());
 
     // Moving the credential itself to another subscription is rejected while it is used.
     let path = format!("/v3/cloudcredentials/{}", cluster.credential);

@@ -53,7 +53,7 @@ async fn errors_have_status_code_and_hint() {
     let mut unknown_tenant = app.credential(&Value::Null);
     unknown_tenant["tenantId"] = "00000000-0000-4000-8000-00000000dead".into();
     for (body, code, hint) in [
-        (wrong_secret, "AADSTS7000215", "not its id"),
+        (wrong_secret, "AADSTS7000215", "not its ID"),
         (account_body(&app, "expired-secret", &Value::Null), "AADSTS7000222", "expired"),
         (account_body(&app, "disabled-app", &Value::Null), "AADSTS7000112", "disabled"),
         (unknown_client, "AADSTS700016", "clientId"),
@@ -213,8 +213,8 @@ async fn entra_codes_have_hints() {
         (&[500_014], "Azure Resource Manager is disabled"),
         (&[500_011], "does not know Azure Resource Manager"),
         (&[650_052], "az ad sp create --id 797f4846-ba00-4fd7-ba43-dac1f8f63013"),
-        (&[50_128], "tenantId names no tenant"),
-        (&[50_059], "tenantId names no tenant"),
+        (&[50_128], "tenantId does not name a tenant"),
+        (&[50_059], "tenantId does not name a tenant"),
         (&[530_035], "security defaults"),
         (&[530_004], "compliant device"),
         (&[53_003], "conditional access policy"),
@@ -268,7 +268,7 @@ async fn proxy_page_is_not_a_rejected_credential() {
         let answer = app.post(PATH).json(&sent).send().await;
         assert_ne!(answer.status, 401, "{status} {kind}: {}", answer.text());
         let hint = answer.json()["hint"].as_str().unwrap_or_default().to_owned();
-        assert!(hint.starts_with("this is not Azure's answer ("), "{status} {kind}: {hint}");
+        assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
         assert!(!hint.contains("role"), "{hint}");
     }

@@ -155,7 +155,7 @@ async fn unknown_environment_is_named_in_the_hint() {
         body["environment"] = json!("moon");
         body
     };
-    let unknown = "environment moon is unknown, so AzurePublicCloud was asked; the others are";
+    let unknown = "environment moon is unknown, so AzurePublicCloud was used; the others are";
     let refused = moon("expired-secret", json!({}));
     let without_tenant = moon(
         "expired-secret",

@@ -163,9 +163,9 @@ async fn proxy_page_is_reported_for_every_status() {
         let expected = if status == 502 { 503 } else { 400 };
         assert_eq!(answer.status.as_u16(), expected, "{status} {kind}: {}", answer.text());
         let hint = super::hint(&answer);
-        assert!(hint.starts_with("this is not Azure's answer ("), "{status} {kind}: {hint}");
+        assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
-        assert!(!hint.contains("role") && !hint.contains("problem of its own"), "{hint}");
+        assert!(!hint.contains("role") && !hint.contains("internal problem"), "{hint}");
         assert_eq!(answer.json()["upstreamStatus"], status);
     }
     // Azure's message is unchanged.

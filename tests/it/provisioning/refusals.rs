@@ -287,7 +287,7 @@ async fn linked_authorization_error_of_another_tenant_names_no_role() {
     deny_put(&case, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(missing));
     let id = case.post_and_settle(&case.small()).await;
     let message = case.expect_failure(&id, "provisioning").await;
-    assert!(message.contains("in the subscription S, which belongs to another tenant than T"), "{message}");
+    assert!(message.contains("in the subscription S, which belongs to a tenant other than T"), "{message}");
     assert!(!message.contains("role") && !message.contains("Contributor"), "{message}");
 }
 
@@ -338,15 +338,15 @@ async fn group_policy_suggests_creating_the_group() {
     deny_put(&case, "/newgroup?", "RequestDisallowedByPolicy", message);
     let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let message = case.expect_failure(&id, "provisioning").await;
-    let remedy = "a policy (Require a tag on resource groups) forbids creating the resource group newgroup like this: create it \
-                  yourself, with the tags that the policy requires; the server then uses it unchanged";
+    let remedy = "a policy (Require a tag on resource groups) does not allow creating the resource group newgroup in this way: \
+                  create it yourself, with the tags that the policy requires; the server then uses it unchanged";
     assert!(message.ends_with(remedy), "{message}");
 }
 
 #[tokio::test]
 async fn policy_error_of_a_cluster_has_a_remedy() {
     for (policy, expected) in [
-        ("Require a tag on resources", "asks for tags: set them in aksConfig.tags"),
+        ("Require a tag on resources", "requires tags: set them in aksConfig.tags"),
         ("Allowed locations", "(Allowed locations) forbids this: change the specification"),
     ] {
         let case = Case::start().await;
@@ -375,7 +375,7 @@ async fn proxy_page_is_not_a_response_to_a_write() {
         case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
         let id = case.post_and_settle(&case.small()).await;
         let message = case.expect_failure(&id, "provisioning").await;
-        assert!(message.contains("this is not Azure's answer ("), "{status}: {message}");
+        assert!(message.contains("this response is not from Azure ("), "{status}: {message}");
         assert!(message.contains("HTTPS_PROXY") && message.contains("SSL_CERT_FILE"), "{status}: {message}");
         assert!(!message.contains("role"), "{status}: {message}");
         assert_eq!(case.aks_cluster("one").await, None, "{status}");

@@ -166,7 +166,7 @@ fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> Rejection {
         Err(Failure::Credential(error)) => unusable_credential(error, id).into(),
         Err(Failure::Rancher(error)) => {
             let error: &dyn std::error::Error = &*error;
-            tracing::warn!(error, "Rancher does not answer");
+            tracing::warn!(error, "Rancher does not respond");
             Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", RANCHER_UNAVAILABLE, 2).into()
         }
     }

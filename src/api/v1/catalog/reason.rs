@@ -31,7 +31,7 @@ pub(super) struct CatalogReason {
     #[schema(example = "zonesRestricted")]
     code: &'static str,
     verdict: CatalogVerdict,
-    /// One sentence, for people.
+    /// One sentence, for users.
     #[schema(example = "Standard_D2s_v5 is not available to this subscription in zone 3 of eastus")]
     message: String,
     /// How to fix it.

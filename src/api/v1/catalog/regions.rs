@@ -42,8 +42,8 @@ struct RegionList {
     data: Vec<CatalogRegion>,
     /// Always `null`: there is one page.
     next: Option<String>,
-    /// The number of regions in the list, and in the subscription. The list is incomplete if Azure was too slow; what was read
-    /// is cached for the next request.
+    /// The number of regions in the list, and in the subscription. The list is incomplete if Azure was too slow; the regions
+    /// that were read are cached for the next request.
     progress: RegionProgress,
 }
 

@@ -49,7 +49,7 @@ pub static CLUSTER_REGISTRATION_TOKEN: Schema = Schema {
 pub static PROJECT: Schema = Schema {
     id: "project",
     title: "Project",
-    doc: "One of the two projects of every cluster that has been active.",
+    doc: "One of the two projects of every cluster, from its first activation until its deletion.",
     plural: "projects",
     collection: Some("/v3/projects"),
     resource_methods: &["GET"],

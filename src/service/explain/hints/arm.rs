@@ -34,13 +34,13 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
         "AuthorizationFailed" => return Some(missing_right_hint(message)),
         "LinkedAuthorizationFailed" => return Some(unparsed_linked_hint()),
         "SubscriptionNotFound" => {
-            "the subscription does not exist for this login: check subscriptionId, that it belongs to the tenant, and environment"
+            "the subscription does not exist for this credential: check subscriptionId, that it belongs to the tenant, and environment"
         }
         "InvalidSubscriptionId" => {
             return Some(format!("subscriptionId has the form {ID_FORM}, without braces or whitespace"));
         }
         "InvalidAuthenticationTokenTenant" => {
-            "the tenant of the credential is not the subscription's: correct tenantId, or leave it out to have it found"
+            "the tenant of the credential is not the subscription's: correct tenantId, or omit it to have it discovered"
         }
         "InvalidAuthenticationToken" | "ExpiredAuthenticationToken" => {
             "Azure did not accept the token: check that environment names the subscription's cloud"
@@ -53,13 +53,13 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
             ));
         }
         "ReadOnlyDisabledSubscription" | "SubscriptionDisabled" | "DisabledSubscription" => {
-            "the subscription is disabled: its owner must enable it in the Azure portal (often a matter of billing)"
+            "the subscription is disabled: its owner must enable it in the Azure portal (often because of billing)"
         }
         "NoRegisteredProviderFound"
         | "LocationNotAvailableForResourceType"
         | "InvalidLocation"
         | "InvalidLocationParameter"
-        | "LocationNotAvailable" => "the region does not offer this: choose one that aksLocations names",
+        | "LocationNotAvailable" => "the region does not offer this: use one that aksLocations lists",
         "ErrCode_InsufficientVCPUQuota" => {
             "ask Azure for more quota in the region, or use fewer or smaller nodes"
         }
@@ -86,16 +86,16 @@ fn denied_by_policy(message: &str, url: Option<&str>) -> String {
     let named = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
     if let Some(group) = url.and_then(resource_group) {
         return format!(
-            "a policy{named} forbids creating the resource group {group} like this: create it yourself, with the tags that the \
-             policy requires; the server then uses it unchanged"
+            "a policy{named} does not allow creating the resource group {group} in this way: create it yourself, with the \
+             tags that the policy requires; the server then uses it unchanged"
         );
     }
     let is_cluster = url.is_some_and(|url| url.to_ascii_lowercase().contains("/managedclusters/"));
     if is_cluster && policies.iter().any(|policy| policy.to_ascii_lowercase().contains("tag")) {
-        return format!("a policy{named} asks for tags: set them in aksConfig.tags");
+        return format!("a policy{named} requires tags: set them in aksConfig.tags");
     }
     format!(
-        "a policy of the subscription{named} forbids this: change the specification, or ask who administers its Azure Policy"
+        "a policy of the subscription{named} forbids this: change the specification, or ask an administrator of its Azure Policy"
     )
 }
 

@@ -16,7 +16,7 @@ pub(super) fn hint(error: &EntraError) -> Option<String> {
 fn for_number(number: u64, error: &EntraError) -> Option<String> {
     let fixed = match number {
         7_000_215 | 70_002 | 50_012 => {
-            "the client secret is wrong: use the value of the secret, not its id, and update the cloud credential"
+            "the client secret is wrong: use the value of the secret, not its ID, and update the cloud credential"
         }
         7_000_218 | 7_000_216 => {
             "the request has no client secret: store clientSecret in the cloud credential"
@@ -25,30 +25,30 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
             "the tenant has no application with this clientId: check clientId, tenantId and environment"
         }
         90_002 | 900_021 | 900_023 => {
-            "the tenant does not exist: check tenantId and environment, or leave the tenant out to have it found"
+            "the tenant does not exist: check tenantId and environment, or omit tenantId to have it discovered"
         }
         50_059 | 50_128 | 90_019 => {
-            "tenantId names no tenant: set it to the Directory (tenant) ID, or leave it out to have it found"
+            "tenantId does not name a tenant: set it to the Directory (tenant) ID, or omit it to have it discovered"
         }
         7_000_112 | 1_000_031 => {
             "the application is disabled: an administrator of the tenant must enable its sign-in"
         }
         50_057 => {
-            "the account behind the login is disabled: an administrator of the tenant must enable it again"
+            "the account that signs in is disabled: an administrator of the tenant must enable it again"
         }
         500_014 => {
             "the tenant's service principal of Azure Resource Manager is disabled, or a subscription of the tenant has lapsed: an \
              administrator of the tenant must enable it under Enterprise applications"
         }
         53_003 | 530_032 | 53_000 | 53_001 | 53_002 | 50_131 => {
-            "a conditional access policy of the tenant refuses the sign-in: let it admit this application from this server"
+            "a conditional access policy of the tenant blocks the sign-in: change it to allow this application from this server"
         }
         530_035 => {
-            "the security defaults of the tenant refuse the sign-in: an administrator of the tenant must replace them by \
-             conditional access policies that admit this application"
+            "the security defaults of the tenant block the sign-in: an administrator of the tenant must replace them with \
+             conditional access policies that allow this application"
         }
         530_004 => {
-            "a conditional access policy of the tenant asks for a compliant device, which a server is not: an administrator of \
+            "a conditional access policy of the tenant requires a compliant device, which a server is not: an administrator of \
              the tenant must exclude this application from it"
         }
         50_053 => {
@@ -56,10 +56,10 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
              sees the reason in its sign-in logs"
         }
         500_021 | 500_022 | 50_002 => {
-            "a proxy on the way admits only certain tenants (tenant restrictions): ask for this tenant to be added"
+            "a proxy in between allows only certain tenants (tenant restrictions): ask for this tenant to be added"
         }
         500_212 | 500_213 => {
-            "a cross-tenant access policy refuses the sign-in: use an application of the subscription's own tenant"
+            "a cross-tenant access policy blocks the sign-in: use an application of the subscription's own tenant"
         }
         700_025 => {
             "the application is a public client, which takes no secret: switch off \"Allow public client flows\" of its \
@@ -68,16 +68,16 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
         65_001 | 90_094 => {
             "an administrator of the tenant has not consented to the application: grant admin consent for it"
         }
-        900_144 | 90_014 => "the request lacks a part: check that clientId and clientSecret are set",
+        900_144 | 90_014 => "the request is incomplete: check that clientId and clientSecret are set",
         7_000_222 => {
             return Some(format!(
-                "the client secret has expired: make a new one{} and update the cloud credential",
+                "the client secret has expired: create a new one{} and update the cloud credential",
                 with_client(error, &["az", "ad", "app", "credential", "reset", "--id"])
             ));
         }
         7_000_229 => {
             return Some(format!(
-                "the application has no service principal in this tenant: make one{}",
+                "the application has no service principal in this tenant: create one{}",
                 with_client(error, &["az", "ad", "sp", "create", "--id"])
             ));
         }

@@ -39,7 +39,7 @@ pub(super) fn linked_hint(message: &str, is_application_denied: bool) -> Option<
         )
     });
     let list = rights.collect::<Vec<_>>().join("; and ");
-    Some(format!("{principal} lacks the right {list}; a new role takes a few minutes to work"))
+    Some(format!("{principal} lacks the right {list}; a new role takes effect after a few minutes"))
 }
 
 /// The hint for a denied action on another resource, if the message cannot be parsed.
@@ -52,11 +52,11 @@ pub(super) fn unparsed_linked_hint() -> String {
 /// The hint for a resource of another tenant, on which no role can be assigned.
 fn other_tenant_hint(message: &str, subscription: Option<&str>) -> String {
     let subscription = subscription.map(|id| format!(" {id}")).unwrap_or_default();
-    let tenant = quoted_after(message, "tenant").map(|id| format!(" {id}")).unwrap_or_default();
+    let tenant = quoted_after(message, "tenant").map(|id| format!("{id}, ")).unwrap_or_default();
     let action = quoted_after(message, "action").map(|action| format!(" ({action})")).unwrap_or_default();
     format!(
-        "the request points to a resource{action} in the subscription{subscription}, which belongs to another tenant than{tenant} \
-         that the credential is of: use a resource of a subscription of the credential's tenant"
+        "the request points to a resource{action} in the subscription{subscription}, which belongs to a tenant other than \
+         {tenant}that of the credential: use a resource of a subscription of the credential's tenant"
     )
 }
 
@@ -71,19 +71,20 @@ pub(super) fn missing_right_hint(message: &str) -> String {
         return hint;
     }
     let role = action.map_or("Contributor", role_for);
-    let roles = if role == "Reader" { "Reader (to look) or Contributor (to create clusters)" } else { role };
+    let roles = if role == "Reader" { "Reader (to read) or Contributor (to create clusters)" } else { role };
     let lacks = action.map_or_else(|| "a role".to_owned(), |action| format!("the right {action}"));
     match scope {
         Some(scope) => {
             let role_scope = role_scope(action.unwrap_or_default(), scope);
             format!(
-                "the application lacks {lacks} on {scope}: give it the role {roles} on {role_scope} ({}); a new role takes a few \
-                 minutes to work",
+                "the application lacks {lacks} on {scope}: give it the role {roles} on {role_scope} ({}); a new role takes \
+                 effect after a few minutes",
                 assign_command(assignee, role, role_scope)
             )
         }
         None => format!(
-            "the application lacks {lacks}: give it the role {roles} on the subscription; a new role takes a few minutes to work"
+            "the application lacks {lacks}: give it the role {roles} on the subscription; a new role takes effect \
+             after a few minutes"
         ),
     }
 }
