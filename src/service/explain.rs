@@ -81,7 +81,7 @@ fn text_of(error: &Error) -> String {
         Error::NoAnswer { to: Service::Login, method, url, reason, .. } => {
             format!("ClientSecretCredential: {} {url:?}: {reason}. {TROUBLESHOOT}", capitalized(method))
         }
-        Error::TimedOut { to } => format!("context deadline exceeded: no answer from {to} in time"),
+        Error::TimedOut { to } => format!("context deadline exceeded: no response from {to} in time"),
         other => other.to_string(),
     }
 }

@@ -102,7 +102,7 @@ async fn rejected_identity_is_reported_without_its_secret() {
     let error = cluster_access.info(&cluster.access("canary")).await.unwrap_err();
     assert!(error.is_unauthorized() && !error.is_forbidden(), "{error:?}");
     assert!(!format!("{error} {error:?}").contains("canary"));
-    assert!(error.to_string().starts_with(&format!("{HOST} answers 401")), "{error}");
+    assert!(error.to_string().starts_with(&format!("{HOST} returned 401")), "{error}");
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ async fn unreachable_cluster_reports_the_reason() {
         ("c-new", ClusterStatus::default(), Some(ACCOUNT_TOKEN), "not provisioned yet"),
         ("c-private", private, Some(ACCOUNT_TOKEN), "private"),
         ("c-early", reached.clone(), None, "not connected yet"),
-        ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "no host name that AKS gives"),
+        ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "it is not a host name that AKS assigns"),
         ("c-gone", unresolvable, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
         (
             "c-rotated",

@@ -259,7 +259,7 @@ async fn stopping_server_closes_sessions_with_a_reason() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     cluster.connected.app.server.agents.stop().await;
-    assert!(agent.close_reason().await.contains("the server stops"));
+    assert!(agent.close_reason().await.contains("the server is shutting down"));
     let (status, text) = cluster.register_error(&cluster.token, PARAMS).await;
     assert_eq!((status, text.as_str()), (503, "the server is shutting down; connect again"));
 }

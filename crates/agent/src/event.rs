@@ -85,8 +85,8 @@ pub enum Event {
     },
     /// The server's certificate authorities cannot be read.
     #[error(
-        "cannot read the server's certificate authorities: GET /v3/settings/cacerts: {reason}; check that CATTLE_SERVER leads \
-         to the server and that a gateway before it passes this path without login"
+        "cannot read the server's certificate authorities: GET /v3/settings/cacerts: {reason}; check that CATTLE_SERVER is \
+         the URL of the server and that a gateway in front of it passes this path without login"
     )]
     AuthoritiesUnavailable {
         /// The reason.
@@ -101,7 +101,7 @@ pub enum Event {
         actual: Option<String>,
     },
     /// The WebSocket handshake failed, for example because the response is not from a server for agents.
-    #[error("WebSocket handshake failed: {reason}; check that CATTLE_SERVER leads to the server")]
+    #[error("WebSocket handshake failed: {reason}; check that CATTLE_SERVER is the URL of the server")]
     HandshakeFailed {
         /// The reason.
         reason: String,
@@ -172,7 +172,7 @@ impl Event {
     }
 }
 
-/// The server, and the proxy before it if there is one.
+/// The server, and the proxy in front of it if there is one.
 fn route(server: &str, proxy: Option<&str>) -> String {
     match proxy {
         None => server.to_owned(),
@@ -188,17 +188,17 @@ fn rejection_remedy(status: u16) -> &'static str {
              apply the cluster's import manifest again, or remove the agent"
         }
         403 | 407 => {
-            "a proxy or gateway before the server may deny the request; allow WebSocket upgrades of /v3/connect"
+            "a proxy or gateway in front of the server may deny the request; allow WebSocket upgrades of /v3/connect"
         }
         404 | 405 | 200..=299 | 426 => {
-            "the address is not that of a server for agents, or a gateway before it does not pass WebSocket upgrades; check \
-             CATTLE_SERVER, which must lead to the root of the server"
+            "the address is not that of a server for agents, or a gateway in front of it does not pass WebSocket \
+             upgrades; check CATTLE_SERVER, which must be the URL of the root of the server"
         }
-        300..=399 => "agents follow no redirect; set CATTLE_SERVER to the address that the server has itself",
+        300..=399 => "agents do not follow redirects; set CATTLE_SERVER to the server's final URL",
         429 | 431 | 500.. => {
-            "the server, or a gateway before it, cannot serve the agent now; its log has the reason"
+            "the server, or a gateway in front of it, cannot serve the agent now; see its log"
         }
-        _ => "the server's log has the reason",
+        _ => "see the server's log",
     }
 }
 
@@ -206,11 +206,11 @@ fn rejection_remedy(status: u16) -> &'static str {
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
         Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",
-        Some(403) => "allow CONNECT to the server in the proxy, or name the server in NO_PROXY",
+        Some(403) => "allow CONNECT to the server in the proxy, or add the server to NO_PROXY",
         Some(_) => {
-            "check that the proxy can reach the server and allows CONNECT, or name the server in NO_PROXY"
+            "check that the proxy can reach the server and allows CONNECT, or add the server to NO_PROXY"
         }
-        None => "check the address in HTTPS_PROXY, or name the server in NO_PROXY",
+        None => "check the address in HTTPS_PROXY, or add the server to NO_PROXY",
     }
 }
 

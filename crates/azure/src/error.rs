@@ -24,10 +24,10 @@ const UNRELATED_404_CODES: [&str; 6] = [
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// An unsuccessful response of Resource Manager.
-    #[error("Azure Resource Manager answered {}", .0)]
+    #[error("Azure Resource Manager returned {}", .0)]
     Arm(Box<ArmError>),
     /// A response of the login service without a token.
-    #[error("the Azure login service answered {}", .0)]
+    #[error("the Azure login service returned {}", .0)]
     Login(Box<EntraError>),
     /// No response, or an incomplete one.
     #[error("{method} {url}: {reason}")]
@@ -44,7 +44,7 @@ pub enum Error {
         source: Cause,
     },
     /// Our deadline passed: the caller's, or that of a shared request.
-    #[error("no answer from {to} before the deadline")]
+    #[error("no response from {to} before the deadline")]
     TimedOut {
         /// The service.
         to: Service,
@@ -52,7 +52,7 @@ pub enum Error {
     /// Not sent: no requests of the application remain in the subscription.
     #[error(
         "the requests that Azure allows this application in this subscription are used up{}",
-        if *shared { "; what is left is for others who wait" } else { "" }
+        if *shared { ", except those reserved for other waiting callers" } else { "" }
     )]
     BudgetExhausted {
         /// The time until a request can be sent, in whole seconds.
@@ -99,7 +99,7 @@ pub enum Error {
         pages: usize,
     },
     /// A successful response that is not in the expected format.
-    #[error("{method} {url}: the answer cannot be read")]
+    #[error("{method} {url}: the response cannot be parsed")]
     Decode {
         /// The method of the request.
         method: Method,
@@ -109,7 +109,7 @@ pub enum Error {
         source: Cause,
     },
     /// The response is larger than any response of Azure.
-    #[error("{method} {url}: the answer is larger than {limit} bytes")]
+    #[error("{method} {url}: the response is larger than {limit} bytes")]
     TooLarge {
         /// The method of the request.
         method: Method,
@@ -266,16 +266,16 @@ pub enum Reason {
     #[error("the host name cannot be resolved")]
     Dns,
     /// The connection could not be opened.
-    #[error("the connection was not accepted")]
+    #[error("cannot connect")]
     Connect,
     /// The TLS handshake failed, mostly because of an untrusted certificate.
-    #[error("no secure connection could be made")]
+    #[error("the TLS handshake failed")]
     Tls,
     /// The connection was closed early.
-    #[error("the connection was cut")]
+    #[error("the connection was closed early")]
     Reset,
     /// The connection or the next part of the response took too long.
-    #[error("no answer in time")]
+    #[error("no response in time")]
     Timeout,
     /// Any other reason.
     #[error("the request failed")]

@@ -266,7 +266,7 @@ pub(super) fn url_in_header(arm: &Arm, response: &Response, header: &'static str
     arm.link(response.header(header)?)
         .inspect_err(|error| {
             let error = error as &dyn std::error::Error;
-            tracing::warn!(header, error, "the URL of an operation is not followed");
+            tracing::warn!(header, error, "operation URL ignored");
         })
         .ok()
 }

@@ -69,13 +69,13 @@ pub enum DiscoveryError {
     #[error("cannot request the tenant of the subscription")]
     NoAnswer(#[source] Error),
     /// A response other than the expected 401, for example 404 for an unknown subscription.
-    #[error("the request for the tenant of the subscription was answered {0}")]
+    #[error("the request for the tenant of the subscription got the unexpected status {0}")]
     Unexpected(Box<ArmError>),
     /// A 401 without `WWW-Authenticate`.
-    #[error("the answer has no header WWW-Authenticate")]
+    #[error("the response has no header WWW-Authenticate")]
     HeaderMissing,
     /// The header contains no tenant.
-    #[error("the header WWW-Authenticate names no tenant: {header:?}")]
+    #[error("the header WWW-Authenticate contains no tenant: {header:?}")]
     NoMatch {
         /// The header as received.
         header: String,

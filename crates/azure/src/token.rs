@@ -213,7 +213,7 @@ impl TokenSource {
         };
         metrics::counter!("norman_aks_token_fetches_total", "outcome" => label).increment(1);
         if let Err(error) = &outcome {
-            tracing::debug!(error = error as &dyn std::error::Error, "no token");
+            tracing::debug!(error = error as &dyn std::error::Error, "cannot fetch a token");
         }
         outcome
     }

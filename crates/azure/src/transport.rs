@@ -206,7 +206,7 @@ impl RequestRecord {
             azure.correlation_id = response.header("x-ms-correlation-request-id"),
             duration_ms = self.elapsed_ms(),
             bytes = response.body.len(),
-            "Azure answered"
+            "Azure responded"
         );
         self.count(response.status.to_string());
     }
@@ -217,7 +217,7 @@ impl RequestRecord {
             azure.status = self.status,
             duration_ms = self.elapsed_ms(),
             error = error as &dyn std::error::Error,
-            "Azure did not answer"
+            "no response from Azure"
         );
         self.count("none".to_owned());
     }

@@ -33,7 +33,7 @@ pub(super) async fn check(kube: &KubeClient) -> Result<(), Error> {
                     message,
                 });
             }
-            None => return Err(kube.unreadable("a review of rights")),
+            None => return Err(kube.unreadable("the access review has no result")),
         }
     }
     Ok(())

@@ -24,8 +24,9 @@ const MAX_UNPROVED: usize = 2;
 /// After this time, a session that is not proved may be closed in favor of a new one.
 const FIRST_PROOF_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The reason for closing it.
-const REPLACED: &str = "the API of the cluster has not answered yet, and another agent has connected";
+/// The reason for closing an unproved session in favor of a new one. Shown in the log of the agent.
+const REPLACED: &str =
+    "the API of the cluster has not responded through this agent yet, and another agent has connected";
 
 /// A session whose peer has been silent for longer is tried last. Agents send a ping every 5 s.
 const MAX_SILENCE: Duration = Duration::from_secs(7);
@@ -202,7 +203,8 @@ impl AgentSessions {
         }
         let usable = self.usable(cluster_id);
         let session = usable.first().and_then(|session| session.tunnel());
-        let session = session.ok_or_else(|| io::Error::other("this server has no agent of the cluster"))?;
+        let session =
+            session.ok_or_else(|| io::Error::other("no agent of the cluster is connected to this server"))?;
         session.dial("tcp", &format!("{host}:{}", hosts::PORT)).map_err(io::Error::other)
     }
 
@@ -219,7 +221,7 @@ impl AgentSessions {
         let sessions: Vec<_> =
             clusters.iter().flat_map(|cluster_id| self.open_sessions(cluster_id)).collect();
         for session in &sessions {
-            session.close(CloseCode::GOING_AWAY, "the server stops");
+            session.close(CloseCode::GOING_AWAY, "the server is shutting down");
         }
         for session in sessions.iter().filter_map(|session| session.tunnel()) {
             session.closed().await;
@@ -299,7 +301,7 @@ impl AgentSession {
 }
 
 impl SessionSlot {
-    /// Adds the session, after the upgrade.
+    /// Adds the session, after the upgrade. Closes it if a new session took its slot during the upgrade.
     pub fn attach(&self, session: Session) -> Arc<AgentSession> {
         // A slot is filled once. A second session would be dropped, and so closed.
         let _ = self.session.tunnel.set(session);

@@ -301,7 +301,8 @@ fn host_and_authority(endpoint: &Url) -> Result<(String, Authority), Error> {
 
 fn bearer_header(token: &SecretString) -> Result<HeaderValue, Error> {
     let value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
-    let mut value = value.map_err(|_| Error::InvalidInput("the token"))?;
+    let mut value =
+        value.map_err(|_| Error::InvalidInput("the token of the cluster contains invalid characters"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -317,7 +318,9 @@ fn kube_config(base_uri: &Uri, access: &Access) -> Result<kube::Config, Error> {
         CertificateDer::pem_slice_iter(&access.ca).map(|root| root.map(|der| der.to_vec())).collect();
     let roots = roots.ok().filter(|roots| !roots.is_empty());
     let mut config = kube::Config::new(base_uri.clone());
-    config.root_cert = Some(roots.ok_or(Error::InvalidInput("the certificate authority"))?);
+    config.root_cert = Some(roots.ok_or(Error::InvalidInput(
+        "the certificate authority of the cluster contains no valid PEM certificate",
+    ))?);
     if let Identity::Certificate { certificate, key } = &access.identity {
         config.auth_info.client_certificate_data = Some(BASE64_STANDARD.encode(certificate));
         config.auth_info.client_key_data = Some(BASE64_STANDARD.encode(key.expose_secret()).into());
@@ -340,8 +343,9 @@ where
 {
     let secure_connector = config.rustls_https_connector_with_connector(connector);
     // kube's error could show the key.
-    let secure_connector = secure_connector
-        .map_err(|_| Error::InvalidInput("the certificate authority or the client certificate"))?;
+    let secure_connector = secure_connector.map_err(|_| {
+        Error::InvalidInput("the certificate authority or the client certificate of the cluster is invalid")
+    })?;
     Ok(pooled_channel(TimeLimited::new(secure_connector, connect_timeout)))
 }
 
@@ -369,7 +373,9 @@ fn proxied_channel(
     // The proxy is verified with the system's certificate authorities.
     let proxy_connector = kube::Config::new(uri.clone())
         .rustls_https_connector_with_connector(configure(HttpConnector::new()))
-        .map_err(|_| Error::InvalidInput("the system's certificate authorities, for the proxy,"))?;
+        .map_err(|_| {
+            Error::InvalidInput("cannot use the system's certificate authorities, which verify the proxy")
+        })?;
     let proxy_tunnel = Tunnel::new(uri.clone(), proxy_connector);
     let proxy_tunnel = match proxy.basic_auth() {
         Some(authorization) => proxy_tunnel.with_auth(authorization.clone()),

@@ -110,7 +110,7 @@ impl ClusterAccess {
             let version = kube.request_text(Request::get("/version").body(Vec::new())).await?;
             let version: Value = serde_json::from_str(&version).unwrap_or_default();
             if !version.is_object() {
-                return Err(kube.unreadable("its version"));
+                return Err(kube.unreadable("the version is not a JSON object"));
             }
             Ok(ClusterInfo { version, node_count: nodes::count(&kube).await? })
         };
@@ -245,9 +245,13 @@ impl ClusterAccess {
 }
 
 fn add_impersonation(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
-    let header_value = |text: &str, what| HeaderValue::try_from(text).map_err(|_| Error::InvalidInput(what));
-    headers.insert(IMPERSONATE_USER, header_value(user.user, "the name of the user")?);
+    let header_value =
+        |text: &str, message| HeaderValue::try_from(text).map_err(|_| Error::InvalidInput(message));
+    headers.insert(IMPERSONATE_USER, header_value(user.user, "the user name contains invalid characters")?);
     headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED_GROUP));
-    headers.append(IMPERSONATE_GROUP, header_value(user.group, "the group of the user")?);
+    headers.append(
+        IMPERSONATE_GROUP,
+        header_value(user.group, "the group of the user contains invalid characters")?,
+    );
     Ok(())
 }

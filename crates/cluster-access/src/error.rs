@@ -17,15 +17,15 @@ pub enum Error {
     #[error("the kubeconfig {0}")]
     Kubeconfig(&'static str),
     /// The URL is not that of a Kubernetes API of AKS.
-    #[error("the address of the cluster is not used: {host:?}: {reason}")]
+    #[error("the address of the cluster is not accepted: {host:?}: {reason}")]
     Endpoint {
         /// The host of the URL.
         host: String,
         /// The reason.
         reason: &'static str,
     },
-    /// The named certificate authority, certificate, key or token is invalid.
-    #[error("{0} of the cluster cannot be used")]
+    /// A certificate authority, certificate, key, token, URL or user name is invalid; contains the message.
+    #[error("{0}")]
     InvalidInput(&'static str),
     /// The host name does not exist. Names of private clusters exist only in their own network.
     #[error("the host name {host} cannot be resolved")]
@@ -43,7 +43,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The name resolves only to addresses that are not allowed.
-    #[error("the host name {host} leads to {address}, where no cluster can be")]
+    #[error("the host name {host} resolves to {address}, which is not an address of a cluster")]
     AddressRejected {
         /// The host.
         host: String,
@@ -67,7 +67,7 @@ pub enum Error {
         reason: String,
     },
     /// The cluster did not respond within the time limit.
-    #[error("no answer from {host} within {} s", after.as_secs())]
+    #[error("no response from {host} within {} s", after.as_secs())]
     TimedOut {
         /// The host.
         host: String,
@@ -78,7 +78,7 @@ pub enum Error {
     #[error("the body of the request is too large")]
     BodyTooLarge,
     /// An unsuccessful response of the cluster.
-    #[error("{host} answers {status}: {message}")]
+    #[error("{host} returned {status}: {message}")]
     ErrorResponse {
         /// The host.
         host: String,
@@ -88,19 +88,25 @@ pub enum Error {
         message: String,
     },
     /// An object with the same name belongs to another server.
-    #[error("the {object} in the cluster at {host} was deployed by another server, and is left alone")]
+    #[error("the {object} in the cluster at {host} was deployed by another server and is not changed")]
     ForeignObject {
         /// The host.
         host: String,
         /// Kind, namespace and name.
         object: String,
     },
-    /// The cluster's response cannot be parsed.
-    #[error("{host} answers something unreadable: {what}")]
+    /// Other clients changed the bindings of removed users during every attempt to change them.
+    #[error("the role bindings in the cluster at {host} were changed concurrently in every attempt")]
+    BindingsChanged {
+        /// The host.
+        host: String,
+    },
+    /// The cluster's response is invalid.
+    #[error("the response of {host} is invalid: {what}")]
     Unreadable {
         /// The host.
         host: String,
-        /// The part that cannot be parsed.
+        /// The problem.
         what: &'static str,
     },
 }

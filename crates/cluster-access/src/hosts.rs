@@ -10,8 +10,8 @@ use url::{Host, Url};
 const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
 
 /// The reasons for rejecting an endpoint.
-pub(super) const NOT_AN_AKS_HOST: &str = "it is no host name that AKS gives";
-pub(super) const WRONG_PORT: &str = "its port is not 443, where AKS serves";
+pub(super) const NOT_AN_AKS_HOST: &str = "it is not a host name that AKS assigns";
+pub(super) const WRONG_PORT: &str = "its port is not 443, the port of AKS";
 
 /// Azure's WireServer, an address of the platform that serves the agents of VMs.
 const WIRE_SERVER: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
@@ -36,7 +36,7 @@ pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
     if endpoint.port_or_known_default() != Some(PORT) {
         return Err(WRONG_PORT);
     }
-    let Some(Host::Domain(name)) = endpoint.host() else { return Err("it is no host name") };
+    let Some(Host::Domain(name)) = endpoint.host() else { return Err("it is not a host name") };
     if is_aks(name) { Ok(()) } else { Err(NOT_AN_AKS_HOST) }
 }
 

@@ -32,7 +32,8 @@ impl KubeClient {
         &self,
         request: Result<Request<Vec<u8>>, E>,
     ) -> Result<String, Error> {
-        let request = request.map_err(|_| Error::InvalidInput("the address"))?;
+        let request =
+            request.map_err(|_| Error::InvalidInput("the URL of the request to the cluster is invalid"))?;
         self.client.request_text(request).await.map_err(|error| self.error(error))
     }
 
@@ -58,7 +59,7 @@ impl KubeClient {
                 }
             }
             kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => {
-                Error::Unreadable { host, what: "its answer" }
+                Error::Unreadable { host, what: "its content cannot be parsed" }
             }
             error => Error::from_transport(&host, &error),
         }

@@ -58,7 +58,7 @@ impl Kubeconfig {
         let user = user.ok_or(invalid("has no user for its current context"))?;
 
         let server = cluster.server.as_deref().unwrap_or_default();
-        let endpoint = Url::parse(server).map_err(|_| invalid("has no address of the cluster"))?;
+        let endpoint = Url::parse(server).map_err(|_| invalid("has no valid URL of the cluster"))?;
         hosts::check_endpoint(&endpoint).map_err(|reason| Error::endpoint(&endpoint, reason))?;
         let ca = cluster.certificate_authority_data.as_deref().unwrap_or_default();
         let ca = decode_base64(ca).ok_or(invalid("has no certificate authority"))?;
@@ -88,8 +88,7 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
 /// administrators contain both.
 fn sign_in(user: &kube_config::AuthInfo) -> Result<SignIn, Error> {
     if let Some(certificate) = user.client_certificate_data.as_deref().filter(|text| !text.is_empty()) {
-        let certificate =
-            decode_base64(certificate).ok_or(invalid("has an unreadable client certificate"))?;
+        let certificate = decode_base64(certificate).ok_or(invalid("has an invalid client certificate"))?;
         let key = user.client_key_data.as_ref().and_then(|key| decode_base64(key.expose_secret()));
         let key = key.and_then(|key| String::from_utf8(key).ok()).map(SecretString::from);
         let key = key.ok_or(invalid("has no key for its client certificate"))?;
@@ -137,8 +136,8 @@ fn entra_sign_in(server_id: Option<&str>, tenant_id: Option<&str>) -> Result<Sig
         };
         text.filter(is_valid).map(str::to_owned)
     };
-    let server_id = valid_id(server_id).ok_or(invalid("names no server application to get a token for"))?;
-    let tenant_id = valid_id(tenant_id).ok_or(invalid("names no tenant to get a token from"))?;
+    let server_id = valid_id(server_id).ok_or(invalid("has no valid server application ID"))?;
+    let tenant_id = valid_id(tenant_id).ok_or(invalid("has no valid tenant ID"))?;
     Ok(SignIn::Entra { server_id, tenant_id })
 }
 
@@ -216,14 +215,14 @@ mod tests {
                 "exec:\n  command: /bin/canary\n  args: [--server-id, a, --tenant-id, b]",
                 "no supported sign-in",
             ),
-            ("exec:\n  command: kubelogin\n  args: [--tenant-id, b]", "server application"),
-            ("exec:\n  command: kubelogin\n  args: [--server-id, a]", "tenant"),
+            ("exec:\n  command: kubelogin\n  args: [--tenant-id, b]", "no valid server application ID"),
+            ("exec:\n  command: kubelogin\n  args: [--server-id, a]", "no valid tenant ID"),
             (
                 "exec:\n  command: kubelogin\n  args: [--server-id, \"a/canary\", --tenant-id, b]",
-                "server application",
+                "no valid server application ID",
             ),
             ("auth-provider:\n  name: gcp\n  config: {}", "no supported sign-in"),
-            ("client-certificate-data: canary!", "client certificate"),
+            ("client-certificate-data: canary!", "invalid client certificate"),
             ("client-certificate-data: Q0VSVA==", "no key"),
             ("canary: [", "cannot be read"),
         ] {
@@ -235,8 +234,8 @@ mod tests {
             ("    cluster: a", "    cluster: b", "no cluster"),
             ("    user: clusterUser_g_a", "    user: b", "no user"),
             ("certificate-authority-data", "certificate-authority", "no certificate authority"),
-            ("server: https", "other: https", "no address"),
-            ("azmk8s.io", "example.org", "no host name that AKS gives"),
+            ("server: https", "other: https", "no valid URL"),
+            ("azmk8s.io", "example.org", "it is not a host name that AKS assigns"),
             ("https://", "http://", "it is not https"),
         ] {
             let text = kubeconfig("token: canary").expose_secret().replace(from, to).into();

@@ -40,7 +40,7 @@ pub(super) async fn delete(kube: &KubeClient, installation: &str) -> Result<(), 
         // Without the content of secrets.
         let request = Request::new(collection.as_str()).list_metadata(&by_installation);
         let text = kube.request_text(request).await?;
-        let list: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("a list"))?;
+        let list: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("the list is not JSON"))?;
         for object in list.get("items").and_then(Value::as_array).into_iter().flatten() {
             delete_object(kube, collection.clone(), name(object)).await?;
         }
@@ -62,7 +62,8 @@ async fn check_installation(kube: &KubeClient, objects: &[Value]) -> Result<(), 
         let (collection, name) = (collection_path(kube, kind(object))?, name(object));
         let request = Request::new(collection).get(name, &kube::api::GetParams::default());
         let Some(text) = none_if_not_found(kube.request_text(request).await)? else { continue };
-        let existing: Value = serde_json::from_str(&text).map_err(|_| kube.unreadable("its deployment"))?;
+        let existing: Value =
+            serde_json::from_str(&text).map_err(|_| kube.unreadable("the deployment is not JSON"))?;
         if installation_label(&existing).is_none()
             || installation_label(&existing) != installation_label(object)
         {

@@ -20,7 +20,7 @@ const MAX_LIST_PAGES: usize = 100;
 const MAX_VALUE_LEN: usize = 4_096;
 /// The reason why a node is not ready is truncated to this number of characters.
 const MAX_REASON_LEN: usize = 500;
-const ENDLESS_LIST: &str = "a list of nodes without an end";
+const ENDLESS_LIST: &str = "too many pages in the list of nodes";
 
 /// Counts the nodes; reads only their metadata.
 pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {

@@ -153,7 +153,7 @@ pub async fn serve(
     drop(listener);
     tasks.close();
     if tokio::time::timeout(shared.options.drain, tasks.wait()).await.is_err() {
-        warn!(%address, open = tasks.len(), "requests still running after the drain limit are cut");
+        warn!(%address, open = tasks.len(), "drain limit exceeded; closing the connections of running requests");
         abort.cancel();
         tasks.wait().await;
     }
@@ -191,7 +191,7 @@ async fn accept(
                 | io::ErrorKind::ConnectionReset
                 | io::ErrorKind::ConnectionRefused
         ) {
-            debug!(%error, "a connection ended before it was accepted");
+            debug!(%error, "connection closed before it was accepted");
             continue;
         }
         let is_exhausted = descriptors::is_exhausted(&error);
@@ -302,7 +302,7 @@ impl Listener {
                         Silence::Allowed => may_stay_silent = true,
                         Silence::Until(time) => silence_timer.as_mut().reset(time),
                         Silence::TooLong => {
-                            debug!(%peer, "no request in time");
+                            debug!(%peer, "silent connection closed");
                             count_closed("silent");
                             return;
                         }

@@ -43,8 +43,8 @@ fn unreadable_responses() -> Vec<(Effect, &'static str)> {
         (fault::body(404, "<html>not found</html>"), "404"),
         (fault::body(404, ""), "404"),
         (fault::body(410, "{}"), "410"),
-        (Effect::CutBeforeAnswer, "the connection was cut"),
-        (Effect::CutInBody, "the connection was cut"),
+        (Effect::CutBeforeAnswer, "the connection was closed early"),
+        (Effect::CutInBody, "the connection was closed early"),
         (Effect::InvalidJson, ""),
         (Effect::TruncatedBody, ""),
     ]
@@ -177,7 +177,7 @@ async fn timeout_does_not_mean_absence(database: Database) {
     cluster.advance_secs(2).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
-    assert!(message.contains("no answer in time"), "{message}");
+    assert!(message.contains("no response in time"), "{message}");
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
     cluster.app.control.clear_faults();
     cluster.wait_until_active().await;

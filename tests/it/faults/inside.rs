@@ -110,7 +110,7 @@ async fn silent_cluster_does_not_delay_others(database: Database) {
     let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);
     assert_eq!(state, "provisioning");
-    assert!(message.contains("no answer from") && message.contains("within 1 s"), "{message}");
+    assert!(message.contains("no response from") && message.contains("within 1 s"), "{message}");
     assert!(
         object["aksStatus"].get("privateRequiresTunnel").is_none(),
         "the cluster is not private: {object}"

@@ -25,7 +25,10 @@ async fn lost_creation_response_is_recovered(database: Database) {
         let object =
             cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
         let Progress { state, message, .. } = super::progress_of(&object);
-        assert!(state == "provisioning" && message.contains("the connection was cut"), "{state} {message}");
+        assert!(
+            state == "provisioning" && message.contains("the connection was closed early"),
+            "{state} {message}"
+        );
         cluster.wait_until_active().await;
         assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"], "{effect:?} of {operation:?}");
     }

@@ -95,7 +95,7 @@ async fn creation_survives_throttling_of_any_request(database: Database) {
 async fn creation_survives_failures_of_any_request(database: Database) {
     let failures = [
         (fault::error(500, "InternalServerError", "Azure stumbled"), "Azure stumbled"),
-        (Effect::CutBeforeAnswer, "the connection was cut"),
+        (Effect::CutBeforeAnswer, "the connection was closed early"),
         (fault::error(503, "ServerTimeout", "Azure was slow"), "Azure was slow"),
         (fault::body(502, "<html>"), "502"),
     ];

@@ -69,8 +69,8 @@ async fn rejection_is_reported_with_text_and_remedy() {
         (400, "cluster not found", "apply the cluster's import manifest again"),
         (404, "<html>nothing here</html>", "check CATTLE_SERVER"),
         (200, "welcome", "check CATTLE_SERVER"),
-        (302, "", "agents follow no redirect"),
-        (503, "later", "its log has the reason"),
+        (302, "", "agents do not follow redirects"),
+        (503, "later", "see its log"),
     ] {
         let server = Server::start().await;
         server.update_state(|state| state.rejection = Some((status, body.to_owned())));

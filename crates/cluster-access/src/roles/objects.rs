@@ -47,7 +47,7 @@ where
             None => return Ok((all, version)),
         }
     }
-    Err(kube.unreadable("a list without an end"))
+    Err(kube.unreadable("too many pages in a list"))
 }
 
 /// Deletes an object only in the version that was read; false if it was deleted or changed since.

@@ -86,7 +86,7 @@ async fn remove_from_all<B: Binding>(
             return Ok(());
         }
     }
-    Err(kube.unreadable("its bindings change all the time"))
+    Err(Error::BindingsChanged { host: kube.host.clone() })
 }
 
 fn binding_label<B: Binding>(binding: &B) -> String {
