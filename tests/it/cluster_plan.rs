@@ -114,7 +114,7 @@ async fn plan_matches_the_steps_of_the_worker() {
     assert_eq!(preview["managedFields"], json!(["kubernetesVersion", "monitoring", "nodePools", "tags"]));
     assert_eq!(
         preview["notLookedAt"],
-        json!([{"what": "workspace", "reason": "the resource group is not there yet"}])
+        json!([{"what": "workspace", "reason": "the resource group does not exist yet"}])
     );
     assert_eq!(run_until_write(&app).await, ["PUT shops"]);
 
@@ -232,7 +232,7 @@ async fn plan_announces_takeover_of_azure_values() {
     let preview = plan(&app, &id).await;
     assert_eq!(
         (step(&preview), &preview["summary"]),
-        ("takeOver", &json!("take over from Azure: kubernetesVersion"))
+        ("takeOver", &json!("adopt from Azure: kubernetesVersion"))
     );
     assert_eq!(
         preview["differences"],

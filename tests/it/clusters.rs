@@ -28,7 +28,7 @@ fn terraform_body(credential: &str) -> Value {
 }
 
 /// The error for a second object for the AKS cluster of [`terraform_body`].
-const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the cluster object that is there, or \
+const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the existing cluster object, or \
                      use another clusterName";
 
 fn path(cluster: &Value) -> String {
@@ -209,7 +209,7 @@ async fn create_validation_matches_rancher() {
                 422,
                 content,
                 "aksConfig.nodePools",
-                "must have at least one nodepool: give at least one pool, with mode System",
+                "must have at least one nodepool: add at least one pool with mode System",
             ),
         ),
         (
@@ -227,7 +227,7 @@ async fn create_validation_matches_rancher() {
                 422,
                 content,
                 "aksConfig.nodePools[1].osType",
-                "windows node pools are not supported: set osType to Linux; Windows pools that already exist in Azure stay as they are",
+                "windows node pools are not supported: set osType to Linux; Windows pools that already exist in Azure are not changed",
             ),
         ),
     ] {
@@ -242,7 +242,7 @@ async fn create_needs_region_and_free_names() {
     let (app, id) = TestApp::builder().start_with_credential().await;
     create(&app, &terraform_body(&id)).await;
     let body = |change: fn(&mut Value)| second_cluster_body(&id, change);
-    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the cluster object that is there, \
+    let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the existing cluster object, \
                  or use another clusterName";
     let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
@@ -354,7 +354,7 @@ async fn update_validation_matches_rancher() {
     let mut other = body.clone();
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
     create(&app, &other).await;
-    let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: make another cluster instead";
+    let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: create another cluster instead";
     let name_taken = "a cluster with this name exists already: choose another name";
     let content = "InvalidBodyContent";
     for (change, expected) in [
@@ -381,7 +381,7 @@ async fn update_validation_matches_rancher() {
                 422,
                 content,
                 "aksConfig.nodePools",
-                "must have at least one nodepool: give at least one pool, with mode System",
+                "must have at least one nodepool: add at least one pool with mode System",
             ),
         ),
         (

@@ -459,7 +459,11 @@ async fn immutable_field_changes_are_rejected() {
     };
     for (change, field, part) in [
         (json!({"dnsPrefix": "other"}), "aksConfig.dnsPrefix", "because Azure cannot change it"),
-        (json!({"networkPolicy": "calico"}), "aksConfig.networkPolicy", "not managed here"),
+        (
+            json!({"networkPolicy": "calico"}),
+            "aksConfig.networkPolicy",
+            "changing it is not supported by this server",
+        ),
     ] {
         let answer =
             put(&|config| config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone())).await;
@@ -557,13 +561,13 @@ async fn unknown_fields_are_reported() {
         json!([
             "warning",
             "aksConfig.colour",
-            "aksConfig has no field \"colour\", so it has no effect",
+            "aksConfig has no field \"colour\", so the key has no effect",
             "remove it; /docs lists all fields"
         ]),
         json!([
             "warning",
             "aksConfig.nodePools[1].maxcount",
-            "aksConfig.nodePools[1] has no field \"maxcount\", so it has no effect",
+            "aksConfig.nodePools[1] has no field \"maxcount\", so the key has no effect",
             "did you mean maxCount?"
         ]),
     ];

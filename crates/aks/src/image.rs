@@ -11,19 +11,19 @@ pub enum InvalidImage {
     #[error("the name is empty")]
     Empty,
     /// The reference is too long.
-    #[error("the name has more than {MAX_LEN} characters")]
+    #[error("the name has more than {MAX_LEN} bytes")]
     TooLong,
     /// The registry before the first slash is invalid.
-    #[error("the registry must be a host name, with :port or without")]
+    #[error("the registry must be a host name with an optional :port")]
     Registry,
     /// The path between the registry and the tag is invalid.
-    #[error("the path must be lower-case letters, digits, and . _ - between them")]
+    #[error("the path must be lower-case letters and digits, with . _ - only between them")]
     Path,
     /// The tag after the colon is invalid.
-    #[error("the tag must be letters, digits, _ . and -, at most 128")]
+    #[error("the tag must be at most 128 letters, digits, _ . or -")]
     Tag,
     /// The digest after the at sign is invalid.
-    #[error("the digest must be sha256: and 64 hexadecimal digits")]
+    #[error("the digest must be sha256: followed by 64 hexadecimal digits")]
     Digest,
 }
 

@@ -62,7 +62,7 @@ pub fn left_behind(facts: &ClusterFacts<'_>) -> LeftBehind {
     } else {
         let list: Vec<_> =
             resources.iter().map(|resource| format!("{} ({})", resource.id, resource.note)).collect();
-        format!("only the object was removed; these stay as they are: {}", list.join("; "))
+        format!("only the object was removed; these resources remain: {}", list.join("; "))
     };
     if let Some(operation) = facts.running_operation {
         message.push_str("; Azure may still execute this operation: ");
@@ -83,23 +83,23 @@ fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
     let mut left = Vec::new();
     let mut add = |kind, id, note| left.push(LeftResource { kind, id, note });
     if imported {
-        add("cluster", cluster(), "imported, so it would have stayed anyway");
+        add("cluster", cluster(), "imported, so this server never deletes it");
     } else if facts.creation_requested {
         let note = if facts.was_active || status.upstream_spec.is_some() {
-            "the cluster, made by this server"
+            "the cluster, created by this server"
         } else {
-            "the cluster, which this server asked Azure to make"
+            "the cluster, whose creation was requested by this server"
         };
         add("cluster", cluster(), note);
         let observed_group =
             status.upstream_spec.as_ref().and_then(|upstream| upstream.node_resource_group.as_deref());
         let node_group = observed_group.map_or_else(|| node_resource_group(spec), str::to_owned);
-        add("nodeResourceGroup", in_group(&node_group), "its machines, disks and addresses");
+        add("nodeResourceGroup", in_group(&node_group), "its VMs, disks and IP addresses");
     }
     // Prerequisites may exist although the creation of the cluster was never requested.
     let has_started = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
     if !imported && (facts.creation_requested || has_started) {
-        add("resourceGroup", in_group(group), "its resource group, perhaps made by this server");
+        add("resourceGroup", in_group(group), "its resource group, perhaps created by this server");
         if spec.monitoring == Some(true) {
             let location = workspace::location(spec);
             let id = format!(
@@ -107,11 +107,11 @@ fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
                 in_group(&location.group),
                 location.name
             );
-            add("workspace", id, "the workspace of its monitoring, perhaps made by this server");
+            add("workspace", id, "the workspace of its monitoring, perhaps created by this server");
         }
     }
     if let Some(service_account) = facts.service_account {
-        let note = "inside the cluster, the account of this server, whose token is valid until the account is deleted there";
+        let note = "inside the cluster, the service account of this server, whose token is valid until the account is deleted";
         add("serviceAccount", service_account.to_owned(), note);
     }
     if status.agent.as_ref().is_some_and(Deployment::may_have_objects) {

@@ -14,7 +14,7 @@ use super::shell;
 /// (`docs/contract/terraform.md#registration-token`). This command is a comment in every shell, so that pasting it does
 /// nothing.
 pub const NODE_COMMAND: &str =
-    "# nodes join an AKS cluster through its node pools: there is no command for single ones";
+    "# nodes join an AKS cluster through its node pools: there is no command for single nodes";
 
 /// The name of a manifest: `<token>_<clusterId>.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

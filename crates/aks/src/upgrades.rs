@@ -161,7 +161,7 @@ pub(crate) fn preview_message(version: &str, region: &str) -> String {
 impl Unavailable {
     /// The end of a message: `is not offered in eastus`. `exists` is whether the cluster already exists in Azure.
     pub(crate) fn describe(self, region: &str, exists: bool) -> String {
-        let plan = if exists { "which the cluster does not have" } else { "which is not managed here" };
+        let plan = if exists { "which the cluster does not have" } else { "which this server cannot enable" };
         match self {
             Self::NotOffered => format!("is not offered in {region}"),
             Self::NeedsLongTermSupport => {

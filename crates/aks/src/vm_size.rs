@@ -331,7 +331,7 @@ pub(crate) fn surge_shortages(
     let shortages = quotas.filter_map(|name| Quota::find(usages, name)?.shortage(need));
     let message = |Shortage { need, quota, left }: Shortage| {
         format!(
-            "the upgrade of node pool {pool} needs {need} more vCPUs of the quota {quota} in {region} while it lasts, of \
+            "the upgrade of node pool {pool} temporarily needs {need} more vCPUs of the quota {quota} in {region}, of \
              which {left} are left"
         )
     };

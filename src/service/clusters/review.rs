@@ -78,7 +78,7 @@ impl Clusters {
                 field: "aksConfig.clusterName".to_owned(),
                 rule: "cluster-unique".to_owned(),
                 message: invalid.message.split(": ").next().unwrap_or_default().to_owned(),
-                remedy: "change the cluster object that is there, or use another clusterName".to_owned(),
+                remedy: "change the existing cluster object, or use another clusterName".to_owned(),
                 source: "docs/contract/clusters.md#validation-on-save".to_owned(),
                 rests_on_azure: false,
             })),

@@ -224,8 +224,13 @@ async fn surge_needs_quota() {
     let short = plan(&case, &id, "1.33.6").await;
     assert_eq!(summary(&short), "1.33.6 system=1.33.6!quotaShort");
     case.writes_of_update(&id, short["hops"][0]["aksConfig"].clone()).await;
-    expect_rejection(&case, &id, &short["hops"][1], "needs 2 more vCPUs of the quota Total Regional vCPUs")
-        .await;
+    expect_rejection(
+        &case,
+        &id,
+        &short["hops"][1],
+        "temporarily needs 2 more vCPUs of the quota Total Regional vCPUs",
+    )
+    .await;
     set_quota(1_000);
     assert_eq!(hops(&case, &id, "1.33.6").await, "system=1.33.6");
     case.writes_of_update(&id, short["hops"][1]["aksConfig"].clone()).await;
@@ -255,7 +260,7 @@ async fn failures_and_the_state_in_azure_are_named() {
         let fault = json!({"path": path, "method": "GET", "effect": {"status": {"status": status, "code": code, "message": "no"}}});
         case.app.control.add_fault(serde_json::from_value(fault).unwrap());
     };
-    // Data that cannot be read blocks nothing, and is listed. Without the list of versions, Azure chooses the patches.
+    // Lists that cannot be read block nothing, and are in notLookedAt. Without the list of versions, Azure chooses the patches.
     fault("/skus", 403, "AuthorizationFailed");
     fault("/kubernetesVersions", 403, "AuthorizationFailed");
     let found = plan(&case, &id, "1.34.3").await;

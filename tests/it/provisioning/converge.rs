@@ -264,5 +264,8 @@ async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     assert!(case.aks_cluster("one").await.is_some());
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();
     let last = &events.last().unwrap().message;
-    assert!(last.contains("one in Azure is not the cluster that was made here, and is left alone"), "{last}");
+    assert!(
+        last.contains("one in Azure is not the cluster that this server created, and is not changed"),
+        "{last}"
+    );
 }

@@ -163,7 +163,7 @@ async fn ignored_count_is_not_written_forever() {
     }
     assert_eq!(seen, ["PUT rancher/one/work"; 3]);
     let message = case.expect_failure(&id, "updating").await;
-    assert!(message.starts_with("Azure took the change of the pool work 3 times"), "{message}");
+    assert!(message.starts_with("Azure accepted the change of the pool work 3 times but"), "{message}");
     // If the user accepts the state in Azure, the cluster becomes active.
     assert_eq!(
         lines(

@@ -128,7 +128,7 @@ async fn replacement_of_our_cluster_is_untouched() {
     assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
     let updated = condition(&shown, "Updated").clone();
     assert_eq!(updated["status"], "False");
-    let words = "one in Azure is not the cluster that was made here, and is left alone";
+    let words = "one in Azure is not the cluster that this server created, and is not changed";
     assert!(updated["message"].as_str().unwrap().contains(words), "{updated}");
     assert_eq!(case.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
     case.app.settle().await;

@@ -414,7 +414,7 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
         (json!({"dnsPrefix": "two"}), cannot),
         (pools(json!({"vmSize": "Standard_D4s_v3"})), cannot),
         (pools(json!({"availabilityZones": ["2"]})), "changing availability zones for node pool [system]"),
-        (json!({"outboundType": "managedNATGateway"}), "changing it is not managed here"),
+        (json!({"outboundType": "managedNATGateway"}), "changing it is not supported by this server"),
     ] {
         let answer = case.update(&id, change.clone()).await;
         let body = answer.json();

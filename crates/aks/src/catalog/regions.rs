@@ -99,7 +99,11 @@ impl AssessedRegion {
         let sizes = match facts.sizes {
             Ok(sizes) => sizes,
             Err(cause) => {
-                self.reasons.push(unknown_part_reason("sizesUnknown", "its VM sizes", &self.name, cause));
+                self.reasons.push(unknown_part_reason(
+                    "sizesUnknown",
+                    &format!("the VM sizes of {} cannot be read", self.name),
+                    cause,
+                ));
                 return;
             }
         };
@@ -123,7 +127,11 @@ fn aks_reason(aks_regions: Result<&[String], &str>, region: &str) -> Option<Reas
     let aks_regions = match aks_regions {
         Ok(aks_regions) => aks_regions,
         Err(cause) => {
-            return Some(unknown_part_reason("aksUnknown", "whether AKS is offered", region, cause));
+            return Some(unknown_part_reason(
+                "aksUnknown",
+                &format!("whether AKS is offered in {region} cannot be determined"),
+                cause,
+            ));
         }
     };
     (!aks_regions.contains(&regions::normalize(region))).then(|| Reason {
@@ -144,7 +152,11 @@ fn version_reason(
     let offered = match offered {
         Ok(offered) => offered,
         Err(cause) => {
-            return Some(unknown_part_reason("versionsUnknown", "its Kubernetes versions", region, cause));
+            return Some(unknown_part_reason(
+                "versionsUnknown",
+                &format!("the Kubernetes versions of {region} cannot be read"),
+                cause,
+            ));
         }
     };
     let (code, message, verdict) = match versions::find(offered, version) {
@@ -156,7 +168,7 @@ fn version_reason(
         Some(minor) if !is_official(minor) => (
             "versionNeedsLongTermSupport",
             format!(
-                "Kubernetes {version} is offered in {region} only with long-term support, which is not managed here"
+                "Kubernetes {version} is offered in {region} only with long-term support, which this server cannot enable"
             ),
             Verdict::Unusable,
         ),
@@ -182,11 +194,11 @@ fn too_few_zones_reason(requested: usize, region: &AssessedRegion) -> Reason {
     }
 }
 
-fn unknown_part_reason(code: &'static str, part: &str, region: &str, cause: &str) -> Reason {
+fn unknown_part_reason(code: &'static str, problem: &str, cause: &str) -> Reason {
     Reason {
         code,
-        message: format!("{part} in {region} could not be read: {cause}"),
-        remedy: "try again, or look in the Azure portal".to_owned(),
+        message: format!("{problem}: {cause}"),
+        remedy: "try again, or look it up in the Azure portal".to_owned(),
         source: REGIONS,
         verdict: Verdict::Limited,
     }

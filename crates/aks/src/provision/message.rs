@@ -28,8 +28,8 @@ pub(super) fn name_taken(spec: &AksConfig) -> String {
 /// Another cluster has replaced ours.
 pub(super) fn foreign_cluster(spec: &AksConfig) -> String {
     format!(
-        "{} in Azure is not the cluster that was made here, and is left alone: remove the object, and import the cluster if it \
-         is to be managed",
+        "{} in Azure is not the cluster that this server created, and is not changed: remove the object, and import the \
+         cluster to manage it",
         name(spec)
     )
 }
@@ -68,7 +68,7 @@ pub(super) fn pool_failed(spec: &AksConfig, pool: &str) -> String {
 /// Azure accepts a change but does not apply it.
 pub(super) fn not_applied(part: &str, times: u32) -> String {
     format!(
-        "Azure took the change of the {part} {times} times and still shows another state: look at it in Azure, or change \
+        "Azure accepted the change of the {part} {times} times but still reports another state: check it in Azure, or change \
          aksConfig"
     )
 }

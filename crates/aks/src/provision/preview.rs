@@ -150,11 +150,11 @@ impl Preview {
             Self::new(Kind::Nothing, "nothing", "Azure matches the specification")
         } else {
             let keys: Vec<_> = changes.keys().map(String::as_str).collect();
-            let summary = format!("take over from Azure: {}", keys.join(", "));
+            let summary = format!("adopt from Azure: {}", keys.join(", "));
             Self::new(
                 Kind::TakeOver,
                 summary,
-                "the specification is unchanged, but Azure has other values now",
+                "the specification is unchanged, but the values in Azure have changed",
             )
         };
         preview.differences = changes
@@ -193,16 +193,16 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
             (
                 Kind::EnsureWorkspace,
                 summary,
-                "monitoring is wanted, and the workspace is not ready".to_owned(),
+                "monitoring is enabled, and the workspace is not ready".to_owned(),
             )
         }
         Step::CreateCluster => (
             Kind::CreateCluster,
-            format!("ask Azure to make the cluster {name}"),
+            format!("create the cluster {name}"),
             "its prerequisites exist, but the cluster does not".to_owned(),
         ),
         Step::UpdateTags => {
-            (Kind::UpdateTags, "write the tags".to_owned(), "the tags in Azure are others".to_owned())
+            (Kind::UpdateTags, "write the tags".to_owned(), "the tags in Azure differ".to_owned())
         }
         Step::UpdateCluster(keys) if keys.is_empty() => (
             Kind::UpdateCluster,
@@ -212,20 +212,22 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
         Step::UpdateCluster(keys) => (
             Kind::UpdateCluster,
             format!("change the cluster {name}: {}", keys.join(", ")),
-            "Azure has other values".to_owned(),
+            "the values in Azure differ".to_owned(),
         ),
         Step::PutPool(pool) => put_pool(pool, input),
         Step::DeletePool(pool) => (
             Kind::DeletePool,
-            format!("remove the node pool {pool}"),
-            "it was made here and is no longer in the specification".to_owned(),
+            format!("delete the node pool {pool}"),
+            "this server created it, and it is no longer in the specification".to_owned(),
         ),
         Step::DeleteCluster => (
             Kind::DeleteCluster,
-            format!("ask Azure to remove the cluster {name}"),
-            "its removal was asked for, and this server made it".to_owned(),
+            format!("delete the cluster {name}"),
+            "its deletion was requested, and this server created it".to_owned(),
         ),
-        Step::Wait(event) => (Kind::Wait, format!("wait for {event}"), "Azure is at work".to_owned()),
+        Step::Wait(event) => {
+            (Kind::Wait, format!("wait for {event}"), "Azure has not finished yet".to_owned())
+        }
         Step::Finish => (
             Kind::Connect,
             "connect to the cluster, and mark it active".to_owned(),
@@ -234,8 +236,8 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
         Step::Forget => (Kind::Forget, "remove the object".to_owned(), forget_reason(input)),
         Step::Leave(reason) => (
             Kind::Forget,
-            "remove the object, and leave the cluster in Azure alone".to_owned(),
-            format!("its removal was asked for; {reason}"),
+            "remove the object, but keep the cluster in Azure".to_owned(),
+            format!("its deletion was requested; {reason}"),
         ),
         Step::Refuse(reason) => {
             (Kind::Refuse, "nothing, until the user resolves the problem".to_owned(), reason.clone())
@@ -251,18 +253,18 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
 fn put_pool(pool: &str, input: &PlanInput<'_>) -> (Kind, String, String) {
     let exists = input.observed.upstream.as_ref().is_some_and(|upstream| upstream.pool(pool).is_some());
     let (verb, reason) = if exists {
-        ("change", "Azure has other values, or its last operation failed")
+        ("change", "the values in Azure differ, or its last operation failed")
     } else {
-        ("make", "it does not exist")
+        ("create", "it does not exist")
     };
     (Kind::PutPool, format!("{verb} the node pool {pool}"), reason.to_owned())
 }
 
 fn forget_reason(input: &PlanInput<'_>) -> String {
     let reason = if input.spec.is_import() {
-        "its removal was asked for; an imported cluster stays in Azure"
+        "its deletion was requested; an imported cluster stays in Azure"
     } else {
-        "its removal was asked for, and nothing of it is left in Azure that this server made"
+        "its deletion was requested, and nothing that this server created for it remains in Azure"
     };
     reason.to_owned()
 }
@@ -277,7 +279,7 @@ fn unseen(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
     let PlanInput { spec, phase, observed, .. } = *input;
     let reason = |otherwise: &str| {
         let reason = if phase == Phase::Removing {
-            "a removal reads only the cluster"
+            "a deletion reads only the cluster"
         } else if observed.cluster.is_some() || spec.is_import() {
             "only the creation of a cluster needs it"
         } else {
@@ -295,13 +297,13 @@ fn unseen(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
         }
     }
     if spec.monitoring != Some(true) {
-        unseen.push(Unseen { what: "workspace", reason: "monitoring is not wanted".to_owned() });
+        unseen.push(Unseen { what: "workspace", reason: "monitoring is not enabled".to_owned() });
     } else if phase == Phase::Active
         && observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true))
     {
-        unseen.push(Unseen { what: "workspace", reason: "the cluster is monitored already".to_owned() });
+        unseen.push(Unseen { what: "workspace", reason: "the cluster is already monitored".to_owned() });
     } else if phase == Phase::Removing || observed.resource_group == Some(false) {
-        unseen.push(Unseen { what: "workspace", reason: reason("the resource group is not there yet") });
+        unseen.push(Unseen { what: "workspace", reason: reason("the resource group does not exist yet") });
     }
     if matches!(step, Step::Finish) {
         unseen.push(unseen_inside());

@@ -110,7 +110,8 @@ fn spot(case: &Case<'_>, faults: &mut Faults) {
         let scales_from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
         if !pool.is_system() && scales_from_zero && offer.capabilities.spot {
             let message = format!("{size}, which scales from 0 nodes, costs much less as spot capacity");
-            let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: pools created there are left alone";
+            let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: this server does not change \
+                          pools created there";
             faults.add(pool.key("vmSize"), message, remedy);
         }
     });

@@ -186,8 +186,9 @@ fn fixed(case: &Case<'_>, faults: &mut Faults) {
 
 fn not_managed(case: &Case<'_>, faults: &mut Faults) {
     let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug, method: &str| {
-        let message =
-            format!("{key} is {old:?} and will not become {new:?}: changing it is not managed here");
+        let message = format!(
+            "{key} is {old:?} and will not become {new:?}: changing it is not supported by this server"
+        );
         let remedy = format!("leave {key} as it is, or change it in Azure {method}");
         faults.add(key, message, remedy).set_source(source);
     };
@@ -291,7 +292,8 @@ fn fixed_zones(case: &Case<'_>, faults: &mut Faults) {
 /// Reports values for keys that the cluster, or the pool, was created without.
 fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
     let mut add = |key: &str, source, option: Option<&str>| {
-        let message = format!("the cluster was created without {key}, which cannot be set here afterwards");
+        let message =
+            format!("the cluster was created without {key}, which this server cannot set afterwards");
         let remedy = match option {
             None => format!("leave {key} out, or create another cluster with it"),
             Some(option) => format!("leave {key} out, or set it in Azure with az aks update {option}"),

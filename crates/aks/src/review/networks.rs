@@ -64,7 +64,7 @@ fn range_format(case: &Case<'_>, faults: &mut Faults) {
     for (key, text) in [("serviceCidr", &spec.service_cidr), ("podCidr", &spec.pod_cidr)] {
         let Some(text) = text.as_deref().filter(|text| cidr::parse_v4(text).is_none()) else { continue };
         let message = if cidr::parse(text).is_some() {
-            format!("{key} {text} is an IPv6 range, which is not managed here")
+            format!("{key} {text} is an IPv6 range, which is not supported by this server")
         } else {
             format!("{key} {text:?} is not an address range")
         };

@@ -12,7 +12,7 @@ const MAX_REPORTED: usize = 20;
 
 fn unknown_fields(case: &Case<'_>, faults: &mut Faults) {
     for UnknownField { parent, key, suggestion } in case.unknown_fields.iter().take(MAX_REPORTED) {
-        let message = format!("{parent} has no field {key:?}, so it has no effect");
+        let message = format!("{parent} has no field {key:?}, so the key has no effect");
         let remedy = match suggestion {
             Some(name) => format!("did you mean {name}?"),
             None => "remove it; /docs lists all fields".to_owned(),

@@ -139,7 +139,7 @@ fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>
         None => None,
     };
     match effect.map(|text| parse_literal(text).map(str::to_ascii_lowercase)) {
-        None => unknown("its definition names no effect"),
+        None => unknown("its definition specifies no effect"),
         Some(None) => unknown("its effect is an expression"),
         Some(Some(effect)) => match effect.as_str() {
             "deny" => Some(PolicyEffect::Denies(affected.denied_writes(reach))),

@@ -29,7 +29,7 @@ const REGISTERED_ON_DEMAND: [&str; 2] = [AKS, LOG_ANALYTICS];
 const FOR_MONITORING: [&str; 2] = [LOG_ANALYTICS, "Microsoft.OperationsManagement"];
 
 /// A note for new role assignments.
-const ROLE_DELAY: &str = "a new role takes a few minutes to work";
+const ROLE_DELAY: &str = "a new role takes effect after a few minutes";
 
 /// The reason for a subscription that is read-only.
 pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
@@ -157,7 +157,7 @@ fn purpose_code(purpose: Purpose) -> &'static str {
 
 fn describe_purpose(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::List => "list all that clusters are made of",
+        Purpose::List => "list regions, sizes, versions, networks and clusters",
         Purpose::Create => "create clusters",
         Purpose::Change => "change clusters",
         Purpose::Import => "import clusters",
@@ -290,7 +290,7 @@ fn denial_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
         code: "policyDeniesDelete",
         message: match resources {
             Resources::All => {
-                format!("the policy {name} may deny deleting clusters and what they consist of")
+                format!("the policy {name} may deny deleting clusters and their resources")
             }
             Resources::Some(words) => format!("the policy {name} may deny deleting {}", words.join("; ")),
         },
@@ -346,15 +346,15 @@ pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
 }
 
 fn unchecked_reason(part: Part, subjects: &str, cause: &str) -> Reason {
-    let property = match part {
-        Part::Subscription => "the state of",
-        Part::Permissions => "what the application may do on",
-        Part::Providers => "the registration of",
-        Part::Policies => "which policies apply to",
+    let (property, verb) = match part {
+        Part::Subscription => ("the state of", "is"),
+        Part::Permissions => ("the permissions of the application on", "are"),
+        Part::Providers => ("the registration of", "is"),
+        Part::Policies => ("the policies that apply to", "are"),
     };
     Reason {
         code: "notChecked",
-        message: format!("{property} {subjects} is unknown: {cause}"),
+        message: format!("{property} {subjects} {verb} unknown: {cause}"),
         remedy: "try again; if it stays unknown, give the application the role Reader on the subscription"
             .to_owned(),
         source: PERMISSIONS,

@@ -85,14 +85,14 @@ impl Violation {
                 "set networkPolicy to azure or calico when the cluster is created, or leave enableNetworkPolicy off"
             }
             Self::EmptyVersion => "set it to a version that aksVersions lists",
-            Self::NoNodePool => "give at least one pool, with mode System",
+            Self::NoNodePool => "add at least one pool with mode System",
             Self::UnnamedNodePool { .. } => "give the pool a name",
             Self::WindowsNodePool { .. } => {
-                "set osType to Linux; Windows pools that already exist in Azure stay as they are"
+                "set osType to Linux; Windows pools that already exist in Azure are not changed"
             }
-            Self::Taken { .. } => "change the cluster object that is there, or use another clusterName",
+            Self::Taken { .. } => "change the existing cluster object, or use another clusterName",
             Self::NoRegion => "set resourceLocation to the name of a region, for example eastus",
-            Self::Fixed { .. } => "make another cluster instead",
+            Self::Fixed { .. } => "create another cluster instead",
             Self::DuplicatePool { .. } => "give one of the pools another name",
             Self::CountsWithoutAutoscaling { .. } => {
                 "leave minCount and maxCount out, or switch enableAutoScaling on"

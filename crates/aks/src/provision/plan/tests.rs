@@ -167,7 +167,7 @@ fn foreign_cluster_is_never_changed_or_deleted() {
     let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
     let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };
     assert!(
-        text.starts_with("n in Azure is not the cluster that was made here, and is left alone"),
+        text.starts_with("n in Azure is not the cluster that this server created, and is not changed"),
         "{text}"
     );
 }
@@ -291,7 +291,7 @@ fn cluster_without_tag_is_identified_by_its_host() {
         cluster(json!({"norman-aks-owner": "i/c-2"}), "known.hcp.eastus.azmk8s.io"),
     ] {
         let Step::Refuse(text) = other.step() else { panic!("{:?}", other.observed) };
-        assert!(text.contains("is not the cluster that was made here"), "{text}");
+        assert!(text.contains("is not the cluster that this server created"), "{text}");
         assert_eq!(other.phase(Phase::Removing).step(), Step::Leave(text));
     }
 }

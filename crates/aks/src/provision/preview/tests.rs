@@ -36,18 +36,18 @@ fn every_step_has_kind_and_description() {
         (Step::RegisterProvider, Kind::RegisterProvider, "register the resource provider"),
         (Step::CreateResourceGroup, Kind::CreateResourceGroup, "create the resource group g"),
         (Step::EnsureWorkspace, Kind::EnsureWorkspace, "create the Log Analytics workspace g-EUS in"),
-        (Step::CreateCluster, Kind::CreateCluster, "make the cluster n"),
+        (Step::CreateCluster, Kind::CreateCluster, "create the cluster n"),
         (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
         (changed, Kind::UpdateCluster, "change the cluster n: monitoring, tags"),
         (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "ask Azure to reconcile"),
         (Step::PutPool("a".into()), Kind::PutPool, "change the node pool a"),
-        (Step::PutPool("b".into()), Kind::PutPool, "make the node pool b"),
-        (Step::DeletePool("a".into()), Kind::DeletePool, "remove the node pool a"),
-        (Step::DeleteCluster, Kind::DeleteCluster, "remove the cluster n"),
+        (Step::PutPool("b".into()), Kind::PutPool, "create the node pool b"),
+        (Step::DeletePool("a".into()), Kind::DeletePool, "delete the node pool a"),
+        (Step::DeleteCluster, Kind::DeleteCluster, "delete the cluster n"),
         (Step::Wait("it".into()), Kind::Wait, "wait for it"),
         (Step::Finish, Kind::Connect, "mark it active"),
         (Step::Forget, Kind::Forget, "remove the object"),
-        (Step::Leave("theirs".into()), Kind::Forget, "leave the cluster in Azure alone"),
+        (Step::Leave("theirs".into()), Kind::Forget, "keep the cluster in Azure"),
         (Step::Refuse("why".into()), Kind::Refuse, "the user"),
         (Step::GaveUp("why".into()), Kind::GaveUp, "operation of Azure failed"),
     ] {
@@ -110,7 +110,7 @@ fn idle_cluster_does_nothing_or_follows_azure() {
     let idle = Preview::idle(&desired, &spec(json!({"kubernetesVersion": "1.31.8", "tags": {"x": "y"}})));
     assert_eq!((idle.kind, idle.differences.len()), (Kind::Nothing, 0));
     let idle = Preview::idle(&desired, &spec(json!({"kubernetesVersion": "1.32.1"})));
-    assert_eq!((idle.kind, &*idle.summary), (Kind::TakeOver, "take over from Azure: kubernetesVersion"));
+    assert_eq!((idle.kind, &*idle.summary), (Kind::TakeOver, "adopt from Azure: kubernetesVersion"));
     assert_eq!(idle.differences[0].found, json!("1.32.1"));
 }
 

@@ -85,7 +85,8 @@ impl PolicyDefinitions {
     }
 }
 
-const NOT_READ: &str = "its definition was not read, because only some are read for a check";
+const NOT_READ: &str =
+    "its definition was not read, because a check reads only a limited number of definitions";
 
 /// The first `limit` distinct IDs.
 fn take_unique(ids: impl Iterator<Item = String>, limit: usize) -> Vec<String> {

@@ -78,10 +78,14 @@ fn effect_is_from_the_assignment_else_from_the_definition() {
         (json!({}), rule(by_parameter), Some(denies_everything())),
         (json!({"parameters": {"effect": {"value": "Audit"}}}), rule(by_parameter), None),
         (json!({"parameters": {"EFFECT": {"value": "Disabled"}}}), rule(by_parameter), None),
-        (json!({}), rule("[parameters('other')]"), Some(unknown_effect("its definition names no effect"))),
+        (
+            json!({}),
+            rule("[parameters('other')]"),
+            Some(unknown_effect("its definition specifies no effect")),
+        ),
         (json!({}), rule("[if(true,'deny','')]"), Some(unknown_effect("its effect is an expression"))),
         (json!({}), json!({}), Some(unknown_effect("its definition has no properties"))),
-        (json!({}), json!({"properties": {}}), Some(unknown_effect("its definition names no effect"))),
+        (json!({}), json!({"properties": {}}), Some(unknown_effect("its definition specifies no effect"))),
     ] {
         assert_eq!(assigned(properties.clone(), &definition), expected, "{properties} {definition}");
     }
@@ -325,7 +329,9 @@ fn unreadable_definition_is_unknown() {
     let policy = AssignedPolicy::new(&assignment, &definitions).unwrap();
     assert_eq!(
         policy.effect,
-        unknown_effect("its definition was not read, because only some are read for a check")
+        unknown_effect(
+            "its definition was not read, because a check reads only a limited number of definitions"
+        )
     );
     definitions.policies.insert(format!("{ID}a"), Err("denied".to_owned()));
     let policy = AssignedPolicy::new(&assignment, &definitions).unwrap();

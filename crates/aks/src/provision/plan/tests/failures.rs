@@ -41,7 +41,7 @@ fn accepted_change_without_effect_is_not_repeated_forever() {
     let Step::GaveUp(text) = step_after(&["tags", "cluster", "cluster", "cluster"]) else {
         panic!("repeated")
     };
-    assert!(text.starts_with("Azure took the change of the cluster 3 times"), "{text}");
+    assert!(text.starts_with("Azure accepted the change of the cluster 3 times but"), "{text}");
     let mut pools = active(json!({"nodePools": [{"name": "a"}, {"name": "b"}]})).written(&["pool b"; 7]);
     assert!(pools.has_given_up());
     pools.may_retry = true;
@@ -92,7 +92,9 @@ fn unusable_cluster_is_reported_without_pending_changes() {
     let (own, import) = (json!({}), json!({"imported": true}));
     assert!(message(own.clone(), None).contains("no longer exists"));
     assert!(message(import.clone(), None).contains("no longer exists"));
-    assert!(message(own.clone(), Some(theirs(json!({})))).contains("is not the cluster that was made here"));
+    assert!(
+        message(own.clone(), Some(theirs(json!({})))).contains("is not the cluster that this server created")
+    );
     assert_eq!(message(import, Some(theirs(json!({})))), "");
     assert_eq!(message(own, Some(ours("Failed", json!({})))), "");
 }
