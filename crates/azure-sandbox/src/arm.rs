@@ -82,7 +82,7 @@ fn authenticate_and_dispatch(
         return policies::get_built_in(sandbox, request, &version, name);
     }
     let target = parse(&request.segments).ok_or_else(|| {
-        let text = format!("The sandbox knows nothing at '{}'.", request.path);
+        let text = format!("The sandbox does not support the path '{}'.", request.path);
         ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text)
     })?;
     if Uuid::try_parse(&target.subscription).is_err() {
@@ -198,7 +198,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         | Route::Skus
         | Route::KubernetesVersions { .. }
         | Route::Unknown { .. } => {
-            let text = format!("There is no '{}'.", call.target.route.kind());
+            let text = format!("The sandbox does not support '{}'.", call.target.route.kind());
             Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }

@@ -202,7 +202,7 @@ fn check_secret(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) 
         return Err(EntraError::new(StatusCode::BAD_REQUEST, "unauthorized_client", 7_000_112, message));
     }
     if app.expired_secrets.iter().any(|expired| expired == secret) {
-        let message = format!("The secrets of the application '{client_id}' have expired; make a new one.");
+        let message = format!("The secrets of the application '{client_id}' have expired; create a new one.");
         let error = EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_222, message);
         return Err(EntraError { has_crlf: true, ..error });
     }
@@ -224,7 +224,7 @@ fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraEr
         return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 70_011, message));
     };
     let Some(audience) = resource.strip_suffix("/.default") else {
-        let message = format!("The scope '{scope}' is not valid here: it has to end with '/.default'.");
+        let message = format!("The scope '{scope}' is not valid here: it must end with '/.default'.");
         return Err(EntraError::new(StatusCode::BAD_REQUEST, "invalid_scope", 1_002_012, message));
     };
     let audience = audience.strip_suffix('/').unwrap_or(audience);

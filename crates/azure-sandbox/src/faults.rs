@@ -144,7 +144,7 @@ impl ErrorResponse {
         let status = self.status.and_then(|status| http::StatusCode::from_u16(status).ok());
         let status = status.unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
         let code = self.code.as_deref().unwrap_or("InternalServerError");
-        let message = self.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
+        let message = self.message.as_deref().unwrap_or("A fault of the sandbox rejected this request.");
         self.with_headers(match (&self.body, service) {
             (Some(body), _) => SandboxResponse::new(status, body.clone()),
             (None, Service::Management) => SandboxResponse::arm_error(status, code, message),

@@ -12,7 +12,7 @@ impl Sandbox {
         let file = Self::authority_file(directory);
         let file = std::path::absolute(&file).unwrap_or(file).display().to_string();
         let mut text = format!(
-            "the built-in Azure listens on {address} for these hosts, with TLS:\n  {}\ntrust {file}; for example:\n\n  \
+            "the sandbox listens on {address} for these hosts, with TLS:\n  {}\ntrust {file}; for example:\n\n  \
              curl --cacert {} --connect-to ::{address} 'https://management.azure.com/subscriptions/{}?api-version=2022-12-01' -i\n",
             Self::hosts().join("\n  "),
             shell_quote(&file),

@@ -20,7 +20,7 @@ struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     control_listen: Option<SocketAddr>,
     /// Directory of the certificate authority and the state
-    #[arg(long, value_name = "FOLDER", default_value = "azure-sandbox-data")]
+    #[arg(long, value_name = "DIRECTORY", default_value = "azure-sandbox-data")]
     data_dir: PathBuf,
 }
 

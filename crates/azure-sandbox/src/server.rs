@@ -103,7 +103,7 @@ fn new_record(sandbox: &SandboxState, request: &AzureRequest) -> RecordedRequest
 }
 
 fn unknown_host(host: &str) -> SandboxResponse {
-    let text = format!("The sandbox does not stand in for '{host}', only for: {}.", HOSTS.join(", "));
+    let text = format!("The sandbox does not serve '{host}'; it serves: {}.", HOSTS.join(", "));
     SandboxResponse::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 

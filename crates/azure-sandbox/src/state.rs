@@ -274,7 +274,7 @@ impl SandboxState {
         let touched: BTreeMap<_, _> =
             touched.map(|(id, subscription)| (id, &subscription.resources)).collect();
         if let Err(error) = file.write(&json!({ "subscriptions": touched })) {
-            tracing::error!(%error, "cannot store the sandbox state; a restart will not find it");
+            tracing::error!(%error, "cannot save the sandbox state");
         }
     }
 
@@ -329,7 +329,7 @@ impl State {
     pub(crate) fn subscription_or_new(&mut self, id: &str) -> &mut Subscription {
         self.subscriptions.entry(id.to_ascii_lowercase()).or_insert_with(|| Subscription {
             id: id.to_owned(),
-            display_name: "Sandbox (played)".to_owned(),
+            display_name: "Sandbox (recorded)".to_owned(),
             tenant: PLAYED_TENANT.to_owned(),
             state: "Enabled".to_owned(),
             ..Subscription::default()

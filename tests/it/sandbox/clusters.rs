@@ -179,7 +179,7 @@ async fn put_preserves_unknown_properties() {
     let id = format!("{}{workspace}", azure.subscription());
     let on = json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}});
     let body = changed(&now, "/properties/addonProfiles", json!({"omsagent": on}));
-    azure.put(&cluster("c"), &body).await.assert_error(400, "InvalidParameter", "no workspace");
+    azure.put(&cluster("c"), &body).await.assert_error(400, "InvalidParameter", "does not exist");
     azure.put(workspace, &json!({"location": "eastus"})).await.expect(201);
     let put = azure.put(&cluster("c"), &body).await.expect(200);
     azure.finish(&put).await;

@@ -87,7 +87,7 @@ async fn failing_command_succeeds_with_its_exit_code() {
     let azure = Azure::start().await;
     for (command, code, words) in [
         ("kubectl delete ns/none", 1, "Error from server (NotFound)"),
-        ("helm version", 127, "The sandbox understands"),
+        ("helm version", 127, "The sandbox supports: "),
     ] {
         let properties = run(&azure, "made-elsewhere", &body(command, "")).await;
         assert_eq!(properties["provisioningState"], "Succeeded");

@@ -66,7 +66,8 @@ impl Call<'_> {
     /// The body, which must be an object.
     pub(crate) fn body_object(&self) -> Result<Value, ArmError> {
         serde_json::from_slice::<Value>(self.body).ok().filter(Value::is_object).ok_or_else(|| {
-            let text = "The request content was invalid and could not be deserialized: it is no JSON object.";
+            let text =
+                "The request content was invalid and could not be deserialized: it is not a JSON object.";
             ArmError::new(StatusCode::BAD_REQUEST, "InvalidRequestContent", text)
         })
     }

@@ -72,7 +72,7 @@ pub(crate) fn respond(
             Ok(kubernetes_versions(sandbox, request))
         }
         other => {
-            let text = format!("There is no '{}'.", other.kind());
+            let text = format!("The sandbox does not support '{}'.", other.kind());
             Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }

@@ -88,6 +88,6 @@ fn find_signed<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, Ar
         return Ok(operation);
     }
     let text =
-        "The address of the operation is not the one that was given: its signature is missing or wrong.";
+        "The URL of the operation is not the one that was returned: its signature is missing or wrong.";
     Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidOperationAddress", text))
 }

@@ -56,7 +56,7 @@ pub(crate) fn router(control: Control) -> Router {
         .fallback(async || {
             let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, \
                          /roles/{subscription}/{client}, /budgets/{subscription}, /accounts, \
-                         /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
+                         /clusters/{name}, /paging, /plays/{subscription}, /logins, /tokens, /kubernetes/clusters, \
                          /kubernetes/agents, /kubernetes/images, /kubernetes/network, /kubernetes/faults, \
                          /kubernetes/requests";
             error_response(StatusCode::NOT_FOUND, &format!("not found; the paths are: {paths}"))
@@ -179,7 +179,7 @@ async fn set_timing(State(control): State<Control>, body: Bytes) -> Result<Statu
     let changes: serde_json::Value = parse_json(&body)?;
     let mut timing = serde_json::to_value(control.timing()).unwrap_or_default();
     let (Some(target), Some(source)) = (timing.as_object_mut(), changes.as_object()) else {
-        return Err(ControlError::bad_request("send an object"));
+        return Err(ControlError::bad_request("the body must be a JSON object"));
     };
     target.extend(source.clone());
     let timing: Timing = serde_json::from_value(timing).map_err(ControlError::bad_request)?;

@@ -33,7 +33,7 @@ pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -
         if groups.is_empty() && uid.is_empty() && extras.is_empty() {
             return Ok(user);
         }
-        return Err(StatusError::internal("groups, extra or uid are to be impersonated without a user"));
+        return Err(StatusError::internal("groups, extra or uid cannot be impersonated without a user"));
     }
     let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {

@@ -19,7 +19,7 @@ pub(crate) use client::Client;
 /// The exit code of the shell for unknown programs.
 const NOT_FOUND: i32 = 127;
 
-const USAGE: &str = "The sandbox understands: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
+const USAGE: &str = "The sandbox supports: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
     kubectl delete TYPE/NAME, kubectl delete TYPE[,TYPE] -l SELECTOR, kubectl get TYPE[/NAME], joined by &&";
 
 /// The result of an executed command.
@@ -274,7 +274,7 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
             let (actual_code, logs) =
                 run_with(&client, "kind: Nothing\napiVersion: v1\nmetadata: {name: x}", line);
             assert!(actual_code == code && logs.contains(expected_text), "{line}: {actual_code} {logs}");
-            assert_eq!(logs.contains("The sandbox understands"), code == 127, "{line}");
+            assert_eq!(logs.contains("The sandbox supports: "), code == 127, "{line}");
         }
     }
 

@@ -170,7 +170,7 @@ pub(crate) fn list(
 fn key_after(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
     let key = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
     let [namespace, name] = key.ok_or_else(|| {
-        StatusError::bad_request("continue key is not valid: it is not a token that this server gave out")
+        StatusError::bad_request("continue key is not valid: it is not a token that this server issued")
     })?;
     Ok(Key::new(resource, &namespace, &name))
 }

@@ -68,7 +68,7 @@ impl GeneratedLog {
         let message = if number == 0 {
             format!("{} ({}) started on {}", self.container, self.image, self.node)
         } else {
-            format!("{} is at work since {number} s", self.container)
+            format!("{} has been running for {number} s", self.container)
         };
         if timestamps {
             return timestamped(self.started_ms + number * LINE_INTERVAL_MS, &message);
@@ -315,6 +315,6 @@ mod tests {
     #[test]
     fn timestamps_are_added_on_request() {
         assert_eq!(log().line(0, false), "web (nginx:1) started on n\n");
-        assert_eq!(log().line(1, true), "1970-01-01T00:00:11.000000000Z web is at work since 1 s\n");
+        assert_eq!(log().line(1, true), "1970-01-01T00:00:11.000000000Z web has been running for 1 s\n");
     }
 }

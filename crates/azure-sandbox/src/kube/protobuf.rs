@@ -60,7 +60,8 @@ fn parse_message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field
 
 /// Parses a body.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
-    let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin as Kubernetes' protobuf does")?;
+    let envelope =
+        body.strip_prefix(MAGIC).ok_or("the body does not start with the prefix of Kubernetes' protobuf")?;
     let truncated = || "the body ends too early".to_owned();
     let (mut api_version, mut kind, mut raw) = (String::new(), String::new(), &[][..]);
     for (number, value) in decode_fields(envelope).ok_or_else(truncated)? {
@@ -78,7 +79,8 @@ pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
             _ => {}
         }
     }
-    let fields = MESSAGES.get(kind.as_str()).ok_or_else(|| format!("there is no message {kind:?} here"))?;
+    let fields =
+        MESSAGES.get(kind.as_str()).ok_or_else(|| format!("the message {kind:?} is not supported"))?;
     let mut object = decode_message(fields, raw).ok_or_else(truncated)?;
     object.insert("apiVersion".to_owned(), api_version.into());
     object.insert("kind".to_owned(), kind.into());

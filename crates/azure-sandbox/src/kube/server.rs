@@ -150,7 +150,7 @@ pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse 
         _ => "InternalError",
     };
     let message =
-        error_response.message.as_deref().unwrap_or("The sandbox was asked to refuse this request.");
+        error_response.message.as_deref().unwrap_or("A fault of the sandbox rejected this request.");
     let response = StatusError::new(code, reason, message).to_response();
     error_response.with_headers(match &error_response.body {
         Some(body) => SandboxResponse::new(response.status, body.clone()),

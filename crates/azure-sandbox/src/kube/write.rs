@@ -151,7 +151,11 @@ fn apply_patch(kind: PatchKind, mut object: Value, body: &Value) -> Result<Value
         PatchKind::Strategic | PatchKind::Apply => patch::strategic(&mut object, body),
         PatchKind::Merge => patch::merge(&mut object, body),
     }
-    if object.is_object() { Ok(object) } else { Err(StatusError::bad_request("the patch leaves no object")) }
+    if object.is_object() {
+        Ok(object)
+    } else {
+        Err(StatusError::bad_request("the patched value is not an object"))
+    }
 }
 
 /// Stores a changed object, with its immutable metadata restored.
@@ -211,7 +215,7 @@ fn replace(
     Ok(stored)
 }
 
-/// Restores what the write must not change: a subresource changes only its own part, and the object itself no status.
+/// Restores what the write must not change: all but the subresource, or the status if the object itself is written.
 fn restore_unwritable_fields(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
     let path = match target.subresource {
         "" if target.resource.has_status => {

@@ -22,7 +22,7 @@ pub(crate) fn check_availability(
     region: &str,
 ) -> Result<(), ArmError> {
     let Some(listing) = call.sandbox.skus(call.request.cloud, region) else {
-        let why = format!("there is no region '{region}'");
+        let why = format!("the region '{region}' does not exist");
         return Err(ArmError::invalid("location", &why));
     };
     let old_pool = |name: &str| {
@@ -155,7 +155,7 @@ fn check_workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     };
     let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
     if same_subscription && find(&call.resources.workspaces, group, name).is_none() {
-        return Err(ArmError::invalid(target, &format!("there is no workspace '{id}'")));
+        return Err(ArmError::invalid(target, &format!("the workspace '{id}' does not exist")));
     }
     Ok(())
 }

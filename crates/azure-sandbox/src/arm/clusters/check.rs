@@ -14,7 +14,7 @@ const MAX_NODES: u32 = 1_000;
 pub(crate) fn check_name(name: &str) -> Result<(), ArmError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !(1..=63).contains(&name.len()) || !name.chars().all(is_allowed) || !has_alphanumeric_edges(name) {
-        let why = "a name has 1 to 63 letters, digits, hyphens and underscores, and begins and ends with a letter or digit";
+        let why = "it must be 1 to 63 letters, digits, hyphens and underscores, starting and ending with a letter or digit";
         return Err(ArmError::invalid("name", why));
     }
     Ok(())
@@ -31,7 +31,8 @@ pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if !(1..=54).contains(&prefix.len()) || !prefix.chars().all(is_allowed) || !has_alphanumeric_edges(prefix)
     {
-        let why = "it has 1 to 54 letters, digits and hyphens, and begins and ends with a letter or digit";
+        let why =
+            "it must be 1 to 54 letters, digits and hyphens, starting and ending with a letter or digit";
         return Err(ArmError::invalid("dnsPrefix", why));
     }
     check_node_group(body)?;
@@ -61,7 +62,7 @@ fn check_node_group(body: &Value) -> Result<(), ArmError> {
     if (1..=80).contains(&name.chars().count()) && !name.ends_with('.') && name.chars().all(is_allowed) {
         return Ok(());
     }
-    let why = "it has up to 80 letters, digits, hyphens, underscores, periods and parentheses, and does not end with a period";
+    let why = "it must be at most 80 letters, digits, hyphens, underscores, periods and parentheses, not ending with a period";
     Err(ArmError::invalid("nodeResourceGroupName", why))
 }
 
@@ -85,14 +86,16 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
             if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(is_identity)) {
                 return Ok(());
             }
-            Err(ArmError::invalid("identity", "exactly one user assigned identity has to be named by its id"))
+            Err(ArmError::invalid("identity", "exactly one user-assigned identity is required, by its ID"))
         }
         None | Some("None") if client.is_some() => Ok(()),
         None | Some("None") => {
             let text = "Required parameter servicePrincipalProfile is missing (null).";
             Err(ArmError::bad_property("InvalidParameter", text, "servicePrincipalProfile"))
         }
-        Some(other) => Err(ArmError::invalid("identity", &format!("there is no identity type '{other}'"))),
+        Some(other) => {
+            Err(ArmError::invalid("identity", &format!("the identity type '{other}' is not supported")))
+        }
     }
 }
 
@@ -112,7 +115,7 @@ fn check_network_profile(body: &Value) -> Result<(), ArmError> {
         ["loadBalancer", "userDefinedRouting", "managedNATGateway", "userAssignedNATGateway", "none"];
     check_one_of("outboundType", &outbound)?;
     if text("networkPolicy") == Some("azure") && text("networkPlugin") != Some("azure") {
-        let why = "network policy azure needs network plugin azure";
+        let why = "network policy azure requires network plugin azure";
         return Err(ArmError::invalid("networkProfile.networkPolicy", why));
     }
     let basic = text("loadBalancerSku") == Some("basic");
@@ -124,7 +127,7 @@ fn check_network_profile(body: &Value) -> Result<(), ArmError> {
         return Err(ArmError::bad_property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
     }
     if basic && text("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
-        let why = "this outbound type needs a Standard Load Balancer";
+        let why = "this outbound type requires a Standard Load Balancer";
         return Err(ArmError::invalid("networkProfile.outboundType", why));
     }
     Ok(())
@@ -144,7 +147,7 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
     }
     let private = json::is_true(body, &format!("{profile}/enablePrivateCluster"));
     if private && !ranges.is_empty() {
-        return Err(ArmError::invalid(target, "a private cluster has no authorized IP ranges"));
+        return Err(ArmError::invalid(target, "a private cluster cannot have authorized IP ranges"));
     }
     let zone = json::text(body, &format!("{profile}/privateDNSZone"));
     if let Some(zone) = zone {
@@ -152,7 +155,8 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
         let valid =
             id == "system" || id == "none" || id.contains("/providers/microsoft.network/privatednszones/");
         if !private || !valid {
-            let why = format!("'{zone}' needs a private cluster, and to be system, none or the id of a zone");
+            let why =
+                format!("'{zone}' requires a private cluster, and must be system, none or the ID of a zone");
             return Err(ArmError::invalid("apiServerAccessProfile.privateDNSZone", &why));
         }
     }
@@ -160,7 +164,7 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
     if json::is_true(body, "/properties/disableLocalAccounts") && !entra {
         return Err(ArmError::invalid(
             "disableLocalAccounts",
-            "local accounts are needed without Entra users",
+            "local accounts can be disabled only with Entra users",
         ));
     }
     Ok(())
@@ -178,7 +182,10 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
         || !name.chars().all(is_allowed)
         || !name.starts_with(|c: char| c.is_ascii_lowercase())
     {
-        return invalid("name", "it has up to 12 (Windows: 6) small letters and digits, a letter first");
+        return invalid(
+            "name",
+            "it must be at most 12 (Windows: 6) lower-case letters and digits, starting with a letter",
+        );
     }
     if text("vmSize").is_empty() {
         return invalid("vmSize", "it is missing");
@@ -195,7 +202,7 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
     }
     let system = text("mode") == "System";
     if system && windows {
-        return invalid("osType", "a system pool has Linux nodes");
+        return invalid("osType", "a system pool must have Linux nodes");
     }
     let number = |key: &str| json::number(pool, &format!("/{key}"));
     let min_count = u32::from(system);
@@ -225,7 +232,7 @@ fn check_autoscaling(pool: &Value, min_count: u32) -> Result<(), ArmError> {
         }
         (true, _, _) => {
             let why = format!(
-                "with enableAutoScaling, minCount is from {min_count} to maxCount, and maxCount up to {MAX_NODES}"
+                "with enableAutoScaling, minCount must be from {min_count} to maxCount, and maxCount at most {MAX_NODES}"
             );
             Err(ArmError::invalid("agentPoolProfile.minCount", &why))
         }

@@ -42,7 +42,8 @@ pub(crate) fn check_precondition(call: &Call<'_>, etag: Option<&str>) -> Result<
     if matches && is_new {
         return Ok(());
     }
-    let text = "The condition of If-Match or If-None-Match is not met: the resource has another entity tag.";
+    let text =
+        "The condition of If-Match or If-None-Match is not met: the resource has a different entity tag.";
     Err(ArmError::from_aks(StatusCode::PRECONDITION_FAILED, "EtagMismatch", text))
 }
 

@@ -98,13 +98,13 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
     let dns = json::text(cluster, &pointer("dnsServiceIP")).unwrap_or_default();
     if let Some(services) = services {
         if matches!(services, IpNet::V4(range) if range.prefix_len() < 12) {
-            let why = format!("the service range {services} has to be smaller than /12");
+            let why = format!("the service range {services} must be smaller than /12");
             return Err(ArmError::invalid("networkProfile.serviceCIDR", &why));
         }
         let address = dns.parse().ok().filter(|address| services.contains(address));
         let first = services.hosts().next();
         if address.is_none_or(|address| Some(address) == first || address == services.network()) {
-            let why = format!("{dns} is not an address in {services} behind the first one");
+            let why = format!("{dns} is not an address in {services} after the first one");
             return Err(ArmError::invalid("networkProfile.dnsServiceIP", &why));
         }
         if let Some(pods) = pods.filter(|pods| overlaps(pods, &services)) {
@@ -167,7 +167,7 @@ pub(crate) fn check_subnets(
         check_free_addresses(call, cluster, id, subnet)?;
     }
     if networks.len() > 1 {
-        let why = "all agent pools have to be in the same virtual network";
+        let why = "all agent pools must be in the same virtual network";
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", why));
     }
     Ok(())

@@ -32,7 +32,7 @@ fn apply(target: &mut Value, operation: &Value) -> Result<(), String> {
         "move" => {
             let from = string_field("from")?;
             if path.strip_prefix(from).is_some_and(|rest| rest.starts_with('/')) {
-                return Err("move operation does not apply: the target lies inside of the source".to_owned());
+                return Err("move operation does not apply: the target is inside the source".to_owned());
             }
             let value = remove(target, from).ok_or_else(|| missing(from))?;
             add(target, path, value)
@@ -51,7 +51,7 @@ fn apply(target: &mut Value, operation: &Value) -> Result<(), String> {
                 Err(format!("testing value {path} failed"))
             }
         }
-        _ => Err(format!("there is no operation {op:?}")),
+        _ => Err(format!("the operation {op:?} is not supported")),
     }
 }
 
@@ -66,7 +66,8 @@ fn add(target: &mut Value, path: &str, value: Value) -> Result<(), String> {
         *target = value;
         return Ok(());
     }
-    let missing = || format!("add operation does not apply: there is no place {path:?}");
+    let missing =
+        || format!("add operation does not apply: the parent or the index of {path:?} does not exist");
     let (parent, name) = split_pointer(path).ok_or_else(missing)?;
     match target.pointer_mut(parent) {
         Some(Value::Object(object)) => {

@@ -159,7 +159,7 @@ impl PodNetwork {
         let mut last_error = io::Error::new(io::ErrorKind::NotFound, format!("{name} does not resolve"));
         for address in lookup_host((name, port)).await? {
             if is_forbidden(address.ip()) {
-                let text = format!("pods of the sandbox do not reach {}", address.ip());
+                let text = format!("pods of the sandbox cannot connect to {}", address.ip());
                 last_error = io::Error::new(io::ErrorKind::ConnectionRefused, text);
                 continue;
             }
