@@ -473,17 +473,18 @@ async fn immutable_field_changes_are_rejected() {
     let text =
         "changing availability zones for node pool [system] in cluster [made-elsewhere] is not permitted";
     assert_rejected(&answer, "aksConfig.nodePools[0].availabilityZones", text);
-    let fine = put(&|config| {
-        config["dnsPrefix"] = json!("SHOP-DNS");
-        config["networkPolicy"] = json!("Azure");
-        config["networkPolicy"] = json!("");
-        config["nodePools"][0]["vmSize"] = json!("standard_ds2_V2");
-        config["nodePools"][0]["availabilityZones"] = json!(["3", "1", "2"]);
-        config["nodePools"][1]["maxCount"] = json!(4);
-        config["tags"] = json!({"a": "b"});
-    })
-    .await;
-    assert_eq!(fine.status, StatusCode::OK, "{}", fine.text());
+    for network_policy in ["azure", ""] {
+        let fine = put(&|config| {
+            config["dnsPrefix"] = json!("SHOP-DNS");
+            config["networkPolicy"] = json!(network_policy);
+            config["nodePools"][0]["vmSize"] = json!("standard_ds2_V2");
+            config["nodePools"][0]["availabilityZones"] = json!(["3", "1", "2"]);
+            config["nodePools"][1]["maxCount"] = json!(4);
+            config["tags"] = json!({"a": "b"});
+        })
+        .await;
+        assert_eq!(fine.status, StatusCode::OK, "{}", fine.text());
+    }
 }
 
 #[tokio::test]

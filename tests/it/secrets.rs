@@ -53,10 +53,7 @@ impl Canary {
 
     /// The core unchanged, in hexadecimal, and in base64 at each of the three offsets.
     fn spellings(&self) -> Vec<String> {
-        let hexadecimal = self.core.bytes().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
+        let hexadecimal = to_hexadecimal(&self.core);
         let mut spellings =
             vec![self.core.clone(), self.core.to_uppercase(), hexadecimal.to_uppercase(), hexadecimal];
         for before in 0..3 {
@@ -501,12 +498,13 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
         "--sandbox-control-listen=127.0.0.1:0",
+        "--trusted-proxies=127.0.0.1",
     ]);
     let mut server = Server::spawn(serve.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap));
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let sandbox = sandbox_file(&directory.path().join("data"));
     let control = sandbox["control_url"].as_str().unwrap().to_owned();
-    // The printed examples contain the bootstrap token on purpose; no other output may.
+    // Only the printed examples and sandbox.json, both for trying out the sandbox, may contain the bootstrap token.
     assert!(server.stdout().contains(&bootstrap));
     let mut hunt = Hunt { server, control, token: bootstrap.clone(), outputs, canaries, client_ips: 0 };
 
@@ -559,6 +557,13 @@ async fn secrets_do_not_leak_on_postgres() {
     }
 }
 
+fn to_hexadecimal(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut digits, byte| {
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
+
 #[test]
 fn search_finds_secrets_in_all_encodings() {
     let canary = Canary::new("x");
@@ -569,9 +574,10 @@ fn search_finds_secrets_in_all_encodings() {
         json!(text).to_string(),
         form,
         STANDARD.encode(&text),
-        STANDARD.encode(format!("id:{text}")),
+        STANDARD.encode(format!(":{text}")),
         STANDARD.encode(format!("i:{text}")),
         canary.core.to_uppercase(),
+        to_hexadecimal(&canary.core),
     ] {
         let mut outputs = Outputs::default();
         outputs.add("here", format!("before {hidden} after"));
