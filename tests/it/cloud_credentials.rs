@@ -59,7 +59,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
     );
     assert!(credential["creatorId"].as_str().unwrap().starts_with("user-"));
     assert_eq!(credential["uuid"].as_str().unwrap().len(), 36);
-    // Keys in alphabetical order, as bytes.
+    // The keys in the raw body are in alphabetical order.
     let text = answer.text();
     let positions: Vec<_> =
         ["\"actions\"", "\"annotations\"", "\"azurecredentialConfig\"", "\"id\"", "\"links\"", "\"uuid\""]
@@ -97,7 +97,7 @@ async fn default_name_is_the_id() {
 }
 
 #[tokio::test]
-async fn other_credential_types_are_rejected() {
+async fn invalid_credential_bodies_are_rejected() {
     let app = TestApp::with_advisory_review().await;
     let missing = (
         "MissingRequired",
@@ -144,7 +144,7 @@ async fn other_credential_types_are_rejected() {
 }
 
 #[tokio::test]
-async fn put_merges_and_replace_clears() {
+async fn put_merges_unless_replace_is_requested() {
     let app = TestApp::with_advisory_review().await;
     let config = json!({"clientId": "c", "clientSecret": CANARY, "subscriptionId": "s", "tenantId": "t"});
     let before = create_credential(
@@ -158,6 +158,7 @@ async fn put_merges_and_replace_clears() {
     let after = app.put(&path(&before)).json(&change).send().await.expect(200).json();
     let mut expected = before.clone();
     expected.as_object_mut().unwrap().remove("description");
+    // Labels and annotations are replaced as a whole, except those of Rancher.
     expected["labels"] = json!({"c": "3", "cattle.io/creator": "norman"});
     expected["annotations"] = json!({"x.cattle.io/y": "1"});
     expected["azurecredentialConfig"]["clientId"] = json!("d");
@@ -282,7 +283,7 @@ async fn audit_records(app: &TestApp, id: &str, action: &str) -> Vec<(String, St
 }
 
 #[tokio::test]
-async fn used_credential_stays_in_its_subscription_and_cloud() {
+async fn subscription_and_cloud_of_used_credential_are_fixed() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let credential_path = format!("/v3/cloudcredentials/{id}");
     create_cluster(&app, &app.admin, &import_body("prod", &id)).await;
@@ -299,7 +300,7 @@ async fn used_credential_stays_in_its_subscription_and_cloud() {
 }
 
 #[tokio::test]
-async fn used_credential_is_hidden_and_erased_with_its_last_use() {
+async fn deleted_credential_is_hidden_then_erased_after_last_use() {
     let (app, id) = TestApp::builder().start_with_credential().await;
     let credential_path = format!("/v3/cloudcredentials/{id}");
     let mut paths = Vec::new();
@@ -338,7 +339,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         (rejected.status, norman_error(&rejected).message),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned())
     );
-    // Its clusters still use it: a PUT that names it is accepted, and requests to Azure use it.
+    // Its clusters still use it: a PUT that names it is accepted.
     let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
     let put = app.put(&paths[0]).json(&kept).send().await;
     assert_eq!((put.status, put.json()["description"].as_str()), (StatusCode::OK, Some("new")));
@@ -349,7 +350,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
         (Some(id.as_str()), Some("2026-11-22T12:00:00Z"))
     );
     assert_eq!(entry["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
-    // Its uses end: by an update, a forced deletion and a deletion of clusters.
+    // End its three uses: update one cluster, delete one by force, and delete the last one.
     let other = app.store_credential(&app.admin).await;
     let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
     app.put(&paths[0]).json(&moved).send().await.expect(200);
@@ -370,7 +371,7 @@ async fn used_credential_is_hidden_and_erased_with_its_last_use() {
 }
 
 #[tokio::test]
-async fn last_use_ended_by_put_erases_the_credential() {
+async fn put_that_ends_last_use_erases_deleted_credential() {
     let app = TestApp::start().await;
     let (old, new) = (app.store_credential(&app.admin).await, app.store_credential(&app.admin).await);
     let path = create_cluster(&app, &app.admin, &import_body("one", &old)).await;

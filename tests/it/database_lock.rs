@@ -24,7 +24,7 @@ impl LoggedServer {
         Self { child, log }
     }
 
-    /// The first line of the log that contains `text`; fails at the end of the log.
+    /// Reads the log up to the next line that contains `text`, and returns that line; panics if the log ends first.
     fn wait_for_line(&mut self, text: &str) -> String {
         let mut log_before = String::new();
         loop {
@@ -71,7 +71,7 @@ fn commands_work_while_a_server_runs() {
     server.stop();
     assert!(
         directory.path().join("data/norman-aks.db.lock").exists(),
-        "deleting it could remove the file that the next server has locked"
+        "a server keeps the lock file when it stops, because the next one may have locked it"
     );
     Server::start(directory.path(), &SERVE).stop();
 }

@@ -15,12 +15,12 @@ fn code() -> String {
 }
 
 fn append(path: &Path, code: &mut String) {
-    let is_of_tests = path.file_name().is_some_and(|name| name == "tests" || name == "tests.rs");
-    if path.is_dir() && !is_of_tests {
+    let is_test_code = path.file_name().is_some_and(|name| name == "tests" || name == "tests.rs");
+    if path.is_dir() && !is_test_code {
         for entry in std::fs::read_dir(path).unwrap() {
             append(&entry.unwrap().path(), code);
         }
-    } else if path.extension().is_some_and(|extension| extension == "rs") && !is_of_tests {
+    } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test_code {
         let text = std::fs::read_to_string(path).unwrap();
         let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));

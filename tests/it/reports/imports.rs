@@ -1,4 +1,4 @@
-//! Imports: pools and network policies that this server cannot create but Azure runs, and required fields.
+//! Imports: existing pools and network policies that this server cannot create, and required fields.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{azure_pool, rejected_field};
 use crate::provisioning::{Case, lines, pool};
 
-fn with_windows() -> Value {
+/// The Azure properties of a cluster with a Linux pool and a Windows pool.
+fn windows_properties() -> Value {
     let mut windows = azure_pool(json!({"name": "win", "mode": "User", "osType": "Windows"}));
     windows.as_object_mut().unwrap().remove("osDiskType");
     json!({"windowsProfile": {"adminUsername": "azureuser"}, "agentPoolProfiles": [azure_pool(json!({})), windows]})
@@ -15,7 +16,7 @@ fn with_windows() -> Value {
 #[tokio::test]
 async fn existing_windows_pool_does_not_block_changes() {
     let case = Case::start().await;
-    let id = case.create_import("windows", with_windows()).await;
+    let id = case.create_import("windows", windows_properties()).await;
     let mut pools = case.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(3);
     let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
@@ -50,7 +51,7 @@ async fn existing_windows_pool_does_not_block_changes() {
 }
 
 #[tokio::test]
-async fn project_isolation_works_with_every_enforced_policy() {
+async fn project_isolation_requires_network_policy_engine() {
     let case = Case::start().await;
     let profile =
         |policy: &str| json!({"networkProfile": {"networkPlugin": "azure", "networkPolicy": policy}});
@@ -79,8 +80,8 @@ async fn import_requires_credential_group_and_name() {
             let (field, _) = case.post_rejected(&body).await;
             assert_eq!(field, format!("aksConfig.{key}"));
         }
-        let mut own = case.small();
-        own["aksConfig"].as_object_mut().unwrap().remove(key);
-        assert_eq!(case.post_rejected(&own).await.0, format!("aksConfig.{key}"));
+        let mut created = case.small();
+        created["aksConfig"].as_object_mut().unwrap().remove(key);
+        assert_eq!(case.post_rejected(&created).await.0, format!("aksConfig.{key}"));
     }
 }
