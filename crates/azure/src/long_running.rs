@@ -71,7 +71,7 @@ pub enum UnreadableOperation {
 pub enum OperationStatus {
     /// Poll again after [`LongRunningOperation::retry_after`] of the operation in it.
     InProgress(Box<Progress>),
-    /// Succeeded. Azure sometimes also reports an error from which it has recovered, or believes so: read the resource.
+    /// Succeeded. Azure sometimes reports an error as well; read the resource to see whether Azure has recovered from it.
     Succeeded {
         /// The error, if Azure reported one.
         error: Option<Box<ServiceError>>,
@@ -164,7 +164,7 @@ impl LongRunningOperation {
             Outcome::Failed => OperationStatus::Failed(error.unwrap_or_default()),
             Outcome::Cancelled => OperationStatus::Cancelled(error.unwrap_or_default()),
             Outcome::InProgress(status) => {
-                // A result may have moved to another URL on Resource Manager.
+                // The response may name another URL for the next poll.
                 let new_url = match self.target {
                     PollTarget::Location => url_in_header(arm, response, "location"),
                     PollTarget::Status | PollTarget::Resource => None,
@@ -228,6 +228,7 @@ impl fmt::Debug for LongRunningOperation {
     }
 }
 
+/// An [`OperationStatus`] without its errors and the next operation.
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     /// In progress, with Azure's state.
@@ -431,7 +432,7 @@ mod tests {
 
     #[test]
     fn empty_errors_are_ignored() {
-        let code = |body: &Value| error_in(body).map(|error| (error.code, error.message));
+        let code_and_message = |body: &Value| error_in(body).map(|error| (error.code, error.message));
         let some =
             |code: &str, message: Option<&str>| Some((Some(code.to_owned()), message.map(str::to_owned)));
         for (body, expected) in [
@@ -445,7 +446,7 @@ mod tests {
             (json!({"error": "text"}), None),
             (json!({"status": "Failed"}), None),
         ] {
-            assert_eq!(code(&body), expected, "{body}");
+            assert_eq!(code_and_message(&body), expected, "{body}");
         }
         let detailed = json!({"error": {"details": [{"code": "QuotaExceeded"}]}});
         assert_eq!(error_in(&detailed).unwrap().details, Some(json!([{"code": "QuotaExceeded"}])));

@@ -1,5 +1,5 @@
 //! Kubernetes versions: whether they exist, how they may change, and skew between pools and the control plane. Changes are
-//! compared with the running version and with Azure's upgrades ([`crate::upgrades`], as for aksUpgrades).
+//! compared with the running version and with the upgrades that Azure lists (from [`crate::upgrades`], like aksUpgrades).
 
 use super::azure::{Block, list};
 use super::case::Case;
@@ -45,7 +45,8 @@ fn is_running(running: Option<&str>, version: &str) -> bool {
     running.is_some_and(|running| is_same(version, running))
 }
 
-/// Whether the cluster's own upgrade profile is needed to check the control plane.
+/// Whether the cluster's own upgrade profile is needed: the control plane is upgraded, or a pool's version changes and the
+/// region's list is insufficient.
 pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
     change(case).is_some()
         || case.running_version().filter(|_| case.has_version_change()).is_some_and(|running| {
@@ -56,12 +57,12 @@ pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
         })
 }
 
-/// The start of an upgrade of the control plane.
+/// The current state of the control plane, from which it is upgraded.
 fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
     Start { running, long_term: case.long_term(), own_targets: &case.azure.own_upgrades }
 }
 
-/// Calls a function with the start of an upgrade and the versions of the region.
+/// Calls a function with the current state and the versions of the region. A new cluster has an empty running version.
 fn with_start<T>(case: &Case<'_>, call: impl FnOnce(&Start<'_>, &[KubernetesVersion]) -> T) -> T {
     let running = case.running_version().map(canonical).unwrap_or_default();
     call(&start(case, &running), list(&case.azure.versions))
@@ -75,7 +76,7 @@ fn reachable_remedy(case: &Case<'_>) -> String {
     with_start(case, upgrades::reachable_remedy)
 }
 
-/// The remedy for a version that requires several upgrades: the first one of [`upgrade_path`].
+/// The remedy for a version that requires several upgrades: the first upgrade on the path ([`upgrade_path`]).
 fn upgrade_first(case: &Case<'_>, desired: &str) -> Option<String> {
     let first = with_start(case, |start, offered| upgrade_path::first_step(start, offered, desired))?;
     Some(format!("upgrade to {first} first"))
@@ -108,7 +109,7 @@ fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-/// The minor version after the running one, if the desired version skips it.
+/// The minor version after the running one, if the desired version skips it and Azure does not list that upgrade.
 fn skipped_minor(case: &Case<'_>) -> Option<String> {
     let (desired, _) = change(case)?;
     with_start(case, |start, offered| upgrades::skipped_minor(start, offered, desired))
@@ -117,8 +118,8 @@ fn skipped_minor(case: &Case<'_>) -> Option<String> {
 fn one_minor(case: &Case<'_>, faults: &mut Faults) {
     let (Some(next), Some((desired, running))) = (skipped_minor(case), change(case)) else { return };
     let remedy = upgrade_first(case, desired).unwrap_or_else(|| {
-        let has_none = with_start(case, upgrades::reachable).is_empty();
-        if has_none { format!("upgrade to {next} first") } else { reachable_remedy(case) }
+        let is_none_reachable = with_start(case, upgrades::reachable).is_empty();
+        if is_none_reachable { format!("upgrade to {next} first") } else { reachable_remedy(case) }
     });
     faults.add(KEY, upgrades::skipped_minor_message(running, desired), remedy);
 }
@@ -218,8 +219,9 @@ fn unavailable(case: &Case<'_>, text: &str) -> Option<String> {
 }
 
 fn offered(case: &Case<'_>, faults: &mut Faults) {
-    let is_new = |text: &&str| !is_running(case.running_version(), text) && Version::parse(text).is_some();
-    let Some(text) = desired(case).filter(is_new) else { return };
+    let is_valid_change =
+        |text: &&str| !is_running(case.running_version(), text) && Version::parse(text).is_some();
+    let Some(text) = desired(case).filter(is_valid_change) else { return };
     if let Some(reason) = unavailable(case, text) {
         faults.add(KEY, format!("kubernetesVersion {text} {reason}"), reachable_remedy(case));
     }

@@ -49,11 +49,11 @@ pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
 
 /// The reason for an application without any role.
 pub(super) fn no_role(assignments: &[RoleAssignment]) -> Reason {
-    let always = assignments.iter().filter(|assignment| assignment.condition.is_none());
+    let always_needed = assignments.iter().filter(|assignment| assignment.condition.is_none());
     Reason {
         code: "noRole",
         message: "the application may not read the subscription, and Azure lists no role of it".to_owned(),
-        remedy: assignment_remedy(always),
+        remedy: assignment_remedy(always_needed),
         source: ROLES,
         verdict: Verdict::Unusable,
     }
@@ -66,8 +66,8 @@ pub(super) fn of_operations(
     assignments: &[RoleAssignment],
 ) -> Vec<Reason> {
     let is_unusable = !input.scopes.iter().any(|rights| {
-        let is_allowed = |purpose| is_allowed(operations, rights, purpose);
-        is_target(input, rights) && (is_allowed(Purpose::Create) || is_allowed(Purpose::Import))
+        let allows = |purpose| is_allowed(operations, rights, purpose);
+        is_target(input, rights) && (allows(Purpose::Create) || allows(Purpose::Import))
     });
     let mut reasons = Vec::new();
     for ScopeRights { scope, .. } in &input.scopes {
@@ -85,7 +85,7 @@ pub(super) fn of_operations(
             if !actions.is_empty() {
                 let blocks = is_unusable && matches!(purpose, Purpose::Create | Purpose::Import);
                 let verdict = if blocks { Verdict::Unusable } else { Verdict::Limited };
-                reasons.push(denial_reason(
+                reasons.push(missing_actions_reason(
                     purpose_code(purpose),
                     describe_purpose(purpose),
                     scope,
@@ -98,6 +98,7 @@ pub(super) fn of_operations(
         let is_denied = |purpose: &Purpose| {
             denied.iter().any(|operation| operation.is_needed && operation.purposes.contains(purpose))
         };
+        // The reasons above cover the purposes that are denied in any case.
         for condition in CONDITIONS_WITH_REASON {
             let conditional = denied.iter().filter(|operation| {
                 operation.condition == Some(condition)
@@ -107,7 +108,14 @@ pub(super) fn of_operations(
             let actions: Vec<&str> = conditional.map(|operation| operation.action).collect();
             if !actions.is_empty() {
                 let (code, task) = (condition_code(condition), condition.describe());
-                reasons.push(denial_reason(code, task, scope, &actions, assignments, Verdict::Limited));
+                reasons.push(missing_actions_reason(
+                    code,
+                    task,
+                    scope,
+                    &actions,
+                    assignments,
+                    Verdict::Limited,
+                ));
             }
         }
     }
@@ -128,12 +136,12 @@ fn is_registration(operation: &AssessedOperation) -> bool {
     matches!(operation.condition, Some(Condition::UnregisteredProvider(_)))
 }
 
-/// Whether clusters are created on the scope: in the requested resource groups, else anywhere in the subscription.
+/// Whether clusters would be created in this scope: a requested resource group or, if none was requested, the subscription.
 fn is_target(input: &RightsInput, rights: &ScopeRights) -> bool {
     rights.scope.group.is_some() || input.scopes.len() == 1
 }
 
-/// Whether no operation that a purpose needs on the scope is denied.
+/// Whether the application may perform every operation that a purpose needs on the scope; unknown counts as allowed.
 fn is_allowed(operations: &[AssessedOperation], rights: &ScopeRights, purpose: Purpose) -> bool {
     !operations.iter().any(|operation| {
         let applies_here = match operation.condition {
@@ -157,7 +165,7 @@ fn purpose_code(purpose: Purpose) -> &'static str {
 
 fn describe_purpose(purpose: Purpose) -> &'static str {
     match purpose {
-        Purpose::List => "list regions, sizes, versions, networks and clusters",
+        Purpose::List => "list regions, VM sizes, quotas, Kubernetes versions, networks and clusters",
         Purpose::Create => "create clusters",
         Purpose::Change => "change clusters",
         Purpose::Import => "import clusters",
@@ -177,7 +185,7 @@ fn condition_code(condition: Condition) -> &'static str {
     }
 }
 
-fn denial_reason(
+fn missing_actions_reason(
     code: &'static str,
     task: &str,
     scope: &Scope,
@@ -255,7 +263,7 @@ pub(super) fn of_policies(policies: &[AssignedPolicy]) -> Vec<Reason> {
     let mut unknown = Vec::new();
     for policy in policies {
         match &policy.effect {
-            PolicyEffect::Denies(denied) => reasons.extend(denial_reasons(policy, denied)),
+            PolicyEffect::Denies(denied) => reasons.extend(policy_reasons(policy, denied)),
             PolicyEffect::Unknown(reason) => unknown.push((policy, reason.as_str())),
         }
     }
@@ -263,7 +271,7 @@ pub(super) fn of_policies(policies: &[AssignedPolicy]) -> Vec<Reason> {
     reasons
 }
 
-fn denial_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Reason> {
+fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Item = Reason> {
     let name = &policy.display_name;
     let remedy = format!(
         "compare the clusters with its rule ({}), or ask its owner for an exemption",
@@ -278,8 +286,8 @@ fn denial_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
             Resources::All => {
                 format!("the policy {name} denies some requests, and clusters may be among them")
             }
-            Resources::Some(words) => {
-                format!("the policy {name} denies some requests, perhaps for {}", words.join("; "))
+            Resources::Some(descriptions) => {
+                format!("the policy {name} denies some requests, perhaps for {}", descriptions.join("; "))
             }
         },
         remedy: remedy.clone(),
@@ -292,7 +300,9 @@ fn denial_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
             Resources::All => {
                 format!("the policy {name} may deny deleting clusters and their resources")
             }
-            Resources::Some(words) => format!("the policy {name} may deny deleting {}", words.join("; ")),
+            Resources::Some(descriptions) => {
+                format!("the policy {name} may deny deleting {}", descriptions.join("; "))
+            }
         },
         remedy,
         source: DENY_ACTION,
@@ -329,7 +339,7 @@ fn unknown_policies_reason(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason
     })
 }
 
-/// The reasons for parts that could not be read: one for each kind of part and cause.
+/// The reasons for the parts of the check that could not be read: one for each part and cause.
 pub(super) fn of_unchecked(parts: &[Unchecked]) -> Vec<Reason> {
     let mut causes: Vec<(Part, &str)> = Vec::new();
     for Unchecked { part, reason, .. } in parts {
