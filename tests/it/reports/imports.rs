@@ -84,4 +84,7 @@ async fn import_requires_credential_group_and_name() {
         created["aksConfig"].as_object_mut().unwrap().remove(key);
         assert_eq!(case.post_rejected(&created).await.0, format!("aksConfig.{key}"));
     }
+    let id = case.create_import("theirs", json!({})).await;
+    let (field, _) = case.put_rejected(&id, json!({"azureCredentialSecret": ""})).await;
+    assert_eq!(field, "aksConfig.azureCredentialSecret");
 }
