@@ -35,13 +35,13 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     } else {
         store.reject_newer_schema().await?;
     }
-    instance::open(&store, stamp(config)).await?;
+    instance::open(&store, server_kind(config)).await?;
     Ok(store)
 }
 
 /// The kind of server that may use the database.
-pub fn stamp(config: &Config) -> store::Stamp {
-    if config.sandbox.is_some() { store::Stamp::Sandbox } else { store::Stamp::Azure }
+pub fn server_kind(config: &Config) -> store::ServerKind {
+    if config.sandbox.is_some() { store::ServerKind::Sandbox } else { store::ServerKind::Azure }
 }
 
 /// Reads the encryption keys. With SQLite, a missing key file is created.

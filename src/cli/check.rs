@@ -159,7 +159,7 @@ impl Schema {
             return Ok(Self::Pending(pending));
         }
         Ok(match store::instance::get(store, "stamp").await? {
-            Some(stamp) if stamp != app::stamp(config).to_string() => Self::Foreign(stamp),
+            Some(stamp) if stamp != app::server_kind(config).to_string() => Self::Foreign(stamp),
             _ => Self::Current,
         })
     }
@@ -172,7 +172,7 @@ impl Schema {
             }
             Self::Pending(steps) => Err(format!("{} is missing; run `norman-aks migrate`", steps.join(", "))),
             Self::Foreign(stamp) => {
-                let expected = app::stamp(config);
+                let expected = app::server_kind(config);
                 Err(store::Error::WrongKind { found: stamp.clone(), expected }.to_string())
             }
         }

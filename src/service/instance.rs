@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use super::Result;
-use crate::store::{Stamp, Store, instance};
+use crate::store::{ServerKind, Store, instance};
 
 /// Marks a new database as one for real Azure or for the sandbox, and creates its ID; checks the mark of an existing database.
 /// Must be called before anything else uses the database.
@@ -13,7 +13,7 @@ use crate::store::{Stamp, Store, instance};
 ///
 /// # Errors
 /// [`crate::store::Error::WrongKind`] if the database belongs to the other kind of server.
-pub async fn open(store: &Store, kind: Stamp) -> Result<String> {
+pub async fn open(store: &Store, kind: ServerKind) -> Result<String> {
     store.stamp(kind).await?;
     Ok(instance::insert_if_absent(store, "id", &Uuid::new_v4().to_string()).await?)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::migrate::MigrateError;
 
-use super::Stamp;
+use super::ServerKind;
 
 /// Errors of the store.
 #[derive(Debug, thiserror::Error)]
@@ -93,13 +93,13 @@ pub enum Error {
     #[error(
         "this database belongs to a server for {found}, and this one is for {expected}; {} --sandbox, or name another \
          database with --data-dir or --database-url-file",
-        if *expected == Stamp::Azure { "add" } else { "leave out" }
+        if *expected == ServerKind::Azure { "add" } else { "leave out" }
     )]
     WrongKind {
         /// The kind that the database belongs to.
         found: String,
         /// The kind of this server.
-        expected: Stamp,
+        expected: ServerKind,
     },
     /// A newer version of this program has migrated the schema.
     #[error(

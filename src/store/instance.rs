@@ -1,13 +1,13 @@
 //! Table `instance`: values of the whole database, such as the kind of server to which it belongs.
 
-use super::{Error, Stamp, Store};
+use super::{Error, ServerKind, Store};
 
 impl Store {
     /// Marks a new database as belonging to `kind`, or checks that an existing one does.
     ///
     /// # Errors
     /// [`Error::WrongKind`] if it belongs to the other kind.
-    pub async fn stamp(&self, kind: Stamp) -> Result<(), Error> {
+    pub async fn stamp(&self, kind: ServerKind) -> Result<(), Error> {
         let found = insert_if_absent(self, "stamp", kind.as_str()).await?;
         if found == kind.as_str() { Ok(()) } else { Err(Error::WrongKind { found, expected: kind }) }
     }

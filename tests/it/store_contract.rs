@@ -9,8 +9,8 @@ use norman_aks::store::members::MemberUpdate;
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
     AuditRow, ClusterEventRow, ClusterRow, CredentialRow, DatabaseKind, Error, MemberRow, NameScope,
-    NewClusterEvent, Options, RegistrationTokenRow, ReplicaRow, RevocationRow, SealedColumns, SettingRow,
-    Stamp, Store, TokenRow, Unique, UserRow, Wake, WorkColumns, agent_sessions, cluster_events,
+    NewClusterEvent, Options, RegistrationTokenRow, ReplicaRow, RevocationRow, SealedColumns, ServerKind,
+    SettingRow, Store, TokenRow, Unique, UserRow, Wake, WorkColumns, agent_sessions, cluster_events,
     cluster_secrets, clusters, credentials, events, instance, members, registration_tokens, replicas,
     revocations, settings, tokens, users, watches,
 };

@@ -1,18 +1,18 @@
-//! The kind of a database.
+//! The kind of server to which a database belongs.
 
 use std::fmt;
 
-/// The kind of server to which a database belongs. A sandbox must never treat real clusters as deleted, and a real server must
+/// A kind of server. A sandbox must never treat real clusters as deleted, and a real server must
 /// never act on objects of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamp {
+pub enum ServerKind {
     /// Real Azure.
     Azure,
     /// The sandbox.
     Sandbox,
 }
 
-impl Stamp {
+impl ServerKind {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Azure => "azure",
@@ -21,7 +21,7 @@ impl Stamp {
     }
 }
 
-impl fmt::Display for Stamp {
+impl fmt::Display for ServerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
