@@ -76,12 +76,14 @@ impl Plans {
     pub async fn get(&self, by: &Actor, id: &str) -> Result<Plan> {
         let (row, role) = self.inner.clusters.row_and_role(&by.caller, id).await?;
         let preview = self.preview(by, &row, role).await?;
+        let at_ms = self.inner.clock.now_ms();
         Ok(Plan {
             preview,
             phase: if row.removing_ms.is_some() { "removing".to_owned() } else { row.work.phase.clone() },
             generation: row.generation,
-            next_run_ms: row.work.next_run_ms,
-            at_ms: self.inner.clock.now_ms(),
+            // 0 means "now"; see `clusters::wake`.
+            next_run_ms: row.work.next_run_ms.map(|next_ms| if next_ms == 0 { at_ms } else { next_ms }),
+            at_ms,
             cluster: row.try_into()?,
         })
     }

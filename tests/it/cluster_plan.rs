@@ -153,6 +153,9 @@ async fn plan_matches_the_steps_of_the_worker() {
         ("nothing", &json!("active"), &json!("active"), &json!([]))
     );
     assert!(preview["nextLook"].as_str().unwrap() > preview["at"].as_str().unwrap(), "{preview}");
+    assert!(clusters::wake(&open_database(&app).await, &id).await.unwrap());
+    let preview = plan(&app, &id).await;
+    assert_eq!(preview["nextLook"], preview["at"], "{preview}");
 
     assert_eq!(app.delete(&format!("/v3/clusters/{id}")).send().await.status, StatusCode::OK);
     let preview = plan(&app, &id).await;
