@@ -1,5 +1,5 @@
 //! Prevents two servers from using one SQLite database: an advisory lock on a file next to it, which the kernel releases
-//! when the process exits. Commands that only use the database (`token`, `key`, `check`, …) do not lock it.
+//! when the process exits. Only `serve` locks it; other commands (`token`, `key`, `check`, …) do not.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -1,5 +1,5 @@
 //! The rights of an application in Azure: the operations that this server needs, which of them its roles allow, and the
-//! smallest role assignments that add the missing ones. The server's service reads the roles.
+//! smallest role assignments that add the missing ones. The server reads the roles from Azure.
 //!
 //! Only role assignments are evaluated, as `Microsoft.Authorization/permissions` lists them. Deny assignments and conditions
 //! of role assignments are not part of that list.

@@ -50,7 +50,7 @@ pub struct UpgradePlanInput<'a> {
 pub struct UpgradePlan {
     /// The running version of the control plane.
     pub from: String,
-    /// The requested version; the running one if none was requested and Azure offers no newer one.
+    /// The requested version. If none was requested, the newest stable one, or the running one if Azure offers no newer one.
     pub to: String,
     /// The upgrades in the required order; empty if the control plane and all pools run the version.
     pub hops: Vec<Hop>,
@@ -91,7 +91,7 @@ pub struct Surge {
     pub vcpus: Option<i64>,
 }
 
-/// The maximum number of minor versions in a plan without Azure's list.
+/// The maximum difference of minor versions for which a plan without Azure's list upgrades to each of them in turn.
 const MAX_UNLISTED_MINORS: u32 = 10;
 
 /// Plans an upgrade.
@@ -101,8 +101,8 @@ pub fn plan(input: &UpgradePlanInput<'_>) -> UpgradePlan {
     let mut planner =
         Planner { input, plane_version: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
     let mut planned_pools = PlannedPools::new(input.stored_pools);
-    for stop in stops(input, &from, &to) {
-        planner.upgrade_control_plane(&stop, &from, &mut planned_pools);
+    for version in control_plane_versions(input, &from, &to) {
+        planner.upgrade_control_plane(&version, &from, &mut planned_pools);
     }
     if !planner.is_dead_end() {
         planner.upgrade_pools(&mut planned_pools, |_| true, &from);
@@ -119,14 +119,15 @@ fn target(input: &UpgradePlanInput<'_>, from: &str) -> String {
     input.requested.map(canonical).or_else(newest).unwrap_or_else(|| from.to_owned())
 }
 
-/// The versions to which the control plane is upgraded in turn; the last one is `to`, even if it cannot be reached.
-fn stops(input: &UpgradePlanInput<'_>, from: &str, to: &str) -> Vec<String> {
+/// The versions to which the control plane is upgraded in turn; empty if it runs `to`. The last one is `to`, even if it cannot
+/// be reached.
+fn control_plane_versions(input: &UpgradePlanInput<'_>, from: &str, to: &str) -> Vec<String> {
     if is_same(to, from) {
         return Vec::new();
     }
     let is_lowered = !versions::requires_upgrade(to, from);
     let Some(offered) = input.offered else {
-        return if is_lowered { vec![to.to_owned()] } else { unlisted_stops(from, to) };
+        return if is_lowered { vec![to.to_owned()] } else { unlisted_versions(from, to) };
     };
     if is_lowered || upgrades::unavailable(&input.start, offered, to) == Some(Unavailable::NotOffered) {
         return vec![to.to_owned()];
@@ -138,8 +139,9 @@ fn stops(input: &UpgradePlanInput<'_>, from: &str, to: &str) -> Vec<String> {
     path
 }
 
-/// The minor versions between two versions, whose patches Azure chooses, and the last version.
-fn unlisted_stops(from: &str, to: &str) -> Vec<String> {
+/// The versions without Azure's list: each minor version between `from` and `to`, whose patch Azure chooses, then `to`. Only `to`
+/// if there are too many between.
+fn unlisted_versions(from: &str, to: &str) -> Vec<String> {
     let bounds = Version::parse(from).zip(Version::parse(to)).filter(|(from, to)| is_near(*from, *to));
     let between = bounds.into_iter().flat_map(|(from, to)| {
         (from.minor.saturating_add(1)..to.minor).map(move |minor| Version { minor, patch: None, ..from })
@@ -147,7 +149,7 @@ fn unlisted_stops(from: &str, to: &str) -> Vec<String> {
     between.map(|version| version.to_string()).chain([to.to_owned()]).collect()
 }
 
-/// Whether there are few enough minor versions between two versions for a plan.
+/// Whether the minor versions differ by at most [`MAX_UNLISTED_MINORS`].
 fn is_near(from: Version, to: Version) -> bool {
     from.major == to.major && to.minor.saturating_sub(from.minor) <= MAX_UNLISTED_MINORS
 }
@@ -171,6 +173,7 @@ impl Planner<'_> {
         // Pools are upgraded first only for a hop that the review accepts.
         if blocked_by.iter().all(|block| block.code == Code::PreviewOnly) {
             self.upgrade_pools(planned_pools, becomes_too_old, running);
+            // Pools that remain too old block the hop.
             let too_old = self.pools.iter().filter(|pool| pool.parsed_version().is_some_and(becomes_too_old));
             blocked_by.extend(too_old.map(|pool| pools::pool_too_old(pool, to)));
         }
@@ -212,6 +215,7 @@ impl Planner<'_> {
             else {
                 continue;
             };
+            // Azure lists the upgrades of a pool for the current version of the control plane only.
             let to = if plane == running { pools::target(pool, &plane, input) } else { plane.clone() };
             let surge = pools::surge_nodes(pool, input);
             let blocked_by = pools::quota_blocks(pool, surge, input);

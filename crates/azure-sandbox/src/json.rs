@@ -27,7 +27,7 @@ pub(crate) fn texts(value: &Value, pointer: &str) -> Vec<String> {
     list(value, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// Sets the value at a path such as `/a/b`; missing objects are created.
+/// Sets the value at a path such as `/a/b`. Parents that are missing or not objects become objects.
 pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
     let mut target = value;
     for key in path.split('/').skip(1) {

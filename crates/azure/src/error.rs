@@ -49,7 +49,7 @@ pub enum Error {
         /// The service.
         to: Service,
     },
-    /// Not sent: no requests of the application remain in the subscription.
+    /// Not sent: the application has used up the requests that Azure allows it in the subscription.
     #[error(
         "the requests that Azure allows this application in this subscription are used up{}",
         if *shared { ", except those reserved for other waiting callers" } else { "" }
@@ -57,7 +57,7 @@ pub enum Error {
     BudgetExhausted {
         /// The time until a request can be sent, in whole seconds.
         retry_after: Duration,
-        /// Whether the caller has used its share, and others wait.
+        /// Whether the remaining requests are reserved for other waiting callers, because this one has used its share.
         shared: bool,
     },
     /// Not sent: no caller waits for it, and few requests of the application remain in the subscription.
@@ -178,7 +178,7 @@ impl Error {
     }
 
     /// Whether Azure reports that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
-    /// subscription or the resource type does not count, and a 404 without a code is not from Azure.
+    /// subscription or the resource type does not count. A 404 without a code is not from Azure, except in response to HEAD.
     pub fn is_absence(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
@@ -197,6 +197,7 @@ impl Error {
             Self::Arm(error) if error.foreign.is_some() => true,
             Self::Arm(error) => match error.status {
                 408 => true,
+                // With Retry-After, Azure was too busy to accept the request.
                 503 => error.retry_after.is_none(),
                 status => status >= 500,
             },

@@ -141,13 +141,13 @@ impl Error {
         matches!(self, Self::ErrorResponse { status: StatusCode::FORBIDDEN, .. })
     }
 
-    /// Whether the cluster rejects the identity.
+    /// Whether the cluster rejects the token or client certificate.
     pub fn is_unauthorized(&self) -> bool {
         matches!(self, Self::ErrorResponse { status: StatusCode::UNAUTHORIZED, .. })
     }
 
-    /// Whether the access may be outdated: its token or certificate is rejected, the TLS handshake failed, or the host name no
-    /// longer exists. New access may help; the request was not executed.
+    /// Whether the host name, token or certificates of the access may be outdated: the token or certificate is rejected, the TLS
+    /// handshake failed, or the host name does not exist. The request was not executed, and may succeed with renewed access.
     pub fn is_access_outdated(&self) -> bool {
         matches!(self, Self::Tls { .. }) || self.is_unauthorized() || self.is_name_unknown()
     }

@@ -1,4 +1,4 @@
-//! Clusters that are not directly reachable: private ones, and those without local accounts.
+//! Private clusters, and clusters without local accounts, for which Azure returns no admin kubeconfig.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ on_both_databases!(
     agent_of_another_server_is_used,
     private_cluster_needs_a_tunnel_only_if_silent,
     reached_private_cluster_needs_no_tunnel,
-    cluster_without_local_accounts_uses_the_application,
-    missing_role_inside_is_named,
+    cluster_without_local_accounts_uses_an_entra_token,
+    missing_aks_rbac_role_is_named,
 );
 
 async fn create_private(database: Database, builder: TestAppBuilder) -> TestCluster {
@@ -29,7 +29,7 @@ async fn create_private(database: Database, builder: TestAppBuilder) -> TestClus
 async fn private_cluster_is_active_only_once_reached(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
     let requires_tunnel = |object: &Value| object["aksStatus"]["privateRequiresTunnel"] == true;
-    cluster.wait_until("the decision", requires_tunnel).await;
+    cluster.wait_until("the decision to use a tunnel", requires_tunnel).await;
     cluster.advance_secs(1_800).await;
     let object = cluster.object().await;
     let Progress { state, transitioning, message } = super::progress_of(&object);
@@ -49,7 +49,7 @@ async fn private_cluster_is_active_only_once_reached(database: Database) {
     assert_eq!(cluster.progress().await.state, "provisioning");
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "PATCH cluster"]);
 
-    // The cluster becomes reachable, so the decision is made again.
+    // The cluster becomes reachable, so it no longer requires a tunnel.
     assert!(cluster.app.control.set_reachable(&cluster.api_host("one"), true));
     let object = cluster.wait_until_active().await;
     assert_eq!(object["aksStatus"]["privateRequiresTunnel"], false);
@@ -58,7 +58,7 @@ async fn private_cluster_is_active_only_once_reached(database: Database) {
     }
 }
 
-/// Waits until the cluster has a usable agent, or none.
+/// Waits until the cluster has a usable agent, or none if `expected` is false.
 async fn wait_until_usable(cluster: &TestCluster, expected: bool) {
     let id = cluster.id();
     let sessions = cluster.app.server.cluster_access.sessions();
@@ -108,13 +108,13 @@ async fn agent_of_another_server_is_used(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
     let other =
         TestApp::builder().advisory_review().database(&cluster.db).with_azure_of(&cluster.app).start().await;
-    let (_own, internal) =
+    let (_own_internal, other_internal) =
         (Listener::start_internal(&cluster.app).await, Listener::start_internal(&other).await);
     let waits_for_agent = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
     cluster.wait_until("the wait for an agent", waits_for_agent).await;
-    let (listener, token) = (Listener::start(&other).await, cluster.registration_token().await);
+    let (other_listener, token) = (Listener::start(&other).await, cluster.registration_token().await);
     let api = cluster.app.sandbox.kubernetes_address();
-    let agent = TestAgent::connect(listener.address, &token, api).await;
+    let agent = TestAgent::connect(other_listener.address, &token, api).await;
     let id = cluster.id().to_owned();
     let sessions = other.server.cluster_access.sessions().clone();
     wait_for("the agent", || sessions.has_local(&id)).await;
@@ -131,8 +131,8 @@ async fn agent_of_another_server_is_used(database: Database) {
     let status = async || cluster.app.get(&format!("{proxy_path}/api/v1/nodes")).send().await.status.as_u16();
     assert_eq!(status().await, 200);
 
-    // The server of the agent stops; the agent connects to the other server.
-    drop((internal, agent, listener));
+    // The server `other` stops, and the agent connects to the server of `cluster`.
+    drop((other_internal, agent, other_listener));
     other.server.agents.stop().await;
     assert_eq!(status().await, 503);
     let listener = Listener::start(&cluster.app).await;
@@ -150,13 +150,13 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         setup_timeout: Duration::from_secs(1),
         ..cluster_access::Options::default()
     };
-    for (effect, latency_ms, decision) in [
+    for (effect, latency_ms, expected) in [
         (None, 3_600_000, Some(true)),
         (Some(fault::status(500)), 0, None),
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
         let cluster = create_private(database, TestApp::builder().cluster_access(limits.clone())).await;
-        // The host name of the API is known from the start.
+        // The server gets no kubeconfig until the faults of the API are set, so it finds them in its first attempt.
         cluster.add_fault(
             Operation::AdminCredential,
             "POST",
@@ -180,8 +180,8 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         let object = cluster.object().await;
         let decided = object["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
         let Progress { state, transitioning, message } = super::progress_of(&object);
-        assert_eq!((state.as_str(), decided), ("provisioning", decision), "{effect:?}: {message}");
-        assert_eq!(transitioning, if decision.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
+        assert_eq!((state.as_str(), decided), ("provisioning", expected), "{effect:?}: {message}");
+        assert_eq!(transitioning, if expected.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
         cluster.app.control.clear_kubernetes_faults();
         let object = cluster.wait_until_active().await;
         assert_eq!(object["aksStatus"]["privateRequiresTunnel"], false);
@@ -213,7 +213,7 @@ async fn entra_only(database: Database) -> TestCluster {
     .await
 }
 
-async fn cluster_without_local_accounts_uses_the_application(database: Database) {
+async fn cluster_without_local_accounts_uses_an_entra_token(database: Database) {
     let cluster = entra_only(database).await;
     let object = cluster.wait_until_active().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
@@ -239,7 +239,7 @@ async fn cluster_without_local_accounts_uses_the_application(database: Database)
     cluster.wait_until_active().await;
 }
 
-async fn missing_role_inside_is_named(database: Database) {
+async fn missing_aks_rbac_role_is_named(database: Database) {
     let cluster = entra_only(database).await;
     let forbidden = Effect::Status(ErrorResponse {
         status: Some(403),

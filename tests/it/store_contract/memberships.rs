@@ -1,4 +1,5 @@
-//! Members of clusters, watches, and revocations: the rows for users who lost rights in a cluster.
+//! Members of clusters; watches: the leases of servers that maintain members' rights in active clusters; and revocations: the
+//! rows for users who lost rights in a cluster.
 
 use super::*;
 
@@ -74,10 +75,10 @@ async fn strongest_role_determines_rights(db: &TestDb) {
         assert_eq!(outcome, (Some(remaining.to_owned()), revoked), "{demoted}");
     }
     // Deleting the last two at the same time revokes the rights too.
-    let (one, other) = (audit(), audit());
-    let (one, other) =
-        tokio::join!(members::delete(store, "c-a:3", &one), members::delete(store, "c-a:5", &other));
-    assert!(one.unwrap() && other.unwrap());
+    let (audit_3, audit_5) = (audit(), audit());
+    let (deleted_3, deleted_5) =
+        tokio::join!(members::delete(store, "c-a:3", &audit_3), members::delete(store, "c-a:5", &audit_5));
+    assert!(deleted_3.unwrap() && deleted_5.unwrap());
     assert_eq!((strongest().await, take_revocations().await), (None, 1));
     // The user who owns the cluster keeps all rights without a membership.
     add_member(store, &membership("6", OWNER, "cluster-owner")).await;
@@ -101,6 +102,7 @@ async fn labels_annotations_and_role_change_separately(db: &TestDb) {
     assert_eq!(members::get(store, "c-a:7").await.unwrap(), Some(expected));
 }
 
+/// The numbers of `claim` are the current time, the end of the lease and the maximum number of clusters.
 async fn watch_has_one_holder(db: &TestDb) {
     let store = &db.store;
     add_cluster(store, &cluster("c-new")).await;
@@ -124,6 +126,7 @@ async fn watch_has_one_holder(db: &TestDb) {
     assert_eq!(watches::renew(store, "three", 901).await.unwrap(), ["c-b"]);
 }
 
+/// A change of members' rights is announced once in each cluster that was ever watched.
 async fn announce_writes_one_event(db: &TestDb) {
     let store = &db.store;
     add_active_cluster(store, "c-a").await;
@@ -133,7 +136,7 @@ async fn announce_writes_one_event(db: &TestDb) {
         message: "members\0lose".to_owned(),
         data: "{}".to_owned(),
     };
-    assert!(!watches::announce(store, "c-a", 5, &event).await.unwrap(), "no server watches");
+    assert!(!watches::announce(store, "c-a", 5, &event).await.unwrap(), "the cluster was never watched");
     watches::claim(store, "one", 1, 2, 10).await.unwrap();
     for (id, expected) in [("c-a", true), ("c-a", false), ("c-none", false), ("a\0b", false)] {
         assert_eq!(watches::announce(store, id, 5, &event).await.unwrap(), expected, "{id:?}");
@@ -197,7 +200,7 @@ async fn lost_rights_cause_revocations(db: &TestDb) {
     let scanned = RevocationRow { scanned_ms: Some(50), ..first.clone() };
     let last = revocations::list(store, "c-b", 10).await.unwrap().pop();
     assert_eq!(last, Some(scanned.clone()), "those that were never scanned come first");
-    // After another revocation in the meantime, two more scans are needed.
+    // Another revocation resets the row: it is deleted only after a first search (`set_scanned`) and another one.
     users::set_enabled(store, &first.user_id, true, |_| audit()).await.unwrap();
     users::set_enabled(store, &first.user_id, false, |_| audit()).await.unwrap();
     assert!(!revocations::delete(store, &scanned).await.unwrap());
@@ -226,7 +229,7 @@ async fn former_administrators_lose_rights_in_all_clusters(db: &TestDb) {
         let administrator = UserRow { admin: true, ..user(name, name) };
         add_user(store, &administrator).await;
     }
-    // A former administrator who is an owner of a cluster keeps the bindings there.
+    // A former administrator who is an owner of a cluster keeps the rights there.
     add_member(store, &member_with_role("c-b", "user-x", "cluster-owner")).await;
     add_member(store, &member_with_role("c-c", "user-x", "cluster-member")).await;
     users::ensure(store, &user("user-x", "user-x"), Some(true), |_| audit()).await.unwrap();

@@ -27,11 +27,11 @@ pub(super) fn boxed(change: impl Fn(&mut ReviewInput) + 'static) -> Change {
 
 /// A change: keys to set ([`ReviewInput::set`]), a function in parentheses, or several of both in brackets.
 macro_rules! change {
-    ({ $($json:tt)* }) => { boxed(|s| s.set(serde_json::json!({ $($json)* }))) };
+    ({ $($json:tt)* }) => { boxed(|input| input.set(serde_json::json!({ $($json)* }))) };
     (( $function:expr )) => { boxed($function) };
     ([ $($part:tt)+ ]) => {{
         let parts: Vec<Change> = vec![$(change!($part)),+];
-        boxed(move |s| parts.iter().for_each(|part| part(s)))
+        boxed(move |input| parts.iter().for_each(|part| part(input)))
     }};
 }
 pub(super) use change;
@@ -70,7 +70,7 @@ macro_rules! behaviour_table {
 pub(super) use behaviour_table;
 
 #[test]
-fn rules_are_broken_only_by_the_changes_of_their_examples() {
+fn examples_break_and_keep_their_rules() {
     for example in all_examples() {
         let rule = rules().find(|rule| rule.name == example.rule).expect(example.rule);
         let name = rule.name;
@@ -83,6 +83,7 @@ fn rules_are_broken_only_by_the_changes_of_their_examples() {
             assert!(is_named, "{name} {index} should name {field}: {review:#?}");
             for finding in findings {
                 assert_eq!(finding.rests_on_azure, rule.rests_on_azure, "{name}");
+                // Each finding of these rules has the source of its key.
                 let has_own_sources = changes::RULES.iter().any(|rule| rule.name == name);
                 assert!(finding.source == rule.source || has_own_sources, "{name}");
             }
@@ -154,7 +155,7 @@ fn rules_agree_with_azures_behavior() {
     }
 }
 
-/// The tables of docs/review.md: every rule with the sentence of its first example, and Azure's behaviour.
+/// The tables of docs/review.md: every rule with the sentence of its first example, and Azure's behavior.
 fn tables() -> String {
     let examples = all_examples();
     let mut tables =
