@@ -59,17 +59,17 @@ fn report_event(
     let removed: Vec<String> = report.removed.iter().cloned().collect();
     let denied: Vec<String> =
         report.denied.iter().map(|(binding, reason)| format!("{binding} ({reason})")).collect();
+    let user_names = join_names(users);
     let mut sentences = Vec::new();
     if !removed.is_empty() {
-        sentences.push(format!("removed {} from {}", join_names(users), join_names(&removed)));
+        sentences.push(format!("removed {user_names} from {}", join_names(&removed)));
     }
     if !denied.is_empty() && is_first {
         let noun = if denied.len() == 1 { "binding" } else { "bindings" };
         sentences.push(format!(
-            "{} may still be bound in {}, which this server may not change; remove {} from the {noun} yourself",
-            join_names(users),
-            join_names(&denied),
-            join_names(users)
+            "{user_names} may still be bound in {}, which this server may not change; remove {user_names} from the {noun} \
+             yourself",
+            join_names(&denied)
         ));
     }
     let bindings: Vec<_> = report.denied.iter().map(|(binding, _)| binding).collect();
