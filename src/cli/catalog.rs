@@ -25,6 +25,7 @@ use self::terminal::Color;
 use super::error::Error;
 use super::output::{eprint_message, escape_controls, print};
 use crate::config::{self, ClientConfig, ClientFlags};
+use crate::service::name_list::format_count;
 
 /// The text after the flags in `--help`.
 const HELP: &str = "The token is read from NORMAN_AKS_TOKEN or a file, because other users can see command lines. Without a token \
@@ -117,7 +118,7 @@ fn summary(noun: &str, verdicts: impl Iterator<Item = Verdict>) -> String {
     let parts = Verdict::ALL.into_iter().map(|verdict| (count(verdict), verdict.as_str()));
     let parts: Vec<_> =
         parts.filter(|(count, _)| *count > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    format!("{}: {}", super::output::format_count(verdicts.len() as u64, noun), parts.join(", "))
+    format!("{}: {}", format_count(verdicts.len(), noun), parts.join(", "))
 }
 
 /// Prints a message to standard error if standard output is a terminal, not a pipe to another program.

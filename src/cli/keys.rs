@@ -7,9 +7,10 @@ use clock::Clock;
 use secrecy::ExposeSecret as _;
 
 use super::error::Error;
-use super::output::{format_count, print};
+use super::output::print;
 use super::runtime::run_on_database;
 use crate::config::{DatabaseScope, SettingFlags};
+use crate::service::name_list::format_count;
 use crate::service::secrets::{self, Rotation, Secrets};
 use crate::vault::KeyRing;
 

@@ -70,8 +70,3 @@ pub(super) fn format_time(timestamp_ms: Option<i64>) -> String {
 pub(super) fn yes_or_no(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
-
-/// A number with its noun, such as `1 token` or `2 tokens`.
-pub(super) fn format_count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}

@@ -4,10 +4,11 @@ use clap::{Args, Subcommand};
 use clock::Clock;
 
 use super::error::Error;
-use super::output::{eprint_message, format_count, format_time, print, table, yes_or_no};
+use super::output::{eprint_message, format_time, print, table, yes_or_no};
 use super::runtime::run_on_database;
 use crate::config::{DatabaseScope, SettingFlags};
 use crate::service;
+use crate::service::name_list::format_count;
 use crate::service::tokens::Tokens;
 use crate::service::users::{Account, Removed, Users};
 use crate::store::Store;
@@ -87,12 +88,11 @@ fn map_not_found(error: service::Error, name: &str) -> Error {
 }
 
 fn summary(removed: &Removed) -> String {
-    let to_u64 = |len: usize| u64::try_from(len).unwrap_or(u64::MAX);
     let tokens = format_count(removed.tokens, "token");
-    let memberships = format_count(to_u64(removed.memberships.len()), "membership");
+    let memberships = format_count(removed.memberships.len(), "membership");
     let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
-        let clusters = format_count(to_u64(removed.properties.clusters.len()), "cluster");
-        let credentials = format_count(to_u64(removed.properties.credentials.len()), "cloud credential");
+        let clusters = format_count(removed.properties.clusters.len(), "cluster");
+        let credentials = format_count(removed.properties.credentials.len(), "cloud credential");
         format!("; handed over {clusters} and {credentials} to {}", owner.name)
     });
     format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)

@@ -6,6 +6,7 @@ use crate::service::clusters;
 use crate::service::credentials::{self, full_id};
 use crate::service::events::Action;
 use crate::service::members;
+use crate::service::name_list::format_count;
 use crate::store::users::RemovedUser;
 use crate::store::{AuditRow, UserRow};
 
@@ -38,19 +39,10 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
         "{}: {} and {} deleted, {} and {}{handed_over}",
         user.name,
         format_count(*tokens, "token"),
-        format_count(to_u64(memberships.len()), "membership"),
-        format_count(to_u64(owned.clusters.len()), "cluster"),
-        format_count(to_u64(owned.credentials.len()), "cloud credential"),
+        format_count(memberships.len(), "membership"),
+        format_count(owned.clusters.len(), "cluster"),
+        format_count(owned.credentials.len(), "cloud credential"),
     );
     records.push(by.audit_with_detail(Action::Delete, OBJECT, &user.id, &detail, now_ms));
     records
-}
-
-/// A number with its noun, such as `1 token` or `2 tokens`.
-fn format_count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn to_u64(len: usize) -> u64 {
-    u64::try_from(len).unwrap_or(u64::MAX)
 }
