@@ -29,7 +29,7 @@ pub enum Error {
     #[error(
         "the request to Rancher failed, or its response is incomplete; check rancher-url and the network"
     )]
-    NoAnswer(#[source] reqwest::Error),
+    NoResponse(#[source] reqwest::Error),
     #[error("the response is larger than {limit} bytes")]
     TooLarge { limit: usize },
     /// The response was sent by a proxy or another program.
@@ -76,13 +76,13 @@ pub enum Error {
 
 impl Error {
     pub(super) fn from_transport(error: reqwest::Error) -> Self {
-        Self::NoAnswer(error.without_url())
+        Self::NoResponse(error.without_url())
     }
 
     /// Whether other requests would probably fail too. Responses that a single caller can cause are not an outage.
     pub(super) fn is_outage(&self) -> bool {
         match self {
-            Self::TimedOut { .. } | Self::NoAnswer(_) => true,
+            Self::TimedOut { .. } | Self::NoResponse(_) => true,
             Self::NotRancher { status } => status.is_server_error(),
             _ => false,
         }

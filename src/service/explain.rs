@@ -49,14 +49,14 @@ pub fn request_error(error: &Error) -> Explained {
         upstream_status: error.upstream_status(),
         hint: hints::for_error(error),
         retry_after: (status != 400).then(|| error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER)),
-        is_foreign: error.foreign().is_some(),
+        is_foreign: error.foreign_content_type().is_some(),
     }
 }
 
 fn status_of(error: &Error) -> u16 {
     match error {
         Error::TimedOut { .. } => 504,
-        Error::NoAnswer { .. } => 503,
+        Error::NoResponse { .. } => 503,
         Error::BudgetExhausted { .. } | Error::Deferred { .. } => 429,
         _ => status_of_upstream(error.upstream_status()),
     }
@@ -75,10 +75,10 @@ fn text_of(error: &Error) -> String {
     match error {
         Error::Arm(error) => arm_text(error),
         Error::Login(error) => login_text(error),
-        Error::NoAnswer { to: Service::Arm, method, url, reason, .. } => {
+        Error::NoResponse { to: Service::Arm, method, url, reason, .. } => {
             format!("{} {url:?}: {reason}", capitalized(method))
         }
-        Error::NoAnswer { to: Service::Login, method, url, reason, .. } => {
+        Error::NoResponse { to: Service::Login, method, url, reason, .. } => {
             format!("ClientSecretCredential: {} {url:?}: {reason}. {TROUBLESHOOT}", capitalized(method))
         }
         Error::TimedOut { to } => format!("context deadline exceeded: no response from {to} in time"),

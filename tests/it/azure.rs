@@ -729,7 +729,7 @@ async fn truncated_response_is_retried() {
     assert!(virtual_networks::list(&arm(&azure)).await.unwrap().is_empty());
     assert_eq!(count.load(Ordering::SeqCst), 2);
     let error = virtual_networks::list(&arm(&azure)).await.unwrap_err();
-    assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
+    assert!(matches!(error, Error::NoResponse { to: Service::Arm, .. }), "{error:?}");
     assert_eq!(count.load(Ordering::SeqCst), 6);
 }
 
@@ -745,13 +745,13 @@ async fn missing_response_has_a_reason() {
     for (options, expected) in [(untrusted, Reason::Tls), (closed, Reason::Connect)] {
         let azure = Azure::new(options).unwrap();
         let error = subscriptions::get(&arm(&azure)).await.unwrap_err();
-        let Error::NoAnswer { to: Service::Login, reason, url, .. } = &error else { panic!("{error:?}") };
+        let Error::NoResponse { to: Service::Login, reason, url, .. } = &error else { panic!("{error:?}") };
         assert_eq!(*reason, expected);
         assert_eq!(url, &format!("https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/token"));
         let tenant = azure
             .discover_tenant(Cloud::Public, SUBSCRIPTION, DiscoveryPurpose::Stored, default_deadline())
             .await;
-        let Err(DiscoveryError::NoAnswer(Error::NoAnswer { reason, .. })) = tenant else {
+        let Err(DiscoveryError::Request(Error::NoResponse { reason, .. })) = tenant else {
             panic!("{tenant:?}")
         };
         assert_eq!(reason, expected);
@@ -777,7 +777,7 @@ async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
     };
     let without_arm = Azure::new(without_arm).unwrap();
     let unanswered = skus::list(&arm(&without_arm), "canary-region").await.unwrap_err();
-    assert!(matches!(unanswered, Error::NoAnswer { to: Service::Arm, reason: Reason::Connect, .. }));
+    assert!(matches!(unanswered, Error::NoResponse { to: Service::Arm, reason: Reason::Connect, .. }));
     let arm = arm(&azure);
     for text in [
         format!("{denied:?} {denied}"),
@@ -929,10 +929,10 @@ async fn tenant_discovery_distinguishes_failures() {
         let service_error = arm_error.service_error();
         assert_eq!(service_error.code.as_deref(), Some("SubscriptionNotFound"));
         assert_eq!(service_error.message.as_deref(), Some("SubscriptionNotFound it is"));
-        assert!(matches!(discover("..", purpose).await, DiscoveryError::NoAnswer(Error::BadUrl(_))));
-        assert!(matches!(discover("", purpose).await, DiscoveryError::NoAnswer(Error::EmptySubscription)));
+        assert!(matches!(discover("..", purpose).await, DiscoveryError::Request(Error::BadUrl(_))));
+        assert!(matches!(discover("", purpose).await, DiscoveryError::Request(Error::EmptySubscription)));
         let hanging = discover("hangs", purpose).await;
-        assert!(matches!(hanging, DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm })));
+        assert!(matches!(hanging, DiscoveryError::Request(Error::TimedOut { to: Service::Arm })));
     }
     let count_requests = |path: &str| fake.requests().iter().filter(|request| request.path == path).count();
     assert_eq!(count_requests("/subscriptions/none"), 2, "failures are not cached");

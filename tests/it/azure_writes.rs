@@ -206,7 +206,7 @@ async fn write_may_have_been_accepted_unless_it_was_not_sent() {
     };
     let without_arm = Azure::new(without_arm).unwrap();
     let error = put(&arm(&without_arm)).await.unwrap_err();
-    assert!(matches!(error, Error::NoAnswer { to: Service::Arm, .. }), "{error:?}");
+    assert!(matches!(error, Error::NoResponse { to: Service::Arm, .. }), "{error:?}");
     assert!(!error.may_have_been_accepted() && error.is_transient());
 }
 

@@ -235,7 +235,7 @@ impl Arm {
             redact::redact(response, &[token.as_str(), self.credential.client_secret.expose_secret()]);
         let error =
             ArmError::new(request.method().clone(), without_query(request.url()), response, self.clock());
-        if error.status == 429 && error.foreign.is_none() {
+        if error.status == 429 && error.foreign_content_type.is_none() {
             reservation.throttle(&error);
         }
         Err(Error::Arm(Box::new(error)))
@@ -276,7 +276,7 @@ impl RetryAfter for Error {
 fn is_retryable(error: &Error) -> bool {
     match error {
         Error::Arm(error) => is_retryable_status(error.status),
-        Error::NoAnswer { reason, .. } => *reason != Reason::Tls,
+        Error::NoResponse { reason, .. } => *reason != Reason::Tls,
         _ => false,
     }
 }

@@ -31,7 +31,7 @@ pub enum Error {
     Login(Box<EntraError>),
     /// No response, or an incomplete one.
     #[error("{method} {url}: {reason}")]
-    NoAnswer {
+    NoResponse {
         /// The service.
         to: Service,
         /// The method of the request.
@@ -137,7 +137,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Arm(_) | Self::Login(_) => matches!(self.upstream_status(), Some(408 | 429 | 500..=599)),
-            Self::NoAnswer { .. }
+            Self::NoResponse { .. }
             | Self::TimedOut { .. }
             | Self::BudgetExhausted { .. }
             | Self::Deferred { .. } => true,
@@ -148,7 +148,7 @@ impl Error {
     /// Whether Azure or the network took too long: our deadline, a silent connection, 408 or 504.
     pub fn is_timeout(&self) -> bool {
         match self {
-            Self::TimedOut { .. } | Self::NoAnswer { reason: Reason::Timeout, .. } => true,
+            Self::TimedOut { .. } | Self::NoResponse { reason: Reason::Timeout, .. } => true,
             _ => matches!(self.upstream_status(), Some(408 | 504)),
         }
     }
@@ -160,19 +160,19 @@ impl Error {
             self,
             Self::Decode { .. } | Self::TooLarge { .. } | Self::Endless { .. } | Self::ForeignLink { .. }
         );
-        is_unreadable || self.foreign().is_some()
+        is_unreadable || self.foreign_content_type().is_some()
     }
 
     /// Whether the login service rejected the credential itself.
-    pub fn is_login_refusal(&self) -> bool {
-        matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign().is_none()
+    pub fn is_login_rejected(&self) -> bool {
+        matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign_content_type().is_none()
     }
 
     /// The content type of a response that is not from Azure; `None` for all other errors.
-    pub fn foreign(&self) -> Option<&str> {
+    pub fn foreign_content_type(&self) -> Option<&str> {
         match self {
-            Self::Arm(error) => error.foreign.as_deref(),
-            Self::Login(error) => error.foreign.as_deref(),
+            Self::Arm(error) => error.foreign_content_type.as_deref(),
+            Self::Login(error) => error.foreign_content_type.as_deref(),
             _ => None,
         }
     }
@@ -182,7 +182,7 @@ impl Error {
     pub fn is_absence(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
-            && error.foreign.is_none()
+            && error.foreign_content_type.is_none()
             && match error.code.as_deref() {
                 Some(code) => !UNRELATED_404_CODES.iter().any(|other| code.eq_ignore_ascii_case(other)),
                 // The response to a HEAD request has no body, and so no code.
@@ -194,14 +194,14 @@ impl Error {
     pub fn may_have_been_accepted(&self) -> bool {
         match self {
             // A proxy may have replaced Azure's response.
-            Self::Arm(error) if error.foreign.is_some() => true,
+            Self::Arm(error) if error.foreign_content_type.is_some() => true,
             Self::Arm(error) => match error.status {
                 408 => true,
                 // With Retry-After, Azure was too busy to accept the request.
                 503 => error.retry_after.is_none(),
                 status => status >= 500,
             },
-            Self::NoAnswer { to: Service::Arm, source, .. } => {
+            Self::NoResponse { to: Service::Arm, source, .. } => {
                 let source: &(dyn std::error::Error + 'static) = &**source;
                 !source.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
             }

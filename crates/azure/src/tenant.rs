@@ -67,7 +67,7 @@ impl DiscoveryPurpose {
 pub enum DiscoveryError {
     /// No response, or none within the time limit; or the subscription cannot be part of a URL.
     #[error("cannot request the tenant of the subscription")]
-    NoAnswer(#[source] Error),
+    Request(#[source] Error),
     /// A response other than the expected 401, for example 404 for an unknown subscription.
     #[error("the request for the tenant of the subscription got the unexpected status {0}")]
     Unexpected(Box<ArmError>),
@@ -87,12 +87,12 @@ impl DiscoveryError {
     /// subscription.
     fn allows_stale(&self) -> bool {
         let Self::Unexpected(error) = self else { return true };
-        error.foreign.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
+        error.foreign_content_type.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
     }
 
     fn is_timeout(&self) -> bool {
         match self {
-            Self::NoAnswer(error) => error.is_timeout(),
+            Self::Request(error) => error.is_timeout(),
             Self::Unexpected(error) => matches!(error.status, 408 | 504),
             Self::HeaderMissing | Self::NoMatch { .. } => false,
         }
@@ -155,11 +155,11 @@ impl TenantCache {
         deadline: Instant,
     ) -> Outcome {
         if subscription_id.is_empty() {
-            return Err(DiscoveryError::NoAnswer(Error::EmptySubscription));
+            return Err(DiscoveryError::Request(Error::EmptySubscription));
         }
         let query = [("api-version", purpose.api_version())];
         let url =
-            url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::NoAnswer)?;
+            url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::Request)?;
         let deadline = deadline.min(Instant::now() + TIMEOUT);
         // Azure's IDs are shorter. Longer input must not fill the cache.
         if purpose == DiscoveryPurpose::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
@@ -249,14 +249,14 @@ async fn request_tenant(
 async fn request_once(transport: &Transport, url: &Url) -> Outcome {
     let request = new_request(Method::GET, url);
     let response = transport.exchange(Service::Arm, RequestName::DiscoverTenant, request).await;
-    let response = response.map_err(DiscoveryError::NoAnswer)?;
+    let response = response.map_err(DiscoveryError::Request)?;
     let header = response.headers.get(WWW_AUTHENTICATE);
     if let (401, Some(header)) = (response.status, header) {
         let header = String::from_utf8_lossy(header.as_bytes()).into_owned();
         return tenant_in(&header).map(str::to_owned).ok_or(DiscoveryError::NoMatch { header });
     }
     let error = ArmError::new(Method::GET, without_query(url), response, &transport.clock);
-    if error.status == 401 && error.foreign.is_none() {
+    if error.status == 401 && error.foreign_content_type.is_none() {
         return Err(DiscoveryError::HeaderMissing);
     }
     Err(DiscoveryError::Unexpected(Box::new(error)))
@@ -267,7 +267,7 @@ fn lock(entry: &Mutex<Entry>) -> MutexGuard<'_, Entry> {
 }
 
 fn timed_out() -> Outcome {
-    Err(DiscoveryError::NoAnswer(Error::TimedOut { to: Service::Arm }))
+    Err(DiscoveryError::Request(Error::TimedOut { to: Service::Arm }))
 }
 
 /// The last path segment of `authorization_uri`: lower-case hexadecimal digits and hyphens.
@@ -294,7 +294,7 @@ mod tests {
             let deadline = Instant::now() + TIMEOUT;
             let outcome =
                 tenants.discover(Cloud::Public, &subscription, DiscoveryPurpose::Stored, deadline).await;
-            assert!(matches!(outcome, Err(DiscoveryError::NoAnswer(_))), "{outcome:?}");
+            assert!(matches!(outcome, Err(DiscoveryError::Request(_))), "{outcome:?}");
             tenants.entries.run_pending_tasks();
             assert_eq!(tenants.entries.entry_count(), 0, "{subscription}");
         }

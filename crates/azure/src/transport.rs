@@ -81,7 +81,7 @@ impl Transport {
             }
             Err(failure) => {
                 let error = match failure {
-                    Some(error) => Error::NoAnswer {
+                    Some(error) => Error::NoResponse {
                         to,
                         method,
                         url,

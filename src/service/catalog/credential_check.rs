@@ -250,7 +250,7 @@ impl Reader<'_> {
 /// Whether an error is about the login, not about the request after it.
 fn is_about_login(error: &Error) -> bool {
     match error {
-        Error::NoAnswer { to, .. } | Error::TimedOut { to } => *to == Service::Login,
+        Error::NoResponse { to, .. } | Error::TimedOut { to } => *to == Service::Login,
         Error::Login(_) => true,
         error => denial::from_login_error(error).is_some(),
     }

@@ -10,7 +10,7 @@ use super::{DEFAULT_RETRY_AFTER, Explained, hints, status_of, status_of_upstream
 /// Explains an error for `aksCheckCredentials`; the caller adds the prefix with the cloud's name.
 pub fn check_discovery_error(error: &DiscoveryError) -> Explained {
     let text = match error {
-        DiscoveryError::NoAnswer(error) => format!("Request failed: {}", text_of(error)),
+        DiscoveryError::Request(error) => format!("Request failed: {}", text_of(error)),
         DiscoveryError::Unexpected(error) => {
             format!("Unexpected response from Get Subscription: {}", one_line(error))
         }
@@ -27,7 +27,7 @@ pub fn check_discovery_error(error: &DiscoveryError) -> Explained {
 /// Explains an error for all other requests, with stored and inline credentials.
 pub fn stored_discovery_error(error: &DiscoveryError) -> Explained {
     let text = match error {
-        DiscoveryError::NoAnswer(error) => format!("cannot get subscription id: {}", text_of(error)),
+        DiscoveryError::Request(error) => format!("cannot get subscription id: {}", text_of(error)),
         // Rancher prints a nil error here; scripts may match it.
         DiscoveryError::Unexpected(_) => "unexpected response from Get Subscription: <nil>".to_owned(),
         DiscoveryError::HeaderMissing => {
@@ -46,11 +46,11 @@ fn to_explained(error: &DiscoveryError, text: String) -> Explained {
         _ => None,
     };
     let status = match error {
-        DiscoveryError::NoAnswer(error) => status_of(error),
+        DiscoveryError::Request(error) => status_of(error),
         _ => status_of_upstream(arm.map(|arm| arm.status)),
     };
     let retry_after = match error {
-        DiscoveryError::NoAnswer(error) => error.retry_after(),
+        DiscoveryError::Request(error) => error.retry_after(),
         _ => arm.and_then(|arm| arm.retry_after),
     };
     Explained {
@@ -61,8 +61,8 @@ fn to_explained(error: &DiscoveryError, text: String) -> Explained {
         hint: hints::for_discovery(error),
         retry_after: (status != 400).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: match error {
-            DiscoveryError::NoAnswer(error) => error.foreign().is_some(),
-            _ => arm.is_some_and(|arm| arm.foreign.is_some()),
+            DiscoveryError::Request(error) => error.foreign_content_type().is_some(),
+            _ => arm.is_some_and(|arm| arm.foreign_content_type.is_some()),
         },
     }
 }

@@ -10,12 +10,12 @@ use azure::{ArmError, DiscoveryError, Error, ServiceError};
 /// The hint for a failed request; `None` if Azure's message suffices.
 pub(super) fn for_error(error: &Error) -> Option<String> {
     match error {
-        Error::Login(login) if login.foreign.is_none() => {
+        Error::Login(login) if login.foreign_content_type.is_none() => {
             login::hint(login).or_else(|| for_status(login.status))
         }
-        Error::Login(login) => login.foreign.as_deref().map(for_foreign_response),
+        Error::Login(login) => login.foreign_content_type.as_deref().map(for_foreign_response),
         Error::Arm(arm) => for_arm_error(arm),
-        Error::NoAnswer { to, .. } => Some(format!(
+        Error::NoResponse { to, .. } => Some(format!(
             "{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"
         )),
         Error::TimedOut { to } => Some(format!("{to} is slow at the moment; try again shortly")),
@@ -36,7 +36,7 @@ pub(super) fn for_error(error: &Error) -> Option<String> {
 /// The hint for a failed tenant discovery.
 pub(super) fn for_discovery(error: &DiscoveryError) -> Option<String> {
     match error {
-        DiscoveryError::NoAnswer(error) => for_error(error),
+        DiscoveryError::Request(error) => for_error(error),
         DiscoveryError::Unexpected(arm) => for_arm_error(arm),
         DiscoveryError::HeaderMissing | DiscoveryError::NoMatch { .. } => {
             Some("set tenantId, so that it does not have to be discovered".to_owned())
@@ -50,7 +50,7 @@ pub fn for_operation(error: &ServiceError) -> Option<String> {
 }
 
 fn for_arm_error(arm: &ArmError) -> Option<String> {
-    if let Some(kind) = &arm.foreign {
+    if let Some(kind) = &arm.foreign_content_type {
         return Some(for_foreign_response(kind));
     }
     // The code may be in a header only.

@@ -320,11 +320,12 @@ impl Cache {
     /// Evicts the lists that an error concerns: all of the credential if its login is rejected, this one if it is denied or no
     /// longer exists.
     fn evict_denied(&self, key: &Key, error: &azure::Error) {
-        if error.is_login_refusal() {
+        if error.is_login_rejected() {
             let fingerprint = key.fingerprint;
             self.count_change(true);
             let _ = self.entries.invalidate_entries_if(move |key, _| key.fingerprint == fingerprint);
-        } else if error.foreign().is_none() && matches!(error.upstream_status(), Some(403 | 404)) {
+        } else if error.foreign_content_type().is_none() && matches!(error.upstream_status(), Some(403 | 404))
+        {
             self.count_change(key.kind.is_saved());
             self.entries.invalidate(key);
         }

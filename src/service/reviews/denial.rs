@@ -27,7 +27,7 @@ const SUBSCRIPTION_CODES: [&str; 6] = [
 /// The denial for a failed login, which any request may report.
 pub(in crate::service) fn from_login_error(error: &Error) -> Option<Denial> {
     match error {
-        Error::Login(login) if error.is_login_refusal() => from_entra_error(login, error),
+        Error::Login(login) if error.is_login_rejected() => from_entra_error(login, error),
         Error::InvalidTenant | Error::EmptySecret | Error::EmptyClient | Error::EmptySubscription => Some(
             denial(DenialKind::Credential, &error.to_string(), explain::request_error(error).hint, false),
         ),
@@ -39,7 +39,7 @@ pub(in crate::service) fn from_login_error(error: &Error) -> Option<Denial> {
 /// rights in only a resource group needs none.
 pub(in crate::service) fn from_cluster_error(error: &Error) -> Option<Denial> {
     from_login_error(error).or_else(|| match error {
-        Error::Arm(arm) if arm.foreign.is_none() => from_arm_error(arm, error),
+        Error::Arm(arm) if arm.foreign_content_type.is_none() => from_arm_error(arm, error),
         _ => None,
     })
 }
@@ -50,7 +50,7 @@ pub(in crate::service) fn from_access_error(error: &AccessError) -> Option<Denia
     let is_rejected = matches!(
         error,
         DiscoveryError::Unexpected(error)
-            if error.foreign.is_none() && matches!(error.status, 400 | 404)
+            if error.foreign_content_type.is_none() && matches!(error.status, 400 | 404)
     );
     let explained = explain::stored_discovery_error(error);
     is_rejected.then(|| {
