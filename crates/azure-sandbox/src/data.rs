@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::clouds::Cloud;
 use crate::seed::Account;
 use crate::skus::family::Family;
-use crate::versions::Offers;
+use crate::versions::KubernetesVersions;
 
 /// An invalid file of the built-in data.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub(crate) struct Catalog {
     pub(crate) families: Vec<Family>,
     pub(crate) versions: Versions,
     /// The parsed versions of the public cloud and of the others.
-    offers: [Offers; 2],
+    kubernetes_versions: [KubernetesVersions; 2],
     /// The api-versions of each lower-case resource type, oldest first.
     pub(crate) api_versions: HashMap<String, Vec<String>>,
     pub(crate) accounts: Vec<Account>,
@@ -81,10 +81,12 @@ impl Catalog {
     pub(crate) fn load() -> Result<Self, Error> {
         let api_versions: HashMap<String, Vec<String>> = read!("api-versions.json")?;
         let versions: Versions = read!("kubernetes-versions.json")?;
-        let parse_offers =
-            |list| Offers::parse(list).map_err(|source| Error { file: "kubernetes-versions.json", source });
+        let parse_versions = |list| {
+            KubernetesVersions::parse(list)
+                .map_err(|source| Error { file: "kubernetes-versions.json", source })
+        };
         Ok(Self {
-            offers: [parse_offers(&versions.public)?, parse_offers(&versions.national)?],
+            kubernetes_versions: [parse_versions(&versions.public)?, parse_versions(&versions.national)?],
             regions: read!("regions.json")?,
             families: read!("vm-families.json")?,
             versions,
@@ -106,8 +108,8 @@ impl Catalog {
     }
 
     /// The Kubernetes versions of a cloud.
-    pub(crate) fn offers(&self, cloud: Cloud) -> &Offers {
-        let [public, national] = &self.offers;
+    pub(crate) fn kubernetes_versions(&self, cloud: Cloud) -> &KubernetesVersions {
+        let [public, national] = &self.kubernetes_versions;
         if cloud == Cloud::Public { public } else { national }
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn set(value: &mut Value, path: &str, new: impl Into<Value>) {
 }
 
 /// Sets the value at a path if it is missing or null.
-pub(crate) fn default(value: &mut Value, path: &str, new: impl Into<Value>) {
+pub(crate) fn set_default(value: &mut Value, path: &str, new: impl Into<Value>) {
     if value.pointer(path).is_none_or(Value::is_null) {
         set(value, path, new);
     }
@@ -82,8 +82,8 @@ mod tests {
     fn paths_are_created_set_and_removed() {
         let mut value = json!({"a": {"b": null}});
         set(&mut value, "/a/c/d", 1);
-        default(&mut value, "/a/b", "x");
-        default(&mut value, "/a/c/d", 2);
+        set_default(&mut value, "/a/b", "x");
+        set_default(&mut value, "/a/c/d", 2);
         assert_eq!(value, json!({"a": {"b": "x", "c": {"d": 1}}}));
         remove(&mut value, "/a/c/d");
         remove(&mut value, "/no/such");

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use family::{Family, Size};
-pub(crate) use offer::Offer;
+pub(crate) use offer::SizeOffer;
 use wire::{Capability, LocationInfo, Restriction, RestrictionInfo, Sku, VmSize, ZoneDetails};
 
 use crate::data::Region;
@@ -33,7 +33,7 @@ pub(crate) struct Listing {
     /// The entries of `vmSizes`, joined by commas.
     pub(crate) vm_sizes: Bytes,
     /// By lower-case name.
-    pub(crate) offers: BTreeMap<String, Offer>,
+    pub(crate) offers: BTreeMap<String, SizeOffer>,
 }
 
 /// Generates the sizes of a region.
@@ -54,7 +54,7 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
             let full_name =
                 if family.is("basic") { size.name.clone() } else { format!("Standard_{}", size.name) };
             let sku = sku(family, &size, tier, &full_name, region);
-            offers.insert(full_name.to_ascii_lowercase(), offer(&sku, size.cores));
+            offers.insert(full_name.to_ascii_lowercase(), size_offer(&sku, size.cores));
             skus.push(&sku);
             vm_sizes.push(&VmSize {
                 name: &full_name,
@@ -70,12 +70,12 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
 }
 
 /// The availability of a size for AKS.
-fn offer(sku: &Sku<'_>, cores: u32) -> Offer {
+fn size_offer(sku: &Sku<'_>, cores: u32) -> SizeOffer {
     let restricted_by = |kind: &str| sku.restrictions.iter().find(|restriction| restriction.r#type == kind);
     let closed_zones =
         restricted_by("Zone").map(|restriction| restriction.info.zones.as_slice()).unwrap_or_default();
     let zones = sku.location_info.iter().flat_map(|info| &info.zones);
-    Offer {
+    SizeOffer {
         family: sku.family.to_owned(),
         cores,
         zones: zones.filter(|zone| !closed_zones.contains(zone)).cloned().collect(),

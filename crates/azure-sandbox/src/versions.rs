@@ -10,7 +10,7 @@ const MAX_MINOR_SKEW: u32 = 3;
 
 /// All versions of a cloud.
 #[derive(Debug, Default)]
-pub(crate) struct Offers(Vec<Minor>);
+pub(crate) struct KubernetesVersions(Vec<Minor>);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -49,7 +49,7 @@ pub(crate) fn is_compatible(pool: &str, cluster: &str) -> bool {
     pool <= cluster && pool_major == major && minor - pool_minor <= MAX_MINOR_SKEW
 }
 
-impl Offers {
+impl KubernetesVersions {
     pub(crate) fn parse(minors: &[Box<RawValue>]) -> Result<Self, serde_json::Error> {
         minors.iter().map(|minor| serde_json::from_str(minor.get())).collect::<Result<_, _>>().map(Self)
     }
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn short_versions_resolve_to_the_newest_patch() {
         let catalog = Catalog::load().unwrap();
-        let offers = catalog.offers(Cloud::Public);
+        let versions = catalog.kubernetes_versions(Cloud::Public);
         for (requested, expected) in [
             ("1.32.7", Some("1.32.7")),
             ("1.32", Some("1.32.10")),
@@ -127,14 +127,14 @@ mod tests {
             ("1.9", None),
             ("nonsense", None),
         ] {
-            assert_eq!(offers.resolve(requested), expected, "{requested}");
+            assert_eq!(versions.resolve(requested), expected, "{requested}");
         }
-        assert_eq!(offers.resolve_within("1.32", "1.32.7"), Some("1.32.7"));
-        assert_eq!(offers.resolve_within("1.32", "1.33.1"), Some("1.32.10"));
-        assert!(offers.upgrades("1.32.7").contains(&"1.33.3".to_owned()));
-        assert!(offers.upgrades("1.5.0").is_empty());
-        assert!(offers.is_preview("1.35.0") && !offers.is_preview("1.33.0"));
-        assert!(!offers.is_long_term_only("1.32.7"));
+        assert_eq!(versions.resolve_within("1.32", "1.32.7"), Some("1.32.7"));
+        assert_eq!(versions.resolve_within("1.32", "1.33.1"), Some("1.32.10"));
+        assert!(versions.upgrades("1.32.7").contains(&"1.33.3".to_owned()));
+        assert!(versions.upgrades("1.5.0").is_empty());
+        assert!(versions.is_preview("1.35.0") && !versions.is_preview("1.33.0"));
+        assert!(!versions.is_long_term_only("1.32.7"));
     }
 
     #[test]

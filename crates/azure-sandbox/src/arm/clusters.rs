@@ -145,15 +145,15 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
 
 pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let cluster = get(call, name)?;
-    let offers = call.sandbox.catalog.offers(call.request.cloud);
+    let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let long_term = is_long_term(&cluster.body);
     let upgrades_from = |from: &str| -> Vec<Value> {
-        offers
+        versions
             .upgrades_for(from, long_term)
             .into_iter()
             .map(|version| {
                 let mut target = json!({ "kubernetesVersion": version });
-                if offers.is_preview(version) {
+                if versions.is_preview(version) {
                     json::set(&mut target, "/isPreview", true);
                 }
                 target

@@ -148,7 +148,7 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
         ("enableDdosProtection", json!(false)),
         ("privateEndpointVNetPolicies", json!("Disabled")),
     ] {
-        json::default(&mut body, &format!("/properties/{key}"), value);
+        json::set_default(&mut body, &format!("/properties/{key}"), value);
     }
     let resource = Resource { group: group.to_owned(), name: name.to_owned(), body };
     let response = SandboxResponse::json(status, &resource.body);
@@ -290,7 +290,7 @@ fn subnet_with_defaults(mut subnet: Value, network_id: &str, etag: &str) -> Resu
         ("privateEndpointNetworkPolicies", json!("Disabled")),
         ("privateLinkServiceNetworkPolicies", json!("Enabled")),
     ] {
-        json::default(&mut subnet, &format!("/properties/{key}"), value);
+        json::set_default(&mut subnet, &format!("/properties/{key}"), value);
     }
     Ok(subnet)
 }

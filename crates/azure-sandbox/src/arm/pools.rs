@@ -44,11 +44,11 @@ pub(crate) fn upgrade_profile(
 ) -> Result<SandboxResponse, ArmError> {
     let cluster = parent(call, cluster)?;
     let pool = cluster.pool(name).ok_or_else(|| no_pool(name, cluster))?;
-    let offers = call.sandbox.catalog.offers(call.request.cloud);
+    let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let text = |pointer| json::text(pool, pointer).unwrap_or_default();
     let current = text("/currentOrchestratorVersion");
     let max_version = json::text(&cluster.body, "/properties/currentKubernetesVersion").unwrap_or_default();
-    let upgrades: Vec<Value> = offers
+    let upgrades: Vec<Value> = versions
         .upgrades_for(current, is_long_term(&cluster.body))
         .into_iter()
         .filter(|version| crate::versions::is_compatible(version, max_version))
@@ -112,7 +112,7 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
     ensure_running(cluster)?;
     let old = cluster.pool(name);
     check_precondition(call, old.and_then(|old| json::text(old, "/eTag")))?;
-    let offers = call.sandbox.catalog.offers(call.request.cloud);
+    let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let text = |pointer| json::text(&cluster.body, pointer).unwrap_or_default();
     let current = text("/properties/currentKubernetesVersion");
     let requested = json::text(&properties, "/orchestratorVersion").unwrap_or_default().to_owned();
@@ -121,16 +121,16 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
         None => {
             let version = text("/properties/kubernetesVersion");
             let requested = if requested.is_empty() { version } else { &requested };
-            upgrade_of_pool(offers, None, requested, current, long_term)?;
+            upgrade_of_pool(versions, None, requested, current, long_term)?;
             json::set(&mut properties, "/name", name);
-            let pool_defaults = PoolDefaults::new(offers, version, current, &cluster.body);
+            let pool_defaults = PoolDefaults::new(versions, version, current, &cluster.body);
             defaults::apply_to_pool(&mut properties, pool_defaults);
             (OperationKind::CreatePool, properties, None)
         }
         Some(old) => {
             check_immutable(old, &properties, "properties")?;
             let old_version = json::text(old, "/currentOrchestratorVersion");
-            let upgrade = upgrade_of_pool(offers, old_version, &requested, current, long_term)?;
+            let upgrade = upgrade_of_pool(versions, old_version, &requested, current, long_term)?;
             let mut new = old.clone();
             merge_pool(&mut new, &properties);
             defaults::normalize_pool(&mut new);

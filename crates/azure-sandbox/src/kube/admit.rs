@@ -12,7 +12,7 @@ use super::resources::{
 use super::select::LabelSelector;
 use super::status::{Cause, StatusError};
 use super::storage::State;
-use super::value::{Now, at, at_mut, default, elements_mut, list, number, set, text};
+use super::value::{Now, at, at_mut, elements_mut, list, number, set, set_default, text};
 use super::{podspec, rules};
 
 /// The type of secrets that receive a service account's token.
@@ -130,9 +130,9 @@ fn apply_namespace_defaults(object: &mut Value) {
     let name = text(object, "/metadata/name").to_owned();
     set(object, &["metadata", "labels", "kubernetes.io/metadata.name"], name);
     if !is_terminating(object) {
-        default(object, &["spec", "finalizers"], json!(["kubernetes"]));
+        set_default(object, &["spec", "finalizers"], json!(["kubernetes"]));
     }
-    default(object, &["status", "phase"], "Active");
+    set_default(object, &["status", "phase"], "Active");
 }
 
 fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, StatusError> {
@@ -150,7 +150,7 @@ fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, S
             return Err(StatusError::bad_request(text));
         }
     }
-    default(object, &["type"], "Opaque");
+    set_default(object, &["type"], "Opaque");
     let mut causes = check_immutable(old, object, &["data"]);
     if old.is_some_and(|old| old["type"] != object["type"]) {
         causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
@@ -191,23 +191,23 @@ fn check_immutable(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Ca
 }
 
 fn apply_binding_defaults(object: &mut Value) {
-    default(object, &["roleRef", "apiGroup"], RBAC);
+    set_default(object, &["roleRef", "apiGroup"], RBAC);
     for subject in elements_mut(object, "/subjects") {
         let group = if text(subject, "/kind") == "ServiceAccount" { "" } else { RBAC };
         if !group.is_empty() {
-            default(subject, &["apiGroup"], group);
+            set_default(subject, &["apiGroup"], group);
         }
     }
 }
 
 fn admit_deployment(old: Option<&Value>, object: &mut Value) -> Vec<Cause> {
-    default(object, &["spec", "replicas"], 1);
-    default(object, &["spec", "revisionHistoryLimit"], 10);
-    default(object, &["spec", "progressDeadlineSeconds"], 600);
-    default(object, &["spec", "strategy", "type"], "RollingUpdate");
+    set_default(object, &["spec", "replicas"], 1);
+    set_default(object, &["spec", "revisionHistoryLimit"], 10);
+    set_default(object, &["spec", "progressDeadlineSeconds"], 600);
+    set_default(object, &["spec", "strategy", "type"], "RollingUpdate");
     if text(object, "/spec/strategy/type") == "RollingUpdate" {
-        default(object, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
-        default(object, &["spec", "strategy", "rollingUpdate", "maxUnavailable"], "25%");
+        set_default(object, &["spec", "strategy", "rollingUpdate", "maxSurge"], "25%");
+        set_default(object, &["spec", "strategy", "rollingUpdate", "maxUnavailable"], "25%");
     }
     let mut causes = Vec::new();
     if number(object, "/spec/replicas").is_some_and(|count| count < 0) {

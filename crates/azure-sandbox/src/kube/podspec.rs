@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::resources::EPHEMERAL_CONTAINERS;
 use super::status::Cause;
-use super::value::{Now, at, at_mut, default, elements_mut, list, set, text};
+use super::value::{Now, at, at_mut, elements_mut, list, set, set_default, text};
 
 /// Defaults and validates the pod spec at `field`.
 pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
@@ -15,7 +15,7 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
         ("terminationGracePeriodSeconds", json!(30)),
         ("securityContext", json!({})),
     ] {
-        default(spec, &[key], value);
+        set_default(spec, &[key], value);
     }
     // `serviceAccount` is the deprecated name of `serviceAccountName`.
     for (from, to) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")] {
@@ -59,20 +59,20 @@ fn apply_container_defaults(container: &mut Value) {
         ("terminationMessagePath", json!("/dev/termination-log")),
         ("terminationMessagePolicy", json!("File")),
     ] {
-        default(container, &[key], value);
+        set_default(container, &[key], value);
     }
     for port in elements_mut(container, "/ports") {
-        default(port, &["protocol"], "TCP");
+        set_default(port, &["protocol"], "TCP");
     }
 }
 
 /// Defaults and validates a pod. Most of an existing pod is immutable.
 pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
-    default(pod, &["spec", "serviceAccountName"], "default");
-    default(pod, &["spec", "enableServiceLinks"], true);
-    default(pod, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
-    default(pod, &["spec", "priority"], 0);
-    default(
+    set_default(pod, &["spec", "serviceAccountName"], "default");
+    set_default(pod, &["spec", "enableServiceLinks"], true);
+    set_default(pod, &["spec", "preemptionPolicy"], "PreemptLowerPriority");
+    set_default(pod, &["spec", "priority"], 0);
+    set_default(
         pod,
         &["spec", "tolerations"],
         json!([
@@ -86,7 +86,7 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     }
     if at(pod, &["status", "phase"]).is_null() {
         set(pod, &["status", "phase"], "Pending");
-        default(pod, &["metadata", "creationTimestamp"], now.text.clone());
+        set_default(pod, &["metadata", "creationTimestamp"], now.text.clone());
     }
     let is_changed = old.is_some_and(|old| immutable_spec(old) != immutable_spec(pod));
     if is_changed {

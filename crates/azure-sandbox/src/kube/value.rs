@@ -46,7 +46,7 @@ pub(crate) fn set(value: &mut Value, path: &[&str], new: impl Into<Value>) {
 }
 
 /// Sets a field that is null or missing.
-pub(crate) fn default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
+pub(crate) fn set_default(value: &mut Value, path: &[&str], new: impl Into<Value>) {
     let field = at_mut(value, path);
     if field.is_null() {
         *field = new.into();
@@ -177,8 +177,8 @@ mod tests {
     fn missing_parents_are_created() {
         let mut value = json!({"a": {"b": 1}, "list": "no"});
         set(&mut value, &["a", "b", "c"], "deep");
-        default(&mut value, &["a", "b", "c"], "kept out");
-        default(&mut value, &["x", "y"], 2);
+        set_default(&mut value, &["a", "b", "c"], "kept out");
+        set_default(&mut value, &["x", "y"], 2);
         list_mut(&mut value, &["list"]).unwrap().push(json!(1));
         assert_eq!(value, json!({"a": {"b": {"c": "deep"}}, "x": {"y": 2}, "list": [1]}));
         assert_eq!(remove(&mut value, "/a/b", "c"), Some(json!("deep")));

@@ -5,7 +5,7 @@ const MIN_CORES: u32 = 2;
 
 /// A VM size in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Offer {
+pub(crate) struct SizeOffer {
     /// The name of the quota.
     pub(crate) family: String,
     /// The number of vCPUs, including inactive ones.
@@ -16,7 +16,7 @@ pub(crate) struct Offer {
     pub(crate) restricted: bool,
 }
 
-impl Offer {
+impl SizeOffer {
     /// Whether AKS supports the size for nodes.
     pub(crate) fn is_for_nodes(&self) -> bool {
         !self.restricted && self.cores >= MIN_CORES && !self.family.starts_with("basic")

@@ -201,10 +201,10 @@ fn add_created_properties(cluster: &mut Resource, operation_id: &str) {
         derived_id(7).replace('-', "")
     );
     let body = &mut cluster.body;
-    json::default(body, "/properties/identityProfile/kubeletidentity", kubelet_identity);
+    json::set_default(body, "/properties/identityProfile/kubeletidentity", kubelet_identity);
     if has_load_balancer {
         let path = "/properties/networkProfile/loadBalancerProfile/effectiveOutboundIPs";
-        json::default(body, path, json!([{"id": outbound_ip}]));
+        json::set_default(body, path, json!([{"id": outbound_ip}]));
     }
     if json::is_true(body, "/properties/apiServerAccessProfile/enablePrivateCluster") {
         let link_resources = json!([{
@@ -214,12 +214,12 @@ fn add_created_properties(cluster: &mut Resource, operation_id: &str) {
             "requiredMembers": ["management"],
             "privateLinkServiceID": private_link_service,
         }]);
-        json::default(body, "/properties/privateLinkResources", link_resources);
+        json::set_default(body, "/properties/privateLinkResources", link_resources);
     }
     let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     for (key, addon) in addons.into_iter().flatten() {
         if key.eq_ignore_ascii_case("omsagent") && json::is_true(addon, "/enabled") {
-            json::default(addon, "/identity", monitoring_identity.clone());
+            json::set_default(addon, "/identity", monitoring_identity.clone());
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::arm::call::Call;
 use crate::arm::error::ArmError;
 use crate::arm::usages;
 use crate::json;
-use crate::skus::{Listing, Offer};
+use crate::skus::{Listing, SizeOffer};
 use crate::subscription::find;
 
 /// Checks that the region and the subscription permit a cluster with this body. `before` is its current body: sizes and
@@ -46,7 +46,7 @@ fn check_size<'a>(
     pool: &Value,
     region: &str,
     listing: &'a Listing,
-) -> Result<&'a Offer, ArmError> {
+) -> Result<&'a SizeOffer, ArmError> {
     let size = json::text(pool, "/vmSize").unwrap_or_default();
     let offer = listing.offers.get(&size.to_ascii_lowercase());
     if let Some(offer) = offer.filter(|offer| offer.is_for_nodes()) {
@@ -79,7 +79,7 @@ fn check_size<'a>(
     Err(ArmError::bad_property(code, text, "agentPoolProfile.vmSize"))
 }
 
-fn check_zones(pool: &Value, region: &str, offer: &Offer) -> Result<(), ArmError> {
+fn check_zones(pool: &Value, region: &str, offer: &SizeOffer) -> Result<(), ArmError> {
     let requested = json::texts(pool, "/availabilityZones");
     let missing: Vec<&str> =
         requested.iter().filter(|zone| !offer.zones.contains(zone)).map(String::as_str).collect();

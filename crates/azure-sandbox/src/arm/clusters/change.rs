@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::arm::error::ArmError;
 use crate::json;
-use crate::versions::{Offers, is_compatible, parse_version};
+use crate::versions::{KubernetesVersions, is_compatible, parse_version};
 
 /// Immutable properties of a cluster, below `properties`.
 const IMMUTABLE: [&str; 11] = [
@@ -89,8 +89,13 @@ pub(crate) fn check_pool(old: &Value, new: &Value, prefix: &str) -> Result<(), A
 }
 
 /// The full version of a new cluster.
-pub(crate) fn initial_version(offers: &Offers, requested: &str, long_term: bool) -> Result<String, ArmError> {
-    let version = offers.resolve(requested).filter(|version| long_term || !offers.is_long_term_only(version));
+pub(crate) fn initial_version(
+    versions: &KubernetesVersions,
+    requested: &str,
+    long_term: bool,
+) -> Result<String, ArmError> {
+    let version =
+        versions.resolve(requested).filter(|version| long_term || !versions.is_long_term_only(version));
     version.map(str::to_owned).ok_or_else(|| not_supported("K8sVersionNotSupported", requested))
 }
 
@@ -104,12 +109,12 @@ fn not_supported(code: &'static str, version: &str) -> ArmError {
 
 /// The version to which a cluster of the version `current` is upgraded; `None` if it already has the requested version.
 pub(crate) fn upgrade_of_cluster(
-    offers: &Offers,
+    versions: &KubernetesVersions,
     current: &str,
     requested: &str,
     long_term: bool,
 ) -> Result<Option<String>, ArmError> {
-    let upgrades = offers.upgrades_for(current, long_term);
+    let upgrades = versions.upgrades_for(current, long_term);
     if requested.is_empty() || requested == current || current.starts_with(&format!("{requested}.")) {
         return Ok(None);
     }
@@ -120,7 +125,7 @@ pub(crate) fn upgrade_of_cluster(
     if let Some(target) = reachable.max_by_key(|version| parse_version(version)) {
         return Ok(Some((*target).clone()));
     }
-    if offers.resolve(requested).is_none_or(|version| !long_term && offers.is_long_term_only(version)) {
+    if versions.resolve(requested).is_none_or(|version| !long_term && versions.is_long_term_only(version)) {
         return Err(not_supported("K8sVersionNotSupported", requested));
     }
     let text = format!(
@@ -134,7 +139,7 @@ pub(crate) fn upgrade_of_cluster(
 /// The new version of a pool in a cluster of the version `cluster_version`; `current` is `None` for a new pool. Returns
 /// `None` if the pool already has the requested version.
 pub(crate) fn upgrade_of_pool(
-    offers: &Offers,
+    versions: &KubernetesVersions,
     current: Option<&str>,
     requested: &str,
     cluster_version: &str,
@@ -145,9 +150,10 @@ pub(crate) fn upgrade_of_pool(
     {
         return Ok(None);
     }
-    let resolved = offers.resolve_within(requested, cluster_version).or_else(|| offers.resolve(requested));
+    let resolved =
+        versions.resolve_within(requested, cluster_version).or_else(|| versions.resolve(requested));
     let is_allowed =
-        |version: &&str| long_term || *version == cluster_version || !offers.is_long_term_only(version);
+        |version: &&str| long_term || *version == cluster_version || !versions.is_long_term_only(version);
     let Some(target) = resolved.filter(is_allowed) else {
         // The version of the cluster may no longer be offered.
         return if requested == cluster_version {
@@ -235,9 +241,9 @@ mod tests {
     #[test]
     fn clusters_follow_upgrade_paths() {
         let catalog = Catalog::load().unwrap();
-        let offers = catalog.offers(Cloud::Public);
+        let versions = catalog.kubernetes_versions(Cloud::Public);
         let upgrade = |current: &str, requested: &str| {
-            upgrade_of_cluster(offers, current, requested, false).map_err(|error| format!("{error:?}"))
+            upgrade_of_cluster(versions, current, requested, false).map_err(|error| format!("{error:?}"))
         };
         assert_eq!(upgrade("1.32.7", "1.32.7"), Ok(None));
         assert_eq!(upgrade("1.32.7", "1.32"), Ok(None));
@@ -250,26 +256,27 @@ mod tests {
             "downgrades are rejected"
         );
         assert!(upgrade("1.32.7", "1.99").unwrap_err().contains("K8sVersionNotSupported"));
-        assert!(initial_version(offers, "1.99", false).is_err());
+        assert!(initial_version(versions, "1.99", false).is_err());
         assert!(
-            initial_version(offers, "1.31.11", false).is_err()
-                && initial_version(offers, "1.31.11", true).is_ok()
+            initial_version(versions, "1.31.11", false).is_err()
+                && initial_version(versions, "1.31.11", true).is_ok()
         );
         assert!(
             upgrade("1.30.14", "1.31.11").unwrap_err().contains("K8sVersionNotSupported"),
             "only with long-term support"
         );
-        let target = upgrade_of_cluster(offers, "1.30.14", "1.31.11", true);
+        let target = upgrade_of_cluster(versions, "1.30.14", "1.31.11", true);
         assert_eq!(target.unwrap().as_deref(), Some("1.31.11"));
-        assert_eq!(initial_version(offers, "1.33.3", false).unwrap(), "1.33.3");
+        assert_eq!(initial_version(versions, "1.33.3", false).unwrap(), "1.33.3");
     }
 
     #[test]
     fn pools_follow_the_version_of_their_cluster() {
         let catalog = Catalog::load().unwrap();
-        let offers = catalog.offers(Cloud::Public);
+        let versions = catalog.kubernetes_versions(Cloud::Public);
         let upgrade = |current: Option<&str>, requested: &str, cluster: &str| {
-            upgrade_of_pool(offers, current, requested, cluster, false).map_err(|error| format!("{error:?}"))
+            upgrade_of_pool(versions, current, requested, cluster, false)
+                .map_err(|error| format!("{error:?}"))
         };
         assert_eq!(upgrade(Some("1.32.7"), "1.32.7", "1.33.3"), Ok(None));
         assert_eq!(upgrade(Some("1.32.7"), "1.33.3", "1.33.3"), Ok(Some("1.33.3".to_owned())));

@@ -6,13 +6,13 @@ use uuid::Uuid;
 use super::lookup::new_etag;
 use super::network;
 use crate::arm::call::Call;
-use crate::json::{self, default, remove, set};
-use crate::versions::Offers;
+use crate::json::{self, remove, set, set_default};
+use crate::versions::KubernetesVersions;
 
 /// The properties of a cluster on which the defaults of its pools depend.
 #[derive(Clone, Copy)]
 pub(crate) struct PoolDefaults<'a> {
-    offers: &'a Offers,
+    versions: &'a KubernetesVersions,
     /// The requested version of the cluster, which may be a minor version.
     requested_version: &'a str,
     /// The full version of the cluster.
@@ -25,13 +25,13 @@ pub(crate) struct PoolDefaults<'a> {
 
 impl<'a> PoolDefaults<'a> {
     pub(crate) fn new(
-        offers: &'a Offers,
+        versions: &'a KubernetesVersions,
         requested_version: &'a str,
         full_version: &'a str,
         cluster: &Value,
     ) -> Self {
         let (flat, overlay) = (network::is_flat(cluster), network::is_overlay(cluster));
-        Self { offers, requested_version, full_version, flat, overlay }
+        Self { versions, requested_version, full_version, flat, overlay }
     }
 }
 
@@ -103,16 +103,16 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
         ("enableFIPS", json!(false)),
         ("upgradeSettings", json!({})),
     ] {
-        default(pool, &format!("/{key}"), value);
+        set_default(pool, &format!("/{key}"), value);
     }
-    default(pool, "/upgradeSettings/maxSurge", "10%");
-    default(pool, "/upgradeSettings/maxUnavailable", "0");
+    set_default(pool, "/upgradeSettings/maxSurge", "10%");
+    set_default(pool, "/upgradeSettings/maxUnavailable", "0");
     set(pool, "/nodeImageVersion", "AKSUbuntu-2204gen2containerd-202610.19.0");
     set(pool, "/powerState", json!({"code": "Running"}));
     set(pool, "/provisioningState", "Creating");
     let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
     let full_version =
-        cluster.offers.resolve_within(requested, cluster.full_version).unwrap_or(requested).to_owned();
+        cluster.versions.resolve_within(requested, cluster.full_version).unwrap_or(requested).to_owned();
     set(pool, "/currentOrchestratorVersion", full_version);
     normalize_pool(pool);
 }
@@ -177,46 +177,46 @@ pub(crate) fn apply_to_cluster(call: &Call<'_>, body: &mut Value, group: &str, n
             }),
         ),
     ] {
-        default(body, path, value);
+        set_default(body, path, value);
     }
     apply_to_network(body);
     set_hosts(call, body, location);
     set_identity(call, body);
     apply_to_addons(body);
     if json::is_true(body, "/properties/aadProfile/managed") {
-        default(body, "/properties/aadProfile/tenantID", call.tenant);
+        set_default(body, "/properties/aadProfile/tenantID", call.tenant);
         for key in ["adminGroupObjectIDs", "adminUsers"] {
-            default(body, &format!("/properties/aadProfile/{key}"), Value::Null);
+            set_default(body, &format!("/properties/aadProfile/{key}"), Value::Null);
         }
-        default(body, "/properties/aadProfile/enableAzureRBAC", false);
+        set_default(body, "/properties/aadProfile/enableAzureRBAC", false);
     }
 }
 
 fn apply_to_network(body: &mut Value) {
     let pointer = |key: &str| format!("/properties/networkProfile/{key}");
-    default(body, &pointer("networkPlugin"), "kubenet");
-    default(body, &pointer("networkPolicy"), "none");
-    default(body, &pointer("serviceCidr"), "10.0.0.0/16");
-    default(body, &pointer("dnsServiceIP"), "10.0.0.10");
-    default(body, &pointer("outboundType"), "loadBalancer");
-    default(body, &pointer("loadBalancerSku"), "standard");
-    default(body, &pointer("ipFamilies"), json!(["IPv4"]));
+    set_default(body, &pointer("networkPlugin"), "kubenet");
+    set_default(body, &pointer("networkPolicy"), "none");
+    set_default(body, &pointer("serviceCidr"), "10.0.0.0/16");
+    set_default(body, &pointer("dnsServiceIP"), "10.0.0.10");
+    set_default(body, &pointer("outboundType"), "loadBalancer");
+    set_default(body, &pointer("loadBalancerSku"), "standard");
+    set_default(body, &pointer("ipFamilies"), json!(["IPv4"]));
     let text = |body: &Value, key: &str| json::text(body, &pointer(key)).unwrap_or_default().to_owned();
     let sku = text(body, "loadBalancerSku").to_ascii_lowercase();
     let overlay = text(body, "networkPluginMode").eq_ignore_ascii_case("overlay");
     if text(body, "networkPlugin") == "kubenet" || overlay {
-        default(body, &pointer("podCidr"), "10.244.0.0/16");
+        set_default(body, &pointer("podCidr"), "10.244.0.0/16");
         let pods = text(body, "podCidr");
-        default(body, &pointer("podCidrs"), json!([pods]));
+        set_default(body, &pointer("podCidrs"), json!([pods]));
     }
     if text(body, "networkPlugin") == "azure" {
-        default(body, &pointer("networkDataplane"), "azure");
+        set_default(body, &pointer("networkDataplane"), "azure");
     }
     let services = text(body, "serviceCidr");
-    default(body, &pointer("serviceCidrs"), json!([services]));
+    set_default(body, &pointer("serviceCidrs"), json!([services]));
     if sku == "standard" && text(body, "outboundType") == "loadBalancer" {
-        default(body, &pointer("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
-        default(body, &pointer("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
+        set_default(body, &pointer("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
+        set_default(body, &pointer("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
     }
     set(body, &pointer("loadBalancerSku"), sku);
 }
@@ -230,8 +230,8 @@ fn set_hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     let pointer = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
     let private = json::is_true(body, &pointer("enablePrivateCluster"));
     if private {
-        default(body, &pointer("privateDNSZone"), "system");
-        default(body, &pointer("enablePrivateClusterPublicFQDN"), true);
+        set_default(body, &pointer("privateDNSZone"), "system");
+        set_default(body, &pointer("enablePrivateClusterPublicFQDN"), true);
         let zone = json::text(body, &pointer("privateDNSZone")).unwrap_or_default().to_owned();
         if zone.eq_ignore_ascii_case("system") {
             set(body, &pointer("privateDNSZone"), "system");
@@ -257,8 +257,8 @@ fn set_identity(call: &Call<'_>, body: &mut Value) {
         Some("UserAssigned") => {
             let ids = body.pointer_mut("/identity/userAssignedIdentities").and_then(Value::as_object_mut);
             for identity in ids.into_iter().flat_map(|ids| ids.values_mut()) {
-                default(identity, "/clientId", Uuid::new_v4().to_string());
-                default(identity, "/principalId", Uuid::new_v4().to_string());
+                set_default(identity, "/clientId", Uuid::new_v4().to_string());
+                set_default(identity, "/principalId", Uuid::new_v4().to_string());
             }
             set(body, "/properties/servicePrincipalProfile", json!({"clientId": "msi"}));
         }
@@ -270,6 +270,6 @@ fn set_identity(call: &Call<'_>, body: &mut Value) {
 pub(crate) fn apply_to_addons(body: &mut Value) {
     let addons = body.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     for addon in addons.into_iter().flat_map(|addons| addons.values_mut()) {
-        default(addon, "/config", Value::Null);
+        set_default(addon, "/config", Value::Null);
     }
 }

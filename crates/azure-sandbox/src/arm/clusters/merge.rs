@@ -33,7 +33,7 @@ pub(crate) fn merge_cluster(old: &Value, body: &Value) -> Value {
     if let Some(addons) = addons {
         merge_addons(&mut new, addons);
     }
-    json::default(&mut new, POOLS, json!([]));
+    json::set_default(&mut new, POOLS, json!([]));
     for pool in pools {
         let stored_pools = new.pointer_mut(POOLS).and_then(Value::as_array_mut);
         let Some(stored_pools) = stored_pools else { break };
@@ -46,7 +46,7 @@ pub(crate) fn merge_cluster(old: &Value, body: &Value) -> Value {
 }
 
 fn merge_addons(new: &mut Value, addons: Map<String, Value>) {
-    json::default(new, "/properties/addonProfiles", json!({}));
+    json::set_default(new, "/properties/addonProfiles", json!({}));
     let stored = new.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     let Some(stored) = stored else { return };
     for (key, addon) in addons {

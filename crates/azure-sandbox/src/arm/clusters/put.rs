@@ -25,7 +25,7 @@ pub(crate) fn create_or_update(call: &mut Call<'_>, name: &str) -> Result<Sandbo
     check_subnet_permissions(call, &body)?;
     check_tag_policy(call, name, &body)?;
     defaults::remove_read_only_and_secrets(&mut body);
-    json::default(&mut body, "/properties", json!({}));
+    json::set_default(&mut body, "/properties", json!({}));
     let group = call.group_name();
     match find(&call.resources.clusters, &group, name).cloned() {
         Some(old) if old.location() != location => {
@@ -96,20 +96,20 @@ fn create(
 ) -> Result<SandboxResponse, ArmError> {
     check_precondition(call, None)?;
     check::check_name(name)?;
-    let offers = call.sandbox.catalog.offers(call.request.cloud);
+    let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let requested = json::text(&body, "/properties/kubernetesVersion").unwrap_or_default().to_owned();
     let long_term = is_long_term(&body);
-    let current = change::initial_version(offers, &requested, long_term)?;
+    let current = change::initial_version(versions, &requested, long_term)?;
     // As requested, which may be a minor version.
     let version = if requested.is_empty() { current.clone() } else { requested };
     json::set(&mut body, "/properties/kubernetesVersion", version.as_str());
     json::set(&mut body, "/properties/currentKubernetesVersion", current.as_str());
     defaults::apply_to_cluster(call, &mut body, group, name, location);
-    let pool_defaults = PoolDefaults::new(offers, &version, &current, &body);
+    let pool_defaults = PoolDefaults::new(versions, &version, &current, &body);
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
         // Called only to check the version.
-        change::upgrade_of_pool(offers, None, requested, &current, long_term)?;
+        change::upgrade_of_pool(versions, None, requested, &current, long_term)?;
         defaults::apply_to_pool(pool, pool_defaults);
     }
     check::check_cluster(&body)?;
@@ -157,34 +157,34 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     ensure_running(&old)?;
     check_precondition(call, json::text(&old.body, "/eTag"))?;
     change::check_cluster(&old.body, body)?;
-    let offers = call.sandbox.catalog.offers(call.request.cloud);
+    let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let current = json::text(&old.body, "/properties/currentKubernetesVersion").unwrap_or_default();
     let requested = json::text(body, "/properties/kubernetesVersion").unwrap_or_default();
     let long_term = is_long_term(body) || is_long_term(&old.body);
-    let upgrade = change::upgrade_of_cluster(offers, current, requested, long_term)?;
+    let upgrade = change::upgrade_of_cluster(versions, current, requested, long_term)?;
     let (kind, state) = match upgrade {
         Some(_) => (OperationKind::UpgradeCluster, "Upgrading"),
         None => (OperationKind::UpdateCluster, "Updating"),
     };
     // From here on, the version after the update.
     let current = upgrade.as_deref().unwrap_or(current);
-    let mut versions = TargetVersions { cluster: upgrade.clone(), ..TargetVersions::default() };
+    let mut target_versions = TargetVersions { cluster: upgrade.clone(), ..TargetVersions::default() };
 
     let mut new = merge_cluster(&old.body, body);
     let version = json::text(body, "/properties/kubernetesVersion").unwrap_or(current);
-    let pool_defaults = PoolDefaults::new(offers, version, current, &new);
+    let pool_defaults = PoolDefaults::new(versions, version, current, &new);
     for pool in new.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let name = json::text(pool, "/name").unwrap_or_default().to_owned();
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
         // `None` for a new pool.
         let old_version =
             old.pool(&name).map(|pool| json::text(pool, "/currentOrchestratorVersion").unwrap_or_default());
-        let pool_upgrade = change::upgrade_of_pool(offers, old_version, requested, current, long_term)?;
+        let pool_upgrade = change::upgrade_of_pool(versions, old_version, requested, current, long_term)?;
         if old_version.is_none() {
             defaults::apply_to_pool(pool, pool_defaults);
             continue;
         }
-        versions.pools.extend(pool_upgrade.map(|version| (name, version)));
+        target_versions.pools.extend(pool_upgrade.map(|version| (name, version)));
         defaults::normalize_pool(pool);
         json::set(pool, "/provisioningState", state);
     }
@@ -195,7 +195,7 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
     json::set(&mut new, "/properties/provisioningState", state);
     let response = SandboxResponse::json(StatusCode::OK, &representation(call, &new));
     let mut operation = LongOperation::new(kind, Target::resource(&old.group, &old.name), old.location());
-    operation.versions = versions;
+    operation.versions = target_versions;
     if let Some(cluster) = find_mut(&mut call.resources.clusters, &old.group, &old.name) {
         cluster.body = new;
     }
