@@ -141,8 +141,8 @@ async fn forward(
     let mut response = proxied.response.map(Body::new);
     rewrite_location(response.headers_mut(), &target.cluster_id);
     let is_watch = target.kind == target::Kind::Watch;
-    if let Some(tunnel) = proxied.tunnel {
-        state.kubernetes.run_session(stream::join(tunnel, guard, is_watch));
+    if let Some(connections) = proxied.upgraded {
+        state.kubernetes.run_session(stream::join(connections, guard, is_watch));
         return Ok(response);
     }
     // Applies to every body, because the path does not prove that a response ends.

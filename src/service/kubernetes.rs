@@ -24,7 +24,7 @@ use super::concurrency::{ConcurrencyLimit, Permit};
 use super::server_access::{self, ServerAccess};
 use super::tokens::Tokens;
 use super::{Caller, Error};
-pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, Tunnel};
+pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, UpgradedConnections};
 
 /// The maximum number of concurrent requests and streams, in total and per user.
 const MAX_REQUESTS: usize = 2_048;

@@ -119,7 +119,7 @@ async fn request_is_forwarded_with_impersonation() {
     let access = cluster.access(ACCOUNT_TOKEN);
     let answer = cluster_access.forward(&access, USER, &mut request, OPTIONS).await.unwrap();
     assert_eq!(answer.response.status(), 201);
-    assert!(answer.tunnel.is_none());
+    assert!(answer.upgraded.is_none());
     let body = answer.response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"metadata\":{\"name\":\"x\"}}");
     let request = cluster.take_requests().remove(0);

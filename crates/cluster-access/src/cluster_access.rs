@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::replay::ReplayableRequest;
 use crate::roles::{RemovedUsers, RoleChanges, RoleState, RoleWatch, change, state, users, watch};
 use crate::routes::Path;
-use crate::tunnel::Tunnel;
+use crate::upgraded::UpgradedConnections;
 use crate::{access_review, headers, manifest, nodes, service_account};
 
 /// Kubernetes' group of all authenticated users.
@@ -60,7 +60,7 @@ pub struct ProxyResponse {
     /// Head and body, without headers that are not for the client.
     pub response: Response<Incoming>,
     /// The two connections to join if the protocol changes (status 101).
-    pub tunnel: Option<Tunnel>,
+    pub upgraded: Option<UpgradedConnections>,
 }
 
 /// Access to clusters. Clones share the connections.
@@ -230,17 +230,18 @@ impl ClusterAccess {
                 message,
             });
         }
-        let mut tunnel = None;
+        let mut upgraded = None;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let what = "it changes the protocol although the client did not request it";
             let (protocol, client) = request
                 .client_upgrade
                 .take()
                 .ok_or_else(|| Error::Unreadable { host: host.to_owned(), what })?;
-            tunnel = Some(Tunnel { client, cluster: hyper::upgrade::on(&mut response), protocol });
+            upgraded =
+                Some(UpgradedConnections { client, cluster: hyper::upgrade::on(&mut response), protocol });
         }
         headers::filter_response(response.headers_mut(), host, request.uri(), options.is_application);
-        Ok(ProxyResponse { response, tunnel })
+        Ok(ProxyResponse { response, upgraded })
     }
 }
 

@@ -13,7 +13,7 @@ use http::header::{
 };
 use url::{Position, Url};
 
-use crate::tunnel::Protocol;
+use crate::upgraded::Protocol;
 
 /// Hop-by-hop headers (RFC 9110, section 7.6.1), even if `Connection` does not list them.
 const HOP_BY_HOP: [HeaderName; 9] = [

@@ -28,7 +28,7 @@ mod replay;
 mod roles;
 mod routes;
 mod service_account;
-mod tunnel;
+mod upgraded;
 
 /// The body of a forwarded request.
 pub use hyper::body::Body;
@@ -44,4 +44,4 @@ pub use self::replay::ReplayableRequest;
 pub use self::roles::{MANAGED_LABEL, MEMBERS_LABEL, RemovedUsers, RoleChanges, RoleState, RoleWatch};
 pub use self::routes::Path;
 pub use self::service_account::SERVICE_ACCOUNT;
-pub use self::tunnel::{Closing, Tunnel};
+pub use self::upgraded::{Closing, UpgradedConnections};

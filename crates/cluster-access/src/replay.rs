@@ -13,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 
 use crate::connector::BoxError;
 use crate::headers;
-use crate::tunnel::Protocol;
+use crate::upgraded::Protocol;
 
 /// Longer bodies are not buffered: nearly all objects are smaller, and there are many concurrent requests.
 const MAX_REPLAY_LEN: usize = 256 * 1024;

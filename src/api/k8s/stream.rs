@@ -16,7 +16,7 @@ use tokio::time::Sleep;
 
 use super::framing::Framing;
 use super::status;
-use crate::service::kubernetes::{Closing, EndReason, ProxyGuard, Tunnel};
+use crate::service::kubernetes::{Closing, EndReason, ProxyGuard, UpgradedConnections};
 
 /// The time limit for the rest of an event.
 const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ const EVENT_TIMEOUT: Duration = Duration::from_secs(1);
 const GOING_AWAY: u16 = 1001;
 const POLICY_VIOLATION: u16 = 1008;
 
-/// Joins the two connections of a tunnel until they end, the caller loses access, or the server stops.
-pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
+/// Joins the two upgraded connections until they end, the caller loses access, or the server stops.
+pub(super) async fn join(connections: UpgradedConnections, guard: ProxyGuard, is_watch: bool) {
     // The guard holds the permit until the connection ends.
     let closing = async {
         let reason = guard.ended().await;
@@ -38,7 +38,7 @@ pub(super) async fn join(tunnel: Tunnel, guard: ProxyGuard, is_watch: bool) {
             (is_watch && reason == EndReason::AccessLost).then(|| access_lost_event().to_string());
         Closing { code, reason: reason.to_string(), last_message }
     };
-    if let Err(error) = tunnel.join(closing).await {
+    if let Err(error) = connections.join(closing).await {
         tracing::debug!(%error, "joined connection failed");
     }
 }

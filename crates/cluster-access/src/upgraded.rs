@@ -22,13 +22,13 @@ const BUFFER_LEN: usize = 16 * 1024;
 
 /// The client's and the cluster's connection, upgraded to the same protocol.
 #[derive(Debug)]
-pub struct Tunnel {
+pub struct UpgradedConnections {
     pub(super) client: OnUpgrade,
     pub(super) cluster: OnUpgrade,
     pub(super) protocol: Protocol,
 }
 
-impl Tunnel {
+impl UpgradedConnections {
     /// Joins the connections until one end closes or fails, or until `closing` completes. Starts when the client has the head
     /// of the response. Dropping the future aborts both connections.
     pub async fn join(self, closing: impl Future<Output = Closing>) -> io::Result<()> {
@@ -66,7 +66,7 @@ impl Tunnel {
     }
 }
 
-/// One direction of a tunnel, with the bytes that are not written yet. Each step either reads or writes, so that dropping a
+/// One direction, with the bytes that are not written yet. Each step either reads or writes, so that dropping a
 /// future loses nothing and `frames` matches what the receiver has.
 struct Pump {
     frames: Frames,
