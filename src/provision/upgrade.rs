@@ -2,7 +2,7 @@
 
 use aks::cluster_details::ClusterDetails;
 use aks::upgrade_path;
-use aks::upgrades::Start;
+use aks::upgrades::UpgradeStart;
 use aks::versions;
 use azure::resources::{kubernetes_versions, managed_clusters};
 
@@ -32,7 +32,8 @@ impl StepContext<'_> {
             managed_clusters::upgrade_targets(self.arm, &group, &name),
         );
         let upgrade_targets = upgrade_targets.unwrap_or_default();
-        let start = Start { running: &running, long_term: details.long_term, own_targets: &upgrade_targets };
+        let start =
+            UpgradeStart { running: &running, long_term: details.long_term, own_targets: &upgrade_targets };
         let first = upgrade_path::first_step(&start, &offered.ok()?, desired)?;
         Some(format!(
             "upgrade to {first} first; GET /api/v1/clusters/{}/upgrade-plan?to={desired} has the rest",

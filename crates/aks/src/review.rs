@@ -26,13 +26,13 @@ mod access;
 mod addresses;
 mod advice;
 mod azure;
-mod case;
 mod changes;
 mod cidr;
 mod combinations;
 mod existing;
 mod finding;
 mod imports;
+mod input;
 mod metadata;
 mod names;
 mod needs;
@@ -59,9 +59,9 @@ pub use azure::{
     AzureData, Block, Denial, DenialKind, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork,
 };
-pub use case::{Before, Facts, Purpose, Subject};
 pub use finding::{Finding, Review, Severity, Unchecked};
 pub use imports::region_mismatch;
+pub use input::{Before, Facts, Purpose, Subject};
 pub use rule::Rule;
 pub use rules::rules;
 pub use sources::CODES as LOGIN_ERRORS;
@@ -69,28 +69,28 @@ pub use unknown_field::UnknownField;
 
 pub(crate) use pool::surge_nodes;
 
-use case::Case;
+use input::RuleInput;
 
 use crate::regions;
 
 /// The Azure data that this review needs.
 pub fn needed_data(subject: &Subject<'_>) -> BTreeSet<Block> {
-    needs::needed(&Case::new(subject, &AzureData::default()))
+    needs::needed(&RuleInput::new(subject, &AzureData::default()))
 }
 
 /// Whether the cluster's own upgrade profile is needed in addition to the other data.
 pub fn needs_own_upgrades(subject: &Subject<'_>, azure: &AzureData) -> bool {
-    versions::needs_own_upgrades(&Case::new(subject, azure))
+    versions::needs_own_upgrades(&RuleInput::new(subject, azure))
 }
 
 /// The networks of the specification.
 pub fn networks(subject: &Subject<'_>) -> BTreeSet<NetworkRef> {
-    Case::new(subject, &AzureData::default()).networks()
+    RuleInput::new(subject, &AzureData::default()).networks()
 }
 
 /// The normalized region for requests to Azure: that of the cluster once Azure has reported it.
 pub fn region(subject: &Subject<'_>) -> String {
-    regions::normalize(Case::new(subject, &AzureData::default()).region())
+    regions::normalize(RuleInput::new(subject, &AzureData::default()).region())
 }
 
 /// Reviews a specification.
@@ -101,10 +101,10 @@ pub fn region(subject: &Subject<'_>) -> String {
 /// credential that Azure rejects blocks every change. With [`Subject::advise`], all errors that depend on Azure's responses
 /// become warnings.
 pub fn review(subject: &Subject<'_>, azure: &AzureData) -> Review {
-    let mut review = check(&Case::new(subject, azure));
+    let mut review = check(&RuleInput::new(subject, azure));
     if let Purpose::Update(before) = subject.purpose {
         let stored = Subject { spec: before.stored, isolation: before.isolation, ..*subject };
-        let stored_review = check(&Case::new(&stored, azure));
+        let stored_review = check(&RuleInput::new(&stored, azure));
         review.downgrade_errors(|finding| stored_review.has(finding) && !is_access(finding));
         drop_findings_of_running_cluster(&mut review, subject, before, azure);
     }
@@ -134,22 +134,24 @@ fn is_access(finding: &Finding) -> bool {
 /// secret, application or role.
 pub fn may_be_transient(review: &Review, subject: &Subject<'_>, azure: &AzureData) -> bool {
     let mut errors = review.errors().peekable();
-    errors.peek().is_some() && errors.all(is_access) && access::may_be_transient(&Case::new(subject, azure))
+    errors.peek().is_some()
+        && errors.all(is_access)
+        && access::may_be_transient(&RuleInput::new(subject, azure))
 }
 
 /// Applies all rules.
-fn check(case: &Case<'_>) -> Review {
-    let needed = needs::needed(case);
+fn check(input: &RuleInput<'_>) -> Review {
+    let needed = needs::needed(input);
     let mut review = Review::default();
     for rule in rules() {
-        if !rule.scope.applies_to(case) || !rule.needs.iter().all(|block| needed.contains(block)) {
+        if !rule.scope.applies_to(input) || !rule.needs.iter().all(|block| needed.contains(block)) {
             continue;
         }
-        match rule.needs.iter().find_map(|block| case.azure.unknown_reason(*block)) {
+        match rule.needs.iter().find_map(|block| input.azure.unknown_reason(*block)) {
             Some(reason) => {
                 review.unchecked.push(Unchecked { rule: rule.name.to_owned(), reason: reason.to_owned() });
             }
-            None => review.findings.extend(rule.findings(case)),
+            None => review.findings.extend(rule.findings(input)),
         }
     }
     review
@@ -165,9 +167,9 @@ fn drop_findings_of_running_cluster(
     before: Before<'_>,
     azure: &AzureData,
 ) {
-    let Some(current) = Case::new(subject, azure).current else { return };
+    let Some(current) = RuleInput::new(subject, azure).current else { return };
     let running = Subject { spec: current, isolation: before.isolation, unknown_fields: &[], ..*subject };
-    let running_review = check(&Case::new(&running, azure));
+    let running_review = check(&RuleInput::new(&running, azure));
     review.findings.retain(|finding| {
         let is_retired_feature = RETIRED_FEATURES.contains(&finding.rule.as_str());
         let is_independent =

@@ -5,7 +5,7 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::arm::KubernetesVersion;
-use super::upgrades::{self, Start, Unavailable};
+use super::upgrades::{self, Unavailable, UpgradeStart};
 use super::versions::{self, Version, canonical, is_preview};
 
 /// The versions at which a path may stop, in addition to generally available ones.
@@ -30,7 +30,7 @@ impl Allowed {
 
 /// The versions after the running one on the path to `requested`. The last one is `requested` or, if that is a minor version, its
 /// newest reachable patch. If Azure lists no path, the result ends before `requested` or is empty.
-pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
+pub fn path(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
     let targets = candidates(start, offered, requested);
     for allowed in Allowed::TIERS {
         if let Some(found) = targets.iter().find_map(|target| best_path(start, offered, target, allowed)) {
@@ -43,12 +43,16 @@ pub fn path(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -
 }
 
 /// The newest stable version to which the cluster can be upgraded in any number of steps; `None` if there is none.
-pub fn newest_stable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Option<String> {
+pub fn newest_stable(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> Option<String> {
     newest_stable_below(start, offered, None)
 }
 
 /// The first of several upgrades to `requested`; `None` if one is enough, or Azure lists no path that this cluster may use.
-pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Option<String> {
+pub fn first_step(
+    start: &UpgradeStart<'_>,
+    offered: &[KubernetesVersion],
+    requested: &str,
+) -> Option<String> {
     let targets = candidates(start, offered, requested);
     let stops = targets.iter().find_map(|target| best_path(start, offered, target, Allowed::default()))?;
     let [first, _, ..] = stops.as_slice() else { return None };
@@ -56,7 +60,7 @@ pub fn first_step(start: &Start<'_>, offered: &[KubernetesVersion], requested: &
 }
 
 /// The full versions that match `requested`, newest first.
-fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
+fn candidates(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
     let Some(version) = Version::parse(requested) else { return Vec::new() };
     if version.patch.is_some() {
         return vec![canonical(requested)];
@@ -71,12 +75,12 @@ fn candidates(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str)
 
 /// The versions to which one upgrade on a path can lead: `target`, and the stops that `allowed` permits.
 fn steps(
-    start: &Start<'_>,
+    start: &UpgradeStart<'_>,
     offered: &[KubernetesVersion],
     target: Option<&str>,
     allowed: Allowed,
 ) -> BTreeSet<String> {
-    let start = Start { long_term: start.long_term || allowed.long_term, ..*start };
+    let start = UpgradeStart { long_term: start.long_term || allowed.long_term, ..*start };
     let mut steps = if upgrades::has_targets(&start, offered) {
         upgrades::reachable(&start, offered)
     } else {
@@ -84,7 +88,7 @@ fn steps(
     };
     // The cluster's own targets replace the region's list, which may contain more if long-term support is allowed.
     if allowed.long_term && !start.own_targets.is_empty() {
-        steps.extend(upgrades::reachable(&Start { own_targets: &[], ..start }, offered));
+        steps.extend(upgrades::reachable(&UpgradeStart { own_targets: &[], ..start }, offered));
     }
     let may_stop = |version: &String| {
         target == Some(version.as_str()) || allowed.previews || !is_preview(offered, version)
@@ -94,7 +98,7 @@ fn steps(
 
 /// The upgrades that are assumed for a retired version, for which Azure lists none: those within its minor version and to the
 /// next one. The review accepts them too.
-fn assumed_upgrades(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
+fn assumed_upgrades(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let Some(from) = Version::parse(start.running) else { return Vec::new() };
     let is_near = |version: &&String| {
         Version::parse(version).is_some_and(|to| {
@@ -135,7 +139,7 @@ struct RemainingPath {
 /// The best path to exactly `target`: the one that skips the fewest minor versions, then the shortest, then the one with the
 /// newest patches; `None` if there is none.
 fn best_path(
-    start: &Start<'_>,
+    start: &UpgradeStart<'_>,
     offered: &[KubernetesVersion],
     target: &str,
     allowed: Allowed,
@@ -147,7 +151,7 @@ fn best_path(
     versions::sort(&mut stops);
     let mut remaining =
         BTreeMap::from([(target.to_owned(), RemainingPath { skipped: 0, hops: 0, next: None })]);
-    let best = |from: &Start<'_>, remaining: &BTreeMap<String, RemainingPath>| {
+    let best = |from: &UpgradeStart<'_>, remaining: &BTreeMap<String, RemainingPath>| {
         let paths = steps(from, offered, Some(target), allowed).into_iter().filter_map(|next| {
             let rest = remaining.get(&next)?;
             let skipped = rest.skipped.saturating_add(skipped_minors(from.running, &next));
@@ -157,7 +161,7 @@ fn best_path(
     };
     // Each step leads to a higher version, so the highest stops are processed first.
     for stop in stops.iter().rev() {
-        if let Some(rest) = best(&Start { running: stop, own_targets: &[], ..*start }, &remaining) {
+        if let Some(rest) = best(&UpgradeStart { running: stop, own_targets: &[], ..*start }, &remaining) {
             remaining.insert(stop.clone(), rest);
         }
     }
@@ -177,7 +181,7 @@ fn compare_paths(one: &RemainingPath, other: &RemainingPath) -> Ordering {
 
 /// The newest stable version that can be reached; if `limit` is set, only versions below it.
 fn newest_stable_below(
-    start: &Start<'_>,
+    start: &UpgradeStart<'_>,
     offered: &[KubernetesVersion],
     limit: Option<Version>,
 ) -> Option<String> {
@@ -185,7 +189,7 @@ fn newest_stable_below(
     let mut unvisited = vec![start.running.to_owned()];
     while let Some(version) = unvisited.pop() {
         let own_targets = if version == start.running { start.own_targets } else { &[] };
-        let from = Start { running: &version, own_targets, ..*start };
+        let from = UpgradeStart { running: &version, own_targets, ..*start };
         for next in steps(&from, offered, None, Allowed::default()) {
             if is_between(&next, &version, limit) && reached.insert(next.clone()) {
                 unvisited.push(next);
@@ -217,7 +221,7 @@ mod tests {
 
     fn path_from(running: &str, long_term: bool, own: &[&str], requested: &str) -> String {
         let own_targets: Vec<String> = own.iter().map(|version| (*version).to_owned()).collect();
-        path(&Start { running, long_term, own_targets: &own_targets }, &offered(), requested).join(" ")
+        path(&UpgradeStart { running, long_term, own_targets: &own_targets }, &offered(), requested).join(" ")
     }
 
     #[test]
@@ -261,8 +265,8 @@ mod tests {
         }
     }
 
-    fn start(running: &str) -> Start<'_> {
-        Start { running, long_term: false, own_targets: &[] }
+    fn start(running: &str) -> UpgradeStart<'_> {
+        UpgradeStart { running, long_term: false, own_targets: &[] }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::arm::{KubernetesVersion, Usage, VmSku};
 use super::spec::Object;
 use super::upgrade_path;
-use super::upgrades::{self, Start, Unavailable};
+use super::upgrades::{self, Unavailable, UpgradeStart};
 use super::versions::{self, Version, canonical, is_same, is_too_old};
 use change::PlannedPools;
 
@@ -24,7 +24,7 @@ use change::PlannedPools;
 #[derive(Clone, Copy, Debug)]
 pub struct UpgradePlanInput<'a> {
     /// The current state of the cluster.
-    pub start: Start<'a>,
+    pub start: UpgradeStart<'a>,
     /// The requested version; `None` for the newest stable one that the cluster can be upgraded to.
     pub requested: Option<&'a str>,
     /// The region of the cluster.
@@ -198,7 +198,7 @@ impl Planner<'_> {
     fn control_plane_blocks(&self, to: &str, running: &str) -> Vec<Block> {
         let is_first = self.plane_version == running;
         let own_targets = if is_first { self.input.start.own_targets } else { &[] };
-        let start = Start { running: &self.plane_version, own_targets, ..self.input.start };
+        let start = UpgradeStart { running: &self.plane_version, own_targets, ..self.input.start };
         block::control_plane_blocks(&start, self.input.offered, to, self.input.region)
     }
 

@@ -17,7 +17,7 @@ pub struct Upgrade {
 
 /// The current state of a cluster, as far as upgrades depend on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Start<'a> {
+pub struct UpgradeStart<'a> {
     /// The running version.
     pub running: &'a str,
     /// Whether it has long-term support (`supportPlan` is `AKSLongTermSupport`).
@@ -45,7 +45,7 @@ pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVe
 
 /// The versions to which Azure can upgrade in one step: those of the cluster's own profile, else those of the region's list
 /// that the cluster's support plan allows. Ascending.
-pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
+pub fn reachable(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let mut reachable: Vec<String> = if start.own_targets.is_empty() {
         let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
         let allowed = |version: &&String| {
@@ -60,7 +60,7 @@ pub fn reachable(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<String
 }
 
 /// Whether Azure lists upgrades of the running version. For a retired version, only the cluster's own profile may list some.
-pub fn has_targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> bool {
+pub fn has_targets(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> bool {
     let is_listed = || offered.iter().any(|minor| minor.patch_versions.contains_key(start.running));
     !start.own_targets.is_empty() || is_listed()
 }
@@ -71,7 +71,11 @@ pub fn is_target(targets: &[String], requested: &str) -> bool {
 }
 
 /// The reason why a version is unavailable; `None` if it is available, or is in the cluster's own profile.
-pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &str) -> Option<Unavailable> {
+pub fn unavailable(
+    start: &UpgradeStart<'_>,
+    offered: &[KubernetesVersion],
+    version: &str,
+) -> Option<Unavailable> {
     match versions::find(offered, version) {
         _ if is_target(start.own_targets, version) => None,
         None => Some(Unavailable::NotOffered),
@@ -84,7 +88,11 @@ pub fn unavailable(start: &Start<'_>, offered: &[KubernetesVersion], version: &s
 
 /// The minor version after the running one, if `requested` skips it and Azure does not list that upgrade. With long-term support,
 /// and from retired versions, Azure offers more distant targets.
-pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> Option<String> {
+pub fn skipped_minor(
+    start: &UpgradeStart<'_>,
+    offered: &[KubernetesVersion],
+    requested: &str,
+) -> Option<String> {
     let (to, from) = Version::parse(requested).zip(Version::parse(start.running))?;
     let next = from.minor.saturating_add(1);
     let skips =
@@ -93,7 +101,7 @@ pub fn skipped_minor(start: &Start<'_>, offered: &[KubernetesVersion], requested
 }
 
 /// Whether `requested` is higher than the running version and Azure lists upgrades without it.
-pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
+pub fn is_unlisted(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
     let is_higher = Version::parse(requested)
         .zip(Version::parse(start.running))
         .is_some_and(|(to, from)| !to.is_lower_than(from));
@@ -103,7 +111,7 @@ pub fn is_unlisted(start: &Start<'_>, offered: &[KubernetesVersion], requested: 
 /// All versions higher than the running one, ascending, each with whether it is reachable. As in Rancher, versions that require
 /// long-term support are included. If only the minor version of the cluster is known, all patches of that minor version are
 /// included, and only the targets of the cluster's own profile are reachable.
-pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
+pub fn targets(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade> {
     let reachable = reachable(start, offered);
     let offered_versions: HashSet<&str> =
         offered.iter().flat_map(|minor| minor.patch_versions.keys()).map(String::as_str).collect();
@@ -125,7 +133,7 @@ pub fn targets(start: &Start<'_>, offered: &[KubernetesVersion]) -> Vec<Upgrade>
 }
 
 /// The remedy for an unreachable version: names only versions that are reachable in one step.
-pub(crate) fn reachable_remedy(start: &Start<'_>, offered: &[KubernetesVersion]) -> String {
+pub(crate) fn reachable_remedy(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> String {
     let all = reachable(start, offered);
     let stable: Vec<String> =
         all.iter().filter(|version| !versions::is_preview(offered, version)).cloned().collect();
@@ -182,7 +190,7 @@ mod tests {
     fn mark_targets(current: &str, json: &str) -> Vec<String> {
         let mark =
             |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
-        let start = Start { running: current, long_term: true, own_targets: &[] };
+        let start = UpgradeStart { running: current, long_term: true, own_targets: &[] };
         targets(&start, &offered(json)).into_iter().map(mark).collect()
     }
 
@@ -214,7 +222,7 @@ mod tests {
         let offered = offered(OFFERED_PLANS);
         let to = |running, long_term, own_targets: &[&str]| {
             let own_targets: Vec<String> = own_targets.iter().map(|version| (*version).to_owned()).collect();
-            let start = Start { running, long_term, own_targets: &own_targets };
+            let start = UpgradeStart { running, long_term, own_targets: &own_targets };
             let mark =
                 |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
             targets(&start, &offered).into_iter().map(mark).collect::<Vec<_>>().join(" ")

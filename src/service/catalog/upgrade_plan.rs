@@ -12,7 +12,7 @@ use aks::provision::upstream::{self, ReadContext};
 use aks::spec::{AKS_CONFIG, AksConfig};
 use aks::status::State;
 use aks::upgrade_plan::{self, Block, PoolState, UpgradePlan, UpgradePlanInput};
-use aks::upgrades::Start;
+use aks::upgrades::UpgradeStart;
 use aks::versions;
 use azure::resources::managed_clusters;
 use azure::{Arm, Azure};
@@ -290,7 +290,7 @@ impl PlanFacts {
             cluster.spec.body().get(AKS_CONFIG).and_then(|config| config.get("nodePools")?.as_array());
         let pool_targets: BTreeMap<String, Vec<String>> = self.profile.pool_targets();
         Ok(upgrade_plan::plan(&UpgradePlanInput {
-            start: Start { running, long_term: self.details.long_term, own_targets: &targets },
+            start: UpgradeStart { running, long_term: self.details.long_term, own_targets: &targets },
             requested,
             region: &self.region,
             offered: lists.and_then(|lists| lists.versions.as_deref().ok()),

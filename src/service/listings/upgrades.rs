@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use aks::upgrades::{self, Start, Upgrade};
+use aks::upgrades::{self, Upgrade, UpgradeStart};
 use azure::resources::managed_clusters;
 use bytes::Bytes;
 
@@ -56,7 +56,8 @@ impl Listings {
         } else {
             Vec::new()
         };
-        let targets = upgrades::targets(&Start { running, long_term, own_targets: &own_targets }, &versions);
+        let targets =
+            upgrades::targets(&UpgradeStart { running, long_term, own_targets: &own_targets }, &versions);
         Ok(versions.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 

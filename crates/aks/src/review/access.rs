@@ -2,8 +2,8 @@
 //! even if the change did not cause them.
 
 use super::azure::{Block, DenialKind};
-use super::case::Case;
-use super::rule::{Faults, Rule, Scope};
+use super::input::RuleInput;
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{CODES, PROVIDERS, ROLES, STATES};
 use crate::rights::lacks;
 use crate::shell;
@@ -25,46 +25,46 @@ const CREATE_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/wri
 const REGISTER: &str = "Microsoft.ContainerService/register/action";
 
 /// Adds the denial of this kind; false if there is none.
-fn add_denial(case: &Case<'_>, faults: &mut Faults, kind: DenialKind, summary: &str) -> bool {
-    let Some(denial) = case.azure.denial.as_ref().filter(|denial| denial.kind == kind) else { return false };
+fn add_denial(input: &RuleInput<'_>, findings: &mut FieldFindings, kind: DenialKind, summary: &str) -> bool {
+    let Some(denial) = input.azure.denial.as_ref().filter(|denial| denial.kind == kind) else { return false };
     let retry_note = if denial.may_be_recent { format!("; {RETRY_NOTE}") } else { String::new() };
-    faults.add(KEY, format!("{summary}: {}", denial.message), format!("{}{retry_note}", denial.remedy));
+    findings.add(KEY, format!("{summary}: {}", denial.message), format!("{}{retry_note}", denial.remedy));
     true
 }
 
-fn credential(case: &Case<'_>, faults: &mut Faults) {
+fn credential(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let summary = "the cloud credential of azureCredentialSecret is rejected";
-    add_denial(case, faults, DenialKind::Credential, summary);
+    add_denial(input, findings, DenialKind::Credential, summary);
 }
 
-fn subscription(case: &Case<'_>, faults: &mut Faults) {
+fn subscription(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let summary = "the subscription of azureCredentialSecret cannot be used";
-    if add_denial(case, faults, DenialKind::Subscription, summary) {
+    if add_denial(input, findings, DenialKind::Subscription, summary) {
         return;
     }
     if let Some(state) =
-        case.azure.subscription.known().and_then(|subscription| subscription.read_only_state())
+        input.azure.subscription.known().and_then(|subscription| subscription.read_only_state())
     {
         let message = format!(
             "the subscription of azureCredentialSecret is in the state {state}, in which Azure creates and changes nothing"
         );
         let remedy =
             "enable the subscription in the Azure portal (often a billing problem), or use another one";
-        faults.add(KEY, message, remedy);
+        findings.add(KEY, message, remedy);
     }
 }
 
-fn role(case: &Case<'_>, faults: &mut Faults) {
+fn role(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let summary = "the application of azureCredentialSecret may not do this in Azure";
-    if add_denial(case, faults, DenialKind::Role, summary) {
+    if add_denial(input, findings, DenialKind::Role, summary) {
         return;
     }
-    if let (Some(action), Some(permissions)) = (missing_permission(case), case.azure.permissions.known()) {
+    if let (Some(action), Some(permissions)) = (missing_permission(input), input.azure.permissions.known()) {
         let (scope, client) = (permissions.scope.as_str(), permissions.client_id.as_str());
         let assign =
             ["az", "role", "assignment", "create", "--assignee", client, "--role", "Contributor", "--scope"];
         let command = shell::command(&[&assign[..], &[scope]].concat());
-        faults.add(
+        findings.add(
             KEY,
             format!("the application of azureCredentialSecret lacks the right {action} on {scope}"),
             format!("give it the role Contributor there ({command}); {RETRY_NOTE}"),
@@ -73,21 +73,21 @@ fn role(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// The first required action that the application may not perform in the scope in which the cluster is created.
-fn missing_permission(case: &Case<'_>) -> Option<&'static str> {
-    let permissions = case.azure.permissions.known()?;
+fn missing_permission(input: &RuleInput<'_>) -> Option<&'static str> {
+    let permissions = input.azure.permissions.known()?;
     let group = (!permissions.group_exists).then_some(CREATE_GROUP);
     [CREATE_CLUSTER].into_iter().chain(group).find(|action| lacks(&permissions.roles, action))
 }
 
-fn provider(case: &Case<'_>, faults: &mut Faults) {
-    let Some(provider) = case.azure.provider.known() else { return };
+fn provider(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(provider) = input.azure.provider.known() else { return };
     let roles = provider.subscription_roles.as_deref().unwrap_or_default();
     if provider.registered || !lacks(roles, REGISTER) {
         return;
     }
     let namespace = "Microsoft.ContainerService";
     let command = shell::command(&["az", "provider", "register", "--namespace", namespace]);
-    faults.add(
+    findings.add(
         KEY,
         format!(
             "the subscription of azureCredentialSecret is not registered to use {namespace}, and the application lacks the right \
@@ -98,9 +98,10 @@ fn provider(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// Whether the error may disappear after some minutes.
-pub(super) fn may_be_transient(case: &Case<'_>) -> bool {
-    case.azure
+pub(super) fn may_be_transient(input: &RuleInput<'_>) -> bool {
+    input
+        .azure
         .denial
         .as_ref()
-        .map_or_else(|| missing_permission(case).is_some(), |denial| denial.may_be_recent)
+        .map_or_else(|| missing_permission(input).is_some(), |denial| denial.may_be_recent)
 }

@@ -1,9 +1,9 @@
 //! Possible improvements. Advice never blocks a request.
 
 use super::azure::Block;
-use super::case::Case;
+use super::input::RuleInput;
 use super::pool::Pool;
-use super::rule::{Faults, Rule, Scope};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sizes::for_each_new_pool;
 use super::sources::{AUTHORIZED_RANGES, AUTOSCALER, CNI, IDENTITIES, MONITOR, SSH, ZONES, learn};
 use crate::vm_size;
@@ -27,50 +27,50 @@ pub(super) const RULES: &[Rule] = &[
     Rule::advice("advice-ssh-key-age", SSH, ssh_key_age),
 ];
 
-fn azure_cni(case: &Case<'_>, faults: &mut Faults) {
-    if case.network_plugin() == "kubenet" {
+fn azure_cni(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.network_plugin() == "kubenet" {
         let message = "networkPlugin kubenet will be retired by Azure on 31 March 2028";
-        faults.add("networkPlugin", message, "use networkPlugin azure for new clusters");
+        findings.add("networkPlugin", message, "use networkPlugin azure for new clusters");
     }
 }
 
-fn api_access(case: &Case<'_>, faults: &mut Faults) {
-    let has_ranges = case.spec.authorized_ip_ranges.as_ref().is_some_and(|ranges| !ranges.is_empty());
-    if case.spec.private_cluster != Some(true) && !has_ranges {
+fn api_access(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let has_ranges = input.spec.authorized_ip_ranges.as_ref().is_some_and(|ranges| !ranges.is_empty());
+    if input.spec.private_cluster != Some(true) && !has_ranges {
         let message = "authorizedIpRanges is not set, so the API server is reachable from any address";
         let remedy =
             "set authorizedIpRanges to the addresses of its users and of this server, or set privateCluster";
-        faults.add("authorizedIpRanges", message, remedy);
+        findings.add("authorizedIpRanges", message, remedy);
     }
 }
 
-fn separate_pools(case: &Case<'_>, faults: &mut Faults) {
-    let pools = case.pools();
+fn separate_pools(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let pools = input.pools();
     if !pools.is_empty() && pools.iter().all(Pool::is_system) {
         let message = "nodePools has only pools of mode System, so applications and system pods share nodes";
         let remedy =
             "add a pool of mode User, and give the System pool the taint CriticalAddonsOnly=true:NoSchedule";
-        faults.add("nodePools", message, remedy);
+        findings.add("nodePools", message, remedy);
     }
 }
 
-fn autoscaling(case: &Case<'_>, faults: &mut Faults) {
-    let pools = case.pools();
+fn autoscaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let pools = input.pools();
     if !pools.is_empty() && !pools.iter().any(Pool::is_autoscaled) {
         let message = "nodePools has no pool with enableAutoScaling, so pods that do not fit stay Pending";
         let remedy = "switch enableAutoScaling on for a pool, with minCount and maxCount";
-        faults.add("nodePools", message, remedy);
+        findings.add("nodePools", message, remedy);
     }
 }
 
-fn zones(case: &Case<'_>, faults: &mut Faults) {
-    for_each_new_pool(case, |pool, offer, _| {
+fn zones(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for_each_new_pool(input, |pool, offer, _| {
         if pool.spec.zones().is_none() && offer.usable_zones().next().is_some() {
             let name = pool.name();
             let message = format!(
                 "availabilityZones of node pool {name} is not set, so its nodes may all be in one data center"
             );
-            faults.add(
+            findings.add(
                 pool.key("availabilityZones"),
                 message,
                 "spread the pool over the zones of the region",
@@ -79,40 +79,40 @@ fn zones(case: &Case<'_>, faults: &mut Faults) {
     });
 }
 
-fn managed_identity(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.managed_identity != Some(true) {
+fn managed_identity(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.managed_identity != Some(true) {
         let message =
             "managedIdentity is not set, so Azure gives the cluster an identity that is deleted with it";
         let remedy = "set managedIdentity, and userAssignedIdentity for an identity whose role assignments outlive the cluster";
-        faults.add("managedIdentity", message, remedy);
+        findings.add("managedIdentity", message, remedy);
     }
 }
 
-fn monitoring(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.monitoring != Some(true) {
+fn monitoring(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.monitoring != Some(true) {
         let message = "monitoring is off, so Azure collects no container logs and metrics";
-        faults.add("monitoring", message, "switch monitoring on, or monitor the cluster by other means");
+        findings.add("monitoring", message, "switch monitoring on, or monitor the cluster by other means");
     }
 }
 
-fn system_size(case: &Case<'_>, faults: &mut Faults) {
-    for_each_new_pool(case, |pool, offer, size| {
+fn system_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for_each_new_pool(input, |pool, offer, size| {
         if let Some(weakness) = vm_size::weakness(offer).filter(|_| pool.is_system()) {
             let message = format!("{size}, a pool of mode System, {weakness}");
-            faults.add(pool.key("vmSize"), message, vm_size::WEAKNESS_REMEDY);
+            findings.add(pool.key("vmSize"), message, vm_size::WEAKNESS_REMEDY);
         }
     });
 }
 
-fn spot(case: &Case<'_>, faults: &mut Faults) {
+fn spot(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     // Workloads that scale from zero are likely to tolerate interruptions.
-    for_each_new_pool(case, |pool, offer, size| {
+    for_each_new_pool(input, |pool, offer, size| {
         let scales_from_zero = pool.is_autoscaled() && pool.spec.min_count == Some(0);
         if !pool.is_system() && scales_from_zero && offer.capabilities.spot {
             let message = format!("{size}, which scales from 0 nodes, costs much less as spot capacity");
             let remedy = "if its workload tolerates interruptions, add a spot pool in Azure: this server does not change \
                           pools created there";
-            faults.add(pool.key("vmSize"), message, remedy);
+            findings.add(pool.key("vmSize"), message, remedy);
         }
     });
 }
@@ -120,26 +120,26 @@ fn spot(case: &Case<'_>, faults: &mut Faults) {
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// The whole days since a time, if they exceed a limit.
-fn days_over(case: &Case<'_>, since_ms: Option<i64>, limit: i64) -> Option<i64> {
-    let days = case.facts.now_ms.saturating_sub(since_ms?) / DAY_MS;
+fn days_over(input: &RuleInput<'_>, since_ms: Option<i64>, limit: i64) -> Option<i64> {
+    let days = input.facts.now_ms.saturating_sub(since_ms?) / DAY_MS;
     (days > limit).then_some(days)
 }
 
-fn secret_age(case: &Case<'_>, faults: &mut Faults) {
+fn secret_age(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_DAYS: i64 = 180;
-    if let Some(days) = days_over(case, case.facts.credential_changed_ms, MAX_DAYS) {
+    if let Some(days) = days_over(input, input.facts.credential_changed_ms, MAX_DAYS) {
         let message =
             format!("the cloud credential of azureCredentialSecret was last changed {days} days ago");
         let remedy = "create a new client secret, and delete the old one once the credential has the new one";
-        faults.add("azureCredentialSecret", message, remedy);
+        findings.add("azureCredentialSecret", message, remedy);
     }
 }
 
-fn ssh_key_age(case: &Case<'_>, faults: &mut Faults) {
+fn ssh_key_age(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_DAYS: i64 = 365;
-    let since = case.facts.cluster_created_ms.filter(|_| case.spec.ssh_public_key.is_some());
-    if let Some(days) = days_over(case, since, MAX_DAYS) {
+    let since = input.facts.cluster_created_ms.filter(|_| input.spec.ssh_public_key.is_some());
+    if let Some(days) = days_over(input, since, MAX_DAYS) {
         let message = format!("sshPublicKey has been the key of the nodes for {days} days");
-        faults.add("sshPublicKey", message, "replace the key in Azure from time to time");
+        findings.add("sshPublicKey", message, "replace the key in Azure from time to time");
     }
 }

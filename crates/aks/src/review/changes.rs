@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
-use super::case::Case;
+use super::input::RuleInput;
 use super::pool::Pool;
-use super::rule::{Faults, Rule, Scope};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{
     AGENT_POOLS, CREATE_POOLS, MANAGED_CLUSTERS, MONITOR, NODE_GROUP, OUTBOUND, PRIVATE_CLUSTERS, SSH, learn,
 };
@@ -97,14 +97,14 @@ fn is_no_policy(key: &FixedKey, value: &str) -> bool {
 }
 
 /// The value of a key of the cluster in Azure.
-fn azure_value<'a>(case: &'a Case<'_>, key: &FixedKey) -> AzureValue<'a> {
-    let Some(current) = case.current else { return AzureValue::Unknown };
+fn azure_value<'a>(input: &'a RuleInput<'_>, key: &FixedKey) -> AzureValue<'a> {
+    let Some(current) = input.current else { return AzureValue::Unknown };
     if let Some(value) = (key.read)(current).filter(|value| !is_no_policy(key, value)) {
         return AzureValue::Values(vec![value.into()]);
     }
-    let subnets = || current.pools().iter().filter_map(|pool| case.subnet_of(pool));
+    let subnets = || current.pools().iter().filter_map(|pool| input.subnet_of(pool));
     let values: Vec<Cow<'a, str>> = match key.name {
-        "nodeResourceGroup" => match case.node_resource_group() {
+        "nodeResourceGroup" => match input.node_resource_group() {
             Some(group) => vec![group.into()],
             None => return AzureValue::Unknown,
         },
@@ -144,11 +144,11 @@ fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: AzureValue<'a>) 
 }
 
 /// The keys of the cluster that the request changes, or repeats without effect, with their values.
-fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static FixedKey, &'a str, Change<'a>)> {
+fn changes<'a>(input: &'a RuleInput<'_>) -> impl Iterator<Item = (&'static FixedKey, &'a str, Change<'a>)> {
     KEYS.iter().filter_map(|key| {
-        let requested = (key.read)(case.requested)?;
-        let stored = case.stored().and_then(key.read).map(String::as_str);
-        let azure = azure_value(case, key);
+        let requested = (key.read)(input.requested)?;
+        let stored = input.stored().and_then(key.read).map(String::as_str);
+        let azure = azure_value(input, key);
         if is_no_policy(key, requested) && matches!(azure, AzureValue::Unset) {
             return None;
         }
@@ -157,55 +157,55 @@ fn changes<'a>(case: &'a Case<'_>) -> impl Iterator<Item = (&'static FixedKey, &
 }
 
 /// The old and new value of a boolean that the request changes. Clients send `false` for an unset boolean.
-fn changed_flag(case: &Case<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
-    let stored = case.stored().and_then(read);
-    let azure = read(case.current?);
-    let new = read(case.requested).filter(|new| Some(*new) != azure)?;
+fn changed_flag(input: &RuleInput<'_>, read: fn(&AksConfig) -> Option<bool>) -> Option<(bool, bool)> {
+    let stored = input.stored().and_then(read);
+    let azure = read(input.current?);
+    let new = read(input.requested).filter(|new| Some(*new) != azure)?;
     let old = stored.or(azure)?;
     (old != new && (new || stored == Some(true))).then_some((old, new))
 }
 
-fn fixed(case: &Case<'_>, faults: &mut Faults) {
+fn fixed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug| {
         let message = format!(
             "{key} is {old:?} and cannot become {new:?}, because Azure cannot change it in an existing cluster"
         );
-        faults
+        findings
             .add(key, message, format!("leave {key} as it is, or create another cluster"))
             .set_source(source);
     };
-    for (key, requested, change) in changes(case) {
+    for (key, requested, change) in changes(input) {
         if let (Change::From(old), None) = (change, key.option) {
             add(key.name, key.source, &old, &requested);
         }
     }
-    if let Some((old, new)) = changed_flag(case, |spec| spec.private_cluster) {
+    if let Some((old, new)) = changed_flag(input, |spec| spec.private_cluster) {
         add("privateCluster", PRIVATE_CLUSTERS, &old, &new);
     }
 }
 
-fn not_managed(case: &Case<'_>, faults: &mut Faults) {
+fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let mut add = |key: &str, source, old: &dyn Debug, new: &dyn Debug, method: &str| {
         let message = format!(
             "{key} is {old:?} and will not become {new:?}: changing it is not supported by this server"
         );
         let remedy = format!("leave {key} as it is, or change it in Azure {method}");
-        faults.add(key, message, remedy).set_source(source);
+        findings.add(key, message, remedy).set_source(source);
     };
-    for (key, requested, change) in changes(case) {
+    for (key, requested, change) in changes(input) {
         if let (Change::From(old), Some(option)) = (change, key.option) {
             add(key.name, key.source, &old, &requested, &format!("with az aks update {option}"));
         }
     }
-    if let Some((old, new)) = changed_flag(case, |spec| spec.managed_identity) {
+    if let Some((old, new)) = changed_flag(input, |spec| spec.managed_identity) {
         add("managedIdentity", IDENTITY, &old, &new, "with az aks update --enable-managed-identity");
     }
     // The workspace is used only when monitoring is turned on.
-    let monitoring = case
+    let monitoring = input
         .stored()
         .and_then(|spec| spec.monitoring)
-        .or(case.current.and_then(|current| current.monitoring));
-    if monitoring != Some(true) || case.requested.monitoring != Some(true) {
+        .or(input.current.and_then(|current| current.monitoring));
+    if monitoring != Some(true) || input.requested.monitoring != Some(true) {
         return;
     }
     let workspace: [(&str, ReadString); 2] = [
@@ -213,8 +213,8 @@ fn not_managed(case: &Case<'_>, faults: &mut Faults) {
         ("logAnalyticsWorkspaceName", |spec| spec.log_analytics_workspace_name.as_ref()),
     ];
     for (key, read) in workspace {
-        let old = case.stored().and_then(read).or(case.current.and_then(read));
-        if let (Some(old), Some(new)) = (old, read(case.requested))
+        let old = input.stored().and_then(read).or(input.current.and_then(read));
+        if let (Some(old), Some(new)) = (old, read(input.requested))
             && !eq_ignoring_case(old, new)
         {
             add(key, MONITOR, old, new, "by switching monitoring off and on again");
@@ -264,33 +264,33 @@ fn pool_changes<'p>(
     })
 }
 
-fn fixed_pool(case: &Case<'_>, faults: &mut Faults) {
-    for (pool, key, source, new, change) in pool_changes(&case.pools()) {
+fn fixed_pool(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for (pool, key, source, new, change) in pool_changes(&input.pools()) {
         let Change::From(old) = change else { continue };
         if key != "availabilityZones" {
             let message = format!(
                 "{key} of node pool {} is {old} and cannot become {new}, because Azure cannot change it in an existing pool",
                 pool.name()
             );
-            faults.add(pool.key(key), message, REPLACE_POOL).set_source(source);
+            findings.add(pool.key(key), message, REPLACE_POOL).set_source(source);
         }
     }
 }
 
 const REPLACE_POOL: &str = "add a pool with another name and remove this one";
 
-fn fixed_zones(case: &Case<'_>, faults: &mut Faults) {
-    for (pool, key, _, _, change) in pool_changes(&case.pools()) {
+fn fixed_zones(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for (pool, key, _, _, change) in pool_changes(&input.pools()) {
         if key == "availabilityZones" && matches!(change, Change::From(_)) {
-            let cluster = case.spec.cluster_name.clone().unwrap_or_default();
+            let cluster = input.spec.cluster_name.clone().unwrap_or_default();
             let violation = Violation::ZonesChanged { cluster, pool: pool.name().to_owned() };
-            faults.add(pool.key(key), violation.to_string(), REPLACE_POOL);
+            findings.add(pool.key(key), violation.to_string(), REPLACE_POOL);
         }
     }
 }
 
 /// Reports values for keys that the cluster, or the pool, was created without.
-fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
+fn set_too_late(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let mut add = |key: &str, source, option: Option<&str>| {
         let message =
             format!("the cluster was created without {key}, which this server cannot set afterwards");
@@ -298,64 +298,66 @@ fn set_too_late(case: &Case<'_>, faults: &mut Faults) {
             None => format!("leave {key} out, or create another cluster with it"),
             Some(option) => format!("leave {key} out, or set it in Azure with az aks update {option}"),
         };
-        faults.add(key, message, remedy).set_source(source);
+        findings.add(key, message, remedy).set_source(source);
     };
-    for (key, _, change) in changes(case) {
+    for (key, _, change) in changes(input) {
         if matches!(change, Change::FromUnset) {
             add(key.name, key.source, key.option);
         }
     }
     let identity = |spec: &AksConfig| spec.managed_identity;
-    let identity_before = case.stored().and_then(identity).or(case.current.and_then(identity));
-    if identity_before.is_none() && case.requested.managed_identity == Some(true) {
+    let identity_before = input.stored().and_then(identity).or(input.current.and_then(identity));
+    if identity_before.is_none() && input.requested.managed_identity == Some(true) {
         add("managedIdentity", IDENTITY, Some("--enable-managed-identity"));
     }
-    for (pool, key, source, _, change) in pool_changes(&case.pools()) {
+    for (pool, key, source, _, change) in pool_changes(&input.pools()) {
         if matches!(change, Change::FromUnset) {
             let name = pool.name();
             let message =
                 format!("node pool {name} was created without {key}, which cannot be set afterwards");
             let remedy =
                 format!("leave {key} out, or add a pool with another name that has it and remove this one");
-            faults.add(pool.key(key), message, remedy).set_source(source);
+            findings.add(pool.key(key), message, remedy).set_source(source);
         }
     }
 }
 
 /// Reports stored values that Azure does not have.
-fn without_effect(case: &Case<'_>, faults: &mut Faults) {
+fn without_effect(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let mut add = |path: String, key: &str, source, value: &str, azure: Option<Cow<'_, str>>| {
         let azure = azure.map_or_else(|| "has no value".to_owned(), |value| format!("has {value}"));
         let message =
             format!("{value} has no effect: it cannot be changed after creation, and Azure {azure}");
-        faults.add(path, message, format!("leave {key} out, or set it to Azure's value")).set_source(source);
+        findings
+            .add(path, message, format!("leave {key} out, or set it to Azure's value"))
+            .set_source(source);
     };
-    for (key, value, change) in changes(case) {
+    for (key, value, change) in changes(input) {
         if let Change::Repeated(azure) = change {
             add(key.name.to_owned(), key.name, key.source, &format!("{} {value}", key.name), azure);
         }
     }
-    for (pool, key, source, value, change) in pool_changes(&case.pools()) {
+    for (pool, key, source, value, change) in pool_changes(&input.pools()) {
         if let Change::Repeated(azure) = change {
             add(pool.key(key), key, source, &format!("{key} {value} of node pool {}", pool.name()), azure);
         }
     }
     // Azure has removed this setting, and this server does not send it.
-    if let Some(bridge) = &case.requested.docker_bridge_cidr
-        && case.stored().and_then(|stored| stored.docker_bridge_cidr.as_ref()) != Some(bridge)
+    if let Some(bridge) = &input.requested.docker_bridge_cidr
+        && input.stored().and_then(|stored| stored.docker_bridge_cidr.as_ref()) != Some(bridge)
     {
         let message = format!("dockerBridgeCidr {bridge} has no effect: Azure has removed this setting");
-        faults.add("dockerBridgeCidr", message, "leave dockerBridgeCidr out");
+        findings.add("dockerBridgeCidr", message, "leave dockerBridgeCidr out");
     }
 }
 
-fn identifying_keys(case: &Case<'_>, faults: &mut Faults) {
-    let Some(stored) = case.stored() else { return };
-    let region = match case.current {
+fn identifying_keys(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(stored) = input.stored() else { return };
+    let region = match input.current {
         None => RegionMutability::Mutable,
-        Some(_) => RegionMutability::Immutable(case.azure_region()),
+        Some(_) => RegionMutability::Immutable(input.azure_region()),
     };
-    for violation in fixed_violations(stored, case.requested, region) {
-        faults.add_violation(&violation);
+    for violation in fixed_violations(stored, input.requested, region) {
+        findings.add_violation(&violation);
     }
 }

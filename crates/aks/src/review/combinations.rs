@@ -1,7 +1,7 @@
 //! Combinations of network plugin, network policy, outbound type, load balancer and network that Azure or Rancher rejects.
 
-use super::case::{Case, Outbound};
-use super::rule::{Faults, Rule};
+use super::input::{Outbound, RuleInput};
+use super::rule::{FieldFindings, Rule};
 use super::sources::{CNI, FIELDS, OPERATOR, OUTBOUND, learn};
 
 const BALANCER: &str =
@@ -22,70 +22,70 @@ pub(super) const RULES: &[Rule] = &[
     Rule::warning("pod-range-plugin", CNI, pod_range),
 ];
 
-fn plugin(case: &Case<'_>, faults: &mut Faults) {
-    if let Some(plugin) = case.spec.network_plugin.as_deref()
+fn plugin(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let Some(plugin) = input.spec.network_plugin.as_deref()
         && !matches!(plugin, "azure" | "kubenet")
     {
-        let cluster = case.display_name();
+        let cluster = input.display_name();
         let message = format!("invalid network plugin value [{plugin}] for [{cluster}] cluster config");
-        faults.add("networkPlugin", message, "set networkPlugin to azure or kubenet");
+        findings.add("networkPlugin", message, "set networkPlugin to azure or kubenet");
     }
 }
 
-fn policy(case: &Case<'_>, faults: &mut Faults) {
-    match case.spec.network_policy.as_deref() {
+fn policy(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    match input.spec.network_policy.as_deref() {
         None | Some("azure" | "calico") => {}
         // Azure reports this for a cluster without a policy.
-        Some("none") if case.current.is_some() => {}
+        Some("none") if input.current.is_some() => {}
         Some(policy) => {
-            let cluster = case.display_name();
+            let cluster = input.display_name();
             let message = format!("invalid network policy value [{policy}] for [{cluster}] cluster config");
-            faults.add("networkPolicy", message, "set networkPolicy to azure or calico, or leave it out");
+            findings.add("networkPolicy", message, "set networkPolicy to azure or calico, or leave it out");
         }
     }
 }
 
-fn azure_policy(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.network_policy.as_deref() == Some("azure") && case.network_plugin() != "azure" {
+fn azure_policy(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.network_policy.as_deref() == Some("azure") && input.network_plugin() != "azure" {
         let message = format!(
             "azure network policy can be used only with Azure CNI network plugin for [{}] cluster",
-            case.display_name()
+            input.display_name()
         );
-        faults.add("networkPolicy", message, "set networkPlugin to azure, or networkPolicy to calico");
+        findings.add("networkPolicy", message, "set networkPlugin to azure, or networkPolicy to calico");
     }
 }
 
-fn outbound_type(case: &Case<'_>, faults: &mut Faults) {
-    if let Outbound::Other(value) = case.outbound() {
-        let cluster = case.display_name();
+fn outbound_type(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let Outbound::Other(value) = input.outbound() {
+        let cluster = input.display_name();
         let message = format!("invalid outbound type value [{value}] for [{cluster}] cluster config");
         let remedy = "use loadBalancer, userDefinedRouting, managedNATGateway or userAssignedNATGateway";
-        faults.add("outboundType", message, remedy);
+        findings.add("outboundType", message, remedy);
     }
 }
 
-fn routing_plugin(case: &Case<'_>, faults: &mut Faults) {
-    if case.outbound() == Outbound::UserDefinedRouting && case.network_plugin() != "azure" {
+fn routing_plugin(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.outbound() == Outbound::UserDefinedRouting && input.network_plugin() != "azure" {
         let message = format!(
             "user defined routing can be used only with Azure CNI network plugin for [{}] cluster",
-            case.display_name()
+            input.display_name()
         );
-        faults.add("outboundType", message, "set networkPlugin to azure, or outboundType to loadBalancer");
+        findings.add("outboundType", message, "set networkPlugin to azure, or outboundType to loadBalancer");
     }
 }
 
-fn routing_subnet(case: &Case<'_>, faults: &mut Faults) {
-    if case.outbound() == Outbound::UserDefinedRouting && !case.has_own_network() {
+fn routing_subnet(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.outbound() == Outbound::UserDefinedRouting && !input.has_own_network() {
         let message = format!(
             "subnet must be provided for cluster [{}] config when user defined routing is used",
-            case.display_name()
+            input.display_name()
         );
-        faults.add("subnet", message, "set virtualNetwork and subnet");
+        findings.add("subnet", message, "set virtualNetwork and subnet");
     }
 }
 
-fn own_network(case: &Case<'_>, faults: &mut Faults) {
-    let spec = &case.spec;
+fn own_network(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let spec = &input.spec;
     let has_group = spec.virtual_network_resource_group.is_some();
     let (missing, present) = match (spec.virtual_network.is_some(), spec.subnet.is_some()) {
         (true, false) => ("subnet", "virtualNetwork"),
@@ -95,11 +95,11 @@ fn own_network(case: &Case<'_>, faults: &mut Faults) {
     };
     let message =
         format!("{missing} is not set although {present} is, so the cluster would not be in that network");
-    faults.add(missing, message, format!("set {missing} too, or leave {present} out"));
+    findings.add(missing, message, format!("set {missing} too, or leave {present} out"));
 }
 
-fn nat_gateway(case: &Case<'_>, faults: &mut Faults) {
-    let (message, remedy) = match (case.outbound(), case.has_own_network()) {
+fn nat_gateway(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let (message, remedy) = match (input.outbound(), input.has_own_network()) {
         (Outbound::ManagedNatGateway, true) => (
             "outboundType managedNATGateway cannot be used in a virtual network of your own",
             "set outboundType to userAssignedNATGateway, or leave virtualNetwork and subnet out",
@@ -110,35 +110,35 @@ fn nat_gateway(case: &Case<'_>, faults: &mut Faults) {
         ),
         _ => return,
     };
-    faults.add("outboundType", message, remedy);
+    findings.add("outboundType", message, remedy);
 }
 
-fn load_balancer_sku(case: &Case<'_>, faults: &mut Faults) {
-    if let Some(sku) = &case.spec.load_balancer_sku
+fn load_balancer_sku(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let Some(sku) = &input.spec.load_balancer_sku
         && !["Basic", "Standard"].iter().any(|supported| supported.eq_ignore_ascii_case(sku))
     {
-        faults.add("loadBalancerSku", format!("loadBalancerSku {sku:?} is not supported"), USE_STANDARD);
+        findings.add("loadBalancerSku", format!("loadBalancerSku {sku:?} is not supported"), USE_STANDARD);
     }
 }
 
 const USE_STANDARD: &str = "set loadBalancerSku to Standard";
 
-fn is_basic(case: &Case<'_>) -> bool {
-    case.spec.load_balancer_sku.as_ref().is_some_and(|sku| sku.eq_ignore_ascii_case("Basic"))
+fn is_basic(input: &RuleInput<'_>) -> bool {
+    input.spec.load_balancer_sku.as_ref().is_some_and(|sku| sku.eq_ignore_ascii_case("Basic"))
 }
 
-fn needs_standard(case: &Case<'_>, faults: &mut Faults) {
-    let spec = &case.spec;
+fn needs_standard(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let spec = &input.spec;
     let pools = spec.pools();
     for (applies, feature) in [
-        (case.outbound() != Outbound::LoadBalancer, "with another outboundType than loadBalancer"),
+        (input.outbound() != Outbound::LoadBalancer, "with another outboundType than loadBalancer"),
         (spec.private_cluster == Some(true), "with privateCluster"),
         (spec.authorized_ip_ranges.iter().any(|ranges| !ranges.is_empty()), "with authorizedIpRanges"),
         (pools.len() > 1, "with more than one node pool"),
         (pools.iter().any(|pool| pool.zones().is_some()), "with node pools in availabilityZones"),
     ] {
-        if applies && is_basic(case) {
-            faults.add(
+        if applies && is_basic(input) {
+            findings.add(
                 "loadBalancerSku",
                 format!("loadBalancerSku Basic cannot be used {feature}"),
                 USE_STANDARD,
@@ -147,16 +147,16 @@ fn needs_standard(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn basic_retired(case: &Case<'_>, faults: &mut Faults) {
-    if is_basic(case) {
+fn basic_retired(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if is_basic(input) {
         let message = "loadBalancerSku Basic was retired by Azure on 30 September 2025";
-        faults.add("loadBalancerSku", message, USE_STANDARD);
+        findings.add("loadBalancerSku", message, USE_STANDARD);
     }
 }
 
-fn pod_range(case: &Case<'_>, faults: &mut Faults) {
-    if case.network_plugin() == "azure" && case.requested.pod_cidr.is_some() {
+fn pod_range(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.network_plugin() == "azure" && input.requested.pod_cidr.is_some() {
         let message = "podCidr has no effect with networkPlugin azure: pods get addresses of the subnet, and Azure may reject it";
-        faults.add("podCidr", message, "leave podCidr out, or set networkPlugin to kubenet");
+        findings.add("podCidr", message, "leave podCidr out, or set networkPlugin to kubenet");
     }
 }

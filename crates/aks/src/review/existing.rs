@@ -1,8 +1,8 @@
 //! Clusters and resource groups that must, or must not, exist already.
 
 use super::azure::{Block, Read};
-use super::case::{Case, Purpose};
-use super::rule::{Faults, Rule, Scope};
+use super::input::{Purpose, RuleInput};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{IMPORT, NODE_GROUP};
 
 /// The name of the rule that an imported cluster must exist in Azure.
@@ -21,43 +21,43 @@ pub(super) const RULES: &[Rule] = &[
         .scope(Scope::Imports),
 ];
 
-fn cluster_new(case: &Case<'_>, faults: &mut Faults) {
-    if matches!(case.purpose, Purpose::Create) && case.azure.existing().is_some() {
+fn cluster_new(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if matches!(input.purpose, Purpose::Create) && input.azure.existing().is_some() {
         let message = format!(
             "cluster [{}] already exists in AKS. Update configuration or import the existing one",
-            case.display_name()
+            input.display_name()
         );
-        faults.add("clusterName", message, "use another clusterName, or set imported");
+        findings.add("clusterName", message, "use another clusterName, or set imported");
     }
 }
 
-fn node_group_new(case: &Case<'_>, faults: &mut Faults) {
-    let Some(group) = &case.spec.node_resource_group else { return };
-    if case.azure.node_group == Read::Known(true) {
+fn node_group_new(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(group) = &input.spec.node_resource_group else { return };
+    if input.azure.node_group == Read::Known(true) {
         let message = format!(
             "nodeResourceGroup {group:?} exists already, but Azure creates the group of the nodes itself"
         );
         let remedy = "use a name that does not exist, or leave nodeResourceGroup out";
-        faults.add("nodeResourceGroup", message, remedy);
+        findings.add("nodeResourceGroup", message, remedy);
     }
 }
 
-fn import_exists(case: &Case<'_>, faults: &mut Faults) {
-    if case.azure.existing().is_none() {
-        let name = case.display_name();
+fn import_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.azure.existing().is_none() {
+        let name = input.display_name();
         let message = format!("clusterName {name} does not exist in resourceGroup, so it cannot be imported");
-        faults.add("clusterName", message, "use a name and a group that aksClusters lists");
+        findings.add("clusterName", message, "use a name and a group that aksClusters lists");
     }
 }
 
-fn local_accounts(case: &Case<'_>, faults: &mut Faults) {
-    if case.azure.existing().is_some_and(|cluster| cluster.local_accounts_disabled) {
+fn local_accounts(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.azure.existing().is_some_and(|cluster| cluster.local_accounts_disabled) {
         let message = format!(
             "clusterName {} has local accounts disabled, so it is accessed with the rights of the cloud credential",
-            case.display_name()
+            input.display_name()
         );
         let remedy = "give the application of the cloud credential a role inside the cluster, such as Azure Kubernetes Service \
              RBAC Cluster Admin";
-        faults.add("clusterName", message, remedy);
+        findings.add("clusterName", message, remedy);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::case::Case;
+use super::input::RuleInput;
 use super::names::has_plain_ends;
-use super::rule::{Faults, Rule};
+use super::rule::{FieldFindings, Rule};
 use super::sources::learn;
 use crate::provision::OWNER_TAG;
 
@@ -29,12 +29,12 @@ pub(super) const RULES: &[Rule] = &[
 /// The limit of Azure is 50, and one tag marks the owner.
 const MAX_TAGS: usize = 49;
 
-fn tags(case: &Case<'_>, faults: &mut Faults) {
+fn tags(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let mut seen = BTreeSet::new();
     let mut add = |message: String, remedy: &str| {
-        faults.add("tags", message, remedy);
+        findings.add("tags", message, remedy);
     };
-    for (key, value) in case.spec.tags.iter().flatten() {
+    for (key, value) in input.spec.tags.iter().flatten() {
         if key.is_empty() || key.chars().count() > 512 || key.contains(['<', '>', '%', '&', '\\', '?', '/']) {
             let message = format!("the key {key:?} in tags is not valid in Azure");
             add(message, "use 1 to 512 characters without < > % & \\ ? /");
@@ -54,19 +54,19 @@ fn tags(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn tag_count(case: &Case<'_>, faults: &mut Faults) {
+fn tag_count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let count =
-        case.spec.tags.iter().flatten().filter(|(key, _)| !key.eq_ignore_ascii_case(OWNER_TAG)).count();
+        input.spec.tags.iter().flatten().filter(|(key, _)| !key.eq_ignore_ascii_case(OWNER_TAG)).count();
     if count > MAX_TAGS {
         let message = format!(
             "tags has {count} entries, but a cluster can have {MAX_TAGS} besides the one that marks its owner"
         );
-        faults.add("tags", message, "remove some");
+        findings.add("tags", message, "remove some");
     }
 }
 
-fn labels(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn labels(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         for (key, value) in pool.spec.node_labels.iter().flatten() {
             if !is_key(key) || !is_value(value) {
                 let name = pool.name();
@@ -75,14 +75,14 @@ fn labels(case: &Case<'_>, faults: &mut Faults) {
                 );
                 let remedy = "use at most 63 letters, digits, hyphens, underscores and dots, starting and ending with a letter or \
                     digit; a key may start with a host name and a slash";
-                faults.add(pool.key("nodeLabels"), message, remedy);
+                findings.add(pool.key("nodeLabels"), message, remedy);
             }
         }
     }
 }
 
-fn reserved_labels(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn reserved_labels(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         for (key, value) in pool.spec.node_labels.iter().flatten() {
             let host = key.split_once('/').map_or("", |(host, _)| host);
             let exists = pool.current.and_then(|pool| pool.node_labels.as_ref()?.get(key)) == Some(value);
@@ -91,34 +91,34 @@ fn reserved_labels(case: &Case<'_>, faults: &mut Faults) {
                     "{key:?} in nodeLabels of node pool {} has a prefix that AKS reserves",
                     pool.name()
                 );
-                faults.add(pool.key("nodeLabels"), message, "use a prefix of your own");
+                findings.add(pool.key("nodeLabels"), message, "use a prefix of your own");
             }
         }
     }
 }
 
-fn taints(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn taints(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         for taint in pool.spec.node_taints.iter().flatten().filter(|taint| !is_taint(taint)) {
             let name = pool.name();
             let message =
                 format!("{taint:?} in nodeTaints of node pool {name} is not a taint that Azure accepts");
             let remedy = "use the form key=value:Effect with the effect NoSchedule, PreferNoSchedule or NoExecute, such as \
                  key=true:NoSchedule";
-            faults.add(pool.key("nodeTaints"), message, remedy);
+            findings.add(pool.key("nodeTaints"), message, remedy);
         }
     }
 }
 
-fn taints_without_value(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn taints_without_value(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let taints = pool.spec.node_taints.iter().flatten();
         for taint in taints.filter(|taint| is_taint(taint) && taint.contains("=:")) {
             let name = pool.name();
             let message = format!(
                 "{taint:?} in nodeTaints of node pool {name} has an empty value, which Azure may reject"
             );
-            faults.add(pool.key("nodeTaints"), message, "give it a value, such as key=true:NoSchedule");
+            findings.add(pool.key("nodeTaints"), message, "give it a value, such as key=true:NoSchedule");
         }
     }
 }

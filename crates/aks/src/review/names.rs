@@ -1,8 +1,8 @@
 //! Names and their lengths, as Azure requires them.
 
 use super::azure::{Block, list};
-use super::case::{Case, SubnetRef};
-use super::rule::{Faults, Rule, Scope};
+use super::input::{RuleInput, SubnetRef};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{NODE_GROUP, SYSTEM_POOLS, learn};
 use crate::spec::AksConfig;
 use crate::{regions, resource_group};
@@ -13,17 +13,19 @@ const REGIONS: &str =
     learn!("List locations of a subscription", "rest/api/resources/subscriptions/list-locations");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("cluster-name", NAMING, |case, faults| check_formats(case, faults, &CLUSTER))
+    Rule::error("cluster-name", NAMING, |input, findings| check_formats(input, findings, &CLUSTER))
         .scope(Scope::Any),
-    Rule::error("resource-group-name", NAMING, |case, faults| check_formats(case, faults, &GROUPS))
+    Rule::error("resource-group-name", NAMING, |input, findings| check_formats(input, findings, &GROUPS))
         .scope(Scope::Any),
-    Rule::error("node-resource-group-name", NODE_GROUP, |case, faults| check_formats(case, faults, &NODES)),
+    Rule::error("node-resource-group-name", NODE_GROUP, |input, findings| {
+        check_formats(input, findings, &NODES);
+    }),
     Rule::error("node-resource-group-own", NODE_GROUP, node_group_own),
-    Rule::error("dns-prefix", NAMING, |case, faults| check_formats(case, faults, &DNS_PREFIX)),
+    Rule::error("dns-prefix", NAMING, |input, findings| check_formats(input, findings, &DNS_PREFIX)),
     Rule::error("pool-name", SYSTEM_POOLS, pools),
-    Rule::error("network-name", NAMING, |case, faults| check_formats(case, faults, &NETWORKS)),
+    Rule::error("network-name", NAMING, |input, findings| check_formats(input, findings, &NETWORKS)),
     Rule::error("subnet-id", NAMING, subnet_ids),
-    Rule::error("workspace-name", NAMING, |case, faults| check_formats(case, faults, &WORKSPACE)),
+    Rule::error("workspace-name", NAMING, |input, findings| check_formats(input, findings, &WORKSPACE)),
     Rule::error("region-name", REGIONS, region).scope(Scope::Any),
     Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).scope(Scope::New),
 ];
@@ -98,25 +100,25 @@ pub(super) fn has_plain_ends(text: &str) -> bool {
 }
 
 /// Checks the names with these formats.
-fn check_formats(case: &Case<'_>, faults: &mut Faults, formats: &[NameFormat]) {
+fn check_formats(input: &RuleInput<'_>, findings: &mut FieldFindings, formats: &[NameFormat]) {
     for format in formats {
-        let Some(text) = (format.read)(&case.spec) else { continue };
+        let Some(text) = (format.read)(&input.spec) else { continue };
         if !format.length.contains(&text.chars().count()) || !(format.matches)(text) {
             let (min, max) = (format.length.start(), format.length.end());
             let message = format!("{} {text:?} is not a valid name in Azure", format.key);
-            faults.add(format.key, message, format!("use {min} to {max} {}", format.allowed_characters));
+            findings.add(format.key, message, format!("use {min} to {max} {}", format.allowed_characters));
         }
     }
 }
 
-fn node_group_own(case: &Case<'_>, faults: &mut Faults) {
-    if let (Some(node_group), Some(group)) = (&case.spec.node_resource_group, &case.spec.resource_group)
+fn node_group_own(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let (Some(node_group), Some(group)) = (&input.spec.node_resource_group, &input.spec.resource_group)
         && node_group.eq_ignore_ascii_case(group)
     {
         let message = format!(
             "nodeResourceGroup {node_group:?} is also the resourceGroup, but Azure creates and deletes a group of its own for the nodes"
         );
-        faults.add(
+        findings.add(
             "nodeResourceGroup",
             message,
             "name a group that does not exist, or leave nodeResourceGroup out",
@@ -124,14 +126,14 @@ fn node_group_own(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn pools(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn pools(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let name = pool.name();
         let is_valid = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
         if !name.is_empty() && (!is_valid || name.len() > 12) {
             let message = format!("name {name:?} of a node pool is not valid in Azure");
-            faults.add(
+            findings.add(
                 pool.key("name"),
                 message,
                 "use 1 to 12 lower-case letters and digits, starting with a letter",
@@ -140,35 +142,35 @@ fn pools(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn subnet_ids(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn subnet_ids(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(id) = pool.spec.vnet_subnet_id.as_deref().filter(|id| SubnetRef::parse(id).is_none()) else {
             continue;
         };
         let message = format!("vnetSubnetID {id:?} of node pool {} is not the ID of a subnet", pool.name());
         let remedy = "use the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Network/virtualNetworks/<network>/subnets/<subnet>";
-        faults.add(pool.key("vnetSubnetID"), message, remedy);
+        findings.add(pool.key("vnetSubnetID"), message, remedy);
     }
 }
 
-fn region(case: &Case<'_>, faults: &mut Faults) {
-    let region = case.region();
+fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let region = input.region();
     if !region.is_empty() && !regions::is_valid_name(&regions::normalize(region)) {
         let message = format!("resourceLocation {region:?} is not a valid name of a region");
-        faults.add("resourceLocation", message, "use letters and digits only, for example eastus");
+        findings.add("resourceLocation", message, "use letters and digits only, for example eastus");
     }
 }
 
-fn region_exists(case: &Case<'_>, faults: &mut Faults) {
-    let requested = regions::normalize(case.region());
-    let exists = list(&case.azure.regions).iter().any(|region| {
+fn region_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let requested = regions::normalize(input.region());
+    let exists = list(&input.azure.regions).iter().any(|region| {
         region.is_physical() && region.name.as_deref().map(regions::normalize).as_deref() == Some(&requested)
     });
     if !exists {
-        let region = case.region();
+        let region = input.region();
         let message = format!(
             "resourceLocation {region:?} is not a region in which this subscription can have a cluster"
         );
-        faults.add("resourceLocation", message, "use one that aksLocations lists");
+        findings.add("resourceLocation", message, "use one that aksLocations lists");
     }
 }

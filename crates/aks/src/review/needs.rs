@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::azure::Block;
-use super::case::{Case, Purpose};
+use super::input::{Purpose, RuleInput};
 use super::pool::Pool;
 
 /// The blocks of Azure data that the review of a cluster reads.
-pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
-    let spec = &case.spec;
+pub(super) fn needed(input: &RuleInput<'_>) -> BTreeSet<Block> {
+    let spec = &input.spec;
     let mut blocks = BTreeSet::new();
     let mut need = |block: Block, is_needed: bool| {
         if is_needed {
@@ -17,9 +17,9 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     };
     let has_region = spec.resource_location.is_some();
     let has_name = spec.resource_group.is_some() && spec.cluster_name.is_some();
-    let pools = case.pools();
+    let pools = input.pools();
     let grows = pools.iter().any(|pool| pool.max_growth() > 0);
-    match case.purpose {
+    match input.purpose {
         Purpose::Import => {
             need(Block::Cluster, has_name);
             need(Block::Subscription, true);
@@ -36,10 +36,10 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
         Purpose::Update(before) => {
             let is_unobserved = before.upstream.is_none() && before.applied.is_none();
             // A change requires writes to Azure, which may be denied to this credential.
-            let has_changes = before.stored != case.requested;
+            let has_changes = before.stored != input.requested;
             need(
                 Block::Cluster,
-                has_name && (is_unobserved || grows || has_changes || case.has_version_change()),
+                has_name && (is_unobserved || grows || has_changes || input.has_version_change()),
             );
             need(Block::Subscription, has_changes);
             need(Block::Regions, has_region && is_unobserved);
@@ -47,9 +47,9 @@ pub(super) fn needed(case: &Case<'_>) -> BTreeSet<Block> {
     }
     let has_upgrade = pools.iter().any(Pool::needs_upgrade);
     let has_new_size = pools.iter().any(|pool| pool.is_new() && pool.spec.vm_size.is_some());
-    need(Block::Versions, has_region && case.has_version_change());
+    need(Block::Versions, has_region && input.has_version_change());
     need(Block::Sizes, has_region && (has_new_size || grows || has_upgrade));
     need(Block::Usages, has_region && (grows || has_upgrade));
-    need(Block::Networks, !case.networks().is_empty() && (grows || case.current.is_none()));
+    need(Block::Networks, !input.networks().is_empty() && (grows || input.current.is_none()));
     blocks
 }

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::case::Case;
 use super::cidr;
-use super::rule::{Faults, Rule};
+use super::input::RuleInput;
+use super::rule::{FieldFindings, Rule};
 use super::sources::{CNI_PREREQUISITES, PLANNING, SERVICE_OVERLAP};
 
 pub(super) const RULES: &[Rule] = &[
@@ -45,22 +45,22 @@ impl std::fmt::Display for Range {
     }
 }
 
-fn service_range(case: &Case<'_>) -> Option<Range> {
-    Range::new("serviceCidr", case.spec.service_cidr.as_deref(), DEFAULT_SERVICES)
+fn service_range(input: &RuleInput<'_>) -> Option<Range> {
+    Range::new("serviceCidr", input.spec.service_cidr.as_deref(), DEFAULT_SERVICES)
 }
 
 /// The range of pods, which exists with kubenet and in an overlay.
-fn pod_range(case: &Case<'_>) -> Option<Range> {
-    let range = Range::new("podCidr", case.spec.pod_cidr.as_deref(), DEFAULT_PODS);
-    range.filter(|range| range.is_set || case.network_plugin() == "kubenet" || case.is_overlay())
+fn pod_range(input: &RuleInput<'_>) -> Option<Range> {
+    let range = Range::new("podCidr", input.spec.pod_cidr.as_deref(), DEFAULT_PODS);
+    range.filter(|range| range.is_set || input.network_plugin() == "kubenet" || input.is_overlay())
 }
 
-pub(super) fn ranges(case: &Case<'_>) -> impl Iterator<Item = Range> {
-    [service_range(case), pod_range(case)].into_iter().flatten()
+pub(super) fn ranges(input: &RuleInput<'_>) -> impl Iterator<Item = Range> {
+    [service_range(input), pod_range(input)].into_iter().flatten()
 }
 
-fn range_format(case: &Case<'_>, faults: &mut Faults) {
-    let spec = &case.spec;
+fn range_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let spec = &input.spec;
     for (key, text) in [("serviceCidr", &spec.service_cidr), ("podCidr", &spec.pod_cidr)] {
         let Some(text) = text.as_deref().filter(|text| cidr::parse_v4(text).is_none()) else { continue };
         let message = if cidr::parse(text).is_some() {
@@ -68,38 +68,38 @@ fn range_format(case: &Case<'_>, faults: &mut Faults) {
         } else {
             format!("{key} {text:?} is not an address range")
         };
-        faults.add(key, message, "use an IPv4 range in CIDR notation, for example 10.0.0.0/16");
+        findings.add(key, message, "use an IPv4 range in CIDR notation, for example 10.0.0.0/16");
     }
     if let Some(text) = &spec.dns_service_ip
         && text.parse::<Ipv4Addr>().is_err()
     {
         let message = format!("dnsServiceIp {text:?} is not an IPv4 address");
-        faults.add("dnsServiceIp", message, "use an address within serviceCidr, for example 10.0.0.10");
+        findings.add("dnsServiceIp", message, "use an address within serviceCidr, for example 10.0.0.10");
     }
 }
 
-fn service_size(case: &Case<'_>, faults: &mut Faults) {
-    if let Some(range) = service_range(case).filter(|range| range.net.prefix_len() <= 12) {
+fn service_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let Some(range) = service_range(input).filter(|range| range.net.prefix_len() <= 12) {
         let message = format!("serviceCidr {} is too large: it must be smaller than /12", range.net);
-        faults.add("serviceCidr", message, "use a longer prefix, for example /16");
+        findings.add("serviceCidr", message, "use a longer prefix, for example /16");
     }
 }
 
-fn reserved_ranges(case: &Case<'_>, faults: &mut Faults) {
-    for range in ranges(case) {
+fn reserved_ranges(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for range in ranges(input) {
         if let Some(reserved) = cidr::reserved_overlap(&range.net.into()) {
             let message = format!("{range} overlaps with {reserved}, which AKS reserves");
-            faults.add(range.key, message, "use another range");
+            findings.add(range.key, message, "use another range");
         }
     }
 }
 
-fn ranges_overlap(case: &Case<'_>, faults: &mut Faults) {
-    if let (Some(services), Some(pods)) = (service_range(case), pod_range(case))
+fn ranges_overlap(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if let (Some(services), Some(pods)) = (service_range(input), pod_range(input))
         && cidr::overlap(&services.net.into(), &pods.net.into())
     {
         let key = if services.is_set { services.key } else { pods.key };
-        faults.add(
+        findings.add(
             key,
             format!("{services} overlaps with {pods}"),
             "use ranges that have no address in common",
@@ -107,9 +107,9 @@ fn ranges_overlap(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn dns_address(case: &Case<'_>, faults: &mut Faults) {
-    let text = case.spec.dns_service_ip.as_deref();
-    let (Some(range), Ok(address)) = (service_range(case), text.unwrap_or(DEFAULT_DNS).parse::<Ipv4Addr>())
+fn dns_address(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let text = input.spec.dns_service_ip.as_deref();
+    let (Some(range), Ok(address)) = (service_range(input), text.unwrap_or(DEFAULT_DNS).parse::<Ipv4Addr>())
     else {
         return;
     };
@@ -128,16 +128,16 @@ fn dns_address(case: &Case<'_>, faults: &mut Faults) {
         Some(Ipv4Addr::from(first.saturating_add(10))).filter(|example| range.net.contains(example));
     let example = example.map(|example| format!(", for example {example}")).unwrap_or_default();
     let message = format!("dnsServiceIp {address}{default} {problem} {range}");
-    faults.add("dnsServiceIp", message, format!("use another address of that range{example}"));
+    findings.add("dnsServiceIp", message, format!("use another address of that range{example}"));
 }
 
-fn managed_network(case: &Case<'_>, faults: &mut Faults) {
+fn managed_network(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let managed: IpNet = cidr::MANAGED_NETWORK.into();
-    for range in ranges(case) {
-        if !case.has_own_network() && cidr::overlap(&managed, &range.net.into()) {
+    for range in ranges(input) {
+        if !input.has_own_network() && cidr::overlap(&managed, &range.net.into()) {
             let message =
                 format!("{range} overlaps with {managed}, in which Azure creates the network of the cluster");
-            faults.add(range.key, message, "use another range, or a virtual network of your own");
+            findings.add(range.key, message, "use another range, or a virtual network of your own");
         }
     }
 }

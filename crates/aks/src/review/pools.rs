@@ -1,8 +1,8 @@
 //! Node pools: node counts, scaling, pods and disks.
 
-use super::case::Case;
+use super::input::RuleInput;
 use super::pool::{Pool, max_nodes};
-use super::rule::{Faults, Rule};
+use super::rule::{FieldFindings, Rule};
 use super::sources::{AGENT_POOLS, AUTOSCALER, LIMITS, SYSTEM_POOLS, learn};
 use crate::spec::rules::Violation;
 
@@ -22,9 +22,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("disk-type", AGENT_POOLS, disk_type),
 ];
 
-/// Adds a fault `<key> <value> of node pool <name> <problem>`.
+/// Adds a finding `<key> <value> of node pool <name> <problem>`.
 fn add(
-    faults: &mut Faults,
+    findings: &mut FieldFindings,
     pool: &Pool<'_>,
     key: &str,
     value: &str,
@@ -32,7 +32,7 @@ fn add(
     remedy: impl Into<String>,
 ) {
     let message = format!("{key} {value} of node pool {} {problem}", pool.name());
-    faults.add(pool.key(key), message, remedy);
+    findings.add(pool.key(key), message, remedy);
 }
 
 const OUT_OF_RANGE: &str = "is out of range";
@@ -41,14 +41,14 @@ fn is_one_of(text: &str, supported: [&str; 2]) -> bool {
     supported.iter().any(|name| name.eq_ignore_ascii_case(text))
 }
 
-fn mode(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn mode(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(mode) = pool.spec.mode.as_deref() else { continue };
         // Azure may have pools of other modes.
         let is_unchanged = pool.current.is_some_and(|current| current.mode == pool.spec.mode);
         if !is_one_of(mode, ["System", "User"]) && !is_unchanged {
             add(
-                faults,
+                findings,
                 &pool,
                 "mode",
                 &format!("{mode:?}"),
@@ -64,20 +64,20 @@ fn count_limits(pool: &Pool<'_>) -> (i64, i64) {
     (i64::from(pool.is_system()), 1_000)
 }
 
-fn count(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let (min, max) = count_limits(&pool);
         let Some(count) = pool.spec.count.filter(|_| !pool.is_autoscaled()) else { continue };
         if !(min..=max).contains(&count) {
             let mode = if pool.is_system() { "System" } else { "User" };
             let remedy = format!("use {min} to {max} for a pool of mode {mode}");
-            add(faults, &pool, "count", &count.to_string(), OUT_OF_RANGE, remedy);
+            add(findings, &pool, "count", &count.to_string(), OUT_OF_RANGE, remedy);
         }
     }
 }
 
-fn scaling(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools().iter().filter(|pool| pool.is_autoscaled()) {
+fn scaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools().iter().filter(|pool| pool.is_autoscaled()) {
         let (lower_limit, upper_limit) = count_limits(pool);
         // Clients send 0 for unset limits.
         let (min, max) = (pool.spec.min_count, pool.spec.max_count.filter(|max| *max != 0));
@@ -85,7 +85,7 @@ fn scaling(case: &Case<'_>, faults: &mut Faults) {
             let key = if min.is_none() { "minCount" } else { "maxCount" };
             let message =
                 format!("{key} of node pool {} is not set although enableAutoScaling is on", pool.name());
-            faults.add(
+            findings.add(
                 pool.key(key),
                 message,
                 format!("set minCount and maxCount, for example {lower_limit} and 3"),
@@ -95,10 +95,10 @@ fn scaling(case: &Case<'_>, faults: &mut Faults) {
         let smallest_max_count = lower_limit.max(1);
         if (lower_limit..=upper_limit).contains(&max) && (min < lower_limit || min > max) {
             let remedy = format!("use {lower_limit} up to maxCount, which is {max}");
-            add(faults, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
+            add(findings, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
         } else if !(smallest_max_count..=upper_limit).contains(&max) {
             add(
-                faults,
+                findings,
                 pool,
                 "maxCount",
                 &max.to_string(),
@@ -111,63 +111,63 @@ fn scaling(case: &Case<'_>, faults: &mut Faults) {
         {
             // The autoscaler controls the count of an existing pool.
             let problem = format!("is not between minCount {min} and maxCount {max}");
-            add(faults, pool, "count", &count.to_string(), &problem, "use a number between the two");
+            add(findings, pool, "count", &count.to_string(), &problem, "use a number between the two");
         }
     }
 }
 
-fn scaling_off(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn scaling_off(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(requested) = pool.requested else { continue };
         let has_limits = requested.min_count.is_some() && requested.max_count.is_some();
         if requested.enable_auto_scaling == Some(false) && has_limits {
-            let (cluster, pool_name) = (case.display_name(), pool.name().to_owned());
+            let (cluster, pool_name) = (input.display_name(), pool.name().to_owned());
             let violation = Violation::CountsWithoutAutoscaling { cluster, pool: pool_name };
-            faults.add(pool.key("minCount"), violation.to_string(), violation.remedy());
+            findings.add(pool.key("minCount"), violation.to_string(), violation.remedy());
         }
     }
 }
 
-fn limits(case: &Case<'_>, faults: &mut Faults) {
+fn limits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_POOLS: usize = 100;
     const MAX_NODES: i64 = 5_000;
-    let pools = case.spec.pools();
+    let pools = input.spec.pools();
     let nodes: i64 = pools.iter().map(max_nodes).sum();
     let remedy = "create another cluster for the rest";
     if pools.len() > MAX_POOLS {
         let message = format!("nodePools has {} pools, but a cluster can have {MAX_POOLS}", pools.len());
-        faults.add("nodePools", message, remedy);
+        findings.add("nodePools", message, remedy);
     }
     if nodes > MAX_NODES {
         let message = format!("nodePools may have up to {nodes} nodes, but a cluster can have {MAX_NODES}");
-        faults.add("nodePools", message, remedy);
+        findings.add("nodePools", message, remedy);
     }
 }
 
-fn pods(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         if let Some(pods) = pool.spec.max_pods.filter(|pods| !(10..=250).contains(pods)) {
-            add(faults, &pool, "maxPods", &pods.to_string(), OUT_OF_RANGE, "use 10 to 250");
+            add(findings, &pool, "maxPods", &pods.to_string(), OUT_OF_RANGE, "use 10 to 250");
         }
     }
 }
 
-fn system_pods(case: &Case<'_>, faults: &mut Faults) {
+fn system_pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MIN_PODS: i64 = 30;
-    for pool in case.pools().iter().filter(|pool| pool.is_system() && pool.is_new()) {
+    for pool in input.pools().iter().filter(|pool| pool.is_system() && pool.is_new()) {
         let nodes = if pool.is_autoscaled() { pool.spec.min_count } else { pool.spec.count };
         let (Some(pods), Some(nodes)) = (pool.spec.max_pods, nodes) else { continue };
         let total = pods.saturating_mul(nodes.clamp(0, 1_000));
         if pods > 0 && nodes > 0 && total < MIN_PODS {
             let problem = format!("allows {total} pods, but a pool of mode System needs room for {MIN_PODS}");
             let remedy = format!("set maxPods to {MIN_PODS} or more");
-            add(faults, pool, "maxPods", &pods.to_string(), &problem, remedy);
+            add(findings, pool, "maxPods", &pods.to_string(), &problem, remedy);
         }
     }
 }
 
-fn surge(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn surge(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(text) = pool.spec.max_surge.as_deref() else { continue };
         let is_valid = match text.strip_suffix('%') {
             Some(percent) => percent.parse().is_ok_and(|percent: u32| (1..=100).contains(&percent)),
@@ -176,27 +176,27 @@ fn surge(case: &Case<'_>, faults: &mut Faults) {
         if !is_valid {
             let problem = "is neither a number nor a percentage";
             let remedy = "use a number of nodes such as 1, or a percentage such as 33%";
-            add(faults, &pool, "maxSurge", &format!("{text:?}"), problem, remedy);
+            add(findings, &pool, "maxSurge", &format!("{text:?}"), problem, remedy);
         }
     }
 }
 
-fn disk_size(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn disk_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let size = pool.spec.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size));
         if let Some(size) = size {
             let remedy = "use 30 to 2048, or 0 for the default of the VM size";
-            add(faults, &pool, "osDiskSizeGB", &size.to_string(), OUT_OF_RANGE, remedy);
+            add(findings, &pool, "osDiskSizeGB", &size.to_string(), OUT_OF_RANGE, remedy);
         }
     }
 }
 
-fn disk_type(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn disk_type(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(kind) = pool.spec.os_disk_type.as_deref() else { continue };
         if !is_one_of(kind, ["Managed", "Ephemeral"]) {
             let remedy = "set osDiskType to Managed or Ephemeral";
-            add(faults, &pool, "osDiskType", &format!("{kind:?}"), "is not supported", remedy);
+            add(findings, &pool, "osDiskType", &format!("{kind:?}"), "is not supported", remedy);
         }
     }
 }

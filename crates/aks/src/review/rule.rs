@@ -1,8 +1,8 @@
-//! A review rule, and the faults that it reports.
+//! A review rule, and the findings that it reports.
 
 use super::azure::Block;
-use super::case::Case;
 use super::finding::{Finding, Severity};
+use super::input::RuleInput;
 use crate::spec::rules::Violation;
 
 /// A rule. Its name is part of the API: it is stored, and users search for it.
@@ -23,7 +23,7 @@ pub struct Rule {
     pub(super) check: Check,
 }
 
-type Check = fn(&Case<'_>, &mut Faults);
+type Check = fn(&RuleInput<'_>, &mut FieldFindings);
 
 /// The clusters to which a rule applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,32 +41,32 @@ pub(super) enum Scope {
 }
 
 impl Scope {
-    pub(super) fn applies_to(self, case: &Case<'_>) -> bool {
+    pub(super) fn applies_to(self, input: &RuleInput<'_>) -> bool {
         match self {
-            Self::Managed => !case.is_import(),
+            Self::Managed => !input.is_import(),
             Self::Any => true,
-            Self::Imports => case.is_import(),
-            Self::New => !case.is_import() && case.current.is_none(),
-            Self::Existing => case.current.is_some(),
+            Self::Imports => input.is_import(),
+            Self::New => !input.is_import() && input.current.is_none(),
+            Self::Existing => input.current.is_some(),
         }
     }
 }
 
-/// The fault of one field. The rule supplies the rest of the finding.
+/// The part of a finding that depends on the input. The rule supplies the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct FieldFinding {
     field: String,
     message: String,
     remedy: String,
     source: Option<&'static str>,
 }
 
-/// Collects the faults of one rule.
+/// Collects the findings of one rule, before [`Rule::convert`].
 #[derive(Default)]
-pub(super) struct Faults(Vec<Fault>);
+pub(super) struct FieldFindings(Vec<FieldFinding>);
 
-impl Faults {
-    /// Adds the fault of a key of `aksConfig`.
+impl FieldFindings {
+    /// Adds the finding of a key of `aksConfig`.
     pub(super) fn add(
         &mut self,
         key: impl AsRef<str>,
@@ -83,14 +83,14 @@ impl Faults {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> &mut Self {
-        self.0.push(Fault { field, message: message.into(), remedy: remedy.into(), source: None });
+        self.0.push(FieldFinding { field, message: message.into(), remedy: remedy.into(), source: None });
         self
     }
 
-    /// Replaces the source of the last added fault.
+    /// Replaces the source of the last added finding.
     pub(super) fn set_source(&mut self, source: &'static str) {
-        if let Some(fault) = self.0.last_mut() {
-            fault.source = Some(source);
+        if let Some(finding) = self.0.last_mut() {
+            finding.source = Some(source);
         }
     }
 
@@ -139,21 +139,21 @@ impl Rule {
     }
 
     /// The findings about a cluster.
-    pub(super) fn findings(&self, case: &Case<'_>) -> impl Iterator<Item = Finding> {
-        let mut faults = Faults::default();
-        (self.check)(case, &mut faults);
-        self.convert(faults)
+    pub(super) fn findings(&self, input: &RuleInput<'_>) -> impl Iterator<Item = Finding> {
+        let mut findings = FieldFindings::default();
+        (self.check)(input, &mut findings);
+        self.convert(findings)
     }
 
-    /// Converts faults to findings of this rule.
-    pub(super) fn convert(&self, faults: Faults) -> impl Iterator<Item = Finding> {
-        faults.0.into_iter().map(|fault| Finding {
+    /// Completes findings with the properties of this rule.
+    pub(super) fn convert(&self, findings: FieldFindings) -> impl Iterator<Item = Finding> {
+        findings.0.into_iter().map(|finding| Finding {
             severity: self.severity,
-            field: fault.field,
+            field: finding.field,
             rule: self.name.to_owned(),
-            message: fault.message,
-            remedy: fault.remedy,
-            source: fault.source.unwrap_or(self.source).to_owned(),
+            message: finding.message,
+            remedy: finding.remedy,
+            source: finding.source.unwrap_or(self.source).to_owned(),
             rests_on_azure: self.rests_on_azure,
         })
     }

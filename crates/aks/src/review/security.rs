@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::case::Case;
 use super::cidr;
-use super::rule::{Faults, Rule};
+use super::input::RuleInput;
+use super::rule::{FieldFindings, Rule};
 use super::sources::{AUTHORIZED_RANGES, FIELDS, IDENTITIES, MANAGED_CLUSTERS, PRIVATE_CLUSTERS, learn};
 use crate::regions;
 
@@ -28,8 +28,8 @@ pub(super) const RULES: &[Rule] = &[
     Rule::warning("http-routing-retired", ROUTING, http_routing),
 ];
 
-fn authorized_ranges<'a>(case: &'a Case<'_>) -> impl Iterator<Item = &'a String> {
-    case.spec.authorized_ip_ranges.iter().flatten()
+fn authorized_ranges<'a>(input: &'a RuleInput<'_>) -> impl Iterator<Item = &'a String> {
+    input.spec.authorized_ip_ranges.iter().flatten()
 }
 
 /// Parses a range or a single address.
@@ -37,46 +37,46 @@ fn parse_range(text: &str) -> Option<ipnet::Ipv4Net> {
     cidr::parse_v4(text).or_else(|| text.parse::<std::net::Ipv4Addr>().ok().map(ipnet::Ipv4Net::from))
 }
 
-fn ranges(case: &Case<'_>, faults: &mut Faults) {
-    for text in authorized_ranges(case).filter(|text| parse_range(text).is_none()) {
+fn ranges(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for text in authorized_ranges(input).filter(|text| parse_range(text).is_none()) {
         let message = format!("{text:?} in authorizedIpRanges is not an IPv4 range");
         let remedy = "use CIDR notation, for example 203.0.113.0/24 or 203.0.113.7/32";
-        faults.add("authorizedIpRanges", message, remedy);
+        findings.add("authorizedIpRanges", message, remedy);
     }
 }
 
-fn range_count(case: &Case<'_>, faults: &mut Faults) {
+fn range_count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_RANGES: usize = 200;
-    let count = authorized_ranges(case).count();
+    let count = authorized_ranges(input).count();
     if count > MAX_RANGES {
         let message = format!("authorizedIpRanges has {count} ranges, but AKS accepts {MAX_RANGES}");
-        faults.add("authorizedIpRanges", message, "join adjacent ranges");
+        findings.add("authorizedIpRanges", message, "join adjacent ranges");
     }
 }
 
-fn private_ranges(case: &Case<'_>, faults: &mut Faults) {
-    for text in authorized_ranges(case) {
+fn private_ranges(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for text in authorized_ranges(input) {
         if parse_range(text).is_some_and(|range| range.network().is_private()) {
             let message = format!(
                 "{text} in authorizedIpRanges is a private range, which cannot reach the public API server"
             );
-            faults.add("authorizedIpRanges", message, "use the public addresses of the clients");
+            findings.add("authorizedIpRanges", message, "use the public addresses of the clients");
         }
     }
 }
 
-fn ranges_of_private(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.private_cluster == Some(true) && authorized_ranges(case).next().is_some() {
+fn ranges_of_private(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.private_cluster == Some(true) && authorized_ranges(input).next().is_some() {
         let message =
             "authorizedIpRanges cannot be used with privateCluster, whose API server has no public address";
-        faults.add("authorizedIpRanges", message, "leave one of the two out");
+        findings.add("authorizedIpRanges", message, "leave one of the two out");
     }
 }
 
 /// The zone, if it is not one of Azure's keywords.
-fn custom_zone<'a>(case: &'a Case<'_>) -> Option<&'a str> {
+fn custom_zone<'a>(input: &'a RuleInput<'_>) -> Option<&'a str> {
     let is_keyword = |zone: &&str| ["system", "none"].iter().any(|word| word.eq_ignore_ascii_case(zone));
-    case.spec.private_dns_zone.as_deref().filter(|zone| !is_keyword(zone))
+    input.spec.private_dns_zone.as_deref().filter(|zone| !is_keyword(zone))
 }
 
 /// The name of a zone for a region, which depends on the cloud of the region.
@@ -100,38 +100,38 @@ fn is_zone_of(name: &str, region: &str) -> bool {
     })
 }
 
-fn dns_zone(case: &Case<'_>, faults: &mut Faults) {
-    let Some(zone) = custom_zone(case) else { return };
-    let region = regions::normalize(case.region());
+fn dns_zone(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(zone) = custom_zone(input) else { return };
+    let region = regions::normalize(input.region());
     let lower = zone.to_lowercase();
     let name = lower.starts_with("/subscriptions/").then(|| lower.split_once("/privatednszones/")).flatten();
     if name.is_none_or(|(_, name)| !is_zone_of(name, &region)) {
         let message =
             format!("privateDnsZone {zone:?} is neither system nor none nor the ID of a zone for {region}");
         let remedy = format!("use the ID of a zone named [<sub>.]{}, or system", zone_name(&region));
-        faults.add("privateDnsZone", message, remedy);
+        findings.add("privateDnsZone", message, remedy);
     }
 }
 
-fn dns_zone_identity(case: &Case<'_>, faults: &mut Faults) {
-    let is_private = case.spec.private_cluster == Some(true);
-    if is_private && custom_zone(case).is_some() && case.spec.user_identity().is_none() {
+fn dns_zone_identity(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let is_private = input.spec.private_cluster == Some(true);
+    if is_private && custom_zone(input).is_some() && input.spec.user_identity().is_none() {
         let message =
             "privateDnsZone is a zone of your own, to which only a user-assigned identity may write";
         let remedy = "set managedIdentity and userAssignedIdentity, and give that identity the role Private DNS Zone Contributor";
-        faults.add("privateDnsZone", message, remedy);
+        findings.add("privateDnsZone", message, remedy);
     }
 }
 
-fn dns_zone_unused(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.private_dns_zone.is_some() && case.spec.private_cluster != Some(true) {
+fn dns_zone_unused(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.private_dns_zone.is_some() && input.spec.private_cluster != Some(true) {
         let message = "privateDnsZone has no effect without privateCluster";
-        faults.add("privateDnsZone", message, "set privateCluster, or leave privateDnsZone out");
+        findings.add("privateDnsZone", message, "set privateCluster, or leave privateDnsZone out");
     }
 }
 
-fn identity_id(case: &Case<'_>, faults: &mut Faults) {
-    let Some(id) = &case.spec.user_assigned_identity else { return };
+fn identity_id(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(id) = &input.spec.user_assigned_identity else { return };
     let lower = id.to_lowercase();
     let parts: Vec<&str> = lower.split('/').collect();
     let is_valid = matches!(
@@ -142,26 +142,30 @@ fn identity_id(case: &Case<'_>, faults: &mut Faults) {
     if !is_valid {
         let message = format!("userAssignedIdentity {id:?} is not the ID of an identity");
         let remedy = "use the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>";
-        faults.add("userAssignedIdentity", message, remedy);
+        findings.add("userAssignedIdentity", message, remedy);
     }
 }
 
-fn identity_unused(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.user_assigned_identity.is_some() && case.spec.user_identity().is_none() {
+fn identity_unused(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.user_assigned_identity.is_some() && input.spec.user_identity().is_none() {
         let message = "userAssignedIdentity has no effect without managedIdentity";
-        faults.add("userAssignedIdentity", message, "set managedIdentity, or leave userAssignedIdentity out");
+        findings.add(
+            "userAssignedIdentity",
+            message,
+            "set managedIdentity, or leave userAssignedIdentity out",
+        );
     }
 }
 
-fn admin_name(case: &Case<'_>, faults: &mut Faults) {
-    let Some(name) = &case.spec.linux_admin_username else { return };
+fn admin_name(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(name) = &input.spec.linux_admin_username else { return };
     let is_valid = name.len() <= 64
         && name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if !is_valid {
         let message = format!("linuxAdminUsername {name:?} is not a valid user name in Azure");
         let remedy = "use at most 64 letters, digits, hyphens and underscores, starting with a letter";
-        faults.add("linuxAdminUsername", message, remedy);
+        findings.add("linuxAdminUsername", message, remedy);
     }
 }
 
@@ -175,27 +179,27 @@ fn key_type(key: &str) -> Option<&str> {
     (rest.get(..length)? == kind.as_bytes() && !key.trim().contains(['\n', '\r'])).then_some(kind)
 }
 
-fn ssh_key(case: &Case<'_>, faults: &mut Faults) {
-    let Some(key) = &case.spec.ssh_public_key else { return };
+fn ssh_key(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(key) = &input.spec.ssh_public_key else { return };
     let message = match key_type(key) {
         Some("ssh-rsa" | "ssh-ed25519") => return,
         Some(kind) => format!("sshPublicKey has the type {kind}, which Azure does not accept"),
         None => "sshPublicKey is not a public key in OpenSSH format".to_owned(),
     };
     let remedy = "use one line such as \"ssh-rsa AAAA…\", as ssh-keygen -t rsa -b 4096 writes it";
-    faults.add("sshPublicKey", message, remedy);
+    findings.add("sshPublicKey", message, remedy);
 }
 
-fn ssh_key_unused(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.ssh_public_key.is_some() && case.spec.linux_admin_username.is_none() {
+fn ssh_key_unused(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.ssh_public_key.is_some() && input.spec.linux_admin_username.is_none() {
         let message = "sshPublicKey has no effect without linuxAdminUsername";
-        faults.add("sshPublicKey", message, "set linuxAdminUsername too");
+        findings.add("sshPublicKey", message, "set linuxAdminUsername too");
     }
 }
 
-fn http_routing(case: &Case<'_>, faults: &mut Faults) {
-    if case.spec.http_application_routing == Some(true) {
+fn http_routing(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.spec.http_application_routing == Some(true) {
         let message = "httpApplicationRouting switches on an add-on that Azure has retired and may reject in new clusters";
-        faults.add("httpApplicationRouting", message, "leave it off and install an ingress controller");
+        findings.add("httpApplicationRouting", message, "leave it off and install an ingress controller");
     }
 }

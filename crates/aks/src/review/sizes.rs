@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::azure::{Block, list};
-use super::case::Case;
+use super::input::RuleInput;
 use super::pool::{Pool, surge_nodes};
-use super::rule::{Faults, Rule, Scope};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{LIMITS, SYSTEM_POOLS, ZONES};
 use crate::arm::VmSku;
 use crate::vm_size::{
@@ -38,15 +38,15 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// Azure's offer for the size of a pool.
-pub(super) fn find_offer<'a>(case: &'a Case<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
+pub(super) fn find_offer<'a>(input: &'a RuleInput<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
     let size = pool.spec.vm_size.as_deref()?;
-    list(&case.azure.sizes).iter().find(|offer| offer.is_named(size))
+    list(&input.azure.sizes).iter().find(|offer| offer.is_named(size))
 }
 
 /// Calls `check` for each new pool, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
-pub(super) fn for_each_new_pool(case: &Case<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
-    for pool in case.pools().iter().filter(|pool| pool.is_new()) {
-        if let Some(offer) = find_offer(case, pool) {
+pub(super) fn for_each_new_pool(input: &RuleInput<'_>, mut check: impl FnMut(&Pool<'_>, &VmSku, &str)) {
+    for pool in input.pools().iter().filter(|pool| pool.is_new()) {
+        if let Some(offer) = find_offer(input, pool) {
             check(pool, offer, &describe_size(pool));
         }
     }
@@ -56,15 +56,15 @@ fn describe_size(pool: &Pool<'_>) -> String {
     format!("vmSize {} of node pool {}", pool.size(), pool.name())
 }
 
-fn zone_form(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn zone_form(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some(zones) = pool.spec.zones() else { continue };
         let is_zone =
             |zone: &String| zone.len() == 1 && zone.bytes().all(|byte| (b'1'..=b'9').contains(&byte));
         let distinct: std::collections::BTreeSet<_> = zones.iter().collect();
         if distinct.len() < zones.len() || !zones.iter().all(is_zone) {
             let message = format!("availabilityZones {zones:?} of node pool {} are not valid", pool.name());
-            faults.add(
+            findings.add(
                 pool.key("availabilityZones"),
                 message,
                 "use the numbers of zones, each once, for example 1, 2, 3",
@@ -73,22 +73,22 @@ fn zone_form(case: &Case<'_>, faults: &mut Faults) {
     }
 }
 
-fn size_exists(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
-        if pool.is_new() && pool.spec.vm_size.is_some() && find_offer(case, &pool).is_none() {
-            add_obstacle(case, faults, &pool, &Obstacle::NotInRegion);
+fn size_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
+        if pool.is_new() && pool.spec.vm_size.is_some() && find_offer(input, &pool).is_none() {
+            add_obstacle(input, findings, &pool, &Obstacle::NotInRegion);
         }
     }
 }
 
-fn add_obstacle(case: &Case<'_>, faults: &mut Faults, pool: &Pool<'_>, obstacle: &Obstacle) {
-    let message = obstacle.message(&describe_size(pool), case.region());
-    faults.add(pool.key(obstacle.key()), message, obstacle.remedy());
+fn add_obstacle(input: &RuleInput<'_>, findings: &mut FieldFindings, pool: &Pool<'_>, obstacle: &Obstacle) {
+    let message = obstacle.message(&describe_size(pool), input.region());
+    findings.add(pool.key(obstacle.key()), message, obstacle.remedy());
 }
 
 /// Adds the obstacles of one kind to each new pool.
-fn add_obstacles(case: &Case<'_>, faults: &mut Faults, is_of_kind: fn(&Obstacle) -> bool) {
-    for_each_new_pool(case, |pool, offer, _| {
+fn add_obstacles(input: &RuleInput<'_>, findings: &mut FieldFindings, is_of_kind: fn(&Obstacle) -> bool) {
+    for_each_new_pool(input, |pool, offer, _| {
         let equals = |value: &Option<String>, expected: &str| {
             value.as_deref().is_some_and(|value| value.eq_ignore_ascii_case(expected))
         };
@@ -98,60 +98,62 @@ fn add_obstacles(case: &Case<'_>, faults: &mut Faults, is_of_kind: fn(&Obstacle)
             is_windows: equals(&pool.spec.os_type, "Windows"),
             ephemeral_disk: equals(&pool.spec.os_disk_type, "Ephemeral"),
             disk_gib: pool.spec.os_disk_size_gb,
-            now_ms: case.facts.now_ms,
+            now_ms: input.facts.now_ms,
         };
         for obstacle in vm_size::obstacles(offer, &required).iter().filter(|obstacle| is_of_kind(obstacle)) {
-            add_obstacle(case, faults, pool, obstacle);
+            add_obstacle(input, findings, pool, obstacle);
         }
     });
 }
 
-fn size_usable(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::NotForSubscription));
+fn size_usable(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::NotForSubscription));
 }
 
-fn node_size(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::TooFewVcpus | Obstacle::BasicTier));
+fn node_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| {
+        matches!(obstacle, Obstacle::TooFewVcpus | Obstacle::BasicTier)
+    });
 }
 
-fn system_node_size(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::TooSmallForSystemPool(_)));
+fn system_node_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::TooSmallForSystemPool(_)));
 }
 
-fn architecture(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Architecture));
+fn architecture(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Architecture));
 }
 
-fn ephemeral_disk(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| {
+fn ephemeral_disk(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| {
         matches!(obstacle, Obstacle::NoEphemeralDisk | Obstacle::EphemeralDiskTooLarge { .. })
     });
 }
 
-fn zones(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Zones { .. }));
+fn zones(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Zones { .. }));
 }
 
-fn retired(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Retired(_)));
+fn retired(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Retired(_)));
 }
 
-fn retires(case: &Case<'_>, faults: &mut Faults) {
-    add_obstacles(case, faults, |obstacle| matches!(obstacle, Obstacle::Retires(_)));
+fn retires(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Retires(_)));
 }
 
 /// Checks the quotas for the nodes that this request adds.
-fn quota(case: &Case<'_>, faults: &mut Faults) {
-    for shortage in shortages(case, added_nodes) {
-        add_shortage(case, faults, &shortage, "need");
+fn quota(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for shortage in shortages(input, added_nodes) {
+        add_shortage(input, findings, &shortage, "need");
     }
 }
 
 /// Checks the quotas for the nodes that autoscaling may add later.
-fn quota_of_autoscaling(case: &Case<'_>, faults: &mut Faults) {
-    if shortages(case, added_nodes).is_empty() {
-        for shortage in shortages(case, max_growth) {
-            add_shortage(case, faults, &shortage, "may need");
+fn quota_of_autoscaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if shortages(input, added_nodes).is_empty() {
+        for shortage in shortages(input, max_growth) {
+            add_shortage(input, findings, &shortage, "may need");
         }
     }
 }
@@ -166,35 +168,35 @@ fn max_growth(pool: &Pool<'_>) -> i64 {
 }
 
 /// Checks the quotas for surge nodes, for each pool by itself: the worker upgrades one pool after the other.
-fn quota_of_upgrade(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools().iter().filter(|pool| pool.needs_upgrade()) {
-        let (Some(offer), Some(current)) = (find_offer(case, pool), pool.current) else { continue };
+fn quota_of_upgrade(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools().iter().filter(|pool| pool.needs_upgrade()) {
+        let (Some(offer), Some(current)) = (find_offer(input, pool), pool.current) else { continue };
         let nodes = surge_nodes(pool.spec, current.count.unwrap_or_default());
-        let usages = list(&case.azure.usages);
-        for message in vm_size::surge_shortages(pool.name(), offer, nodes, usages, case.region()) {
-            faults.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
+        let usages = list(&input.azure.usages);
+        for message in vm_size::surge_shortages(pool.name(), offer, nodes, usages, input.region()) {
+            findings.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
         }
     }
 }
 
-fn add_shortage(case: &Case<'_>, faults: &mut Faults, shortage: &Shortage, verb: &str) {
-    let (Shortage { need, quota, left }, region) = (shortage, case.region());
+fn add_shortage(input: &RuleInput<'_>, findings: &mut FieldFindings, shortage: &Shortage, verb: &str) {
+    let (Shortage { need, quota, left }, region) = (shortage, input.region());
     let message = format!(
         "nodePools {verb} {need} more vCPUs of the quota {quota} in {region}, of which {left} are left"
     );
-    faults.add("nodePools", message, QUOTA_REMEDY);
+    findings.add("nodePools", message, QUOTA_REMEDY);
 }
 
 /// The quotas, of the region and of each size family, that are too small for the additional `nodes` of each pool.
-fn shortages(case: &Case<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
+fn shortages(input: &RuleInput<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
     let mut needs: BTreeMap<String, i64> = BTreeMap::new();
-    for pool in case.pools() {
-        let Some(offer) = find_offer(case, &pool) else { continue };
+    for pool in input.pools() {
+        let Some(offer) = find_offer(input, &pool) else { continue };
         let more = offer.capabilities.quota_vcpus.unwrap_or_default() * nodes(&pool);
         for name in [Some(REGIONAL_QUOTA), offer.family.as_deref()].into_iter().flatten() {
             *needs.entry(name.to_ascii_lowercase()).or_default() += more;
         }
     }
-    let usages = list(&case.azure.usages);
+    let usages = list(&input.azure.usages);
     needs.iter().filter_map(|(name, need)| Quota::find(usages, name)?.shortage(*need)).collect()
 }

@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 
 use super::azure::{Block, list};
-use super::case::{Case, Outbound, SubnetRef};
 use super::cidr;
+use super::input::{Outbound, RuleInput, SubnetRef};
 use super::networks::{Range, ranges};
 use super::pool::Pool;
-use super::rule::{Faults, Rule, Scope};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{CNI_PREREQUISITES, OUTBOUND, PLANNING, SERVICE_OVERLAP, learn};
 use crate::arm::{Subnet, SubnetProperties, VirtualNetwork};
 use crate::regions;
@@ -67,15 +67,15 @@ impl std::fmt::Display for UsedSubnet<'_> {
 }
 
 /// The subnets of the pools.
-pub(super) fn used_subnets<'a>(case: &'a Case<'_>) -> Vec<UsedSubnet<'a>> {
+pub(super) fn used_subnets<'a>(input: &'a RuleInput<'_>) -> Vec<UsedSubnet<'a>> {
     let mut used: Vec<UsedSubnet<'a>> = Vec::new();
-    for pool in case.pools() {
-        let Some(subnet) = case.subnet_of(pool.spec) else { continue };
+    for pool in input.pools() {
+        let Some(subnet) = input.subnet_of(pool.spec) else { continue };
         if let Some(same_subnet) = used.iter_mut().find(|used| used.subnet == subnet) {
             same_subnet.pools.push(pool);
             continue;
         }
-        let read = list(&case.azure.networks).iter().find(|read| read.reference == subnet.network);
+        let read = list(&input.azure.networks).iter().find(|read| read.reference == subnet.network);
         used.push(UsedSubnet {
             subnet,
             pools: vec![pool],
@@ -89,8 +89,8 @@ fn subnets(network: &VirtualNetwork) -> impl Iterator<Item = &Subnet> {
     network.properties.iter().flat_map(|properties| &properties.subnets)
 }
 
-fn exists(case: &Case<'_>, faults: &mut Faults) {
-    for used in used_subnets(case).iter().filter(|used| used.find_subnet().is_none()) {
+fn exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for used in used_subnets(input).iter().filter(|used| used.find_subnet().is_none()) {
         let network = &used.subnet.network;
         let (name, group) = (&network.name, &network.group);
         let (key, message) = match used.network {
@@ -104,20 +104,20 @@ fn exists(case: &Case<'_>, faults: &mut Faults) {
             ),
             Some(_) => (used.key(), format!("the subnet {used} does not exist")),
         };
-        faults.add(key, message, "use one that aksVirtualNetworks lists, or create it first");
+        findings.add(key, message, "use one that aksVirtualNetworks lists, or create it first");
     }
 }
 
-fn region(case: &Case<'_>, faults: &mut Faults) {
-    let cluster_region = regions::normalize(case.region());
-    for used in used_subnets(case) {
+fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let cluster_region = regions::normalize(input.region());
+    for used in used_subnets(input) {
         let region = used.network.and_then(|network| network.location.as_deref()).map(regions::normalize);
         if let Some(region) = region.filter(|region| *region != cluster_region && !cluster_region.is_empty())
         {
             let name = &used.subnet.network.name;
             let message =
                 format!("virtualNetwork {name} is in {region}, but the cluster is in {cluster_region}");
-            faults.add(used.key(), message, "use a network of the cluster's region");
+            findings.add(used.key(), message, "use a network of the cluster's region");
         }
     }
 }
@@ -129,20 +129,20 @@ fn address_space(network: &VirtualNetwork) -> Vec<IpNet> {
 }
 
 /// The networks of the cluster, each once, with the key that names one of its subnets.
-fn networks<'a>(case: &'a Case<'_>) -> Vec<(String, String, &'a VirtualNetwork)> {
+fn networks<'a>(input: &'a RuleInput<'_>) -> Vec<(String, String, &'a VirtualNetwork)> {
     let mut seen = std::collections::BTreeSet::new();
-    let used = used_subnets(case).into_iter().filter(|used| seen.insert(used.subnet.network.clone()));
+    let used = used_subnets(input).into_iter().filter(|used| seen.insert(used.subnet.network.clone()));
     used.filter_map(|used| Some((used.key(), used.subnet.network.name.clone(), used.network?))).collect()
 }
 
-fn network_reserved(case: &Case<'_>, faults: &mut Faults) {
-    for (key, name, network) in networks(case) {
+fn network_reserved(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for (key, name, network) in networks(input) {
         for range in address_space(network) {
             if let Some(reserved) = cidr::reserved_overlap(&range) {
                 let message = format!(
                     "virtualNetwork {name} has the range {range}, which overlaps with {reserved} that AKS reserves"
                 );
-                faults.add(&key, message, "use another network");
+                findings.add(&key, message, "use another network");
             }
         }
     }
@@ -158,13 +158,13 @@ fn overlapping<'r>(range: &Range, taken: &'r [IpNet]) -> Option<&'r IpNet> {
     taken.iter().find(|taken| cidr::overlap(taken, &range.net.into()))
 }
 
-fn network_apart(case: &Case<'_>, faults: &mut Faults) {
-    for (_, name, network) in networks(case) {
+fn network_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for (_, name, network) in networks(input) {
         let taken = subnet_ranges(network);
-        for range in ranges(case) {
+        for range in ranges(input) {
             if let Some(overlap) = overlapping(&range, &taken) {
                 let message = format!("{range} overlaps with the subnet {overlap} of virtualNetwork {name}");
-                faults.add(
+                findings.add(
                     range.key,
                     message,
                     format!("set {} to a range that is used nowhere else", range.key),
@@ -175,10 +175,10 @@ fn network_apart(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// A range inside the address space of the network works as long as no subnet is created there.
-fn space_apart(case: &Case<'_>, faults: &mut Faults) {
-    for (_, name, network) in networks(case) {
+fn space_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for (_, name, network) in networks(input) {
         let (taken, space) = (subnet_ranges(network), address_space(network));
-        for range in ranges(case).filter(|range| overlapping(range, &taken).is_none()) {
+        for range in ranges(input).filter(|range| overlapping(range, &taken).is_none()) {
             if let Some(overlap) = overlapping(&range, &space) {
                 let message = format!(
                     "{range} is within {overlap} of virtualNetwork {name}, where a later subnet would overlap"
@@ -186,7 +186,7 @@ fn space_apart(case: &Case<'_>, faults: &mut Faults) {
                 let key = range.key;
                 let remedy =
                     format!("keep that range free of subnets, or set {key} to one outside the network");
-                faults.add(key, message, remedy);
+                findings.add(key, message, remedy);
             }
         }
     }
@@ -198,21 +198,21 @@ pub(super) fn prefixes(subnet: &SubnetProperties) -> Vec<&str> {
     single.chain(&subnet.address_prefixes).map(String::as_str).collect()
 }
 
-fn delegated(case: &Case<'_>, faults: &mut Faults) {
-    for used in used_subnets(case) {
+fn delegated(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for used in used_subnets(input) {
         let delegations = used.properties().into_iter().flat_map(|properties| &properties.delegations);
         let mut properties = delegations.filter_map(|delegation| delegation.properties.as_ref());
         if let Some(service) = properties.find_map(|properties| properties.service_name.as_deref()) {
             let message = format!("the subnet {used} is delegated to {service}");
-            faults.add(used.key(), message, "use a subnet without a delegation");
+            findings.add(used.key(), message, "use a subnet without a delegation");
         }
     }
 }
 
-fn outbound(case: &Case<'_>, faults: &mut Faults) {
-    for used in used_subnets(case) {
+fn outbound(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for used in used_subnets(input) {
         let Some(subnet) = used.properties() else { continue };
-        let (resource, name) = match case.outbound() {
+        let (resource, name) = match input.outbound() {
             Outbound::UserDefinedRouting if subnet.route_table.is_none() => {
                 ("route table", "userDefinedRouting")
             }
@@ -222,16 +222,16 @@ fn outbound(case: &Case<'_>, faults: &mut Faults) {
             _ => continue,
         };
         let message = format!("outboundType {name} needs a {resource}, but the subnet {used} has none");
-        faults.add("outboundType", message, format!("give the subnet a {resource} first"));
+        findings.add("outboundType", message, format!("give the subnet a {resource} first"));
     }
 }
 
 /// With kubenet, Azure writes routes into the subnet's table, for which an identity needs permissions before the cluster exists.
-fn route_table(case: &Case<'_>, faults: &mut Faults) {
-    if case.network_plugin() != "kubenet" || case.spec.user_identity().is_some() {
+fn route_table(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    if input.network_plugin() != "kubenet" || input.spec.user_identity().is_some() {
         return;
     }
-    for used in used_subnets(case) {
+    for used in used_subnets(input) {
         let Some(table) = used.properties().and_then(|subnet| subnet.route_table.as_ref()) else { continue };
         let table = table.id.as_deref().and_then(|id| id.rsplit('/').next()).unwrap_or_default();
         let message = format!(
@@ -239,18 +239,18 @@ fn route_table(case: &Case<'_>, faults: &mut Faults) {
         );
         let remedy = "set managedIdentity and userAssignedIdentity, and give that identity the role Network Contributor on the \
              route table and the subnet";
-        faults.add("userAssignedIdentity", message, remedy);
+        findings.add("userAssignedIdentity", message, remedy);
     }
 }
 
 /// Requires a subnet for all pools or for none. A new pool without one gets the subnet of the others.
-fn mixed(case: &Case<'_>, faults: &mut Faults) {
+fn mixed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let has_subnet =
-        |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || case.subnet_of(pool.spec).is_some();
-    let pools = case.pools();
+        |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || input.subnet_of(pool.spec).is_some();
+    let pools = input.pools();
     let (with_subnet, without_subnet): (Vec<_>, Vec<_>) = pools.iter().partition(has_subnet);
     let existing_without_subnet = || {
-        let mut pools = case.current_pools().iter().filter(|pool| case.subnet_of(pool).is_none());
+        let mut pools = input.current_pools().iter().filter(|pool| input.subnet_of(pool).is_none());
         pools.find_map(|pool| pool.name.as_deref())
     };
     let Some(other) = without_subnet.first().map(|pool| pool.name()).or_else(existing_without_subnet) else {
@@ -261,15 +261,15 @@ fn mixed(case: &Case<'_>, faults: &mut Faults) {
         let message =
             format!("node pool {name} has a subnet and node pool {other} has none: all or none may have one");
         let remedy = "leave vnetSubnetID out, or give every node pool a subnet of one network";
-        faults.add(pool.key("vnetSubnetID"), message, remedy);
+        findings.add(pool.key("vnetSubnetID"), message, remedy);
     }
 }
 
 /// Requires that the subnets of all pools are in one network.
-fn one_network(case: &Case<'_>, faults: &mut Faults) {
-    let used = used_subnets(case);
+fn one_network(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let used = used_subnets(input);
     let current =
-        case.current_pools().iter().find_map(|pool| case.subnet_of(pool)).map(|subnet| subnet.network);
+        input.current_pools().iter().find_map(|pool| input.subnet_of(pool)).map(|subnet| subnet.network);
     let Some(network) = current.or_else(|| used.first().map(|used| used.subnet.network.clone())) else {
         return;
     };
@@ -277,6 +277,6 @@ fn one_network(case: &Case<'_>, faults: &mut Faults) {
     for other in used.iter().filter(|used| used.subnet.network != network) {
         let message =
             format!("the subnet {other} is in another network than {name}, where the other node pools are");
-        faults.add(other.key(), message, format!("use a subnet of the network {name}"));
+        findings.add(other.key(), message, format!("use a subnet of the network {name}"));
     }
 }

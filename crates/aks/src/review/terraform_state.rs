@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::case::{Before, Subject};
 use super::finding::Review;
+use super::input::{Before, Subject};
 use crate::spec::{AksConfig, defaults};
 
 /// Keys of clusters and node pools that the provider reads from its state if the configuration does not set them (optional and

@@ -1,7 +1,7 @@
 //! Warnings about unknown keys, which would otherwise be ignored silently, for example if they are misspelled.
 
-use super::case::Case;
-use super::rule::{Faults, Rule, Scope};
+use super::input::RuleInput;
+use super::rule::{FieldFindings, Rule, Scope};
 use super::unknown_field::UnknownField;
 
 pub(super) const RULES: &[Rule] =
@@ -10,13 +10,13 @@ pub(super) const RULES: &[Rule] =
 
 const MAX_REPORTED: usize = 20;
 
-fn unknown_fields(case: &Case<'_>, faults: &mut Faults) {
-    for UnknownField { parent, key, suggestion } in case.unknown_fields.iter().take(MAX_REPORTED) {
+fn unknown_fields(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for UnknownField { parent, key, suggestion } in input.unknown_fields.iter().take(MAX_REPORTED) {
         let message = format!("{parent} has no field {key:?}, so the key has no effect");
         let remedy = match suggestion {
             Some(name) => format!("did you mean {name}?"),
             None => "remove it; /docs lists all fields".to_owned(),
         };
-        faults.add_at(format!("{parent}.{key}"), message, remedy);
+        findings.add_at(format!("{parent}.{key}"), message, remedy);
     }
 }

@@ -2,13 +2,13 @@
 //! compared with the running version and with the upgrades that Azure lists (from [`crate::upgrades`], like aksUpgrades).
 
 use super::azure::{Block, list};
-use super::case::Case;
+use super::input::RuleInput;
 use super::pool::Pool;
-use super::rule::{Faults, Rule, Scope};
+use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{SUPPORTED, UPGRADE};
 use crate::arm::KubernetesVersion;
 use crate::upgrade_path;
-use crate::upgrades::{self, Start};
+use crate::upgrades::{self, UpgradeStart};
 use crate::versions::{self, Version, allowed_skew, canonical, is_official, is_preview, is_same, is_too_old};
 
 pub(super) const RULES: &[Rule] = &[
@@ -25,13 +25,13 @@ pub(super) const RULES: &[Rule] = &[
 
 const KEY: &str = "kubernetesVersion";
 
-fn desired<'a>(case: &'a Case<'_>) -> Option<&'a str> {
-    case.spec.kubernetes_version.as_deref()
+fn desired<'a>(input: &'a RuleInput<'_>) -> Option<&'a str> {
+    input.spec.kubernetes_version.as_deref()
 }
 
 /// The desired and the running version, if they differ.
-fn change<'a>(case: &'a Case<'_>) -> Option<(&'a str, &'a str)> {
-    let (desired, running) = (desired(case)?, case.running_version()?);
+fn change<'a>(input: &'a RuleInput<'_>) -> Option<(&'a str, &'a str)> {
+    let (desired, running) = (desired(input)?, input.running_version()?);
     (!is_same(desired, running)).then_some((desired, running))
 }
 
@@ -47,61 +47,64 @@ fn is_running(running: Option<&str>, version: &str) -> bool {
 
 /// Whether the cluster's own upgrade profile is needed: the control plane is upgraded, or a pool's version changes and the
 /// region's list is insufficient.
-pub(super) fn needs_own_upgrades(case: &Case<'_>) -> bool {
-    change(case).is_some()
-        || case.running_version().filter(|_| case.has_version_change()).is_some_and(|running| {
-            let offered = case.azure.versions.known();
+pub(super) fn needs_own_upgrades(input: &RuleInput<'_>) -> bool {
+    change(input).is_some()
+        || input.running_version().filter(|_| input.has_version_change()).is_some_and(|running| {
+            let offered = input.azure.versions.known();
             offered.is_some_and(|offered| {
-                upgrades::needs_own_targets(&canonical(running), case.long_term(), offered)
+                upgrades::needs_own_targets(&canonical(running), input.long_term(), offered)
             })
         })
 }
 
 /// The current state of the control plane, from which it is upgraded.
-fn start<'a>(case: &'a Case<'_>, running: &'a str) -> Start<'a> {
-    Start { running, long_term: case.long_term(), own_targets: &case.azure.own_upgrades }
+fn start<'a>(input: &'a RuleInput<'_>, running: &'a str) -> UpgradeStart<'a> {
+    UpgradeStart { running, long_term: input.long_term(), own_targets: &input.azure.own_upgrades }
 }
 
 /// Calls a function with the current state and the versions of the region. A new cluster has an empty running version.
-fn with_start<T>(case: &Case<'_>, call: impl FnOnce(&Start<'_>, &[KubernetesVersion]) -> T) -> T {
-    let running = case.running_version().map(canonical).unwrap_or_default();
-    call(&start(case, &running), list(&case.azure.versions))
+fn with_start<T>(
+    input: &RuleInput<'_>,
+    call: impl FnOnce(&UpgradeStart<'_>, &[KubernetesVersion]) -> T,
+) -> T {
+    let running = input.running_version().map(canonical).unwrap_or_default();
+    call(&start(input, &running), list(&input.azure.versions))
 }
 
 /// A remedy with only versions that are available to this cluster.
-fn reachable_remedy(case: &Case<'_>) -> String {
-    if case.running_version().is_none() {
-        return format!("use {}", example_versions(list(&case.azure.versions)));
+fn reachable_remedy(input: &RuleInput<'_>) -> String {
+    if input.running_version().is_none() {
+        return format!("use {}", example_versions(list(&input.azure.versions)));
     }
-    with_start(case, upgrades::reachable_remedy)
+    with_start(input, upgrades::reachable_remedy)
 }
 
 /// The remedy for a version that requires several upgrades: the first upgrade on the path ([`upgrade_path`]).
-fn upgrade_first(case: &Case<'_>, desired: &str) -> Option<String> {
-    let first = with_start(case, |start, offered| upgrade_path::first_step(start, offered, desired))?;
+fn upgrade_first(input: &RuleInput<'_>, desired: &str) -> Option<String> {
+    let first = with_start(input, |start, offered| upgrade_path::first_step(start, offered, desired))?;
     Some(format!("upgrade to {first} first"))
 }
 
-fn version_format(case: &Case<'_>, faults: &mut Faults) {
+fn version_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let remedy = "write it as aksVersions lists it, for example 1.32.7";
     let is_invalid = |text: &&str| Version::parse(text).is_none();
-    if let Some(text) = desired(case).filter(is_invalid) {
-        faults.add(KEY, format!("kubernetesVersion {text:?} is not a version of Kubernetes"), remedy);
+    if let Some(text) = desired(input).filter(is_invalid) {
+        findings.add(KEY, format!("kubernetesVersion {text:?} is not a version of Kubernetes"), remedy);
     }
-    for pool in case.pools() {
+    for pool in input.pools() {
         if let Some(text) = pool.version().filter(is_invalid) {
             let name = pool.name();
             let message =
                 format!("orchestratorVersion {text:?} of node pool {name} is not a version of Kubernetes");
-            faults.add(pool.key("orchestratorVersion"), message, remedy);
+            findings.add(pool.key("orchestratorVersion"), message, remedy);
         }
     }
 }
 
-fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
-    let Some((desired, running)) = change(case) else { return };
+fn not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((desired, running)) = change(input) else { return };
     if parse_change((desired, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
-        faults.add(
+        findings.add(
             KEY,
             upgrades::downgrade_message(running, desired),
             format!("leave it at {running}, or choose a higher version"),
@@ -110,29 +113,29 @@ fn not_lowered(case: &Case<'_>, faults: &mut Faults) {
 }
 
 /// The minor version after the running one, if the desired version skips it and Azure does not list that upgrade.
-fn skipped_minor(case: &Case<'_>) -> Option<String> {
-    let (desired, _) = change(case)?;
-    with_start(case, |start, offered| upgrades::skipped_minor(start, offered, desired))
+fn skipped_minor(input: &RuleInput<'_>) -> Option<String> {
+    let (desired, _) = change(input)?;
+    with_start(input, |start, offered| upgrades::skipped_minor(start, offered, desired))
 }
 
-fn one_minor(case: &Case<'_>, faults: &mut Faults) {
-    let (Some(next), Some((desired, running))) = (skipped_minor(case), change(case)) else { return };
-    let remedy = upgrade_first(case, desired).unwrap_or_else(|| {
-        let is_none_reachable = with_start(case, upgrades::reachable).is_empty();
-        if is_none_reachable { format!("upgrade to {next} first") } else { reachable_remedy(case) }
+fn one_minor(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let (Some(next), Some((desired, running))) = (skipped_minor(input), change(input)) else { return };
+    let remedy = upgrade_first(input, desired).unwrap_or_else(|| {
+        let is_none_reachable = with_start(input, upgrades::reachable).is_empty();
+        if is_none_reachable { format!("upgrade to {next} first") } else { reachable_remedy(input) }
     });
-    faults.add(KEY, upgrades::skipped_minor_message(running, desired), remedy);
+    findings.add(KEY, upgrades::skipped_minor_message(running, desired), remedy);
 }
 
 /// The version of the control plane after the change: the full running version if it does not change.
-fn control_plane(case: &Case<'_>) -> Option<Version> {
-    let desired = desired(case)?;
-    Version::parse(case.running_version().filter(|running| is_same(desired, running)).unwrap_or(desired))
+fn control_plane(input: &RuleInput<'_>) -> Option<Version> {
+    let desired = desired(input)?;
+    Version::parse(input.running_version().filter(|running| is_same(desired, running)).unwrap_or(desired))
 }
 
-fn skew(case: &Case<'_>, faults: &mut Faults) {
-    let Some((text, control_plane)) = desired(case).zip(control_plane(case)) else { return };
-    for pool in case.pools() {
+fn skew(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((text, control_plane)) = desired(input).zip(control_plane(input)) else { return };
+    for pool in input.pools() {
         let Some(pool_version) = pool.version() else { continue };
         let unchanged = pool.running_version().filter(|running| is_same(pool_version, running));
         let Some(version) = Version::parse(unchanged.unwrap_or(pool_version)) else { continue };
@@ -150,12 +153,12 @@ fn skew(case: &Case<'_>, faults: &mut Faults) {
         let message = format!(
             "orchestratorVersion {pool_version} of node pool {name} {problem} kubernetesVersion {text}"
         );
-        faults.add(pool.key("orchestratorVersion"), message, remedy);
+        findings.add(pool.key("orchestratorVersion"), message, remedy);
     }
 }
 
-fn pool_not_lowered(case: &Case<'_>, faults: &mut Faults) {
-    for pool in case.pools() {
+fn pool_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    for pool in input.pools() {
         let Some((desired, running)) = pool.version().zip(pool.running_version()) else { continue };
         if parse_change((desired, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
             let name = pool.name();
@@ -163,7 +166,7 @@ fn pool_not_lowered(case: &Case<'_>, faults: &mut Faults) {
                 format!("orchestratorVersion of node pool {name} cannot go from {running} down to {desired}");
             let remedy =
                 format!("leave it at {running}, or choose a higher version up to that of the control plane");
-            faults.add(pool.key("orchestratorVersion"), message, remedy);
+            findings.add(pool.key("orchestratorVersion"), message, remedy);
         }
     }
 }
@@ -192,8 +195,8 @@ fn example_versions(offered: &[KubernetesVersion]) -> String {
 }
 
 /// A remedy with only versions that are available to the pool.
-fn pool_version_remedy(case: &Case<'_>, pool: &Pool<'_>) -> String {
-    let control_plane = control_plane(case);
+fn pool_version_remedy(input: &RuleInput<'_>, pool: &Pool<'_>) -> String {
+    let control_plane = control_plane(input);
     let running = pool.running_version().and_then(Version::parse);
     let is_allowed = |minor: &KubernetesVersion, patch: &str| {
         let Some(version) = Version::parse(patch) else { return false };
@@ -202,9 +205,9 @@ fn pool_version_remedy(case: &Case<'_>, pool: &Pool<'_>) -> String {
         });
         let is_not_lower = running.is_none_or(|running| !version.is_lower_than(running));
         let is_stable = minor.is_preview != Some(true);
-        (is_official(minor) || case.long_term()) && is_stable && is_within_skew && is_not_lower
+        (is_official(minor) || input.long_term()) && is_stable && is_within_skew && is_not_lower
     };
-    let newest = newest_patches(list(&case.azure.versions), is_allowed);
+    let newest = newest_patches(list(&input.azure.versions), is_allowed);
     if newest.is_empty() {
         return "leave orchestratorVersion out: the pool then has the version of the control plane"
             .to_owned();
@@ -213,47 +216,47 @@ fn pool_version_remedy(case: &Case<'_>, pool: &Pool<'_>) -> String {
 }
 
 /// The reason why a version is not available.
-fn unavailable(case: &Case<'_>, text: &str) -> Option<String> {
-    let reason = with_start(case, |start, offered| upgrades::unavailable(start, offered, text))?;
-    Some(reason.describe(case.region(), case.current.is_some()))
+fn unavailable(input: &RuleInput<'_>, text: &str) -> Option<String> {
+    let reason = with_start(input, |start, offered| upgrades::unavailable(start, offered, text))?;
+    Some(reason.describe(input.region(), input.current.is_some()))
 }
 
-fn offered(case: &Case<'_>, faults: &mut Faults) {
+fn offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let is_valid_change =
-        |text: &&str| !is_running(case.running_version(), text) && Version::parse(text).is_some();
-    let Some(text) = desired(case).filter(is_valid_change) else { return };
-    if let Some(reason) = unavailable(case, text) {
-        faults.add(KEY, format!("kubernetesVersion {text} {reason}"), reachable_remedy(case));
+        |text: &&str| !is_running(input.running_version(), text) && Version::parse(text).is_some();
+    let Some(text) = desired(input).filter(is_valid_change) else { return };
+    if let Some(reason) = unavailable(input, text) {
+        findings.add(KEY, format!("kubernetesVersion {text} {reason}"), reachable_remedy(input));
     }
 }
 
-fn reachable(case: &Case<'_>, faults: &mut Faults) {
-    let Some((desired, running)) = change(case) else { return };
-    let is_unlisted = with_start(case, |start, offered| upgrades::is_unlisted(start, offered, desired));
+fn reachable(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((desired, running)) = change(input) else { return };
+    let is_unlisted = with_start(input, |start, offered| upgrades::is_unlisted(start, offered, desired));
     // Another rule reports a skipped minor version.
-    if is_unlisted && skipped_minor(case).is_none() {
-        let remedy = upgrade_first(case, desired).unwrap_or_else(|| reachable_remedy(case));
-        faults.add(KEY, upgrades::unlisted_message(running, desired), remedy);
+    if is_unlisted && skipped_minor(input).is_none() {
+        let remedy = upgrade_first(input, desired).unwrap_or_else(|| reachable_remedy(input));
+        findings.add(KEY, upgrades::unlisted_message(running, desired), remedy);
     }
 }
 
-fn pool_offered(case: &Case<'_>, faults: &mut Faults) {
-    let control_plane = [desired(case), case.running_version()].map(|version| version.map(canonical));
-    for pool in case.pools() {
+fn pool_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let control_plane = [desired(input), input.running_version()].map(|version| version.map(canonical));
+    for pool in input.pools() {
         let Some(text) = pool.version().filter(|text| Version::parse(text).is_some()) else { continue };
         if is_running(pool.running_version(), text) || control_plane.contains(&Some(canonical(text))) {
             continue;
         }
-        if let Some(reason) = unavailable(case, text) {
+        if let Some(reason) = unavailable(input, text) {
             let message = format!("orchestratorVersion {text} of node pool {} {reason}", pool.name());
-            faults.add(pool.key("orchestratorVersion"), message, pool_version_remedy(case, &pool));
+            findings.add(pool.key("orchestratorVersion"), message, pool_version_remedy(input, &pool));
         }
     }
 }
 
-fn preview(case: &Case<'_>, faults: &mut Faults) {
-    let Some(text) = desired(case).filter(|text| !is_running(case.running_version(), text)) else { return };
-    if is_preview(list(&case.azure.versions), text) {
-        faults.add(KEY, upgrades::preview_message(text, case.region()), reachable_remedy(case));
+fn preview(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(text) = desired(input).filter(|text| !is_running(input.running_version(), text)) else { return };
+    if is_preview(list(&input.azure.versions), text) {
+        findings.add(KEY, upgrades::preview_message(text, input.region()), reachable_remedy(input));
     }
 }

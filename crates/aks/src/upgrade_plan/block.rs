@@ -8,7 +8,7 @@ use crate::provision::plan_input::{busy_cluster, busy_pools, is_stopped};
 use crate::review::sources::{CODES, MANAGED_CLUSTERS, ROLES, SUPPORTED, UPGRADE, learn};
 use crate::review::{Denial, DenialKind};
 use crate::spec::AksConfig;
-use crate::upgrades::{self, Start, Unavailable};
+use crate::upgrades::{self, Unavailable, UpgradeStart};
 use crate::versions::{Version, is_preview};
 
 const LONG_TERM: &str = learn!("Long-term support for AKS versions", "azure/aks/long-term-support");
@@ -106,7 +106,7 @@ impl Block {
 /// The blocks of an upgrade of the control plane that follow from versions, by the rules of the review. If the versions of the
 /// region are unknown, only downgrades and skipped minor versions are blocked.
 pub(super) fn control_plane_blocks(
-    start: &Start<'_>,
+    start: &UpgradeStart<'_>,
     offered: Option<&[KubernetesVersion]>,
     to: &str,
     region: &str,

@@ -9,7 +9,7 @@ use crate::cluster_details::ClusterDetails;
 use crate::provision::plan_input::stopped_pools;
 use crate::review::{self, sources::UPGRADE};
 use crate::spec::{AksConfig, NodePool};
-use crate::upgrades::{self, Start};
+use crate::upgrades::{self, UpgradeStart};
 use crate::versions::{self, Version, is_preview};
 use crate::vm_size::{self, QUOTAS, SURGE_REMEDY};
 
@@ -67,7 +67,7 @@ pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
 pub(super) fn target(pool: &PoolState, plane: &str, input: &UpgradePlanInput<'_>) -> String {
     let listed = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
     let offered = input.offered.unwrap_or_default();
-    let start = Start { own_targets: &[], ..input.start };
+    let start = UpgradeStart { own_targets: &[], ..input.start };
     let is_allowed = |version: &&String| {
         let versions = Version::parse(version).zip(Version::parse(plane)).zip(pool.parsed_version());
         versions.is_some_and(|((version, plane), from)| {

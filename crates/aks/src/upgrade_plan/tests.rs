@@ -93,7 +93,11 @@ impl TestCluster {
 
     fn plan(&self, requested: Option<&str>) -> UpgradePlan {
         plan(&UpgradePlanInput {
-            start: Start { running: self.running, long_term: self.long_term, own_targets: &self.own_targets },
+            start: UpgradeStart {
+                running: self.running,
+                long_term: self.long_term,
+                own_targets: &self.own_targets,
+            },
             requested,
             region: "eastus",
             offered: self.offered.as_deref(),

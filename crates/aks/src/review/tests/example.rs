@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::examples::{all_examples, behaviours};
+use super::examples::{all_examples, behaviors};
 use super::review_input::ReviewInput;
 use crate::review::{Severity, changes, rules};
 
@@ -50,16 +50,16 @@ macro_rules! examples {
 pub(super) use examples;
 
 /// An accepted and a rejected change, each with its description: a row of the second table of docs/review.md.
-pub(super) struct Behaviour {
+pub(super) struct Behavior {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> ReviewInput,
     pub(super) accepts: (&'static str, Change),
     pub(super) rejects: (&'static str, Change),
 }
 
-macro_rules! behaviour_table {
+macro_rules! behavior_table {
     ($($rule:literal, $start:ident, $accepts:literal $accepted:tt, $rejects:literal $rejected:tt;)+) => {
-        vec![$(Behaviour {
+        vec![$(Behavior {
             rule: $rule,
             start: ReviewInput::$start,
             accepts: ($accepts, change!($accepted)),
@@ -67,7 +67,7 @@ macro_rules! behaviour_table {
         }),+]
     };
 }
-pub(super) use behaviour_table;
+pub(super) use behavior_table;
 
 #[test]
 fn examples_break_and_keep_their_rules() {
@@ -145,7 +145,7 @@ fn rules_and_findings_are_well_formed() {
 
 #[test]
 fn rules_agree_with_azures_behavior() {
-    for Behaviour { rule, start, accepts, rejects } in behaviours() {
+    for Behavior { rule, start, accepts, rejects } in behaviors() {
         let source = rules().find(|other| other.name == rule).expect(rule).source;
         assert!(source.contains("https://"), "{rule}: {source}");
         assert_eq!(start().with(accepts.1).fields(rule), [""; 0], "{rule}: {}", accepts.0);
@@ -174,7 +174,7 @@ fn tables() -> String {
     }
     tables += "\n## Azure's behavior\n\nThese rules accept and reject what Azure accepts and rejects:\n\n\
         | Rule | Accepted | Rejected |\n|---|---|---|\n";
-    for Behaviour { rule, accepts, rejects, .. } in behaviours() {
+    for Behavior { rule, accepts, rejects, .. } in behaviors() {
         writeln!(tables, "| `{rule}` | {} | {} |", accepts.0, rejects.0).unwrap();
     }
     tables

@@ -9,7 +9,7 @@ mod versions;
 
 use serde_json::json;
 
-use super::example::{Behaviour, Change, Example, behaviour_table, boxed, change};
+use super::example::{Behavior, Change, Example, behavior_table, boxed, change};
 use super::review_input::{
     IDENTITY, ReviewInput, SUBNET, in_managed_network, large_network, long_term_support, overlay, subnet,
 };
@@ -38,9 +38,9 @@ pub(super) fn all_examples() -> Vec<Example> {
     subjects.into_iter().flatten().collect()
 }
 
-/// Rules about networks, versions, Windows pools and regions for which Azure's behaviour was verified.
-pub(super) fn behaviours() -> Vec<Behaviour> {
-    behaviour_table! {
+/// Rules about networks, versions, Windows pools and regions for which Azure's behavior was verified.
+pub(super) fn behaviors() -> Vec<Behavior> {
+    behavior_table! {
         "service-range-size", create,
             "serviceCidr 10.0.0.0/13" {"serviceCidr": "10.0.0.0/13"},
             "serviceCidr 10.64.0.0/12" {"serviceCidr": "10.64.0.0/12", "dnsServiceIp": "10.64.0.10"};

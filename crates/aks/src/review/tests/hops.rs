@@ -12,7 +12,7 @@ use crate::spec::merge::{self, Mode};
 use crate::spec::{AKS_CONFIG, AksConfig, Object};
 use crate::testing::from_json;
 use crate::upgrade_plan::{Code, Hop, Part, UpgradePlan, UpgradePlanInput, plan, pool_states};
-use crate::upgrades::Start;
+use crate::upgrades::UpgradeStart;
 use crate::versions::{self, Version};
 
 /// A region, a cluster in it, and the requested version of an upgrade.
@@ -48,7 +48,7 @@ impl UpgradeCase {
         let upstream: AksConfig = from_json(input.upstream.clone().unwrap());
         let pools = pool_states(&upstream, &input.details, None);
         plan(&UpgradePlanInput {
-            start: Start {
+            start: UpgradeStart {
                 running: &self.running,
                 long_term: self.long_term,
                 own_targets: &self.own_targets,

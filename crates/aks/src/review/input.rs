@@ -75,7 +75,7 @@ pub struct Facts {
 }
 
 /// The input of the rules.
-pub(super) struct Case<'a> {
+pub(super) struct RuleInput<'a> {
     /// The effective specification: unset keys have Azure's values.
     pub(super) spec: AksConfig,
     /// The requested specification.
@@ -93,7 +93,7 @@ pub(super) struct Case<'a> {
     pub(super) azure: &'a AzureData,
 }
 
-impl<'a> Case<'a> {
+impl<'a> RuleInput<'a> {
     pub(super) fn new(subject: &Subject<'a>, azure: &'a AzureData) -> Self {
         let current = match subject.purpose {
             Purpose::Create | Purpose::Import => None,
