@@ -36,10 +36,10 @@ pub use self::vault::{KeyRing, Vault};
 pub mod services {
     pub use crate::service::Caller;
     pub use crate::service::actor::Actor;
+    pub use crate::service::audit::{Action, AuditEvent, AuditLog, Options, Sink};
     pub use crate::service::credentials::{
         AzureChange, Change, CredentialChange, CredentialSource, InlineCredential,
     };
-    pub use crate::service::events::{Action, Event, Events, Options, Sink};
     pub use crate::service::public_address::OverTls;
     pub use crate::service::registration::RegistrationToken;
     pub use crate::service::secrets::{CLUSTER_ACCESS_SECRET, SERVICE_ACCOUNT_TOKEN_SECRET, Secrets};

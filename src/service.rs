@@ -5,7 +5,6 @@
 pub mod access;
 pub mod actor;
 pub mod agents;
-
 pub mod audit;
 pub mod azure_access;
 pub mod base;
@@ -16,7 +15,6 @@ mod concurrency;
 pub mod core;
 pub mod credentials;
 pub mod error;
-pub mod events;
 pub mod explain;
 mod fresh_id;
 pub mod instance;

@@ -12,13 +12,13 @@ mod statement;
 mod transaction;
 
 pub mod agent_sessions;
+pub mod audit;
 pub mod cluster_events;
 pub mod cluster_secrets;
 pub mod clusters;
 pub mod credentials;
 mod db;
 mod error;
-pub mod events;
 pub mod instance;
 pub mod members;
 mod migrations;
@@ -31,12 +31,12 @@ pub mod tokens;
 pub mod users;
 pub mod watches;
 
+pub use audit::AuditRow;
 pub use cluster_events::{ClusterEventRow, NewClusterEvent};
 pub use clusters::{ClusterRow, NameScope, Wake, WorkColumns};
 pub use credentials::{CredentialRow, SealedColumns};
 pub use db::{DatabaseKind, Options, Store, sqlite_url};
 pub use error::{Error, Unique, disk_full_errors};
-pub use events::AuditRow;
 pub use members::MemberRow;
 pub use migrations::Migrated;
 pub use registration_tokens::RegistrationTokenRow;

@@ -35,8 +35,8 @@ use super::state::AppState;
 use super::surface::{CrossSite, Impersonation, Surface};
 use super::unsupported::STEVE;
 use crate::service::Caller;
+use crate::service::audit::{Action, AuditEvent, AuditLog, Outcome};
 use crate::service::clusters;
-use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::kubernetes::{ForwardOptions, ProxyError};
 
 /// The time limit for the head of a response. Kubernetes itself ends ordinary requests after a minute.
@@ -126,11 +126,12 @@ async fn forward(
     };
     let mut record = PendingRecord {
         unwritten: target.audit.as_ref().map(|audit| {
-            let event = Event::new(&caller, Action::Call("kubernetes"), clusters::OBJECT, &target.cluster_id);
+            let event =
+                AuditEvent::new(&caller, Action::Call("kubernetes"), clusters::OBJECT, &target.cluster_id);
             let event = if audit.is_counted { event.counted() } else { event };
             (event.request(&request_id, Some(client_ip)), audit.detail.clone())
         }),
-        events: state.events.clone(),
+        audit_log: state.audit_log.clone(),
     };
     let request = cluster_request(parts, body, target, &request_id)?;
     let result = call.forward(request, options).await;
@@ -153,19 +154,19 @@ async fn forward(
 /// The audit record of a request that changes something, enters a container, or reads secrets.
 struct PendingRecord {
     /// The event and its detail; `None` if the request is not audited, or the record was written.
-    unwritten: Option<(Event, String)>,
-    events: Events,
+    unwritten: Option<(AuditEvent, String)>,
+    audit_log: AuditLog,
 }
 
 impl PendingRecord {
     async fn write(&mut self, outcome: Outcome) {
         if let Some(event) = self.take_event(outcome) {
-            self.events.record(event).await;
+            self.audit_log.record(event).await;
         }
     }
 
     /// The event with its outcome; `None` if it was written.
-    fn take_event(&mut self, outcome: Outcome) -> Option<Event> {
+    fn take_event(&mut self, outcome: Outcome) -> Option<AuditEvent> {
         let (event, detail) = self.unwritten.take()?;
         // If the request did not succeed, a name in it may be a secret in the wrong place.
         let detail = if outcome == Outcome::Done { detail.into() } else { mask(&detail) };
@@ -177,8 +178,8 @@ impl Drop for PendingRecord {
     /// Records a request whose client disconnected; its outcome in the cluster is unknown.
     fn drop(&mut self) {
         if let Some(event) = self.take_event(Outcome::Failed) {
-            let events = self.events.clone();
-            tokio::spawn(async move { events.record(event).await });
+            let audit_log = self.audit_log.clone();
+            tokio::spawn(async move { audit_log.record(event).await });
         }
     }
 }

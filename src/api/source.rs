@@ -3,8 +3,8 @@
 use axum::extract::FromRef;
 
 use crate::api::state::{AppState, HttpOptions, HttpState};
+use crate::service::audit::AuditLog;
 use crate::service::azure_access::Resolver;
-use crate::service::events::Events;
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
 
@@ -20,12 +20,12 @@ pub(crate) enum MetaState {
 pub struct RancherState {
     pub(in crate::api) http: HttpState,
     pub(in crate::api) access: RancherAccess,
-    pub(in crate::api) events: Events,
+    pub(in crate::api) audit_log: AuditLog,
 }
 
 impl RancherState {
-    pub fn new(http: HttpOptions, access: RancherAccess, events: Events) -> Self {
-        Self { http: HttpState::new(http), access, events }
+    pub fn new(http: HttpOptions, access: RancherAccess, audit_log: AuditLog) -> Self {
+        Self { http: HttpState::new(http), access, audit_log }
     }
 
     /// Evicts expired decisions and credentials, and updates the gauges of the services.
@@ -63,10 +63,10 @@ impl MetaState {
         }
     }
 
-    pub(in crate::api) fn events(&self) -> &Events {
+    pub(in crate::api) fn audit_log(&self) -> &AuditLog {
         match self {
-            Self::Own(state) => &state.events,
-            Self::Rancher(state) => &state.events,
+            Self::Own(state) => &state.audit_log,
+            Self::Rancher(state) => &state.audit_log,
         }
     }
 

@@ -18,7 +18,7 @@ use super::{output::print_line, server};
 use crate::api::{self, RancherState};
 use crate::config::{self, Config};
 use crate::rancher::{self, Rancher, Trust};
-use crate::service::events::{self, Events, Sink};
+use crate::service::audit::{self, AuditLog, Sink};
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
 
@@ -35,7 +35,7 @@ pub struct BesideRancher {
     state: RancherState,
     rancher: Rancher,
     catalog_host: Option<String>,
-    events: Events,
+    audit_log: AuditLog,
     background: TaskTracker,
     stop: CancellationToken,
 }
@@ -46,16 +46,16 @@ impl BesideRancher {
         let clock = connectors.azure.clock.clone();
         let azure = Azure::new(connectors.azure)?;
         let rancher = client(settings)?;
-        let options = events::Options { record_each: config.audit_each_use, ..events::Options::default() };
-        let events = Events::start(Sink::Log, clock.clone(), &options);
+        let options = audit::Options { record_each: config.audit_each_use, ..audit::Options::default() };
+        let audit_log = AuditLog::start(Sink::Log, clock.clone(), &options);
         let listings = Listings::new(azure.clone(), config.limits.cache_bytes, clock);
         let access = RancherAccess::new(rancher.clone(), azure, listings, settings.decision_ttl);
-        let state = RancherState::new(http_options(config), access, events.clone());
+        let state = RancherState::new(http_options(config), access, audit_log.clone());
         let app = Self {
             state,
             rancher,
             catalog_host: settings.catalog_host.clone(),
-            events,
+            audit_log,
             background: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -104,7 +104,7 @@ impl BesideRancher {
         self.stop.cancel();
         self.background.close();
         self.background.wait().await;
-        self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
+        self.audit_log.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
     }
 }
 

@@ -21,9 +21,9 @@ use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
 use crate::config::Config;
 use crate::provision::{RoleKeeper, Worker};
+use crate::service::audit::{self, AuditLog};
 use crate::service::base::Base;
 use crate::service::core::{self, Core};
-use crate::service::events::{self, Events};
 use crate::service::instance;
 use crate::service::plans::Plans;
 use crate::service::secrets::Secrets;
@@ -89,14 +89,14 @@ impl App {
         connectors: Connectors,
     ) -> Result<Self, Error> {
         let clock = connectors.azure.clock.clone();
-        let events = audit_log(config, &store, &clock);
+        let audit_log = start_audit_log(config, &store, &clock);
         let instance = instance::open(&store, server_kind(config)).await?;
         let base = Base {
             azure: Azure::new(connectors.azure)?,
             cluster_access: ClusterAccess::new(connectors.clusters),
             store,
             secrets,
-            events,
+            audit_log,
             clock,
         };
         let options = core::Options {
@@ -178,7 +178,7 @@ impl App {
         self.background.close();
         self.background.wait().await;
         self.snapshots.save().await;
-        self.events.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
+        self.audit_log.stop(AUDIT_SHUTDOWN_TIMEOUT).await;
         log_failure("cannot remove the heartbeat", self.secrets.delete_heartbeat().await);
         self.store.close().await;
     }
@@ -277,10 +277,10 @@ pub(super) fn http_options(config: &Config) -> api::HttpOptions {
     }
 }
 
-fn audit_log(config: &Config, store: &Store, clock: &Clock) -> Events {
+fn start_audit_log(config: &Config, store: &Store, clock: &Clock) -> AuditLog {
     let keep = config.audit_retention.unwrap_or_default();
-    let options = events::Options { keep, record_each: config.audit_each_use, ..events::Options::default() };
-    Events::start(store.clone(), clock.clone(), &options)
+    let options = audit::Options { keep, record_each: config.audit_each_use, ..audit::Options::default() };
+    AuditLog::start(store.clone(), clock.clone(), &options)
 }
 
 /// Settings that override the stored ones.

@@ -170,7 +170,7 @@ fn parse_time(text: &str) -> Result<i64, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::events::Count;
+    use crate::store::audit::Count;
 
     fn row() -> AuditRow {
         AuditRow {

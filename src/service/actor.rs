@@ -6,8 +6,8 @@ use std::sync::Arc;
 use aks::mask::mask;
 
 use super::Caller;
+use super::audit::{Action, AuditEvent, AuditLog, Outcome};
 use super::error::{Error, Result};
-use super::events::{Action, Event, Events, Outcome};
 use crate::store::AuditRow;
 
 /// The user name in audit records of commands. These records have no user ID, no token and no address.
@@ -50,7 +50,7 @@ impl Actor {
     }
 
     /// The audit record of a change that is about to be made. The store writes the change and the record in one transaction, so
-    /// that neither exists without the other. Failures are recorded with [`Events::record_failure`].
+    /// that neither exists without the other. Failures are recorded with [`AuditLog::record_failure`].
     pub(super) fn audit(
         &self,
         action: Action,
@@ -80,7 +80,7 @@ impl Actor {
         object_type: &'static str,
         object_id: &str,
         result: &Result<T>,
-    ) -> Event {
+    ) -> AuditEvent {
         let outcome = match result {
             Ok(_) => Outcome::Done,
             Err(
@@ -98,13 +98,13 @@ impl Actor {
         };
         // The ID of a missing object comes from the client, and may be a secret.
         let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
-        Event::new(&self.caller, action, object_type, &object_id)
+        AuditEvent::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)
             .request(&self.request_id, self.remote)
     }
 }
 
-impl Events {
+impl AuditLog {
     /// Records a rejected or failed attempt, and returns its result; a successful change already has its record.
     pub(super) async fn record_failure<T>(
         &self,

@@ -1,119 +1,159 @@
-//! Reading the audit log: by filter and page, newest record first. Writing it is in `service::events`.
+//! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. A record has
+//! the caller, the action, the object, the outcome and the request, never the content of the object.
+//!
+//! A change and its record are one transaction: [`Actor::audit`] creates the record, and the store function that changes the
+//! object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and failed
+//! attempts, uses of credentials, and requests to clusters. One task writes the queue in batches within a few dozen
+//! milliseconds, so that requests do not wait for the database. If the queue is full, requests wait; if the database is
+//! unavailable, the task waits. Records in the queue are lost if the process is killed.
+//!
+//! Frequent and harmless actions ([`AuditEvent::counted`]) have one record per minute with a count ([`counts`]), written every five
+//! seconds; with the option `audit-uses: each`, each has its own record.
+//!
+//! [`Actor::audit`]: super::actor::Actor::audit
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-use time::macros::format_description;
-use uuid::Uuid;
+mod counts;
+mod event;
+mod page;
+mod writer;
 
-use super::error::AdministratorTask;
-use super::events::{Events, Sink};
-use super::{Caller, Invalid, Result};
-use crate::store::{self, Store};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-pub use store::AuditRow;
-pub use store::events::Filter;
+use clock::Clock;
+use tokio::sync::mpsc::error::{SendError, TrySendError};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// The maximum number of records on a page.
-pub const MAX_PAGE: u32 = 1_000;
+use self::counts::Counts;
+use self::event::Position;
+pub use self::event::{Action, AuditEvent, Outcome};
+pub use self::page::{
+    AuditRow, Filter, MAX_PAGE, format_cursor, format_time, page, parse_cursor, parse_time,
+};
+pub use self::writer::Sink;
+use self::writer::{Message, Writer};
 
-/// Some records, newest first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditPage {
-    /// The records.
-    pub rows: Vec<AuditRow>,
-    /// The cursor after the last of them, for [`Filter::before`]; `None` if there are no more.
-    pub next: Option<(i64, String)>,
+/// The options of the audit log.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The capacity of the queue; when it is full, requests wait.
+    pub queue: usize,
+    /// The retention of records; zero keeps them forever.
+    pub keep: Duration,
+    /// Whether countable events have a record each.
+    pub record_each: bool,
 }
 
-/// A page of up to `limit` records, at most [`MAX_PAGE`].
-///
-/// # Errors
-/// [`Error::Store`](super::Error::Store).
-pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<AuditPage> {
-    let limit = limit.min(MAX_PAGE);
-    let mut rows = store::events::list(store, limit + 1, filter).await?;
-    let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
-    if has_more {
-        rows.pop();
-    }
-    let next = rows.last().filter(|_| has_more).map(|last| (last.at_ms, last.id.clone()));
-    Ok(AuditPage { rows, next })
-}
-
-impl Events {
-    /// A page of the audit log for an administrator, including everything that was recorded before the call.
-    ///
-    /// # Errors
-    /// [`Error::Forbidden`](super::Error::Forbidden) for other callers, [`Error::Store`](super::Error::Store).
-    pub async fn page(&self, caller: &Caller, filter: &Filter, limit: u32) -> Result<AuditPage> {
-        if !caller.admin {
-            return Err(AdministratorTask::AuditLog.into());
-        }
-        self.flush().await;
-        match &self.inner.sink {
-            Sink::Database(store) => page(store, filter, limit).await,
-            Sink::Log => Ok(AuditPage { rows: Vec::new(), next: None }),
-        }
+impl Default for Options {
+    fn default() -> Self {
+        // The queue holds the events of a second at the maximum rate: SQLite may wait that long for a busy disk.
+        Self { queue: 32_768, keep: Duration::from_hours(90 * 24), record_each: false }
     }
 }
 
-/// Formats a time as in audit records: RFC 3339, UTC, with milliseconds.
-pub fn format_time(at_ms: i64) -> String {
-    let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_ms) * 1_000_000);
-    time.ok().and_then(|time| time.format(format).ok()).unwrap_or_else(|| at_ms.to_string())
+/// The audit log. Clones share the queue.
+#[derive(Clone)]
+pub struct AuditLog {
+    pub(super) inner: Arc<Inner>,
 }
 
-/// The milliseconds since 1970 of a time in RFC 3339.
-pub fn parse_time(text: &str) -> Option<i64> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
+pub(super) struct Inner {
+    pub(super) sink: Sink,
+    clock: Clock,
+    queue: mpsc::Sender<Message>,
+    counts: Arc<Counts>,
+    record_each: bool,
+    /// Wakes the writer task while it collects events for a batch.
+    write_now: Arc<Notify>,
+    /// The senders that wait for space in the queue.
+    delayed: TaskTracker,
+    stopping: CancellationToken,
+    abandoning: CancellationToken,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Formats the cursor after a record, for clients.
-pub fn format_cursor((at_ms, id): &(i64, String)) -> String {
-    format!("{at_ms}.{id}")
-}
+impl AuditLog {
+    /// Starts the writer task, which runs until [`AuditLog::stop`]. Must be called in a Tokio runtime.
+    pub fn start(sink: impl Into<Sink>, clock: Clock, options: &Options) -> Self {
+        let sink = sink.into();
+        let (queue, receiver) = mpsc::channel(options.queue.max(1));
+        let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
+        let write_now = Arc::<Notify>::default();
+        let counts = Arc::<Counts>::default();
+        let writer = Writer {
+            sink: sink.clone(),
+            clock: clock.clone(),
+            keep: options.keep,
+            receiver,
+            counts: Arc::clone(&counts),
+            write_now: Arc::clone(&write_now),
+            stopping: stopping.clone(),
+            abandoning: abandoning.clone(),
+        };
+        let task = Mutex::new(Some(tokio::spawn(writer.run())));
+        let delayed = TaskTracker::new();
+        let record_each = options.record_each;
+        let inner =
+            Inner { sink, clock, queue, counts, record_each, write_now, delayed, stopping, abandoning, task };
+        Self { inner: Arc::new(inner) }
+    }
 
-/// Parses a cursor from [`format_cursor`].
-///
-/// # Errors
-/// [`Invalid`] for `field` if it is malformed.
-pub fn parse_cursor(field: &str, text: &str) -> Result<(i64, String), Invalid> {
-    let parsed = text.split_once('.').and_then(|(at_ms, id)| {
-        let id = Uuid::parse_str(id).ok()?;
-        Some((at_ms.parse().ok()?, id.to_string()))
-    });
-    let message = || format!("{field} is not a position in the audit log; use the URL in next as it is");
-    parsed.ok_or_else(|| Invalid::field("InvalidFormat", field, message()))
+    /// Counts an event or queues it, with the current time; waits only while the queue is full. The event is kept even if this
+    /// call is dropped. After [`AuditLog::stop`], events are logged instead.
+    pub async fn record(&self, mut event: AuditEvent) {
+        event.position = Position::new(self.inner.clock.now_ms());
+        if event.is_counted && event.key.outcome == Outcome::Done && !self.inner.record_each {
+            match self.inner.counts.add(event) {
+                Some(single) => event = single,
+                None => return,
+            }
+        }
+        match self.inner.queue.try_send(Message::Event(event)) {
+            Err(TrySendError::Full(message)) => {
+                self.inner.write_now.notify_one();
+                let queue = self.inner.queue.clone();
+                // In its own task, because the client of this request may disconnect while it waits.
+                let sent = self.inner.delayed.spawn(async move {
+                    if let Err(SendError(Message::Event(event))) = queue.send(message).await {
+                        writer::log(&event.into_record(), "the server is stopping");
+                    }
+                });
+                sent.await.ok();
+            }
+            Err(TrySendError::Closed(Message::Event(event))) => {
+                writer::log(&event.into_record(), "the server is stopping");
+            }
+            Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
+        }
+    }
+
+    /// Waits until all records so far are in the database; does nothing after [`AuditLog::stop`].
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        if self.inner.queue.send(Message::Flush(done)).await.is_ok() {
+            self.inner.write_now.notify_one();
+            flushed.await.ok();
+        }
+    }
+
+    /// Writes the queue and ends the task. Records that are not in the database after `limit` are logged as errors.
+    pub async fn stop(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.inner.delayed.close();
+        tokio::time::timeout_at(deadline, self.inner.delayed.wait()).await.ok();
+        self.inner.stopping.cancel();
+        let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut task) = task else { return };
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            self.inner.abandoning.cancel();
+            task.await.ok();
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_milliseconds_and_are_parsed_with_any_offset() {
-        assert_eq!(format_time(1_787_220_672_120), "2026-08-20T10:11:12.120Z");
-        assert_eq!(format_time(i64::MAX), i64::MAX.to_string());
-        for (text, expected) in [
-            ("2026-08-20T10:11:12.120Z", Some(1_787_220_672_120)),
-            ("2026-08-20T12:11:12.1209+02:00", Some(1_787_220_672_120)),
-            ("1969-12-31T23:59:59.999Z", Some(-1)),
-            ("2026-08-20", None),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_time(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn cursor_is_parsed_as_formatted() {
-        let cursor = (-5, "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned());
-        assert_eq!(parse_cursor("after", &format_cursor(&cursor)).ok(), Some(cursor));
-        for text in ["", "5", "5.x", "x.01a209ff-44e3-774a-94cd-94100ad0b89b", "5.\0"] {
-            assert_eq!(parse_cursor("after", text).expect_err(text).field.as_deref(), Some("after"));
-        }
-    }
-}
+mod tests;

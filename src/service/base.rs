@@ -4,7 +4,7 @@ use azure::Azure;
 use clock::Clock;
 use cluster_access::ClusterAccess;
 
-use super::events::Events;
+use super::audit::AuditLog;
 use super::secrets::Secrets;
 use crate::store::Store;
 
@@ -20,7 +20,7 @@ pub struct Base {
     /// The client of Kubernetes APIs.
     pub cluster_access: ClusterAccess,
     /// The audit log.
-    pub events: Events,
+    pub audit_log: AuditLog,
     /// The current time.
     pub clock: Clock,
 }

@@ -30,10 +30,10 @@ use clock::Clock;
 use tokio::sync::Notify;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::base::Base;
 use super::credentials::{Credentials, MAX_ATTEMPTS, last_use_erasure};
 use super::error::ForbiddenReason;
-use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::notifier::ChangeNotifier;
 use super::reviews::{AccessWait, Reviews};
@@ -132,7 +132,7 @@ pub struct Clusters {
 struct Inner {
     store: Store,
     credentials: Credentials,
-    events: Events,
+    audit_log: AuditLog,
     settings: Settings,
     reviews: Reviews,
     clock: Clock,
@@ -143,13 +143,13 @@ struct Inner {
 impl Clusters {
     /// The clusters of this database.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings, reviews: Reviews) -> Self {
-        let Base { store, events, clock, .. } = base.clone();
+        let Base { store, audit_log, clock, .. } = base.clone();
         let (worker_wake_up, notifier) = (Arc::default(), ChangeNotifier::default());
         Self {
             inner: Arc::new(Inner {
                 store,
                 credentials,
-                events,
+                audit_log,
                 settings,
                 reviews,
                 clock,
@@ -185,7 +185,7 @@ impl Clusters {
     /// The first violated rule, in Rancher's order and with its messages.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
@@ -253,7 +253,7 @@ impl Clusters {
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.try_update(by, id, &change, mode).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn try_update(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {

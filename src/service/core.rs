@@ -5,12 +5,12 @@ use clock::Clock;
 use cluster_access::ClusterAccess;
 
 use super::agents::Agents;
+use super::audit::AuditLog;
 use super::base::Base;
 use super::catalog::upgrade_plan::UpgradePlans;
 use super::cluster_events::ClusterEvents;
 use super::clusters::Clusters;
 use super::credentials::Credentials;
-use super::events::Events;
 use super::kubeconfigs::Kubeconfigs;
 use super::kubernetes::Kubernetes;
 use super::listings::Listings;
@@ -55,7 +55,7 @@ pub struct Core {
     /// The client of Kubernetes APIs.
     pub cluster_access: ClusterAccess,
     /// The audit log.
-    pub events: Events,
+    pub audit_log: AuditLog,
     /// The current time.
     pub clock: Clock,
     /// Notified after each change of a cluster.
@@ -103,9 +103,9 @@ pub struct Core {
 impl Core {
     /// Builds all services without starting any task.
     pub fn new(base: Base, options: Options) -> Self {
-        let Base { store, events, clock, .. } = &base;
+        let Base { store, audit_log, clock, .. } = &base;
         let tokens = Tokens::new(store.clone(), clock.clone());
-        let settings = Settings::new(store.clone(), events.clone(), clock.clone(), options.fixed_settings);
+        let settings = Settings::new(store.clone(), audit_log.clone(), clock.clone(), options.fixed_settings);
         settings.set_default("agent-image", options.default_agent_image);
         let public_address = PublicAddress::new(settings.clone());
         let credentials = Credentials::new(&base);
@@ -118,11 +118,11 @@ impl Core {
             clusters.clone(),
             tokens.clone(),
             settings.clone(),
-            events.clone(),
+            audit_log.clone(),
             public_address.clone(),
         );
         Self {
-            users: Users::new(store.clone(), tokens.clone(), clock.clone(), Some(events.clone())),
+            users: Users::new(store.clone(), tokens.clone(), clock.clone(), Some(audit_log.clone())),
             upgrade_plans: UpgradePlans::new(&base, clusters.clone(), credentials.clone(), listings.clone()),
             listings,
             cluster_events: ClusterEvents::new(&base, clusters.clone(), tokens.clone()),
@@ -134,7 +134,7 @@ impl Core {
                 public_address.clone(),
                 agents.clone(),
             ),
-            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), events.clone()),
+            own_tokens: OwnTokens::new(tokens.clone(), clusters.clone(), audit_log.clone()),
             kubernetes: Kubernetes::new(&base, clusters.clone(), tokens.clone(), server_access.clone()),
             kubeconfigs,
             public_address,
@@ -146,7 +146,7 @@ impl Core {
             secrets: base.secrets,
             azure: base.azure,
             cluster_access: base.cluster_access,
-            events: base.events,
+            audit_log: base.audit_log,
             clock: base.clock,
             agents,
             tokens,

@@ -23,11 +23,11 @@ pub use self::deletion::{ClusterName, Deleted, PendingDeletion, last_use_erasure
 
 pub(super) use self::id::{bare_id, full_id};
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::azure_access::Resolver;
 pub use super::azure_access::{AccessError, AzureAccess, InlineCredential};
 use super::base::Base;
 use super::error::ForbiddenReason;
-use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 pub use super::metadata::Change;
 use super::secrets::Secrets;
@@ -99,7 +99,7 @@ struct Inner {
     store: Store,
     secrets: Secrets,
     resolver: Resolver,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
     access_cache: access::ResolvedCache,
     /// Incremented by every change of a credential or cluster through this server; invalidates cached entries.
@@ -109,10 +109,10 @@ struct Inner {
 impl Credentials {
     /// The credentials of this database.
     pub fn new(base: &Base) -> Self {
-        let Base { store, secrets, azure, events, clock, .. } = base.clone();
+        let Base { store, secrets, azure, audit_log, clock, .. } = base.clone();
         let resolver = Resolver::new(azure, secrets.fingerprinter());
         let (access_cache, epoch) = (access::new_cache(), AtomicU64::new(0));
-        Self { inner: Arc::new(Inner { store, secrets, resolver, events, clock, access_cache, epoch }) }
+        Self { inner: Arc::new(Inner { store, secrets, resolver, audit_log, clock, access_cache, epoch }) }
     }
 
     /// Stores a new credential. Sends nothing to Azure.
@@ -121,7 +121,7 @@ impl Credentials {
     /// [`Error::Invalid`] if it has no Azure configuration.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         let result = self.insert(by, change).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
@@ -180,7 +180,7 @@ impl Credentials {
     ) -> Result<Credential> {
         let result = self.update_with_retries(by, id, &change, mode).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn update_with_retries(

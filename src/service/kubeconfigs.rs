@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::clusters::{Cluster, Clusters, OBJECT};
-use super::events::{Action, Events};
 use super::metadata::Metadata;
 use super::public_address::PublicAddress;
 use super::settings::Settings;
@@ -32,7 +32,7 @@ struct Inner {
     clusters: Clusters,
     tokens: Tokens,
     settings: Settings,
-    events: Events,
+    audit_log: AuditLog,
     address: PublicAddress,
 }
 
@@ -59,10 +59,10 @@ impl Kubeconfigs {
         clusters: Clusters,
         tokens: Tokens,
         settings: Settings,
-        events: Events,
+        audit_log: AuditLog,
         address: PublicAddress,
     ) -> Self {
-        Self { inner: Arc::new(Inner { clusters, tokens, settings, events, address }) }
+        Self { inner: Arc::new(Inner { clusters, tokens, settings, audit_log, address }) }
     }
 
     /// Whether kubeconfigs have no CA certificates, so that clients use those of their system.
@@ -77,9 +77,9 @@ impl Kubeconfigs {
         let action = Action::Call(ACTION);
         if let Ok(Generated::Unreachable(invalid)) = &generated {
             let rejected: Result<()> = Err(invalid.clone().into());
-            self.inner.events.record_failure(by, action, OBJECT, cluster_id, rejected).await.ok();
+            self.inner.audit_log.record_failure(by, action, OBJECT, cluster_id, rejected).await.ok();
         }
-        self.inner.events.record_failure(by, action, OBJECT, cluster_id, generated).await
+        self.inner.audit_log.record_failure(by, action, OBJECT, cluster_id, generated).await
     }
 
     async fn try_generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {

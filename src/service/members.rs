@@ -10,11 +10,11 @@ use aks::role::Role;
 use clock::Clock;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
 use super::credentials::Credentials;
 use super::error::ForbiddenReason;
-use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::metadata::{Metadata, MetadataChange};
 use super::{Caller, Error, Invalid, Result};
@@ -122,15 +122,15 @@ struct Inner {
     store: Store,
     clusters: Clusters,
     credentials: Credentials,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
 }
 
 impl Members {
     /// The memberships of this database.
     pub fn new(base: &Base, clusters: Clusters, credentials: Credentials) -> Self {
-        let Base { store, events, clock, .. } = base.clone();
-        Self { inner: Arc::new(Inner { store, clusters, credentials, events, clock }) }
+        let Base { store, audit_log, clock, .. } = base.clone();
+        Self { inner: Arc::new(Inner { store, clusters, credentials, audit_log, clock }) }
     }
 
     /// The memberships in all clusters that the caller sees.
@@ -163,7 +163,7 @@ impl Members {
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Create, OBJECT, &new.cluster_id, result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, &new.cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, new: &NewMember) -> Result<Member> {
@@ -223,7 +223,7 @@ impl Members {
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let result = self.try_update(by, id, change).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
     }
 
     async fn try_update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
@@ -263,7 +263,7 @@ impl Members {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::clusters::Clusters;
-use super::events::{Action, Events};
 use super::metadata::{Metadata, MetadataChange};
 use super::tokens::{OBJECT, PlainToken, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
@@ -36,13 +36,13 @@ pub struct OwnTokens {
 struct Inner {
     tokens: Tokens,
     clusters: Clusters,
-    events: Events,
+    audit_log: AuditLog,
 }
 
 impl OwnTokens {
     /// The tokens of this database.
-    pub fn new(tokens: Tokens, clusters: Clusters, events: Events) -> Self {
-        Self { inner: Arc::new(Inner { tokens, clusters, events }) }
+    pub fn new(tokens: Tokens, clusters: Clusters, audit_log: AuditLog) -> Self {
+        Self { inner: Arc::new(Inner { tokens, clusters, audit_log }) }
     }
 
     /// The caller's tokens, oldest first.
@@ -63,7 +63,7 @@ impl OwnTokens {
     /// caller does not see.
     pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let result = self.insert(by, token).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
     }
 
     async fn insert(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
@@ -87,7 +87,7 @@ impl OwnTokens {
     /// Revokes a token of the caller, which may be the one of this request; returns it.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, without_secret(name), result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, without_secret(name), result).await
     }
 
     async fn remove(&self, by: &Actor, name: &str) -> Result<TokenInfo> {

@@ -7,8 +7,8 @@ use aks::review::Denial;
 use aks::role::Role;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, OBJECT, full_id};
-use super::events::{Action, Events};
 use super::reviews::denial;
 use super::{Result, explain};
 use crate::store::ClusterRow;
@@ -24,7 +24,7 @@ pub(super) struct NoAccess {
 /// The access to Azure with the credential of a cluster, if the caller may use it. Its use is recorded.
 pub(super) async fn resolve_access(
     credentials: &Credentials,
-    events: &Events,
+    audit_log: &AuditLog,
     by: &Actor,
     row: &ClusterRow,
     role: Role,
@@ -35,7 +35,7 @@ pub(super) async fn resolve_access(
     match credentials.resolve(&by.caller, source).await {
         Ok(access) => {
             // Recorded before the request to Azure, because a caller that disconnects meanwhile has used the credential, too.
-            events.record(by.event(action, OBJECT, &id, &Ok(()))).await;
+            audit_log.record(by.event(action, OBJECT, &id, &Ok(()))).await;
             Ok(Ok(access))
         }
         Err(AccessError::Other(error)) => Err(error),

@@ -10,10 +10,10 @@ use clock::Clock;
 
 use super::Result;
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::clusters::{Cluster, Clusters};
 use super::core::Core;
 use super::credentials::{AzureAccess, Credentials};
-use super::events::{Action, Events};
 use super::plan_access::{NoAccess, resolve_access};
 use crate::store::ClusterRow;
 
@@ -58,7 +58,7 @@ pub struct Plans {
 struct Inner {
     clusters: Clusters,
     credentials: Credentials,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
     planner: Box<dyn Planner>,
 }
@@ -66,9 +66,9 @@ struct Inner {
 impl Plans {
     /// The plans of `planner` for all clusters.
     pub fn new(core: &Core, planner: impl Planner + 'static) -> Self {
-        let Core { clusters, credentials, events, clock, .. } = core.clone();
+        let Core { clusters, credentials, audit_log, clock, .. } = core.clone();
         let planner = Box::new(planner);
-        Self { inner: Arc::new(Inner { clusters, credentials, events, clock, planner }) }
+        Self { inner: Arc::new(Inner { clusters, credentials, audit_log, clock, planner }) }
     }
 
     /// The plan for a cluster that the caller may see. It includes the observed state if the caller may use the cluster's
@@ -93,9 +93,15 @@ impl Plans {
         if let Some(preview) = planner.preview_offline(row)? {
             return Ok(preview);
         }
-        let access =
-            resolve_access(&self.inner.credentials, &self.inner.events, by, row, role, Action::Call("plan"))
-                .await?;
+        let access = resolve_access(
+            &self.inner.credentials,
+            &self.inner.audit_log,
+            by,
+            row,
+            role,
+            Action::Call("plan"),
+        )
+        .await?;
         match access {
             Ok(access) => planner.preview_with_azure(row.clone(), access).await,
             Err(NoAccess { reason, .. }) => planner.preview_without_azure(row, reason),

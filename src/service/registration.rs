@@ -17,10 +17,10 @@ use url::Url;
 
 use super::actor::Actor;
 use super::agents::Agents;
+use super::audit::{Action, AuditLog};
 use super::base::Base;
 use super::clusters::{Cluster, Clusters};
 use super::error::ForbiddenReason;
-use super::events::{Action, Events};
 use super::fresh_id::insert_with_fresh_id;
 use super::public_address::{AgentUrlError, PublicAddress};
 use super::secrets::{self, Secrets};
@@ -95,7 +95,7 @@ struct Inner {
     clusters: Clusters,
     settings: Settings,
     address: PublicAddress,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
     agents: Agents,
 }
@@ -109,8 +109,8 @@ impl Registration {
         address: PublicAddress,
         agents: Agents,
     ) -> Self {
-        let Base { store, secrets, events, clock, .. } = base.clone();
-        let inner = Inner { store, secrets, clusters, settings, address, events, clock, agents };
+        let Base { store, secrets, audit_log, clock, .. } = base.clone();
+        let inner = Inner { store, secrets, clusters, settings, address, audit_log, clock, agents };
         Self { inner: Arc::new(inner) }
     }
 
@@ -157,7 +157,7 @@ impl Registration {
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
         let result = self.insert(by, cluster_id, name).await;
-        self.inner.events.record_failure(by, Action::Create, OBJECT, cluster_id, result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, cluster_id: &str, name: Option<&str>) -> Result<RegistrationToken> {
@@ -188,7 +188,7 @@ impl Registration {
     /// As [`Registration::get`].
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let result = self.remove(by, id).await;
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {

@@ -22,10 +22,10 @@ use azure::Azure;
 use clock::Clock;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::base::Base;
 use super::concurrency::ConcurrencyLimit;
 use super::credentials::{self, AccessError, AzureAccess, CredentialSource, Credentials, InlineCredential};
-use super::events::{Action, Events};
 use super::settings::Settings;
 use super::{Error, Invalid, Result};
 use crate::store::{self, Store};
@@ -57,7 +57,7 @@ struct Inner {
     azure: Azure,
     store: Store,
     credentials: Credentials,
-    events: Events,
+    audit_log: AuditLog,
     settings: Settings,
     clock: Clock,
     waiting: Arc<ConcurrencyLimit>,
@@ -96,9 +96,9 @@ pub struct Existing<'a> {
 impl Reviews {
     /// The reviews of this server.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
-        let Base { store, azure, events, clock, .. } = base.clone();
+        let Base { store, azure, audit_log, clock, .. } = base.clone();
         let waiting = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_PER_USER);
-        Self { inner: Arc::new(Inner { azure, store, credentials, events, settings, clock, waiting }) }
+        Self { inner: Arc::new(Inner { azure, store, credentials, audit_log, settings, clock, waiting }) }
     }
 
     /// The wait for access of a request that starts now.
@@ -222,7 +222,7 @@ impl Reviews {
     ) -> AzureData {
         let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
         if let Some(id) = access.credential_id() {
-            self.inner.events.record(by.event(action, credentials::OBJECT, id, &Ok(()))).await;
+            self.inner.audit_log.record(by.event(action, credentials::OBJECT, id, &Ok(()))).await;
         }
         data
     }

@@ -11,8 +11,8 @@ use clock::Clock;
 
 use self::definitions::{DEFINITIONS, Definition, definition};
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::error::{AdministratorTask, ForbiddenReason};
-use super::events::{Action, Events};
 use super::{Error, Result};
 use crate::store::{self, SettingRow, Store};
 
@@ -63,7 +63,7 @@ pub struct Settings {
 
 struct Inner {
     store: Store,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
     fixed: BTreeMap<&'static str, String>,
     /// Defaults that are decided at startup.
@@ -80,7 +80,7 @@ impl Settings {
     /// The settings of this database. `fixed` are values from startup options, by name; unknown names are ignored.
     pub fn new(
         store: Store,
-        events: Events,
+        audit_log: AuditLog,
         clock: Clock,
         fixed: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
@@ -91,7 +91,7 @@ impl Settings {
             }
         }
         let (defaults, cache) = (RwLock::default(), ArcSwapOption::empty());
-        Self { inner: Arc::new(Inner { store, events, clock, fixed: by_name, defaults, cache }) }
+        Self { inner: Arc::new(Inner { store, audit_log, clock, fixed: by_name, defaults, cache }) }
     }
 
     /// Sets a default that is decided at startup; unknown names are ignored.
@@ -144,7 +144,7 @@ impl Settings {
             // An unknown setting is not found, rather than forbidden: everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
-        self.inner.events.record_failure(by, Action::Update, OBJECT, name, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, name, result).await
     }
 
     async fn set_value(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
@@ -155,7 +155,7 @@ impl Settings {
             // Terraform resets a setting before it removes it from its state. An error would block every later apply and destroy.
             let setting = self.get(name).await?;
             if value.is_empty() || value == setting.value {
-                store::events::insert(store, &audit).await?;
+                store::audit::insert(store, &audit).await?;
                 return Ok(setting);
             }
             return Err(Error::Forbidden(reason));
@@ -165,7 +165,7 @@ impl Settings {
             let row = SettingRow { name: name.to_owned(), value: value.to_owned(), updated_ms: now_ms };
             store::settings::put(store, &row, &audit).await?;
         } else if !store::settings::delete(store, name, &audit).await? {
-            store::events::insert(store, &audit).await?;
+            store::audit::insert(store, &audit).await?;
         }
         self.inner.cache.store(None);
         let setting = self.get(name).await?;
@@ -229,12 +229,12 @@ impl Settings {
 mod tests {
     use std::time::Duration;
 
-    use super::super::events;
+    use super::super::audit;
     use super::*;
 
     struct TestContext {
         store: Store,
-        events: Events,
+        audit_log: AuditLog,
         clock: Clock,
         _directory: tempfile::TempDir,
     }
@@ -243,7 +243,7 @@ mod tests {
         fn settings(&self, fixed: &[(&str, &str)]) -> Settings {
             let fixed: Vec<_> =
                 fixed.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-            Settings::new(self.store.clone(), self.events.clone(), self.clock.clone(), fixed)
+            Settings::new(self.store.clone(), self.audit_log.clone(), self.clock.clone(), fixed)
         }
     }
 
@@ -257,8 +257,8 @@ mod tests {
         let store = Store::connect(&url, &store::Options::default()).await.expect("open");
         store.migrate().await.expect("migrate");
         let clock = Clock::manual(1_000_000);
-        let events = Events::start(store.clone(), clock.clone(), &events::Options::default());
-        TestContext { store, events, clock, _directory: directory }
+        let audit_log = AuditLog::start(store.clone(), clock.clone(), &audit::Options::default());
+        TestContext { store, audit_log, clock, _directory: directory }
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use moka::sync::Cache;
 
 use self::authenticate::CachedToken;
 use super::actor::Actor;
-use super::events::Action;
+use super::audit::Action;
 use super::metadata::Metadata;
 use super::{Caller, Result};
 use crate::store::{self, Store, TokenRow, UserRow};

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use clock::Clock;
 
 use super::actor::Actor;
+use super::audit::{Action, AuditLog};
 use super::credentials::full_id;
 use super::error::AdministratorTask;
-use super::events::{Action, Events};
 use super::tokens::Tokens;
 use super::{Caller, Error, Invalid, Result, name_list};
 use crate::store::users::Removal;
@@ -41,13 +41,13 @@ struct Inner {
     tokens: Tokens,
     clock: Clock,
     /// For attempts that were rejected or failed; `None` on the command line, which prints them.
-    events: Option<Events>,
+    audit_log: Option<AuditLog>,
 }
 
 impl Users {
     /// The users of this database.
-    pub fn new(store: Store, tokens: Tokens, clock: Clock, events: Option<Events>) -> Self {
-        Self { inner: Arc::new(Inner { store, tokens, clock, events }) }
+    pub fn new(store: Store, tokens: Tokens, clock: Clock, audit_log: Option<AuditLog>) -> Self {
+        Self { inner: Arc::new(Inner { store, tokens, clock, audit_log }) }
     }
 
     /// The users that the caller may see: all for administrators, itself for others.
@@ -190,8 +190,8 @@ impl Users {
     }
 
     async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: Result<T>) -> Result<T> {
-        match &self.inner.events {
-            Some(events) => events.record_failure(by, action, OBJECT, id, result).await,
+        match &self.inner.audit_log {
+            Some(audit_log) => audit_log.record_failure(by, action, OBJECT, id, result).await,
             None => result,
         }
     }

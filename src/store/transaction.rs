@@ -3,7 +3,7 @@
 //! A store function that changes an object for a caller takes the caller's [`AuditRow`] and ends its transaction with
 //! [`Transaction::commit_with_audit`], so that the change and its record are written together or not at all. The service builds the
 //! row with `service::actor::Actor::audit`. Attempts that change nothing are recorded afterwards by
-//! `service::events::Events::record_failure`.
+//! `service::audit::AuditLog::record_failure`.
 
 use super::db::{ChangeGuard, Db};
 use super::rows::{DbRow, Record};
@@ -129,7 +129,7 @@ impl Transaction<'_> {
     }
 
     pub(super) async fn add_audit_record(&mut self, audit: &AuditRow) -> Result<(), Error> {
-        self.execute(super::events::INSERT, &audit.values()).await.map(drop)
+        self.execute(super::audit::INSERT, &audit.values()).await.map(drop)
     }
 
     /// Adds the audit record of the change and commits both.

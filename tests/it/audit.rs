@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clock::Clock;
 use norman_aks::services::Caller;
-use norman_aks::services::{Action, Event, Events, Options, Sink};
-use norman_aks::store::events::Filter;
+use norman_aks::services::{Action, AuditEvent, AuditLog, Options, Sink};
+use norman_aks::store::audit::Filter;
 use norman_aks::store::{self, DatabaseKind, Store};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
@@ -15,7 +15,7 @@ use crate::norman::norman_error;
 use crate::support::app::{Answer, TestApp};
 use crate::support::databases::{self, TestDb};
 
-fn event(object_id: &str) -> Event {
+fn event(object_id: &str) -> AuditEvent {
     let caller = Caller {
         user_id: "user-a".to_owned(),
         user_name: "ann".to_owned(),
@@ -23,11 +23,11 @@ fn event(object_id: &str) -> Event {
         token_name: "token-a".to_owned(),
         cluster_id: None,
     };
-    Event::new(&Arc::new(caller), Action::Create, "cluster", object_id)
+    AuditEvent::new(&Arc::new(caller), Action::Create, "cluster", object_id)
 }
 
 async fn ids(store: &Store) -> Vec<String> {
-    let rows = store::events::list(store, 100, &Filter::default()).await.expect("list");
+    let rows = store::audit::list(store, 100, &Filter::default()).await.expect("list");
     rows.into_iter().map(|row| row.object_id).collect()
 }
 
@@ -65,19 +65,19 @@ impl Lock {
 async fn full_queue_delays_requests_and_loses_no_record(db: &TestDb) {
     let lock = Lock::take(db).await;
     let options = Options { queue: 2, ..Options::default() };
-    let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
-    events.record(event("1")).await;
+    let audit_log = AuditLog::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
+    audit_log.record(event("1")).await;
     // The writing task takes the first record and waits; then the queue has room for two.
     tokio::time::sleep(Duration::from_millis(100)).await;
     for id in ["2", "3"] {
-        let recorded = tokio::time::timeout(Duration::from_secs(2), events.record(event(id)));
+        let recorded = tokio::time::timeout(Duration::from_secs(2), audit_log.record(event(id)));
         recorded.await.expect("the queue has space");
     }
-    let waiting = tokio::time::timeout(Duration::from_millis(100), events.record(event("4"))).await;
+    let waiting = tokio::time::timeout(Duration::from_millis(100), audit_log.record(event("4"))).await;
     assert!(waiting.is_err(), "the queue is full");
     assert!(ids(&db.store).await.is_empty());
     lock.release().await;
-    events.stop(Duration::from_secs(30)).await;
+    audit_log.stop(Duration::from_secs(30)).await;
     assert_eq!(ids(&db.store).await, ["4", "3", "2", "1"], "also the record whose request was aborted");
 }
 
@@ -96,13 +96,14 @@ async fn full_queue_delays_requests_and_loses_no_record_on_postgres() {
 #[tokio::test]
 async fn events_survive_connections_that_the_server_cuts() {
     let Some(db) = databases::postgres().await else { return };
-    let events = Events::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &Options::default());
+    let audit_log =
+        AuditLog::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &Options::default());
     let mut other = sqlx::PgConnection::connect(&db.url).await.expect("connect");
     for n in 0..20 {
-        events.record(event(&format!("{n:02}"))).await;
+        audit_log.record(event(&format!("{n:02}"))).await;
         databases::cut_connections(&mut other).await;
     }
-    events.stop(Duration::from_secs(30)).await;
+    audit_log.stop(Duration::from_secs(30)).await;
     let mut ids = ids(&db.store).await;
     ids.reverse();
     assert_eq!(ids, (0..20).map(|n| format!("{n:02}")).collect::<Vec<_>>());

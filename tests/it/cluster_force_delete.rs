@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use azure_sandbox::Fault;
 use http::StatusCode;
-use norman_aks::store::events::Filter;
+use norman_aks::store::audit::Filter;
 use norman_aks::store::{self, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,7 @@ async fn force_delete_names_what_stays_in_azure() {
         object_type: Some("cluster".to_owned()),
         ..Filter::default()
     };
-    let rows = store::events::list(&store, 10, &filter).await.unwrap();
+    let rows = store::audit::list(&store, 10, &filter).await.unwrap();
     let rows: Vec<_> = rows.iter().rev().map(|row| (row.outcome.as_str(), row.detail.as_str())).collect();
     assert_eq!(rows, [("done", ""), ("done", message), ("refused", "")]);
 }

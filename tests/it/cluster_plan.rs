@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use norman_aks::store::events::Filter;
+use norman_aks::store::audit::Filter;
 use norman_aks::store::{self, ClusterRow, Store, clusters, sqlite_url};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -323,7 +323,7 @@ async fn plan_queries_azure_only_for_owners() {
     let store = open_database(&app).await;
     app.server.stop().await;
     let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
-    let rows = store::events::list(&store, 100, &filter).await.unwrap();
+    let rows = store::audit::list(&store, 100, &filter).await.unwrap();
     let users: Vec<_> = rows.iter().rev().map(|row| row.user_name.as_str()).collect();
     assert_eq!(users, ["ann", "ben", "admin"]);
     assert!(rows.iter().all(|row| row.object_type == "cloudCredential" && row.object_id == credential));

@@ -530,8 +530,8 @@ async fn writes_are_audited_reads_are_not() {
     app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &norman_aks::store::Options::default()).await.unwrap();
     let filter =
-        norman_aks::store::events::Filter { object_type: Some("cluster".to_owned()), ..Default::default() };
-    let mut rows = norman_aks::store::events::list(&store, 100, &filter).await.unwrap();
+        norman_aks::store::audit::Filter { object_type: Some("cluster".to_owned()), ..Default::default() };
+    let mut rows = norman_aks::store::audit::list(&store, 100, &filter).await.unwrap();
     rows.reverse();
     let records: Vec<_> = rows.iter().map(|row| (row.action.as_str(), row.outcome.as_str())).collect();
     assert_eq!(

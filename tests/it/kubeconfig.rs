@@ -6,7 +6,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
 use norman_aks::services::OverTls;
 use norman_aks::store;
-use norman_aks::store::events::Filter;
+use norman_aks::store::audit::Filter;
 use secrecy::ExposeSecret as _;
 
 use crate::support::app::{Answer, NOW_MS, TestApp};
@@ -124,7 +124,7 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
     // Rejected requests are recorded with a delay.
     connected.app.server.stop().await;
     let filter = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
-    let rows = store::events::list(&connected.store, 100, &filter).await.unwrap();
+    let rows = store::audit::list(&connected.store, 100, &filter).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.outcome == "done").count(), 4);
     let rejected: Vec<_> = rows.iter().filter(|row| row.outcome == "refused").collect();
     assert!(matches!(rejected.as_slice(), [row] if row.user_name == "eve" && row.object_id == CLUSTER_ID));

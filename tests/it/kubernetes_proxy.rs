@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
 use norman_aks::store;
-use norman_aks::store::events::Filter;
+use norman_aks::store::audit::Filter;
 use serde_json::json;
 
 use crate::support::app::{Answer, TestApp};
@@ -421,7 +421,7 @@ async fn outcome_of_the_only_change(connected: &ConnectedCluster) -> String {
 
 /// The audit records of requests into clusters, oldest first.
 async fn audit_rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
-    let mut rows = store::events::list(&connected.store, 100, &Filter::default()).await.unwrap();
+    let mut rows = store::audit::list(&connected.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
     rows.reverse();
     rows

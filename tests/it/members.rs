@@ -1,7 +1,7 @@
 //! `/v3/clusterroletemplatebindings`: the members of a cluster, their rights, and who may change them.
 
 use http::{Method, StatusCode};
-use norman_aks::store::{self, events};
+use norman_aks::store::{self, audit};
 use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, norman_error};
@@ -522,11 +522,11 @@ async fn role_changes_are_in_the_audit_log() {
     );
     assert_eq!(context.status(Method::DELETE, &path_of(&binding), &context.ben, &Value::Null).await, 200);
     context.app.server.stop().await;
-    let filter = events::Filter {
+    let filter = audit::Filter {
         object_type: Some("clusterRoleTemplateBinding".to_owned()),
-        ..events::Filter::default()
+        ..audit::Filter::default()
     };
-    let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    let mut rows = store::audit::list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
     let seen: Vec<_> = rows.iter().map(|row| [&*row.user_name, &*row.action, &*row.outcome]).collect();
     assert_eq!(

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
 use norman_aks::services::OverTls;
-use norman_aks::store::{self, events};
+use norman_aks::store::{self, audit};
 use serde_json::{Value, json};
 
 use crate::norman::norman_error;
@@ -414,8 +414,8 @@ async fn tokens_are_encrypted_and_audited_by_name() {
     let seen = async |name: &str| {
         let (object_type, object_id) =
             (Some("clusterRegistrationToken".to_owned()), Some(format!("{}:{name}", context.cluster)));
-        let filter = events::Filter { object_type, object_id, ..events::Filter::default() };
-        let rows = store::events::list(&db.store, 100, &filter).await.unwrap().into_iter().rev();
+        let filter = audit::Filter { object_type, object_id, ..audit::Filter::default() };
+        let rows = store::audit::list(&db.store, 100, &filter).await.unwrap().into_iter().rev();
         rows.map(|row| [row.user_name, row.action, row.outcome].join(" ")).collect::<Vec<_>>()
     };
     assert_eq!(seen("b").await, ["ann create done", "eve delete refused", "ann delete done"]);

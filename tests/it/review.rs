@@ -690,7 +690,7 @@ async fn use_of_a_stored_credential_is_audited() {
         .expect("a database file");
     app.server.stop().await;
     let store = Store::connect(&sqlite_url(&database), &store::Options::default()).await.unwrap();
-    let rows = store::events::list(&store, 100, &store::events::Filter::default()).await.unwrap();
+    let rows = store::audit::list(&store, 100, &store::audit::Filter::default()).await.unwrap();
     let row_of = |action: &str| {
         rows.iter().find(|row| row.action == action).unwrap_or_else(|| panic!("{action}: {rows:#?}"))
     };

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clock::Clock;
 use http::StatusCode;
-use norman_aks::store::events::{Filter, list};
+use norman_aks::store::audit::{Filter, list};
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};

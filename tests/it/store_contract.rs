@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use norman_aks::store::audit::{Count, Filter};
 use norman_aks::store::clusters::{RemovalRecords, UpdateRecords};
 use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster};
-use norman_aks::store::events::{Count, Filter};
 use norman_aks::store::members::MemberUpdate;
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
     AuditRow, ClusterEventRow, ClusterRow, CredentialRow, DatabaseKind, Error, MemberRow, NameScope,
     NewClusterEvent, Options, RegistrationTokenRow, ReplicaRow, RevocationRow, SealedColumns, ServerKind,
-    SettingRow, Store, TokenRow, Unique, UserRow, Wake, WorkColumns, agent_sessions, cluster_events,
-    cluster_secrets, clusters, credentials, events, instance, members, registration_tokens, replicas,
-    revocations, settings, tokens, users, watches,
+    SettingRow, Store, TokenRow, Unique, UserRow, Wake, WorkColumns, agent_sessions, audit, cluster_events,
+    cluster_secrets, clusters, credentials, instance, members, registration_tokens, replicas, revocations,
+    settings, tokens, users, watches,
 };
 
 use crate::support::databases::{self, TestDb};
@@ -39,7 +39,7 @@ macro_rules! on_both_databases {
     };
 }
 
-mod audit;
+mod audit_log;
 mod cloud_credentials;
 mod cluster_changes;
 mod memberships;

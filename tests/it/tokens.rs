@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use norman_aks::store::{self, events};
+use norman_aks::store::{self, audit};
 use serde_json::{Value, json};
 
 use crate::norman::norman_error;
@@ -258,8 +258,8 @@ async fn tokens_are_audited_by_name() {
     app.post("/v3/tokens").json(&json!({"ttl": -5})).send().await;
     app.server.stop().await;
     let (object_type, user) = (Some("token".to_owned()), Some("admin".to_owned()));
-    let filter = events::Filter { object_type, user, ..events::Filter::default() };
-    let mut rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+    let filter = audit::Filter { object_type, user, ..audit::Filter::default() };
+    let mut rows = store::audit::list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
     let seen: Vec<_> = rows.iter().map(|row| [&*row.action, &*row.object_id, &*row.outcome]).collect();
     let id = &*string_at(&token, "id");

@@ -24,9 +24,9 @@ use crate::api::request::RequestContext;
 use crate::api::source::MetaState;
 use crate::api::state::AppState;
 use crate::service::Caller;
+use crate::service::audit::{Action, AuditEvent, AuditLog, Outcome};
 use crate::service::azure_access::{AccessError, AzureAccess, Resolver};
 use crate::service::credentials::{self, CredentialSource};
-use crate::service::events::{Action, Event, Events, Outcome};
 use crate::service::listings::ListingRequest;
 use crate::service::rancher_access::Session;
 
@@ -96,13 +96,13 @@ impl AuditContext {
     /// Records that a stored credential was used.
     pub(super) async fn record(
         &self,
-        events: &Events,
+        audit_log: &AuditLog,
         caller: &Arc<Caller>,
         credential_id: &str,
         error: Option<&Error>,
     ) {
         self.record_outcome(
-            events,
+            audit_log,
             caller,
             credential_id,
             match error {
@@ -117,14 +117,15 @@ impl AuditContext {
     /// Records the outcome of the use of a stored credential.
     pub(in crate::api) async fn record_outcome(
         &self,
-        events: &Events,
+        audit_log: &AuditLog,
         caller: &Arc<Caller>,
         credential_id: &str,
         outcome: Outcome,
     ) {
         let action = Action::Call(self.action);
-        let event = Event::new(caller, action, credentials::OBJECT, credential_id).outcome(outcome).counted();
-        events.record(event.request(&self.request_id, Some(self.client_ip))).await;
+        let event =
+            AuditEvent::new(caller, action, credentials::OBJECT, credential_id).outcome(outcome).counted();
+        audit_log.record(event.request(&self.request_id, Some(self.client_ip))).await;
     }
 }
 
@@ -156,7 +157,7 @@ impl AzureCall {
         let access = match access.map_err(Error::from) {
             Ok(access) => access,
             Err(error) => {
-                audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
+                audit.record(&state.audit_log, &caller, &credential_id, Some(&error)).await;
                 return Err(error.into());
             }
         };
@@ -200,7 +201,7 @@ impl AzureCall {
     /// Records the use of a stored credential.
     pub(super) async fn record_use(&self, state: &MetaState, error: Option<&Error>) {
         if let Some(id) = self.access.credential_id() {
-            self.audit.record(state.events(), self.sender.caller(), id, error).await;
+            self.audit.record(state.audit_log(), self.sender.caller(), id, error).await;
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::api::source::RancherState;
 use crate::service::Caller;
+use crate::service::audit::Outcome;
 use crate::service::azure_access::AccessError;
-use crate::service::events::Outcome;
 use crate::service::rancher_access::{
     Access, Failure, LOOP_REMEDY, RancherAccess, RancherError, Session, has_own_via,
 };
@@ -70,13 +70,13 @@ pub(super) async fn authorize(
             pending.mark_token(true);
             let error = credential_denied();
             let caller = RancherAccess::caller(&pending.session);
-            audit.record(&state.events, &caller, &credential_id, Some(&error)).await;
+            audit.record(&state.audit_log, &caller, &credential_id, Some(&error)).await;
             return Err(error.into());
         }
         other => {
             if let Err(Failure::Credential(_)) = &other {
                 let caller = RancherAccess::caller(&pending.session);
-                audit.record_outcome(&state.events, &caller, &credential_id, Outcome::Failed).await;
+                audit.record_outcome(&state.audit_log, &caller, &credential_id, Outcome::Failed).await;
             }
             return Err(pending.reject_or_forward(other, state).await);
         }

@@ -152,7 +152,7 @@ pub(super) async fn list_audit(
     query: Query,
 ) -> Result<Response, Error> {
     let (filter, limit) = parse(&query)?;
-    let page = state.events.page(&caller, &filter, limit).await?;
+    let page = state.audit_log.page(&caller, &filter, limit).await?;
     let next = page.next.map(|next| {
         let query = query.to_query_with("after", &audit::format_cursor(&next));
         links.url(&format!("{PATH}?{query}"))

@@ -22,10 +22,10 @@ use tokio::time::{Instant, timeout};
 
 use super::{Part, Renderers, first_line, part_within_timeout};
 use crate::service::actor::Actor;
+use crate::service::audit::{Action, AuditLog};
 use crate::service::base::Base;
 use crate::service::clusters::{Cluster, Clusters};
 use crate::service::credentials::Credentials;
-use crate::service::events::{Action, Events};
 use crate::service::listings::{CachedList, ListingRequest, Listings};
 use crate::service::plan_access::{NoAccess, resolve_access};
 use crate::service::reviews::denial;
@@ -64,15 +64,15 @@ struct Inner {
     clusters: Clusters,
     credentials: Credentials,
     listings: Listings,
-    events: Events,
+    audit_log: AuditLog,
     clock: Clock,
 }
 
 impl UpgradePlans {
     /// The plans of this server.
     pub fn new(base: &Base, clusters: Clusters, credentials: Credentials, listings: Listings) -> Self {
-        let Base { azure, events, clock, .. } = base.clone();
-        Self { inner: Arc::new(Inner { azure, clusters, credentials, listings, events, clock }) }
+        let Base { azure, audit_log, clock, .. } = base.clone();
+        Self { inner: Arc::new(Inner { azure, clusters, credentials, listings, audit_log, clock }) }
     }
 
     /// The plan of an upgrade to the version `requested`, else to the newest stable one, for a cluster that the caller may see.
@@ -90,7 +90,7 @@ impl UpgradePlans {
         let inner = &*self.inner;
         let (row, role) = inner.clusters.row_and_role(&by.caller, id).await?;
         let action = Action::Call("upgradePlan");
-        let access = resolve_access(&inner.credentials, &inner.events, by, &row, role, action).await?;
+        let access = resolve_access(&inner.credentials, &inner.audit_log, by, &row, role, action).await?;
         let cluster = Cluster::try_from(row)?;
         if cluster.state == State::Removing {
             return Err(invalid_state("the cluster is being removed"));

@@ -8,8 +8,8 @@ use aks::status::ClusterStatus;
 use super::{Cluster, Clusters, OBJECT, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
+use crate::service::audit::Action;
 use crate::service::credentials::{MAX_ATTEMPTS, last_use_erasure};
-use crate::service::events::Action;
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN_SECRET;
 use crate::store::clusters::RemovalRecords;
 use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
@@ -23,7 +23,7 @@ impl Clusters {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
@@ -32,7 +32,7 @@ impl Clusters {
             let now = self.inner.clock.now_ms();
             let audit = by.audit(Action::Delete, OBJECT, id, now);
             if row.removing_ms.is_some() {
-                store::events::insert(&self.inner.store, &audit).await?;
+                store::audit::insert(&self.inner.store, &audit).await?;
                 return row.try_into();
             }
             row.removing_ms = Some(now);
@@ -58,7 +58,7 @@ impl Clusters {
         if result.is_ok() {
             self.inner.notifier.notify(id);
         }
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn remove_object(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {

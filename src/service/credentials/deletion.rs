@@ -5,8 +5,8 @@
 use super::id::full_id;
 use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store_error};
 use crate::service::actor::Actor;
+use crate::service::audit::Action;
 use crate::service::error::AdministratorTask;
-use crate::service::events::Action;
 use crate::service::{Caller, Error, Result, name_list};
 pub use crate::store::credentials::UsingCluster as ClusterName;
 use crate::store::credentials::{Deletion, Erasure};
@@ -45,7 +45,7 @@ impl Credentials {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let result = self.delete_or_mark(by, id).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
     }
 
     async fn delete_or_mark(&self, by: &Actor, id: &str) -> Result<Deleted> {
@@ -93,7 +93,7 @@ impl Credentials {
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
         self.invalidate_resolved();
-        self.inner.events.record_failure(by, ERASE, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, ERASE, OBJECT, id, result).await
     }
 
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {

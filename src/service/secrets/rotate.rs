@@ -2,7 +2,7 @@
 
 use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, Secrets, cluster_context, credential_context, needed_keys};
 use crate::service::actor::Actor;
-use crate::service::events::Action;
+use crate::service::audit::Action;
 use crate::store::{self, SealedColumns};
 use crate::vault::Sealed;
 
@@ -46,7 +46,7 @@ impl Secrets {
         // Before any change, so that a killed rotation has its record.
         let (by, detail) = (Actor::command_line(), "started to wrap the stored secrets with this key");
         let audit = by.audit_with_detail(Action::Call("rotate"), OBJECT, &key_id, detail, now_ms);
-        store::events::insert(&inner.store, &audit).await?;
+        store::audit::insert(&inner.store, &audit).await?;
         let mut rewrapped = 0;
         for _ in 0..MAX_PASSES {
             let (done, skipped) = rewrap_credentials(inner, &key_id).await?;

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{ADMINISTRATOR, OBJECT, PlainToken, Tokens};
 use crate::service::actor::Actor;
-use crate::service::events::Action;
+use crate::service::audit::Action;
 use crate::service::{Error, Invalid, Result};
 use crate::store::{self, TokenRow, instance};
 use crate::vault;

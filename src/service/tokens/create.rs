@@ -6,8 +6,8 @@ use aks::plain_text::{self, Lines};
 
 use super::{OBJECT, PlainToken, Tokens};
 use crate::service::actor::Actor;
+use crate::service::audit::Action;
 use crate::service::error::ForbiddenReason;
-use crate::service::events::Action;
 use crate::service::fresh_id::insert_with_fresh_id;
 use crate::service::metadata::Metadata;
 use crate::service::users::{self, last_administrator};

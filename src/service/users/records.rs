@@ -2,9 +2,9 @@
 
 use super::OBJECT;
 use crate::service::actor::Actor;
+use crate::service::audit::Action;
 use crate::service::clusters;
 use crate::service::credentials::{self, full_id};
-use crate::service::events::Action;
 use crate::service::members;
 use crate::service::name_list::format_count;
 use crate::store::users::RemovedUser;

@@ -263,7 +263,7 @@ async fn credential_of_another_user_does_not_exist() {
 async fn use_of_the_credential_is_audited() {
     let catalog = TestCatalog::start().await;
     catalog.list("vm-sizes", "").await;
-    catalog.app.server.events.flush().await;
+    catalog.app.server.audit_log.flush().await;
     let records = TestApp::get(&catalog.app, "/api/v1/audit?action=catalog").send().await.json();
     assert_eq!(records["data"][0]["objectId"], catalog.credential, "{records}");
 }

@@ -53,8 +53,8 @@ async fn concurrent_posts_share_no_name(database: Database) {
         app.server.stop().await;
     }
     let filter =
-        store::events::Filter { object_type: Some("cluster".to_owned()), ..store::events::Filter::default() };
-    let rows = store::events::list(&db.store, 100, &filter).await.unwrap();
+        store::audit::Filter { object_type: Some("cluster".to_owned()), ..store::audit::Filter::default() };
+    let rows = store::audit::list(&db.store, 100, &filter).await.unwrap();
     let done = rows.iter().filter(|row| row.outcome == "done").count();
     assert_eq!((rows.len(), done), (8, 1), "{rows:?}");
 }

@@ -87,7 +87,7 @@ fn erasure(credential_id: &str, record_id: &str) -> Erasure {
 
 async fn erasures(store: &Store) -> Vec<String> {
     let filter = Filter { action: text("erase"), ..Filter::default() };
-    events::list(store, 10, &filter).await.unwrap().into_iter().map(|row| row.id).collect()
+    audit::list(store, 10, &filter).await.unwrap().into_iter().map(|row| row.id).collect()
 }
 
 async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {

@@ -168,7 +168,7 @@ async fn strings_with_nul_are_rejected_and_never_found(db: &TestDb) {
     assert!(!remove_cluster(store, nul).await);
     assert!(!settings::delete(store, nul, &audit()).await.unwrap());
     let filter = Filter { object_id: text(nul), ..Filter::default() };
-    assert!(events::list(store, 9, &filter).await.unwrap().is_empty());
+    assert!(audit::list(store, 9, &filter).await.unwrap().is_empty());
 
     let refused =
         credentials::insert(store, &CredentialRow { name: nul.to_owned(), ..credential("cc-a") }, &audit())

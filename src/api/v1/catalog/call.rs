@@ -21,11 +21,11 @@ use crate::api::norman::links::Links;
 use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::api::source::MetaState;
+use crate::service::audit::Outcome;
 use crate::service::azure_access::{AccessError, AzureAccess};
 use crate::service::catalog::Renderers;
 use crate::service::catalog::regions::RegionSearch;
 use crate::service::credentials::CredentialSource;
-use crate::service::events::Outcome;
 use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, PageSource};
 use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
@@ -115,7 +115,7 @@ pub(super) async fn authorize(
             let access =
                 own.credentials.resolve(&caller, CredentialSource::Stored { id, cluster_id: None }).await;
             if access.is_err() {
-                audit.record_outcome(&own.events, &caller, id, Outcome::Refused).await;
+                audit.record_outcome(&own.audit_log, &caller, id, Outcome::Refused).await;
             }
             Ok(access.map(|access| (caller, access)))
         }
@@ -253,7 +253,7 @@ impl CatalogCall {
     pub(super) async fn record_use<T>(&self, outcome: &service::Result<T>) {
         if let Some(id) = self.access.credential_id() {
             let outcome = if outcome.is_ok() { Outcome::Done } else { Outcome::Failed };
-            self.audit.record_outcome(self.state.events(), &self.caller, id, outcome).await;
+            self.audit.record_outcome(self.state.audit_log(), &self.caller, id, outcome).await;
         }
     }
 }

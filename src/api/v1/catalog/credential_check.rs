@@ -29,9 +29,9 @@ use crate::api::rejection::Rejection;
 use crate::api::request::RequestContext;
 use crate::api::source::MetaState;
 use crate::service::Invalid;
+use crate::service::audit::Outcome;
 use crate::service::azure_access::{AccessError, AzureAccess, InlineCredential};
 use crate::service::catalog::credential_check::{CheckRequest, CredentialReport, Login, deadline};
-use crate::service::events::Outcome;
 
 /// The maximum number of resource groups in a request.
 const MAX_RESOURCE_GROUPS: usize = 10;
@@ -103,7 +103,7 @@ pub(super) async fn check_stored_credential(
     let request = CheckRequest { access: &access, caller: &caller, groups: &groups, deadline };
     let report = CredentialReport::load(state.listings(), request).await;
     let outcome = if report.login == Login::Accepted { Outcome::Done } else { Outcome::Failed };
-    audit.record_outcome(state.events(), &caller, &id, outcome).await;
+    audit.record_outcome(state.audit_log(), &caller, &id, outcome).await;
     Ok(respond(Some(&access), report))
 }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::event::MAX_ID_LEN;
 use super::*;
 use crate::service::Caller;
-use crate::store::events::Filter;
+use crate::store::audit::Filter;
 use crate::store::{self, AuditRow, Store};
 
 struct TestContext {
@@ -25,16 +25,16 @@ async fn context() -> TestContext {
 }
 
 impl TestContext {
-    fn events(&self, options: &Options) -> Events {
-        Events::start(self.store.clone(), self.clock.clone(), options)
+    fn audit_log(&self, options: &Options) -> AuditLog {
+        AuditLog::start(self.store.clone(), self.clock.clone(), options)
     }
 
     async fn stored(&self) -> Vec<AuditRow> {
-        store::events::list(&self.store, u32::MAX, &Filter::default()).await.expect("list")
+        store::audit::list(&self.store, u32::MAX, &Filter::default()).await.expect("list")
     }
 }
 
-fn event(object_id: &str) -> Event {
+fn event(object_id: &str) -> AuditEvent {
     let caller = Caller {
         user_id: "user-a".to_owned(),
         user_name: "ann".to_owned(),
@@ -42,18 +42,18 @@ fn event(object_id: &str) -> Event {
         token_name: "token-a".to_owned(),
         cluster_id: None,
     };
-    Event::new(&Arc::new(caller), Action::Use, "cloudCredential", object_id)
+    AuditEvent::new(&Arc::new(caller), Action::Use, "cloudCredential", object_id)
 }
 
 #[tokio::test]
 async fn event_has_caller_action_object_and_outcome() {
     let context = context().await;
-    let events = context.events(&Options::default());
+    let audit_log = context.audit_log(&Options::default());
     let address = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
     let refused = event("cc-a").outcome(Outcome::Refused).request(&"request-1".into(), address);
-    events.record(refused).await;
-    events.record(event(&"x".repeat(1_000))).await;
-    events.flush().await;
+    audit_log.record(refused).await;
+    audit_log.record(event(&"x".repeat(1_000))).await;
+    audit_log.flush().await;
     let rows = context.stored().await;
     let expected = AuditRow {
         id: rows[1].id.clone(),
@@ -75,24 +75,24 @@ async fn event_has_caller_action_object_and_outcome() {
     let id = Uuid::parse_str(&rows[1].id).expect("uuid");
     let (seconds, nanos) = id.get_timestamp().expect("a version with time").to_unix();
     assert_eq!((id.get_version_num(), seconds, nanos / 1_000_000), (7, 1_787_220_672, 123));
-    events.stop(Duration::from_secs(5)).await;
+    audit_log.stop(Duration::from_secs(5)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_events_keep_their_order_in_a_small_queue() {
     let context = context().await;
-    let events = context.events(&Options { queue: 4, ..Options::default() });
+    let audit_log = context.audit_log(&Options { queue: 4, ..Options::default() });
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
-        let events = events.clone();
+        let audit_log = audit_log.clone();
         writers.spawn(async move {
             for n in 0..250 {
-                events.record(event(&format!("{writer}-{n:03}"))).await;
+                audit_log.record(event(&format!("{writer}-{n:03}"))).await;
             }
         });
     }
     writers.join_all().await;
-    events.stop(Duration::from_secs(30)).await;
+    audit_log.stop(Duration::from_secs(30)).await;
     let mut rows = context.stored().await;
     assert_eq!(rows.len(), 2_000);
     rows.reverse();
@@ -110,20 +110,22 @@ async fn stop_without_database_logs_pending_events() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let events = context.events(&Options::default());
+    let audit_log = context.audit_log(&Options::default());
     context.store.close().await;
-    events.record(event("cc-lost-1")).await;
-    events.record(event("cc-lost-2")).await;
-    let stopped = tokio::time::timeout(Duration::from_secs(10), events.stop(Duration::from_millis(50)));
+    audit_log.record(event("cc-lost-1")).await;
+    audit_log.record(event("cc-lost-2")).await;
+    let stopped = tokio::time::timeout(Duration::from_secs(10), audit_log.stop(Duration::from_millis(50)));
     stopped.await.expect("in time");
-    events.record(event("cc-late")).await;
+    audit_log.record(event("cc-late")).await;
     let text = lines.text();
     for id in ["cc-lost-1", "cc-lost-2", "cc-late"] {
         assert!(text.contains(&format!("object_id=\"{id}\"")), "{id} in {text}");
     }
     assert!(text.contains("audit queue blocked: database unavailable"), "{text}");
-    tokio::time::timeout(Duration::from_secs(5), events.flush()).await.expect("nothing to wait for");
-    tokio::time::timeout(Duration::from_secs(5), events.stop(Duration::ZERO)).await.expect("already stopped");
+    tokio::time::timeout(Duration::from_secs(5), audit_log.flush()).await.expect("nothing to wait for");
+    tokio::time::timeout(Duration::from_secs(5), audit_log.stop(Duration::ZERO))
+        .await
+        .expect("already stopped");
 }
 
 #[tokio::test]
@@ -131,9 +133,9 @@ async fn counted_events_have_one_record_per_minute() {
     let context = context().await;
     // 10:11:12.123, so that the minute is far from its end.
     let start_ms = context.clock.now_ms();
-    let events = context.events(&Options::default());
+    let audit_log = context.audit_log(&Options::default());
     let counts = async || {
-        events.flush().await;
+        audit_log.flush().await;
         let rows = context.stored().await.into_iter();
         rows.map(|row| {
             (row.object_id, row.counted.map(|counted| (counted.count, counted.last_ms - start_ms)))
@@ -142,29 +144,29 @@ async fn counted_events_have_one_record_per_minute() {
     };
     let counted_use = || event("cc-a").request(&"r".into(), None).counted();
     for _ in 0..3 {
-        events.record(counted_use()).await;
+        audit_log.record(counted_use()).await;
     }
     context.clock.advance(Duration::from_secs(2));
-    events.record(counted_use()).await;
-    events.record(counted_use().outcome(Outcome::Refused)).await;
+    audit_log.record(counted_use()).await;
+    audit_log.record(counted_use().outcome(Outcome::Refused)).await;
     let row = ("cc-a".to_owned(), Some((4, 2_000)));
     let refused = ("cc-a".to_owned(), None);
     assert_eq!(counts().await, [refused.clone(), row.clone()]);
-    events.record(event("cc-b").counted()).await;
+    audit_log.record(event("cc-b").counted()).await;
     context.clock.advance(Duration::from_secs(3));
-    events.record(counted_use()).await;
+    audit_log.record(counted_use()).await;
     let row = ("cc-a".to_owned(), Some((5, 5_000)));
     let other = ("cc-b".to_owned(), Some((1, 2_000)));
     assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
     // Counts of an ended minute that were not written yet are written with those of the next one.
-    events.record(counted_use()).await;
+    audit_log.record(counted_use()).await;
     context.clock.advance(Duration::from_mins(1));
-    events.record(counted_use()).await;
+    audit_log.record(counted_use()).await;
     let row = ("cc-a".to_owned(), Some((6, 5_000)));
     let next = ("cc-a".to_owned(), Some((1, 65_000)));
     assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
-    events.record(counted_use()).await;
-    events.stop(Duration::from_secs(5)).await;
+    audit_log.record(counted_use()).await;
+    audit_log.stop(Duration::from_secs(5)).await;
     assert_eq!(
         context.stored().await[0].counted.map(|counted| counted.count),
         Some(2),
@@ -175,11 +177,11 @@ async fn counted_events_have_one_record_per_minute() {
 #[tokio::test]
 async fn each_use_has_a_record_if_configured() {
     let context = context().await;
-    let events = context.events(&Options { record_each: true, ..Options::default() });
+    let audit_log = context.audit_log(&Options { record_each: true, ..Options::default() });
     for _ in 0..3 {
-        events.record(event("cc-a").counted()).await;
+        audit_log.record(event("cc-a").counted()).await;
     }
-    events.stop(Duration::from_secs(5)).await;
+    audit_log.stop(Duration::from_secs(5)).await;
     let rows = context.stored().await;
     assert_eq!((rows.len(), rows.iter().filter(|row| row.counted.is_some()).count()), (3, 0));
 }
@@ -190,13 +192,13 @@ async fn old_events_are_pruned_unless_kept_forever() {
     let hour = Duration::from_hours(1);
     for keep in [hour, Duration::ZERO] {
         context.clock.advance(Duration::from_secs(1));
-        let events = context.events(&Options { keep, ..Options::default() });
-        events.record(event("old")).await;
-        events.stop(Duration::from_secs(5)).await;
+        let audit_log = context.audit_log(&Options { keep, ..Options::default() });
+        audit_log.record(event("old")).await;
+        audit_log.stop(Duration::from_secs(5)).await;
         context.clock.advance(hour + Duration::from_millis(1));
-        let events = context.events(&Options { keep, ..Options::default() });
-        events.record(event("young")).await;
-        events.flush().await;
+        let audit_log = context.audit_log(&Options { keep, ..Options::default() });
+        audit_log.record(event("young")).await;
+        audit_log.flush().await;
         let remaining =
             async || context.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
         if keep.is_zero() {
@@ -211,7 +213,7 @@ async fn old_events_are_pruned_unless_kept_forever() {
             tokio::time::timeout(Duration::from_secs(5), pruned).await.expect("pruned");
             assert_eq!(remaining().await, ["young"]);
         }
-        events.stop(Duration::from_secs(5)).await;
+        audit_log.stop(Duration::from_secs(5)).await;
     }
 }
 

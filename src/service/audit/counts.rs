@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 
-use super::event::{AuditKey, Event};
+use super::event::{AuditEvent, AuditKey};
 use super::writer;
 use crate::store::AuditRow;
-use crate::store::events::Count;
+use crate::store::audit::Count;
 
 /// The maximum number of counts; further events have a record each.
 const MAX_COUNTS: usize = 10_000;
@@ -34,7 +34,7 @@ struct Counted {
 }
 
 impl Counted {
-    fn new(event: Event) -> Self {
+    fn new(event: AuditEvent) -> Self {
         let record = event.into_record();
         let count = Count { count: 1, last_ms: record.at_ms };
         Self { record, count, written: 0 }
@@ -49,7 +49,7 @@ impl Counted {
 
 impl Counts {
     /// Counts an event; returns it if it needs its own record.
-    pub(super) fn add(&self, event: Event) -> Option<Event> {
+    pub(super) fn add(&self, event: AuditEvent) -> Option<AuditEvent> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { current, ended, is_closed } = &mut *state;
         if *is_closed {

@@ -68,7 +68,7 @@ impl Outcome {
 
 /// An action of a caller. One is created in every request that uses a credential, so it copies almost nothing.
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct AuditEvent {
     pub(super) key: AuditKey,
     request_id: Arc<str>,
     pub(super) position: Position,
@@ -101,8 +101,8 @@ impl Hash for AuditKey {
     }
 }
 
-impl Event {
-    /// A successful `action` of `caller` on an object; [`Event::outcome`] sets another outcome. `object_type` is Norman's name,
+impl AuditEvent {
+    /// A successful `action` of `caller` on an object; [`AuditEvent::outcome`] sets another outcome. `object_type` is Norman's name,
     /// such as `cloudCredential`.
     pub fn new(caller: &Arc<Caller>, action: Action, object_type: &'static str, object_id: &str) -> Self {
         let key = AuditKey {

@@ -14,7 +14,7 @@ on_both_databases!(
 
 async fn audit_records_are_filtered_and_paged(db: &TestDb) {
     let store = &db.store;
-    events::insert_many(store, &[]).await.unwrap();
+    audit::insert_many(store, &[]).await.unwrap();
     let rows = [
         audit_record("1", 10),
         AuditRow { user_id: "user-b".to_owned(), ..audit_record("2", 20) },
@@ -25,17 +25,17 @@ async fn audit_records_are_filtered_and_paged(db: &TestDb) {
             ..audit_record("4", 30)
         },
     ];
-    events::insert_many(store, &rows).await.unwrap();
+    audit::insert_many(store, &rows).await.unwrap();
     let again = [AuditRow { outcome: "x".to_owned(), ..audit_record("1", 10) }, audit_record("5", i64::MAX)];
-    events::insert_many(store, &again).await.unwrap();
+    audit::insert_many(store, &again).await.unwrap();
 
     let all = Filter::default();
-    let list = events::list(store, 100, &all).await.unwrap();
+    let list = audit::list(store, 100, &all).await.unwrap();
     let expected: Vec<AuditRow> = [&again[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
     assert_eq!(list, expected);
 
     let ids = async |limit, filter: Filter| {
-        let rows = events::list(store, limit, &filter).await.unwrap();
+        let rows = audit::list(store, limit, &filter).await.unwrap();
         rows.into_iter().map(|row| row.id).collect::<Vec<_>>().join(",")
     };
     let before = |at_ms, id: &str| Filter { before: Some((at_ms, id.to_owned())), ..all.clone() };
@@ -55,8 +55,8 @@ async fn insert_many_updates_counts(db: &TestDb) {
         |count, last_ms| AuditRow { counted: Some(Count { count, last_ms }), ..audit_record("1", 10) };
     let single = audit_record("2", 5);
     for row in [counted(1, 10), counted(3, 40)] {
-        events::insert_many(store, &[row.clone(), single.clone()]).await.unwrap();
-        let list = events::list(store, 9, &Filter::default()).await.unwrap();
+        audit::insert_many(store, &[row.clone(), single.clone()]).await.unwrap();
+        let list = audit::list(store, 9, &Filter::default()).await.unwrap();
         assert_eq!(list, [row, single.clone()]);
     }
 }
@@ -64,8 +64,8 @@ async fn insert_many_updates_counts(db: &TestDb) {
 async fn nul_in_a_record_does_not_fail_the_batch(db: &TestDb) {
     let store = &db.store;
     let rows = [audit_record("1", 1), AuditRow { object_id: "a\0b".to_owned(), ..audit_record("2", 2) }];
-    events::insert_many(store, &rows).await.unwrap();
-    let list = events::list(store, 9, &Filter::default()).await.unwrap();
+    audit::insert_many(store, &rows).await.unwrap();
+    let list = audit::list(store, 9, &Filter::default()).await.unwrap();
     assert_eq!(
         list,
         [AuditRow { object_id: "a\u{fffd}b".to_owned(), ..audit_record("2", 2) }, audit_record("1", 1)]
@@ -75,17 +75,17 @@ async fn nul_in_a_record_does_not_fail_the_batch(db: &TestDb) {
 async fn old_records_are_pruned_in_batches(db: &TestDb) {
     let store = &db.store;
     let rows: Vec<AuditRow> = (0..1_000).map(|n| audit_record(&format!("{n:04}"), n)).collect();
-    events::insert_many(store, &rows).await.unwrap();
-    assert_eq!(events::prune(store, 600, 500).await.unwrap(), 500);
-    assert_eq!(events::prune(store, 600, 500).await.unwrap(), 100);
-    assert_eq!(events::prune(store, 600, 500).await.unwrap(), 0);
-    let left = events::list(store, 1_000, &Filter::default()).await.unwrap();
+    audit::insert_many(store, &rows).await.unwrap();
+    assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 500);
+    assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 100);
+    assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 0);
+    let left = audit::list(store, 1_000, &Filter::default()).await.unwrap();
     assert_eq!((left.len(), left[399].at_ms), (400, 600));
 }
 
 /// The IDs of all audit records, sorted.
 async fn record_ids(store: &Store) -> Vec<String> {
-    let rows = events::list(store, 1_000, &Filter::default()).await.unwrap();
+    let rows = audit::list(store, 1_000, &Filter::default()).await.unwrap();
     let mut ids: Vec<String> = rows.into_iter().map(|row| row.id).collect();
     ids.sort_unstable();
     ids
@@ -118,13 +118,13 @@ async fn change_is_written_with_its_audit_record(db: &TestDb) {
     settings::put(store, &setting, &record("18")).await.unwrap();
     settings::delete(store, "s", &record("19")).await.unwrap();
     remove_user(store, "user-c", &record("20")).await.unwrap();
-    events::insert(store, &record("21")).await.unwrap();
+    audit::insert(store, &record("21")).await.unwrap();
     let all: Vec<String> = (1..=21).map(|number| format!("{number:02}")).collect();
     assert_eq!(record_ids(store).await, all);
     let nul = AuditRow { request_id: "a\0b".to_owned(), ..record("22") };
     settings::put(store, &setting, &nul).await.unwrap();
     let filter = Filter { until_ms: Some(2), ..Filter::default() };
-    let last = events::list(store, 1, &filter).await.unwrap().remove(0);
+    let last = audit::list(store, 1, &filter).await.unwrap().remove(0);
     assert_eq!(last, AuditRow { request_id: "a\u{fffd}b".to_owned(), ..record("22") });
 }
 

@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::counts::Counts;
-use super::event::Event;
+use super::event::AuditEvent;
 use crate::store::{self, AuditRow, Store};
 
 /// The maximum number of records in one transaction.
@@ -48,7 +48,7 @@ impl From<Store> for Sink {
 }
 
 pub(super) enum Message {
-    Event(Event),
+    Event(AuditEvent),
     /// Completed when all earlier events are in the database.
     Flush(oneshot::Sender<()>),
 }
@@ -163,7 +163,7 @@ impl Writer {
         let mut removed = 0;
         // A filling queue has priority; the next run continues.
         while self.receiver.len() < BATCH_SIZE && !self.stopping.is_cancelled() {
-            match store::events::prune(store, before_ms, PRUNE_BATCH).await {
+            match store::audit::prune(store, before_ms, PRUNE_BATCH).await {
                 Ok(0) => break,
                 Ok(deleted) => removed += deleted,
                 Err(error) => {
@@ -183,7 +183,7 @@ impl Writer {
 async fn insert(store: &Store, rows: &[AuditRow]) {
     let mut backoff = MIN_BACKOFF;
     loop {
-        let attempt = tokio::time::timeout(INSERT_TIMEOUT, store::events::insert_many(store, rows)).await;
+        let attempt = tokio::time::timeout(INSERT_TIMEOUT, store::audit::insert_many(store, rows)).await;
         match (attempt, rows) {
             (Ok(Ok(())), _) => return,
             (Ok(Err(error)), _) if error.is_unavailable() => warn(&error, rows.len()),
