@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::meta::LISTINGS;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::call::string_at;
 use crate::support::fault;
 use crate::support::listener::Listener;
@@ -42,14 +42,14 @@ async fn operations_need_a_token_unless_documented_as_public() {
     assert!(operations.len() > 30, "{operations:?}");
     let mut public = Vec::new();
     for (method, path, is_public) in operations {
-        let answer = app.call(method.clone(), &path).anonymous().body("{}").send().await;
+        let response = app.call(method.clone(), &path).anonymous().body("{}").send().await;
         if is_public {
-            assert_eq!(answer.status, 200, "{method} {path}");
+            assert_eq!(response.status, 200, "{method} {path}");
             public.push(path);
             continue;
         }
         assert_eq!(
-            (answer.status, answer.text().as_str()),
+            (response.status, response.text().as_str()),
             (StatusCode::UNAUTHORIZED, UNAUTHORIZED),
             "{method} {path}"
         );
@@ -59,8 +59,8 @@ async fn operations_need_a_token_unless_documented_as_public() {
         for path in
             [format!("{path}/"), path.replace("cloudcredentials", "cloudCredentials"), format!("{path}?x=1")]
         {
-            let answer = app.call(method.clone(), &path).anonymous().body("{}").send().await;
-            assert!(matches!(answer.status.as_u16(), 401 | 404), "{method} {path}: {}", answer.status);
+            let response = app.call(method.clone(), &path).anonymous().body("{}").send().await;
+            assert!(matches!(response.status.as_u16(), 401 | 404), "{method} {path}: {}", response.status);
         }
     }
     public.sort();
@@ -92,8 +92,14 @@ async fn two_users() -> TwoUsers {
 }
 
 /// Asserts that a response does not reveal its object: it is the same as for an ID that does not exist.
-fn assert_same_as_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: &str, what: &str) {
-    let text = answer.text().replace(id, absent_id);
+fn assert_same_as_absent(
+    response: &TestResponse,
+    id: &str,
+    absent: &TestResponse,
+    absent_id: &str,
+    what: &str,
+) {
+    let text = response.text().replace(id, absent_id);
     let without_id = |text: &str| match serde_json::from_str::<Value>(text) {
         Ok(Value::Object(mut object)) => {
             object.remove("requestId");
@@ -101,8 +107,8 @@ fn assert_same_as_absent(answer: &Answer, id: &str, absent: &Answer, absent_id: 
         }
         _ => text.to_owned(),
     };
-    assert!(answer.status.is_client_error(), "{what}: {}", answer.status);
-    assert_eq!((answer.status, without_id(&text)), (absent.status, without_id(&absent.text())), "{what}");
+    assert!(response.status.is_client_error(), "{what}: {}", response.status);
+    assert_eq!((response.status, without_id(&text)), (absent.status, without_id(&absent.text())), "{what}");
 }
 
 #[tokio::test]
@@ -260,10 +266,10 @@ async fn cookie_changes_need_a_csrf_token() {
         if let Some(header) = header {
             call = call.header("x-api-csrf", header);
         }
-        let answer = call.send().await;
-        assert_eq!(answer.status, expected, "{cookie:?} {header:?}: {}", answer.text());
+        let response = call.send().await;
+        assert_eq!(response.status, expected, "{cookie:?} {header:?}: {}", response.text());
         if expected == 422 {
-            assert_eq!(answer.json()["code"], "InvalidCSRFToken");
+            assert_eq!(response.json()["code"], "InvalidCSRFToken");
         }
     }
     let list = app.get("/v3/cloudcredentials").anonymous().header("cookie", &session).send().await;
@@ -271,9 +277,9 @@ async fn cookie_changes_need_a_csrf_token() {
     assert_eq!(ids.len(), 1, "only the last one was created; reads need no CSRF token");
     let path = format!("/v3/cloudcredentials/{}", ids[0]);
     for method in [Method::PUT, Method::DELETE, Method::POST] {
-        let answer =
+        let response =
             app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;
-        assert_eq!(answer.status, 422, "{method}");
+        assert_eq!(response.status, 422, "{method}");
     }
     // A bearer token needs no CSRF token, because a browser does not send it by itself.
     app.delete(&path).header("cookie", "R_SESS=token-x:y").send().await.expect(200);
@@ -291,17 +297,17 @@ async fn cross_site_pages_need_cors_origins() {
         for method in [Method::GET, Method::POST, Method::PUT] {
             let path = format!("/meta/{action}?cloudCredentialId={id}&region=eastus");
             let call = app.call(method.clone(), &path).anonymous().header("cookie", &session);
-            let answer = call.header("sec-fetch-site", "cross-site").send().await;
-            assert_eq!(answer.status, 403, "{method} {action}: {}", answer.text());
-            assert!(!answer.error().is_empty());
+            let response = call.header("sec-fetch-site", "cross-site").send().await;
+            assert_eq!(response.status, 403, "{method} {action}: {}", response.text());
+            assert!(!response.error().is_empty());
         }
     }
     assert_eq!(app.take_azure_requests(), [""; 0], "no request to Azure");
     for (origin, allowed) in [("https://ui.example", true), ("https://evil.example", false), ("null", false)]
     {
-        let answer = app.get("/v3").header("origin", origin).send().await;
-        assert_eq!(answer.header("access-control-allow-origin") == origin, allowed, "{origin}");
-        assert_ne!(answer.header("access-control-allow-origin"), "*");
+        let response = app.get("/v3").header("origin", origin).send().await;
+        assert_eq!(response.header("access-control-allow-origin") == origin, allowed, "{origin}");
+        assert_ne!(response.header("access-control-allow-origin"), "*");
     }
 }
 
@@ -344,14 +350,14 @@ async fn oversized_bodies_are_rejected() {
         (Method::POST, format!("/v3/cloudcredentials/{id}?_method=PUT")),
         (Method::POST, "/v3/clusters".to_owned()),
     ] {
-        let answer = app.call(method.clone(), &path).body(large.clone()).send().await;
-        assert_eq!(answer.status, 413, "{method} {path}: {}", answer.text());
-        assert_eq!(answer.json()["code"], "InvalidBodyContent");
+        let response = app.call(method.clone(), &path).body(large.clone()).send().await;
+        assert_eq!(response.status, 413, "{method} {path}: {}", response.text());
+        assert_eq!(response.json()["code"], "InvalidBodyContent");
         // In chunks, without `Content-Length`.
         let pieces = large.as_bytes().chunks(500).map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
         let pieces = axum::body::Body::from_stream(futures_util::stream::iter(pieces.collect::<Vec<_>>()));
-        let answer = app.call(method.clone(), &path).body(pieces).send().await;
-        assert_eq!(answer.status, 413, "{method} {path} in pieces: {}", answer.text());
+        let response = app.call(method.clone(), &path).body(pieces).send().await;
+        assert_eq!(response.status, 413, "{method} {path} in pieces: {}", response.text());
     }
     let just_fits = json!({"name": "n".repeat(60), "description": "d".repeat(1_000),
         "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
@@ -411,28 +417,28 @@ async fn slow_headers_are_cut_off() {
     let dripping = async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let started = Instant::now();
-        let mut answer = Vec::new();
+        let mut response = Vec::new();
         for byte in b"GET /ping HTTP/1.1\r\nHost: a\r\nX-Slow: ".iter().cycle() {
             if stream.write_all(&[*byte]).await.is_err() || started.elapsed() > Duration::from_secs(20) {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let _ = stream.read_to_end(&mut answer).await;
-        (started.elapsed(), String::from_utf8_lossy(&answer).into_owned())
+        let _ = stream.read_to_end(&mut response).await;
+        (started.elapsed(), String::from_utf8_lossy(&response).into_owned())
     };
     let others = async {
         for _ in 0..10 {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET /ping HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await.unwrap();
-            assert!(answer.ends_with("pong"), "{answer}");
+            let mut response = String::new();
+            stream.read_to_string(&mut response).await.unwrap();
+            assert!(response.ends_with("pong"), "{response}");
         }
     };
-    let ((took, answer), ()) = tokio::join!(dripping, others);
+    let ((took, response), ()) = tokio::join!(dripping, others);
     assert!(took < Duration::from_secs(15), "{took:?}");
-    assert!(!answer.contains("200 OK"), "{answer}");
+    assert!(!response.contains("200 OK"), "{response}");
 }
 
 #[tokio::test]
@@ -467,7 +473,7 @@ async fn thousand_concurrent_connections_get_responses() {
 #[tokio::test]
 async fn responses_report_whether_the_token_is_valid() {
     let app = TestApp::with_advisory_review().await;
-    let auth = |answer: &Answer| answer.header("x-api-cattle-auth").to_owned();
+    let auth = |response: &TestResponse| response.header("x-api-cattle-auth").to_owned();
     for path in
         ["/v3/clusters", "/v3/settings/cacerts", "/rancherversion", "/meta/aksLocations", "/v3/nothing"]
     {
@@ -508,8 +514,8 @@ async fn authorities_and_version_need_no_token() {
         (Method::GET, "/v3/settings/server-url"),
         (Method::GET, "/v3/settings"),
     ] {
-        let answer = app.call(method.clone(), path).anonymous().body("{}").send().await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        let response = app.call(method.clone(), path).anonymous().body("{}").send().await;
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{method} {path}");
     }
     let version = app.get("/rancherversion").anonymous().send().await.expect(200);
     let setting = app.get("/v3/settings/server-version").send().await.json()["value"].clone();

@@ -11,7 +11,7 @@ use norman_aks::store;
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 use crate::support::test_clusters;
 
@@ -28,10 +28,10 @@ async fn store_credential(
     secret: &str,
 ) -> String {
     let config = json!({"subscriptionId": subscription, "tenantId": tenant, "clientId": client, "clientSecret": secret});
-    let answer =
+    let response =
         app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    answer.id()
+    assert_eq!(response.status, StatusCode::CREATED, "{}", response.text());
+    response.id()
 }
 
 /// Stores a credential of the account `ready` with a wrong secret; returns its ID.
@@ -40,7 +40,7 @@ async fn store_wrong_secret(app: &TestApp) -> String {
     store_credential(app, seed.subscription_id, seed.tenant_id, seed.client_id, "made~up~secret").await
 }
 
-async fn post(app: &TestApp, body: &Value) -> Answer {
+async fn post(app: &TestApp, body: &Value) -> TestResponse {
     app.post("/v3/clusters").json(body).send().await
 }
 
@@ -51,10 +51,10 @@ fn reject_logins(app: &TestApp, code: u64) {
     app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
 }
 
-fn assert_rejected(answer: &Answer, field: &str, parts: &[&str]) {
-    let NormanError { field: actual_field, message, .. } = norman_error(answer);
+fn assert_rejected(response: &TestResponse, field: &str, parts: &[&str]) {
+    let NormanError { field: actual_field, message, .. } = norman_error(response);
     assert_eq!(
-        (answer.status, actual_field.as_str()),
+        (response.status, actual_field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, field),
         "{message}"
     );
@@ -90,12 +90,12 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
     ] {
         let credential = app.store_credential_of(account).await;
         let started_ms = app.clock.now_ms();
-        let answer = post(&app, &test_clusters::body("one", &credential)).await;
-        assert_rejected(&answer, CREDENTIAL, &parts);
-        assert!(!answer.text().contains(APPLY_AGAIN), "{}", answer.text());
+        let response = post(&app, &test_clusters::body("one", &credential)).await;
+        assert_rejected(&response, CREDENTIAL, &parts);
+        assert!(!response.text().contains(APPLY_AGAIN), "{}", response.text());
         assert_eq!(app.clock.now_ms(), started_ms);
-        let answer = post(&app, &test_clusters::import_body(&app, "two", &credential)).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{account}: {}", answer.text());
+        let response = post(&app, &test_clusters::import_body(&app, "two", &credential)).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{account}: {}", response.text());
     }
     assert_no_cluster(&app).await;
 }
@@ -112,8 +112,8 @@ async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
     );
     let unknown_subscription = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
     let unknown = store_credential(&app, unknown_subscription, "", seed.client_id, "s").await;
-    let answer = post(&app, &test_clusters::body("one", &unknown)).await;
-    assert_rejected(&answer, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
+    let response = post(&app, &test_clusters::body("one", &unknown)).await;
+    assert_rejected(&response, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
 }
 
 #[tokio::test]
@@ -123,8 +123,8 @@ async fn wrong_secret_is_tried_for_45_seconds() {
         let credential = store_wrong_secret(&app).await;
         reject_logins(&app, code);
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
-        let (answer, waited) = app.send_while_time_passes(call).await;
-        assert_rejected(&answer, CREDENTIAL, &[&format!("AADSTS{code}"), "cloud credential", APPLY_AGAIN]);
+        let (response, waited) = app.send_while_time_passes(call).await;
+        assert_rejected(&response, CREDENTIAL, &[&format!("AADSTS{code}"), "cloud credential", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35) && waited <= WAIT + Duration::from_secs(15), "{waited:?}");
         let logins =
             app.control.requests().iter().filter(|request| request.operation == Operation::Token).count();
@@ -145,12 +145,12 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
         ..Fault::default()
     });
     let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
-    let (answer, _) = app.send_while_time_passes(call).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
-    let review = &answer.json()["aksStatus"]["review"];
+    let (response, _) = app.send_while_time_passes(call).await;
+    assert_eq!(response.status, StatusCode::CREATED, "{}", response.text());
+    let review = &response.json()["aksStatus"]["review"];
     assert_eq!(review["unchecked"], json!([]), "{review}");
     app.advance(Duration::from_mins(10)).await;
-    let path = format!("/v3/clusters/{}", answer.id());
+    let path = format!("/v3/clusters/{}", response.id());
     assert_eq!(app.get(&path).send().await.json()["state"], "active");
 }
 
@@ -163,8 +163,8 @@ async fn missing_role_is_tried_for_45_seconds() {
     ] {
         let credential = app.store_credential_of(account).await;
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
-        let (answer, waited) = app.send_while_time_passes(call).await;
-        assert_rejected(&answer, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
+        let (response, waited) = app.send_while_time_passes(call).await;
+        assert_rejected(&response, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35), "{waited:?}");
     }
     assert_no_cluster(&app).await;
@@ -180,8 +180,8 @@ async fn role_that_works_after_some_seconds_is_accepted() {
         ..Fault::default()
     });
     let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
-    let (answer, _) = app.send_while_time_passes(call).await;
-    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    let (response, _) = app.send_while_time_passes(call).await;
+    assert_eq!(response.status, StatusCode::CREATED, "{}", response.text());
 }
 
 #[tokio::test]
@@ -241,9 +241,9 @@ async fn quota_counts_what_the_request_adds() {
             .send()
             .await
     };
-    let answer = put(9).await;
+    let response = put(9).await;
     assert_rejected(
-        &answer,
+        &response,
         "aksConfig.nodePools",
         &["need 16 more vCPUs", "of which 0 are left", "use fewer"],
     );
@@ -287,8 +287,8 @@ async fn setting_is_the_default_of_the_annotation() {
     enforced["annotations"] = json!({"norman-aks.io/review": "enforce"});
     assert_rejected(&post(&app, &enforced).await, CREDENTIAL, &["AADSTS7000222"]);
     let value = json!({"value": "sometimes"});
-    let answer = app.put("/v3/settings/cluster-review").json(&value).send().await;
-    assert_rejected(&answer, "value", &["cluster-review must be enforce or advise"]);
+    let response = app.put("/v3/settings/cluster-review").json(&value).send().await;
+    assert_rejected(&response, "value", &["cluster-review must be enforce or advise"]);
 }
 
 #[tokio::test]
@@ -299,8 +299,8 @@ async fn waiting_requests_of_a_user_are_limited() {
     let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
     // The checks of two requests over the limit are not repeated: they get responses although no time passes.
     for _ in 0..2 {
-        let answer = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
-        assert_rejected(&answer, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
+        let response = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
+        assert_rejected(&response, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
     }
     assert!(tokio::time::timeout(Duration::from_secs(1), calls.next()).await.is_err());
 }
@@ -310,9 +310,9 @@ async fn taint_without_a_value_is_rejected() {
     let (app, credential) = TestApp::builder().start_with_credential().await;
     let mut body = test_clusters::body("one", &credential);
     body["aksConfig"]["nodePools"][0]["nodeTaints"] = json!(["dedicated:NoSchedule"]);
-    let answer = post(&app, &body).await;
+    let response = post(&app, &body).await;
     assert_rejected(
-        &answer,
+        &response,
         "aksConfig.nodePools[0].nodeTaints",
         &["dedicated:NoSchedule", "use the form key=value:Effect", "key=true:NoSchedule"],
     );
@@ -331,12 +331,12 @@ async fn unset_keys_carry_the_value_of_azure() {
     }
     assert!(config["nodeResourceGroup"].is_string(), "{config}");
     // A client that sends everything back changes nothing, and the values remain Azure's.
-    let answer = app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
+    let response = app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
     assert_eq!(
-        (answer.status, &answer.json()["state"]),
+        (response.status, &response.json()["state"]),
         (StatusCode::OK, &json!("active")),
         "{}",
-        answer.text()
+        response.text()
     );
     let stored = stored_spec(&app, &id).await;
     for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku", "nodeResourceGroup"] {
@@ -359,14 +359,14 @@ async fn rejected_value_that_azure_lacks_has_a_terraform_remedy() {
     pool["nodeTaints"] = json!(["dedicated:NoSchedule"]);
     let put =
         async |config: Value| app.put(&path).json(&json!({"name": "one", "aksConfig": config})).send().await;
-    let answer = put(json!({"nodePools": [pool]})).await;
+    let response = put(json!({"nodePools": [pool]})).await;
     let remedy = ["write a valid value", "terraform state rm"];
-    assert_rejected(&answer, "aksConfig.nodePools[0].nodeTaints", &remedy);
+    assert_rejected(&response, "aksConfig.nodePools[0].nodeTaints", &remedy);
     let network =
         json!({"virtualNetwork": "rancher-net", "virtualNetworkResourceGroup": "rancher", "subnet": "nodes"});
-    let answer = put(network).await.expect(422);
-    assert!(answer.text().contains(remedy[1]), "{}", answer.text());
+    let response = put(network).await.expect(422);
+    assert!(response.text().contains(remedy[1]), "{}", response.text());
     // The user has set tags, and responses restore them in Terraform's state.
-    let answer = put(json!({"tags": {"a/b": "c"}})).await;
-    assert!(!answer.text().contains(remedy[1]), "{}", answer.text());
+    let response = put(json!({"tags": {"a/b": "c"}})).await;
+    assert!(!response.text().contains(remedy[1]), "{}", response.text());
 }

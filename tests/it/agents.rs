@@ -92,11 +92,11 @@ impl PrivateCluster {
 
     /// The cluster object, which contains no secret.
     async fn object(&self) -> Value {
-        let answer = self.app.get(&self.path()).send().await.expect(200);
+        let response = self.app.get(&self.path()).send().await.expect(200);
         for secret in [self.app.seed.client_secret, "PRIVATE KEY", "api-version="] {
-            assert!(!answer.text().contains(secret), "{secret} in {}", answer.text());
+            assert!(!response.text().contains(secret), "{secret} in {}", response.text());
         }
-        answer.json()
+        response.json()
     }
 
     /// Changes keys of the cluster object.
@@ -129,9 +129,9 @@ impl PrivateCluster {
     /// The events of the cluster: kind and message.
     async fn events(&self) -> Vec<(String, String)> {
         let path = format!("/api/v1/clusters/{}/events", self.id);
-        let answer = self.app.get(&path).header("accept", "application/json").send().await.json();
+        let response = self.app.get(&path).header("accept", "application/json").send().await.json();
         let text = |event: &Value, key: &str| event[key].as_str().unwrap_or_default().to_owned();
-        let events = answer["events"].as_array().unwrap_or_else(|| panic!("{answer}"));
+        let events = response["events"].as_array().unwrap_or_else(|| panic!("{response}"));
         events.iter().map(|event| (text(event, "kind"), text(event, "message"))).collect()
     }
 

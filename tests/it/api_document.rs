@@ -12,8 +12,8 @@ fn operations<'a>(document: &'a Value, method: &'a str) -> impl Iterator<Item = 
 }
 
 /// The keys of a response; those of the first element if it is a list.
-fn keys(answer: &Value) -> Option<Vec<&String>> {
-    let first = answer.as_array().map_or(Some(answer), |list| list.first())?;
+fn keys(response: &Value) -> Option<Vec<&String>> {
+    let first = response.as_array().map_or(Some(response), |list| list.first())?;
     Some(first.as_object()?.keys().collect())
 }
 
@@ -37,12 +37,12 @@ async fn documented_examples_work_on_the_sandbox() {
         if let Some(id) = body.get_mut("clusterId") {
             *id = cluster.json()["id"].clone();
         }
-        let answer = app.post(path).json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        let response = app.post(path).json(&body).send().await;
+        assert_eq!(response.status, StatusCode::OK, "{path}: {}", response.text());
         count += 1;
         let example = &operation["responses"]["200"]["content"]["application/json"]["example"];
         if !example.is_null() {
-            assert_eq!(keys(&answer.json()), keys(example), "{path}");
+            assert_eq!(keys(&response.json()), keys(example), "{path}");
         }
     }
     assert_eq!(count, 9, "the number of actions; adapt it to a new one");
@@ -75,8 +75,8 @@ async fn responses_have_the_keys_of_the_examples() {
     app.put(&path).json(&request_example(&update)).send().await.expect(200);
 
     for path in ["/v3", "/v3/clusters", "/v3/cloudcredentials", "/v3/schemas"] {
-        let answer = app.get(path).send().await;
-        assert_eq!(keys(&answer.json()), keys(&response_example(&operation(path, "get"), "200")), "{path}");
+        let response = app.get(path).send().await;
+        assert_eq!(keys(&response.json()), keys(&response_example(&operation(path, "get"), "200")), "{path}");
     }
 }
 

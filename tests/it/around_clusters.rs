@@ -4,11 +4,11 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::norman::norman_error;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::call::string_at;
 use crate::support::test_clusters;
 
-fn names(list: &Answer) -> Vec<String> {
+fn names(list: &TestResponse) -> Vec<String> {
     list.data().iter().map(|object| string_at(object, "name")).collect()
 }
 
@@ -45,9 +45,9 @@ async fn active_cluster_has_two_constant_projects() {
     assert!(app.get("/v3/projects").token(&eve).send().await.data().is_empty());
     assert_eq!(app.get(&format!("/v3/clusters/{id}/projects")).token(&eve).send().await.status, 404);
     for missing in ["none", "c-none1:p-none1", &format!("{id}:p-none1"), ":"] {
-        let answer = app.get(&format!("/v3/projects/{missing}")).token(&ann).send().await;
+        let response = app.get(&format!("/v3/projects/{missing}")).token(&ann).send().await;
         assert_eq!(
-            (answer.status, norman_error(&answer).message),
+            (response.status, norman_error(&response).message),
             (StatusCode::NOT_FOUND, format!("{missing} not found"))
         );
     }
@@ -111,8 +111,8 @@ async fn role_templates_are_read_only() {
         );
         assert_eq!(role["clusterCreatorDefault"], role["id"] == "cluster-owner");
         for method in [Method::PUT, Method::DELETE, Method::POST] {
-            let answer = app.call(method.clone(), &path).json(&json!({"name": "x"})).send().await;
-            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+            let response = app.call(method.clone(), &path).json(&json!({"name": "x"})).send().await;
+            assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
         }
     }
     assert_eq!(

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 
 use crate::norman::norman_error;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::databases::{self, TestDb};
 
 fn event(object_id: &str) -> AuditEvent {
@@ -110,9 +110,9 @@ async fn events_survive_connections_that_the_server_cuts() {
 }
 
 /// Action, object type and outcome of the records of a page.
-fn summaries(answer: &Answer) -> Vec<String> {
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    let body = answer.json();
+fn summaries(response: &TestResponse) -> Vec<String> {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let body = response.json();
     let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
     let line = |record: &Value| {
         [text(record, "action"), text(record, "objectType"), text(record, "outcome")].join(" ")
@@ -138,9 +138,9 @@ async fn app_with_records() -> (TestApp, String) {
 #[tokio::test]
 async fn administrators_read_the_audit_log_newest_first() {
     let (app, _) = app_with_records().await;
-    let answer = app.get("/api/v1/audit").send().await;
+    let response = app.get("/api/v1/audit").send().await;
     assert_eq!(
-        summaries(&answer),
+        summaries(&response),
         [
             "delete cloudCredential refused",
             "delete cloudCredential done",
@@ -152,7 +152,7 @@ async fn administrators_read_the_audit_log_newest_first() {
             "create user done",
         ]
     );
-    let body = answer.json();
+    let body = response.json();
     assert_eq!(body["next"], Value::Null);
     let mut update = body["data"][2].clone();
     for key in ["id", "objectId", "tokenName", "userId"] {
@@ -190,8 +190,8 @@ async fn query_filters_the_audit_log() {
         ("since=2026-11-22T13:00:00Z&until=2026-11-22T14:00:00.001%2B00:00", 3),
         ("user=&since=", 8),
     ] {
-        let answer = app.get(&format!("/api/v1/audit?{query}")).send().await;
-        assert_eq!(summaries(&answer).len(), expected, "{query}: {}", answer.text());
+        let response = app.get(&format!("/api/v1/audit?{query}")).send().await;
+        assert_eq!(summaries(&response).len(), expected, "{query}: {}", response.text());
     }
 }
 
@@ -203,10 +203,10 @@ async fn pages_of_the_audit_log_contain_all_records() {
     let mut records = Vec::new();
     let mut pages = 0;
     while let Some(url) = next {
-        let answer = app.get(url.strip_prefix("http://norman.test").unwrap()).send().await;
-        records.extend(summaries(&answer));
+        let response = app.get(url.strip_prefix("http://norman.test").unwrap()).send().await;
+        records.extend(summaries(&response));
         pages += 1;
-        next = answer.json()["next"].as_str().map(str::to_owned);
+        next = response.json()["next"].as_str().map(str::to_owned);
     }
     assert_eq!((records, pages), (all, 3));
     let exact = app.get("/api/v1/audit?limit=5&action=create").send().await;

@@ -6,7 +6,7 @@ use azure_sandbox::{Bucket, Effect, ErrorResponse, Fault, Operation, RequestBudg
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 use crate::support::test_clusters;
 
@@ -19,27 +19,27 @@ fn set_read_budget(app: &TestApp, size: u32) {
 }
 
 /// Sends an action with the credential of the seed account in its body, as the user of `token`.
-async fn list(app: &TestApp, token: &str, action: &str, region: &str) -> Answer {
+async fn list(app: &TestApp, token: &str, action: &str, region: &str) -> TestResponse {
     let body = app.credential(&json!({ "region": region }));
     app.post(&format!("/meta/{action}")).token(token).json(&body).send().await
 }
 
-async fn versions(app: &TestApp, region: &str) -> Answer {
+async fn versions(app: &TestApp, region: &str) -> TestResponse {
     list(app, &app.admin, "aksVersions", region).await
 }
 
 /// Lists the locations without the cache: the server learns from Azure's response how many requests are left.
-async fn fresh_locations(app: &TestApp) -> Answer {
+async fn fresh_locations(app: &TestApp) -> TestResponse {
     let body = app.credential(&json!({}));
     app.post("/meta/aksLocations").header("cache-control", "no-cache").json(&body).send().await
 }
 
-fn status_and_cache(answer: &Answer) -> (u16, &str) {
-    (answer.status.as_u16(), answer.header("x-norman-aks-cache"))
+fn status_and_cache(response: &TestResponse) -> (u16, &str) {
+    (response.status.as_u16(), response.header("x-norman-aks-cache"))
 }
 
-fn status_and_retry(answer: &Answer) -> (u16, &str) {
-    (answer.status.as_u16(), answer.header("retry-after"))
+fn status_and_retry(response: &TestResponse) -> (u16, &str) {
+    (response.status.as_u16(), response.header("retry-after"))
 }
 
 #[tokio::test]
@@ -126,9 +126,9 @@ async fn throttled_subscription_gets_no_request_until_the_delay_ends() {
     assert_eq!(status_and_retry(&versions(&app, "eastus").await), (429, "100"));
     app.take_azure_requests();
     app.clock.advance(Duration::from_secs(40));
-    for answer in [versions(&app, "westus").await, fresh_locations(&app).await] {
-        assert_eq!(status_and_retry(&answer), (429, "60"), "{}", answer.text());
-        assert!(!answer.text().contains("eastus"), "the request of another caller: {}", answer.text());
+    for response in [versions(&app, "westus").await, fresh_locations(&app).await] {
+        assert_eq!(status_and_retry(&response), (429, "60"), "{}", response.text());
+        assert!(!response.text().contains("eastus"), "the request of another caller: {}", response.text());
     }
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
     app.clock.advance(Duration::from_mins(1));
@@ -178,12 +178,16 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
         }
         let mut served = 0;
         for region in ["eastus", "eastus2", "westus", "westus2", "westus3"] {
-            let answer = list(&app, &ann, "aksVersions", region).await;
-            if answer.status == 429 {
-                assert!(answer.error().contains("reserved for other waiting callers"), "{}", answer.text());
+            let response = list(&app, &ann, "aksVersions", region).await;
+            if response.status == 429 {
+                assert!(
+                    response.error().contains("reserved for other waiting callers"),
+                    "{}",
+                    response.text()
+                );
                 break;
             }
-            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_eq!(response.status, 200, "{}", response.text());
             served += 1;
         }
         app.control.clear_faults();

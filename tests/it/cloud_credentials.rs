@@ -30,8 +30,8 @@ async fn created_credential_has_ranchers_format_without_secret() {
         "azurecredentialConfig": {"clientId": "app", "clientSecret": CANARY, "environment": "AzurePublicCloud",
             "subscriptionId": "sub", "tenantId": ""},
     });
-    let answer = app.post("/v3/cloudcredentials").json(&body).send().await.expect(201);
-    let credential = answer.json();
+    let response = app.post("/v3/cloudcredentials").json(&body).send().await.expect(201);
+    let credential = response.json();
     let id = credential["id"].as_str().unwrap();
     let name = id.strip_prefix("cattle-global-data:cc-").unwrap();
     assert!(
@@ -60,7 +60,7 @@ async fn created_credential_has_ranchers_format_without_secret() {
     assert!(credential["creatorId"].as_str().unwrap().starts_with("user-"));
     assert_eq!(credential["uuid"].as_str().unwrap().len(), 36);
     // The keys in the raw body are in alphabetical order.
-    let text = answer.text();
+    let text = response.text();
     let positions: Vec<_> =
         ["\"actions\"", "\"annotations\"", "\"azurecredentialConfig\"", "\"id\"", "\"links\"", "\"uuid\""]
             .map(|key| text.find(key))
@@ -135,9 +135,9 @@ async fn invalid_credential_bodies_are_rejected() {
             ),
         ),
     ] {
-        let answer = app.post("/v3/cloudcredentials").json(&body).send().await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
-        let NormanError { code, field, message } = norman_error(&answer);
+        let response = app.post("/v3/cloudcredentials").json(&body).send().await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}");
+        let NormanError { code, field, message } = norman_error(&response);
         assert_eq!((code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
     }
     assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
@@ -194,8 +194,8 @@ async fn secret_is_kept_or_rotated_by_updates() {
         assert_eq!(list_status().await, StatusCode::OK, "{change}");
     }
     let wrong = json!({"azurecredentialConfig": {"clientSecret": CANARY}});
-    let answer = app.put(&credential_path).token(&token).json(&wrong).send().await;
-    assert!(answer.status == StatusCode::OK && !answer.text().contains(CANARY));
+    let response = app.put(&credential_path).token(&token).json(&wrong).send().await;
+    assert!(response.status == StatusCode::OK && !response.text().contains(CANARY));
     let rejected = app.get(&locations).token(&token).header("cache-control", "no-cache").send().await;
     assert_eq!(rejected.status, StatusCode::BAD_REQUEST, "{}", rejected.text());
     assert!(!rejected.text().contains(CANARY));
@@ -213,15 +213,15 @@ async fn only_the_owner_and_administrators_see_a_credential() {
     let id = app.store_credential(&anna).await;
     let credential_path = format!("/v3/cloudcredentials/{id}");
     let change = json!({"name": "stolen"});
-    for answer in [
+    for response in [
         app.get(&credential_path).token(&ben).send().await,
         app.put(&credential_path).token(&ben).json(&change).send().await,
         app.delete(&credential_path).token(&ben).send().await,
         app.post(&format!("{credential_path}?_method=DELETE")).token(&ben).send().await,
         app.get("/v3/cloudcredentials/cattle-global-data:cc-none").token(&ben).send().await,
     ] {
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
-        assert!(norman_error(&answer).message.ends_with(" not found"));
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{}", response.text());
+        assert!(norman_error(&response).message.ends_with(" not found"));
     }
     assert_eq!(app.get("/v3/cloudcredentials").token(&ben).send().await.json()["data"], json!([]));
     let meta = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -248,8 +248,8 @@ async fn invalid_ids_are_not_found() {
         "%00".to_owned(),
         ":".to_owned(),
     ] {
-        let answer = app.get(&format!("/v3/cloudcredentials/{id}")).send().await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{id}");
+        let response = app.get(&format!("/v3/cloudcredentials/{id}")).send().await;
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{id}");
     }
 }
 
@@ -262,8 +262,8 @@ fn import_body(name: &str, credential: &str) -> Value {
 
 /// Creates a cluster; returns its path.
 async fn create_cluster(app: &TestApp, token: &str, body: &Value) -> String {
-    let answer = app.post("/v3/clusters").token(token).json(body).send().await.expect(201);
-    format!("/v3/clusters/{}", answer.id())
+    let response = app.post("/v3/clusters").token(token).json(body).send().await.expect(201);
+    format!("/v3/clusters/{}", response.id())
 }
 
 /// The audit records of an action on a credential: user and detail, oldest first.
@@ -321,18 +321,18 @@ async fn deleted_credential_is_hidden_then_erased_after_last_use() {
     );
     assert_eq!(warning, expected);
     // Callers no longer see the credential, not even through a cluster.
-    for answer in [
+    for response in [
         app.get(&credential_path).send().await,
         app.delete(&credential_path).send().await,
         app.put(&credential_path).json(&credential_body(&json!({"clientSecret": "new"}))).send().await,
     ] {
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{}", response.text());
     }
     assert_eq!(app.get("/v3/cloudcredentials").send().await.json()["data"], json!([]));
     for query in [String::new(), format!("&clusterId={}", ids[0])] {
         let path = format!("/meta/aksLocations?cloudCredentialId={id}{query}");
-        let answer = app.get(&path).send().await.expect(422);
-        assert_eq!(answer.json()["error"], "cloud credential not found");
+        let response = app.get(&path).send().await.expect(422);
+        assert_eq!(response.json()["error"], "cloud credential not found");
     }
     let rejected = app.post("/v3/clusters").json(&import_body("four", &id)).send().await;
     assert_eq!(
@@ -455,12 +455,12 @@ async fn concurrent_updates_are_merged() {
         json!({"azurecredentialConfig": {"clientId": "new"}}),
         json!({"azurecredentialConfig": {"tenantId": "new"}}),
     ];
-    let answers = futures_util::future::join_all(
+    let responses = futures_util::future::join_all(
         changes.iter().map(|change| app.put(&credential_path).json(change).send()),
     )
     .await;
-    for answer in answers {
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    for response in responses {
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
     }
     let after = app.get(&credential_path).send().await.json();
     assert_eq!((&after["name"], &after["description"]), (&json!("new"), &json!("new")));
@@ -498,7 +498,7 @@ async fn secret_is_not_in_responses_and_files() {
     let credential = create_credential(&app, &body).await;
     let credential_path = path(&credential);
     let misplaced = json!({"azurecredentialConfig": {"clientId": {"x": CANARY}}, "labels": CANARY});
-    for answer in [
+    for response in [
         app.get(&credential_path).send().await,
         app.get("/v3/cloudcredentials").send().await,
         app.put(&credential_path).json(&body).send().await,
@@ -509,7 +509,7 @@ async fn secret_is_not_in_responses_and_files() {
             .await,
         app.get("/v3/cloudcredentials?clientSecret=x").send().await,
     ] {
-        assert!(!answer.text().contains(CANARY), "{}", answer.text());
+        assert!(!response.text().contains(CANARY), "{}", response.text());
     }
     let mut files = 0;
     for entry in std::fs::read_dir(app.data_dir.path()).unwrap() {

@@ -157,9 +157,13 @@ fn second_cluster_body(id: &str, change: fn(&mut Value)) -> Value {
 
 /// Posts a body, and expects an error with this status, code, field and message.
 async fn assert_post_rejected(app: &TestApp, body: &Value, expected: (u16, &str, &str, &str)) {
-    let answer = app.post("/v3/clusters").json(body).send().await;
-    let NormanError { code, field, message } = norman_error(&answer);
-    assert_eq!((answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()), expected, "{body}");
+    let response = app.post("/v3/clusters").json(body).send().await;
+    let NormanError { code, field, message } = norman_error(&response);
+    assert_eq!(
+        (response.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
+        expected,
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -291,8 +295,8 @@ async fn cluster_names_are_unique_per_group_and_subscription() {
     body["name"] = json!("three");
     let three = create(&app, &body).await;
     let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform_body(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
-    let answer = app.put(&path(&three)).json(&back).send().await;
-    assert_eq!(norman_error(&answer).message, TAKEN);
+    let response = app.put(&path(&three)).json(&back).send().await;
+    assert_eq!(norman_error(&response).message, TAKEN);
 }
 
 #[tokio::test]
@@ -305,13 +309,13 @@ async fn put_merges_and_full_config_removes_missing_fields() {
     pool["mode"] = json!("System");
     let dashboard =
         json!({"name": "one", "aksConfig": {"tags": {"c": "3"}, "monitoring": null, "nodePools": [pool]}});
-    let answer = app.put(&path(&cluster)).json(&dashboard).send().await.expect(200);
+    let response = app.put(&path(&cluster)).json(&dashboard).send().await.expect(200);
     let mut expected = body["aksConfig"].clone();
     expected["tags"] = json!({"c": "3"});
     expected["nodePools"] = dashboard["aksConfig"]["nodePools"].clone();
     expected.as_object_mut().unwrap().remove("monitoring");
-    assert_eq!(config(&answer.json()), expected);
-    assert_eq!(answer.json()["labels"], cluster["labels"]);
+    assert_eq!(config(&response.json()), expected);
+    assert_eq!(response.json()["labels"], cluster["labels"]);
 
     let mut update = terraform_body(body["aksConfig"]["azureCredentialSecret"].as_str().unwrap());
     for key in ["authorizedIpRanges", "tags", "nodePools"] {
@@ -398,10 +402,10 @@ async fn update_validation_matches_rancher() {
         (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
-        let answer = app.put(&path(&cluster)).json(&change).send().await;
-        let NormanError { code, field, message } = norman_error(&answer);
+        let response = app.put(&path(&cluster)).json(&change).send().await;
+        let NormanError { code, field, message } = norman_error(&response);
         assert_eq!(
-            (answer.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
+            (response.status.as_u16(), code.as_str(), field.as_str(), message.as_str()),
             expected,
             "{change}"
         );
@@ -426,14 +430,14 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
     let body = terraform_body(&app.store_credential(&anna).await);
     let cluster = app.post("/v3/clusters").token(&anna).json(&body).send().await.json();
     let cluster_path = path(&cluster);
-    for answer in [
+    for response in [
         app.get(&cluster_path).token(&ben).send().await,
         app.put(&cluster_path).token(&ben).json(&json!({"name": "x"})).send().await,
         app.delete(&cluster_path).token(&ben).send().await,
         app.post(&format!("{cluster_path}?action=generateKubeconfig")).token(&ben).send().await,
         app.get("/v3/clusters/c-none").token(&ben).send().await,
     ] {
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        assert_eq!(response.status, StatusCode::NOT_FOUND, "{}", response.text());
     }
     assert_eq!(app.get("/v3/clusters").token(&ben).send().await.json()["data"], json!([]));
     let with_foreign_credential = app.post("/v3/clusters").token(&ben).json(&body).send().await;
@@ -467,8 +471,8 @@ async fn removed_cluster_no_longer_exists() {
     let again = app.delete(&path(&cluster)).send().await;
     assert_eq!((again.status, &again.json()["state"]), (StatusCode::OK, &json!("removing")));
     app.settle().await;
-    for answer in [app.get(&path(&cluster)).send().await, app.delete(&path(&cluster)).send().await] {
-        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    for response in [app.get(&path(&cluster)).send().await, app.delete(&path(&cluster)).send().await] {
+        assert_eq!(response.status, StatusCode::NOT_FOUND);
     }
     create(&app, &body).await;
 }
@@ -482,9 +486,14 @@ async fn unsupported_actions_return_404() {
         .unwrap()
         .strip_prefix("http://norman.test")
         .unwrap();
-    let answer = app.post(action).send().await;
-    assert_eq!((answer.status, &answer.json()["config"]), (StatusCode::OK, &json!("")), "{}", answer.text());
-    assert!(answer.json()["message"].as_str().unwrap().contains("server-url"), "{}", answer.text());
+    let response = app.post(action).send().await;
+    assert_eq!(
+        (response.status, &response.json()["config"]),
+        (StatusCode::OK, &json!("")),
+        "{}",
+        response.text()
+    );
+    assert!(response.json()["message"].as_str().unwrap().contains("server-url"), "{}", response.text());
     let unknown = app.post(&format!("{}?action=shake", path(&cluster))).send().await;
     assert_eq!(
         (unknown.status, norman_error(&unknown).code.as_str()),
@@ -508,10 +517,10 @@ async fn concurrent_creates_conflict() {
             body
         })
         .collect();
-    let answers =
+    let responses =
         futures_util::future::join_all(bodies.iter().map(|body| app.post("/v3/clusters").json(body).send()))
             .await;
-    let mut statuses: Vec<_> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    let mut statuses: Vec<_> = responses.iter().map(|response| response.status.as_u16()).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 422, 422, 422, 422, 422, 422, 422]);
 }

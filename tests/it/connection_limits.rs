@@ -68,22 +68,22 @@ async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> 
 async fn send_request(stream: &mut TcpStream, token: &str) -> std::io::Result<String> {
     let request = format!("GET /v3/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    while !answer.windows(4).any(|window| window == b"\r\n\r\n") {
-        if stream.read_buf(&mut answer).await? == 0 {
+    let mut response = Vec::new();
+    while !response.windows(4).any(|window| window == b"\r\n\r\n") {
+        if stream.read_buf(&mut response).await? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
     }
     // The body is received with the next request and is not checked.
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
 /// Opens a connection and sends one request with a token, which must succeed.
 async fn assert_served(from: [u8; 4], to: SocketAddr, token: &str) {
     let mut stream = connect(from, to).await;
-    let answer =
+    let response =
         tokio::time::timeout(TIMEOUT, send_request(&mut stream, token)).await.expect("a response").unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
 }
 
 /// Waits until the server has closed the connection.
@@ -161,8 +161,8 @@ async fn unfinished_tls_handshakes_do_not_block_others() {
         let sent: &[u8] = if number % 2 == 0 { b"" } else { b"\x16\x03\x01\x02\x00\x01" };
         flood.push(open(FLOODER, listener.address, sent, false).await);
         if number % 10 == 0 {
-            let answer = client.get(&url).bearer_auth(&app.admin).send().await.unwrap();
-            assert_eq!(answer.status(), 200);
+            let response = client.get(&url).bearer_auth(&app.admin).send().await.unwrap();
+            assert_eq!(response.status(), 200);
         }
     }
     assert_closed(flood.remove(0)).await;

@@ -4,15 +4,15 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
 /// Strings that could forge a line, control a terminal, or change the direction of text.
 const FORBIDDEN: [&str; 7] =
     ["a\nb", "a\r2026-01-01 forged", "\u{1b}[31ma", "a\u{7f}", "a\u{9b}b", "a\u{2028}b", "a\u{202e}b"];
 
-fn assert_rejected(answer: &Answer, field: &str) {
-    assert_eq!(answer.status, 422, "{field}: {}", answer.text());
-    let body = answer.json();
+fn assert_rejected(response: &TestResponse, field: &str) {
+    assert_eq!(response.status, 422, "{field}: {}", response.text());
+    let body = response.json();
     assert_eq!((&body["code"], &body["fieldName"]), (&json!("InvalidCharacters"), &json!(field)), "{body}");
     let message = body["message"].as_str().unwrap();
     assert!(message.contains("U+00") || message.contains("U+20"), "{message}");
@@ -53,19 +53,20 @@ async fn cluster_with_control_characters_is_not_saved() {
         (&["aksConfig", "tags", "k"], "aksConfig.tags.k"),
     ] {
         for text in FORBIDDEN {
-            let answer = app.post("/v3/clusters").json(&with_string_at(&body, json_path, text)).send().await;
-            assert_rejected(&answer, field);
+            let response =
+                app.post("/v3/clusters").json(&with_string_at(&body, json_path, text)).send().await;
+            assert_rejected(&response, field);
         }
     }
     for text in FORBIDDEN {
-        let answer =
+        let response =
             app.post("/v3/clusters").json(&with_string_at(&body, &["labels", text], "v")).send().await;
-        assert_rejected(&answer, "labels");
+        assert_rejected(&response, "labels");
     }
     assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
     let multiline = with_string_at(&body, &["annotations", "k"], "{\n\t\"document\": 1\n}");
-    let answer = app.post("/v3/clusters").json(&multiline).send().await;
-    assert_eq!(answer.status, 201, "annotations may contain documents: {}", answer.text());
+    let response = app.post("/v3/clusters").json(&multiline).send().await;
+    assert_eq!(response.status, 201, "annotations may contain documents: {}", response.text());
 }
 
 #[tokio::test]
@@ -84,8 +85,8 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
     // With all fields, as Terraform sends it.
     let mut update = stored.clone();
     update["labels"] = json!({"new": "label"});
-    let answer = app.put(&path).json(&update).send().await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["description"]), (200, &json!("two\nlines")));
+    let response = app.put(&path).json(&update).send().await;
+    assert_eq!((response.status.as_u16(), &response.json()["description"]), (200, &json!("two\nlines")));
     update["description"] = json!("other\nlines");
     assert_rejected(&app.put(&path).json(&update).send().await, "description");
     assert_eq!(app.delete(&path).send().await.status, 200);
@@ -115,22 +116,22 @@ async fn credential_rejects_only_new_control_characters() {
     // As saved by a version without the check.
     app.execute("update credentials set description = 'two' || char(10) || 'lines'").await;
     let stored = app.get(&path).send().await.json();
-    let answer = app.put(&path).json(&stored).send().await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["description"]), (200, &json!("two\nlines")));
+    let response = app.put(&path).json(&stored).send().await;
+    assert_eq!((response.status.as_u16(), &response.json()["description"]), (200, &json!("two\nlines")));
 }
 
 #[tokio::test]
 async fn tokens_users_and_settings_reject_control_characters() {
     let app = TestApp::with_advisory_review().await;
     for text in FORBIDDEN {
-        let answer = app.post("/v3/tokens").json(&json!({"description": text})).send().await;
-        assert_rejected(&answer, "description");
-        let answer = app
+        let response = app.post("/v3/tokens").json(&json!({"description": text})).send().await;
+        assert_rejected(&response, "description");
+        let response = app
             .put("/v3/settings/server-url")
             .json(&json!({"value": format!("https://{text}")}))
             .send()
             .await;
-        assert_rejected(&answer, "value");
+        assert_rejected(&response, "value");
         let error = app.server.tokens.create(text, None, None, "").await.unwrap_err().to_string();
         assert!(error.contains("user contains the character U+"), "{error}");
     }

@@ -179,14 +179,15 @@ impl TestCluster {
 
     /// Updates the cluster object.
     async fn update(&self, config: Value) -> Value {
-        let answer = self.app.put(&self.path).json(&json!({"name": "one", "aksConfig": config})).send().await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
+        let response =
+            self.app.put(&self.path).json(&json!({"name": "one", "aksConfig": config})).send().await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
     }
 
     async fn delete(&self) {
-        let answer = self.app.delete(&self.path).send().await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("removing")));
+        let response = self.app.delete(&self.path).send().await;
+        assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("removing")));
     }
 
     fn id(&self) -> &str {
@@ -236,18 +237,18 @@ impl TestCluster {
 
 /// Creates a cluster object; returns its path.
 async fn create_object(app: &TestApp, body: &Value) -> String {
-    let answer = app.post("/v3/clusters").json(body).send().await.expect(201);
-    format!("/v3/clusters/{}", answer.id())
+    let response = app.post("/v3/clusters").json(body).send().await.expect(201);
+    format!("/v3/clusters/{}", response.id())
 }
 
 async fn get_object(app: &TestApp, path: &str) -> Value {
-    let answer = app.get(path).send().await.expect(200);
-    let text = answer.text();
+    let response = app.get(path).send().await.expect(200);
+    let text = response.text();
     let seed = &app.seed;
     for secret in [seed.client_secret, seed.client_secret_2, "Bearer ", "api-version=", "PRIVATE KEY"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
-    answer.json()
+    response.json()
 }
 
 /// The state of a cluster object, as users see it.

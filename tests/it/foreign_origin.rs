@@ -52,9 +52,9 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
                 (Method::POST, "/meta/aksCheckCredentials"),
             ] {
                 let call = as_browser(app.call(method.clone(), path), &app, basic).header("origin", origin);
-                let answer = call.json(&app.credential(&json!({}))).send().await;
-                assert_eq!(answer.status, 403, "{method} {path} {origin}: {}", answer.text());
-                assert!(answer.error().contains("cors-origins"), "{}", answer.text());
+                let response = call.json(&app.credential(&json!({}))).send().await;
+                assert_eq!(response.status, 403, "{method} {path} {origin}: {}", response.text());
+                assert!(response.error().contains("cors-origins"), "{}", response.text());
             }
         }
     }
@@ -70,9 +70,9 @@ async fn change_from_foreign_origin_is_rejected_despite_csrf() {
         for method in CHANGING_METHODS {
             for basic in [false, true] {
                 let call = as_browser(app.call(method.clone(), &path), &app, basic).header("origin", origin);
-                let answer = call.json(&json!({"name": "changed"})).send().await;
-                assert_eq!(answer.status, 403, "{method} {origin}: {}", answer.text());
-                assert_eq!(answer.json()["code"], "PermissionDenied", "{}", answer.text());
+                let response = call.json(&json!({"name": "changed"})).send().await;
+                assert_eq!(response.status, 403, "{method} {origin}: {}", response.text());
+                assert_eq!(response.json()["code"], "PermissionDenied", "{}", response.text());
             }
         }
     }
@@ -89,11 +89,11 @@ async fn own_and_named_origins_are_accepted() {
     {
         for basic in [false, true] {
             let call = as_browser(app.put(&path), &app, basic).header("origin", origin);
-            let answer = call.json(&json!({"name": "changed"})).send().await;
-            assert_eq!(answer.status, 200, "{origin}: {}", answer.text());
+            let response = call.json(&json!({"name": "changed"})).send().await;
+            assert_eq!(response.status, 200, "{origin}: {}", response.text());
             let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
-            let answer = as_browser(app.get(&listing), &app, basic).header("origin", origin).send().await;
-            assert_eq!(answer.status, 200, "{origin}: {}", answer.text());
+            let response = as_browser(app.get(&listing), &app, basic).header("origin", origin).send().await;
+            assert_eq!(response.status, 200, "{origin}: {}", response.text());
         }
     }
 }
@@ -109,8 +109,8 @@ async fn server_url_is_an_own_origin() {
         let seed = Sandbox::seed();
         let body = json!({"name": "x", "azurecredentialConfig": {"clientId": seed.client_id}});
         let call = as_browser(app.post("/v3/cloudcredentials"), &app, false).header("origin", origin);
-        let answer = call.json(&body).send().await;
-        assert_eq!(answer.status, expected, "{origin}: {}", answer.text());
+        let response = call.json(&body).send().await;
+        assert_eq!(response.status, expected, "{origin}: {}", response.text());
     }
 }
 
@@ -132,8 +132,8 @@ async fn sec_fetch_site_decides_before_the_origin() {
         if !origin.is_empty() {
             call = call.header("origin", origin);
         }
-        let answer = call.json(&json!({"name": "changed"})).send().await;
-        assert_eq!(answer.status, expected, "{site} {origin}: {}", answer.text());
+        let response = call.json(&json!({"name": "changed"})).send().await;
+        assert_eq!(response.status, expected, "{site} {origin}: {}", response.text());
     }
 }
 

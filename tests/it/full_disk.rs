@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
 /// A timeout that no step reaches, even on a busy machine.
 const TIMEOUT: Duration = Duration::from_mins(1);
@@ -25,13 +25,13 @@ fn large_credential() -> Value {
     json!({"name": "large", "description": "d".repeat(40_000), "azurecredentialConfig": {"clientId": "c"}})
 }
 
-fn assert_disk_full(answer: &Answer) {
-    assert_eq!(answer.status, 507, "{}", answer.text());
-    let body = answer.json();
+fn assert_disk_full(response: &TestResponse) {
+    assert_eq!(response.status, 507, "{}", response.text());
+    let body = response.json();
     assert_eq!(body["code"], "InsufficientStorage", "{body}");
     let message = body["message"].as_str().unwrap();
     assert!(message.contains("disk") && message.contains("free space"), "{message}");
-    assert_eq!(answer.header("retry-after"), "30");
+    assert_eq!(response.header("retry-after"), "30");
 }
 
 fn find_check<'a>(ready: &'a Value, name: &str) -> &'a Value {

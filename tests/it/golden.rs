@@ -7,7 +7,7 @@ use azure_sandbox::{Login, Outcome, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fixtures;
 
 #[derive(Deserialize)]
@@ -92,7 +92,7 @@ async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, Stri
 }
 
 /// The difference from the recorded or expected response.
-fn difference(case: &Case, answer: &Answer) -> Option<String> {
+fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
     let ours = case.ours.as_ref();
     let status = ours.map_or(case.response.status, |ours| ours.status);
     if answer.status != status {
@@ -139,8 +139,8 @@ async fn recorded_responses_of_rancher_are_reproduced() {
             body = body.replace(&format!("\"{recorded_id}\""), &format!("\"{id}\""));
         }
         let method = case.request.method.parse().unwrap();
-        let answer = app.call(method, &case.request.path).body(body).send().await;
-        if let Some(difference) = difference(case, &answer) {
+        let response = app.call(method, &case.request.path).body(body).send().await;
+        if let Some(difference) = difference(case, &response) {
             different.push(format!("{}: {difference}", case.id));
         }
     }

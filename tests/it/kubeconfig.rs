@@ -9,7 +9,7 @@ use norman_aks::store;
 use norman_aks::store::audit::Filter;
 use secrecy::ExposeSecret as _;
 
-use crate::support::app::{Answer, NOW_MS, TestApp};
+use crate::support::app::{NOW_MS, TestApp, TestResponse};
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::FakeCluster;
 
@@ -22,9 +22,9 @@ struct ParsedKubeconfig {
     token: String,
 }
 
-fn parse_kubeconfig(answer: &Answer) -> ParsedKubeconfig {
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let body = answer.json();
+fn parse_kubeconfig(response: &TestResponse) -> ParsedKubeconfig {
+    assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+    let body = response.json();
     assert_eq!((&body["type"], &body["baseType"]), (&"generateKubeConfigOutput".into(), &body["type"]));
     let config = kube::config::Kubeconfig::from_yaml(body["config"].as_str().unwrap()).unwrap();
     let name = config.current_context.unwrap();
@@ -63,12 +63,12 @@ fn action(id: &str) -> String {
 #[tokio::test]
 async fn kubeconfig_leads_through_this_server() {
     let connected = connected_with_server_url().await;
-    let answer = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
-    assert_eq!(answer.header("cache-control"), "no-store");
+    let response = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
+    assert_eq!(response.header("cache-control"), "no-store");
     assert!(
-        answer.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
+        response.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
     );
-    let first = parse_kubeconfig(&answer);
+    let first = parse_kubeconfig(&response);
     assert_eq!(first.server, format!("https://aks.example.org/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(first.authority, None);
     assert!(first.token.starts_with("kubeconfig-user-"), "{}", first.token);
@@ -91,13 +91,13 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
     let token =
         parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await)
             .token;
-    let answer = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
-    assert_eq!((answer.status, &answer.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
-    let answer = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN, "others' clusters are not revealed");
+    let response = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
+    assert_eq!((response.status, &response.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
+    let response = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
+    assert_eq!(response.status, StatusCode::FORBIDDEN, "others' clusters are not revealed");
     for path in ["/v3/clusters", "/v3/cloudcredentials", &format!("/v3/clusters/{CLUSTER_ID}")] {
-        let answer = connected.app.get(path).token(&token).send().await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.text());
+        let response = connected.app.get(path).token(&token).send().await;
+        assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{path}: {}", response.text());
     }
     assert_eq!(
         connected.app.post(&action(CLUSTER_ID)).token(&token).send().await.status,
@@ -148,9 +148,9 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
     // A browser session gets an error, which its page shows.
     let cookies = format!("R_SESS={}; CSRF=proof", connected.owner_token);
     let request = connected.app.call(http::Method::POST, &action(CLUSTER_ID)).anonymous();
-    let answer = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await.expect(422);
+    let response = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await.expect(422);
     assert_eq!(
-        (&answer.json()["code"], &answer.json()["fieldName"]),
+        (&response.json()["code"], &response.json()["fieldName"]),
         (&"InvalidState".into(), &"server-url".into())
     );
     // Other callers get an empty kubeconfig: Terraform would destroy the new cluster after an error.
@@ -160,7 +160,7 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
         (&empty.json()["config"], &empty.json()["type"]),
         (&"".into(), &"generateKubeConfigOutput".into())
     );
-    assert_eq!(empty.json()["message"], answer.json()["message"]);
+    assert_eq!(empty.json()["message"], response.json()["message"]);
     assert!(empty.text().contains("setting server-url"), "{}", empty.text());
     let tokens = store::tokens::list(&connected.store, None).await.unwrap();
     assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no unnecessary token was created");

@@ -12,22 +12,22 @@ use norman_aks::store;
 use norman_aks::store::audit::Filter;
 use serde_json::json;
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::audit_row;
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::kubernetes::{ACCOUNT_TOKEN, FakeCluster};
 
 /// Asserts that the response is an error in Kubernetes' format.
-fn assert_status_error(answer: &Answer, code: u16, reason: &str) {
-    assert_eq!(answer.status.as_u16(), code, "{}", answer.text());
-    let body = answer.json();
+fn assert_status_error(response: &TestResponse, code: u16, reason: &str) {
+    assert_eq!(response.status.as_u16(), code, "{}", response.text());
+    let body = response.json();
     assert_eq!(
         (&body["kind"], &body["reason"], &body["code"]),
         (&json!("Status"), &json!(reason), &json!(code))
     );
     assert_eq!((&body["status"], &body["apiVersion"]), (&json!("Failure"), &json!("v1")));
-    assert_eq!(answer.header("content-type"), "application/json");
-    assert_eq!(answer.header("content-security-policy"), "sandbox");
+    assert_eq!(response.header("content-type"), "application/json");
+    assert_eq!(response.header("content-security-policy"), "sandbox");
 }
 
 /// Waits for the next chunk of a streaming body, with a timeout.
@@ -41,8 +41,8 @@ async fn proxy_accepts_http1_and_http2() {
     let connected = ConnectedCluster::start().await;
     for version in [http::Version::HTTP_10, http::Version::HTTP_11, http::Version::HTTP_2] {
         let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
-        let answer = connected.app.get(&path).token(&connected.owner_token).version(version).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{version:?}: {}", answer.text());
+        let response = connected.app.get(&path).token(&connected.owner_token).version(version).send().await;
+        assert_eq!(response.status, StatusCode::OK, "{version:?}: {}", response.text());
     }
 }
 
@@ -111,8 +111,8 @@ async fn proxy_forwards_every_method_and_audits_changes() {
             .call(method.clone(), &path)
             .token(&connected.owner_token)
             .header("content-type", "application/yaml");
-        let answer = call.body("{\"a\": 1}").send().await;
-        assert_eq!(answer.status, status, "{method}");
+        let response = call.body("{\"a\": 1}").send().await;
+        assert_eq!(response.status, status, "{method}");
         let request = connected.kubernetes.take_requests().remove(0);
         assert_eq!((request.method, request.body.as_ref()), (method, b"{\"a\": 1}".as_slice()));
         assert_eq!(request.headers["content-type"], "application/yaml");
@@ -153,18 +153,18 @@ async fn only_bearer_tokens_are_accepted() {
         ("authorization", "Bearer token-none:wrong"),
         ("authorization", &connected.owner_token),
     ] {
-        let answer = connected.app.get(&path).anonymous().header(name, value).send().await;
-        assert_status_error(&answer, 401, "Unauthorized");
+        let response = connected.app.get(&path).anonymous().header(name, value).send().await;
+        assert_status_error(&response, 401, "Unauthorized");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
-    let answer = connected
+    let response = connected
         .app
         .get(&path)
         .anonymous()
         .header("authorization", &format!("bearer {}", connected.owner_token))
         .send()
         .await;
-    assert_eq!(answer.json()["gitVersion"], "v1.32.7");
+    assert_eq!(response.json()["gitVersion"], "v1.32.7");
 }
 
 #[tokio::test]
@@ -172,8 +172,8 @@ async fn clusters_of_other_users_are_not_found() {
     let connected = ConnectedCluster::start().await;
     let eve = connected.app.token("eve").await;
     for (id, token) in [(CLUSTER_ID, &eve), ("c-none", &connected.owner_token)] {
-        let answer = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
-        assert_status_error(&answer, 404, "NotFound");
+        let response = connected.app.get(&format!("/k8s/clusters/{id}/version")).token(token).send().await;
+        assert_status_error(&response, 404, "NotFound");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
 }
@@ -202,13 +202,13 @@ async fn unreachable_cluster_reports_the_reason() {
         ),
     ] {
         connected.insert_cluster(id, &status, token).await;
-        let answer =
+        let response =
             connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.owner_token).send().await;
-        assert_status_error(&answer, 503, "ServiceUnavailable");
-        let message = answer.json()["message"].as_str().unwrap().to_owned();
+        assert_status_error(&response, 503, "ServiceUnavailable");
+        let message = response.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains(text), "{id}: {message}");
         // With `Retry-After`, kubectl would retry for minutes without showing the message.
-        assert_eq!(answer.header("retry-after"), "");
+        assert_eq!(response.header("retry-after"), "");
     }
 }
 
@@ -224,14 +224,14 @@ async fn version_responds_within_five_seconds() {
     let app = TestApp::builder().cluster_access(options).start().await;
     let connected = ConnectedCluster::new(app, FakeCluster::start().await).await;
     let started = Instant::now();
-    let answer = connected
+    let response = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/version?timeout=32s"))
         .token(&connected.owner_token)
         .send()
         .await;
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
-    assert_status_error(&answer, 504, "Timeout");
+    assert_status_error(&response, 504, "Timeout");
 }
 
 #[tokio::test]
@@ -248,8 +248,8 @@ async fn impersonation_is_forbidden_on_every_surface() {
         let exec_path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         for upgrade in ["", "websocket", "SPDY/3.1"] {
             let call = connected.app.get(&exec_path).token(&connected.owner_token).header(name, value);
-            let answer = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
-            assert_status_error(&answer, 403, "Forbidden");
+            let response = call.header("connection", "Upgrade").header("upgrade", upgrade).send().await;
+            assert_status_error(&response, 403, "Forbidden");
         }
         let norman = send("/v3/clusters").await;
         assert_eq!((norman.status.as_u16(), &norman.json()["code"]), (403, &json!("PermissionDenied")));
@@ -274,13 +274,13 @@ async fn impersonation_is_forbidden_on_every_surface() {
 async fn ambiguous_paths_are_not_forwarded() {
     let connected = ConnectedCluster::start().await;
     for path in ["/../c-other/api", "/%2e%2e/api", "/api%2fv1", "/a/./b", "/%252e%252e"] {
-        let answer = connected
+        let response = connected
             .app
             .get(&format!("/k8s/clusters/{CLUSTER_ID}{path}"))
             .token(&connected.owner_token)
             .send()
             .await;
-        assert_status_error(&answer, 400, "BadRequest");
+        assert_status_error(&response, 400, "BadRequest");
     }
     assert!(connected.kubernetes.take_requests().is_empty());
     for path in ["", "/"] {
@@ -297,18 +297,18 @@ async fn ambiguous_paths_are_not_forwarded() {
 #[tokio::test]
 async fn browser_headers_of_a_cluster_are_removed() {
     let connected = ConnectedCluster::start().await;
-    let answer = connected
+    let response = connected
         .app
         .get(&format!("/k8s/clusters/{CLUSTER_ID}/elsewhere"))
         .token(&connected.owner_token)
         .send()
         .await;
-    assert_eq!(answer.status, StatusCode::FOUND);
-    assert_eq!(answer.header("location"), format!("/k8s/clusters/{CLUSTER_ID}/api/"));
-    assert_eq!(answer.header("warning"), "299 - \"kept\"");
-    assert_eq!(answer.header("content-security-policy"), "sandbox");
+    assert_eq!(response.status, StatusCode::FOUND);
+    assert_eq!(response.header("location"), format!("/k8s/clusters/{CLUSTER_ID}/api/"));
+    assert_eq!(response.header("warning"), "299 - \"kept\"");
+    assert_eq!(response.header("content-security-policy"), "sandbox");
     for name in ["set-cookie", "access-control-allow-origin", "refresh", "x-accel-redirect"] {
-        assert_eq!(answer.headers.get(name), None, "{name}");
+        assert_eq!(response.headers.get(name), None, "{name}");
     }
     let forbidden = connected
         .app
@@ -487,13 +487,13 @@ async fn audit_records_verb_resource_and_object() {
         } else {
             call.header("connection", "Upgrade").header("upgrade", upgrade)
         };
-        let answer = call.body("{}").send().await;
+        let response = call.body("{}").send().await;
         let Some(expected) = expected else { continue };
         let row = wait_for_audit_rows(&connected, before + 1).await.pop().unwrap();
         assert_eq!(row.detail, expected);
-        assert_eq!(row.outcome, if answer.status.is_client_error() { "refused" } else { "done" }, "{path}");
+        assert_eq!(row.outcome, if response.status.is_client_error() { "refused" } else { "done" }, "{path}");
         assert_eq!((row.object_type.as_str(), row.object_id.as_str()), ("cluster", CLUSTER_ID));
-        assert_eq!(row.request_id, answer.header("x-request-id"));
+        assert_eq!(row.request_id, response.header("x-request-id"));
     }
 }
 
@@ -506,8 +506,8 @@ async fn stream_ends_when_the_caller_loses_access() {
     assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
     assert!(store::members::delete(&connected.store, "crtb-ben", &audit_row()).await.unwrap());
     assert!(next_chunk(&mut body).await.is_none());
-    let answer = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&ben).send().await;
-    assert_status_error(&answer, 404, "NotFound");
+    let response = connected.app.get(&format!("/k8s/clusters/{CLUSTER_ID}/version")).token(&ben).send().await;
+    assert_status_error(&response, 404, "NotFound");
 }
 
 #[tokio::test]

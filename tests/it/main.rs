@@ -6,7 +6,6 @@
 mod access;
 mod admission;
 mod agents;
-mod answers;
 mod api_document;
 mod architecture;
 mod around_clusters;
@@ -46,6 +45,7 @@ mod provisioning;
 mod readme;
 mod registration;
 mod reports;
+mod responses;
 mod review;
 mod sandbox;
 mod secrets;

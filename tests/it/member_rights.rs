@@ -13,7 +13,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::test_clusters;
 
 /// The namespace that the owner opened for members, and one that is closed.
@@ -79,19 +79,19 @@ impl Cluster {
     async fn create(&self, path: &str, object: &Value) {
         // A pod needs its service account, which a controller creates.
         for _ in 0..200 {
-            let answer = self.call(&self.owner, "POST", path, Some(object)).await;
-            match answer.status {
+            let response = self.call(&self.owner, "POST", path, Some(object)).await;
+            match response.status {
                 StatusCode::CREATED | StatusCode::CONFLICT => return,
-                StatusCode::FORBIDDEN if answer.text().contains("service account") => {
+                StatusCode::FORBIDDEN if response.text().contains("service account") => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
-                status => panic!("POST {path}: {status} {}", answer.text()),
+                status => panic!("POST {path}: {status} {}", response.text()),
             }
         }
         panic!("{path}: its service account was not created");
     }
 
-    async fn call(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    async fn call(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> TestResponse {
         let content_type = if method == "PATCH" { MERGE } else { JSON };
         self.send(token, method, path, content_type, body).await
     }
@@ -103,7 +103,7 @@ impl Cluster {
         path: &str,
         content_type: &str,
         body: Option<&Value>,
-    ) -> Answer {
+    ) -> TestResponse {
         let method: Method = method.parse().unwrap();
         let call = self.app.call(method, &format!("/k8s/clusters/{}{path}", self.id)).token(token);
         let call = call.header("content-type", content_type);
@@ -165,8 +165,8 @@ impl Cluster {
     /// The messages of the cluster's events about rights.
     async fn access_events(&self) -> Vec<String> {
         let path = format!("/api/v1/clusters/{}/events", self.id);
-        let answer = self.app.get(&path).header("accept", JSON).send().await.expect(200);
-        let events = answer.json()["events"].as_array().unwrap().clone();
+        let response = self.app.get(&path).header("accept", JSON).send().await.expect(200);
+        let events = response.json()["events"].as_array().unwrap().clone();
         let access = events.iter().filter(|event| event["kind"] == "access");
         access.map(|event| event["message"].as_str().unwrap().to_owned()).collect()
     }

@@ -5,7 +5,7 @@ use norman_aks::store::{self, audit};
 use serde_json::{Value, json};
 
 use crate::norman::{NO_CREDENTIAL, norman_error};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::call::string_at;
 use crate::support::databases;
 use crate::support::test_clusters;
@@ -40,7 +40,7 @@ impl TestContext {
         Self { app, ann, ben, cluster, credential }
     }
 
-    async fn bind(&self, by: &str, body: &Value) -> Answer {
+    async fn bind(&self, by: &str, body: &Value) -> TestResponse {
         self.app.post(BINDINGS).token(by).json(body).send().await
     }
 
@@ -413,10 +413,10 @@ async fn update_replaces_labels_but_not_those_of_the_system() {
     assert_eq!(binding["labels"], json!({"example.com/a": "b", "cattle.io/creator": "norman"}));
     assert_eq!(binding["annotations"], json!({"example.com/c": "d", "x.cattle.io/y": "1"}));
     let put = async |body: Value| {
-        let answer =
+        let response =
             context.app.put(&path_of(&binding)).token(&context.ann).json(&body).send().await.expect(200);
         let read = context.app.get(&path_of(&binding)).token(&context.ann).send().await.json();
-        assert_eq!(answer.json(), read);
+        assert_eq!(response.json(), read);
         (read["labels"].clone(), read["annotations"].clone(), read["roleTemplateId"].clone())
     };
     let creator = json!({"cattle.io/creator": "norman"});

@@ -1,6 +1,5 @@
 //! The nine actions through the router: requests, responses, and the requests to Azure.
 
-mod answers;
 mod cache;
 mod check_credentials;
 mod conditional;
@@ -8,11 +7,12 @@ mod credentials;
 mod failures;
 mod http;
 mod malformed_input;
+mod responses;
 mod upgrades;
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp, account_credential};
+use crate::support::app::{TestApp, TestResponse, account_credential};
 
 /// The listing actions.
 pub(crate) const LISTINGS: [&str; 8] = [
@@ -27,8 +27,8 @@ pub(crate) const LISTINGS: [&str; 8] = [
 ];
 
 /// The hint in an error.
-fn hint(answer: &Answer) -> String {
-    answer.json()["hint"].as_str().unwrap_or_default().to_owned()
+fn hint(response: &TestResponse) -> String {
+    response.json()["hint"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The body of a request with the credential of one of the sandbox's accounts.

@@ -29,9 +29,9 @@ impl Cluster {
     }
 
     async fn list(&self, token: &str, path: &str) -> Vec<Value> {
-        let answer = self.app.get(path).token(token).send().await.expect(200);
-        assert_eq!(answer.json()["resourceType"], "node");
-        answer.json()["data"].as_array().unwrap().clone()
+        let response = self.app.get(path).token(token).send().await.expect(200);
+        assert_eq!(response.json()["resourceType"], "node");
+        response.json()["data"].as_array().unwrap().clone()
     }
 
     /// The only node.
@@ -124,9 +124,9 @@ async fn every_role_sees_the_nodes_of_its_clusters() {
         assert_eq!(cluster.app.get(&path).token(&stranger).send().await.status, 404, "{path}");
     }
     for unknown in ["one", "c-none1:a", &format!("{}:other", cluster.id)] {
-        let answer =
+        let response =
             cluster.app.get(&format!("/v3/nodes/{unknown}")).token(&cluster.owner_token).send().await;
-        assert_eq!(answer.status, 404, "{unknown}");
+        assert_eq!(response.status, 404, "{unknown}");
     }
 }
 

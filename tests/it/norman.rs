@@ -3,12 +3,12 @@
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
-fn assert_norman_headers(answer: &Answer) {
-    assert_eq!(answer.header("content-type"), "application/json", "{}", answer.text());
-    assert_eq!(answer.header("expires"), "Wed 24 Feb 1982 18:42:00 GMT");
-    assert_eq!(answer.header("x-api-schemas"), "http://norman.test/v3/schemas");
+fn assert_norman_headers(response: &TestResponse) {
+    assert_eq!(response.header("content-type"), "application/json", "{}", response.text());
+    assert_eq!(response.header("expires"), "Wed 24 Feb 1982 18:42:00 GMT");
+    assert_eq!(response.header("x-api-schemas"), "http://norman.test/v3/schemas");
 }
 
 /// The error for a cloud credential that does not exist or belongs to another user: Rancher's words, then the remedy.
@@ -24,12 +24,12 @@ pub(crate) struct NormanError {
 }
 
 /// Parses an error; the whole body is checked.
-pub(crate) fn norman_error(answer: &Answer) -> NormanError {
-    let body = answer.json();
+pub(crate) fn norman_error(response: &TestResponse) -> NormanError {
+    let body = response.json();
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
-    assert_eq!(body["status"], answer.status.as_u16(), "{body}");
+    assert_eq!(body["status"], response.status.as_u16(), "{body}");
     assert_eq!((text("type").as_str(), text("baseType").as_str()), ("error", "error"), "{body}");
-    assert!(answer.text().ends_with("}\n"), "{:?}", answer.text());
+    assert!(response.text().ends_with("}\n"), "{:?}", response.text());
     NormanError { code: text("code"), field: text("fieldName"), message: text("message") }
 }
 
@@ -100,10 +100,10 @@ async fn unsupported_methods_have_normans_error() {
         (Method::DELETE, "/v3/cloudCredentials/"),
         (Method::PATCH, "/v3/clusters/c-none"),
     ] {
-        let answer = app.call(method.clone(), path).send().await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        let response = app.call(method.clone(), path).send().await;
+        assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
         let expected = format!("Method {method} not supported");
-        let NormanError { code, field, message } = norman_error(&answer);
+        let NormanError { code, field, message } = norman_error(&response);
         assert_eq!((code.as_str(), field.as_str(), message), ("MethodNotAllow", "", expected));
     }
 }
@@ -114,14 +114,14 @@ async fn body_that_is_not_an_object_is_rejected() {
     let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
     for path in ["/v3/clusters", "/v3/cloudcredentials"] {
         for body in ["", "null", "[]", "1", "{", "name: x", "name=x", "\u{0}", &"[".repeat(100_000)] {
-            let answer = app.post(path).body(body.to_owned()).send().await;
-            assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body:.20}");
-            let NormanError { code, message, .. } = norman_error(&answer);
+            let response = app.post(path).body(body.to_owned()).send().await;
+            assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{path} {body:.20}");
+            let NormanError { code, message, .. } = norman_error(&response);
             assert_eq!(code, "InvalidBodyContent");
             assert!(message.starts_with("Failed to parse body: "), "{message}");
         }
-        let answer = app.post(path).body(long.clone()).send().await.expect(413);
-        assert_eq!(norman_error(&answer).code, "InvalidBodyContent");
+        let response = app.post(path).body(long.clone()).send().await.expect(413);
+        assert_eq!(norman_error(&response).code, "InvalidBodyContent");
         assert_eq!(app.get(path).send().await.json()["data"], json!([]));
     }
 }
@@ -157,10 +157,10 @@ async fn malformed_values_never_cause_5xx() {
                 let nested = json!({"name": "n", "azurecredentialConfig": {"clientId": value},
                     "aksConfig": {"nodePools": [{"count": value, "nodeLabels": value}], "tags": value}});
                 for body in [&body, &nested] {
-                    let answer = app.post(path).json(body).send().await;
-                    assert!(answer.status.as_u16() < 500, "{body}: {}", answer.text());
-                    if !answer.status.is_success() {
-                        norman_error(&answer);
+                    let response = app.post(path).json(body).send().await;
+                    assert!(response.status.as_u16() < 500, "{body}: {}", response.text());
+                    if !response.status.is_success() {
+                        norman_error(&response);
                     }
                 }
             }

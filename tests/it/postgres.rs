@@ -62,8 +62,8 @@ async fn credential_lifecycle_is_audited() {
             let change = json!({"azurecredentialConfig": {"clientSecret": secret}});
             assert_eq!(app.put(&path).token(&ann).json(&change).send().await.status, 200);
         }
-        let answer = app.get(&listing).token(&ann).header("cache-control", "no-cache").send().await;
-        assert_eq!(answer.status, status, "{secret:?}: {}", answer.text());
+        let response = app.get(&listing).token(&ann).header("cache-control", "no-cache").send().await;
+        assert_eq!(response.status, status, "{secret:?}: {}", response.text());
     }
 
     let cluster = test_clusters::import_absent(&app, &ann, "one", &id).await;
@@ -162,9 +162,9 @@ async fn concurrent_credential_changes_succeed_or_conflict() {
         let (first, second) = (change("one", round), change("two", round));
         let (first, second) =
             tokio::join!(one.put(&path).json(&first).send(), two.put(&path).json(&second).send());
-        for answer in [first, second] {
-            assert!(matches!(answer.status.as_u16(), 200 | 409), "{}", answer.text());
-            done += usize::from(answer.status == 200);
+        for response in [first, second] {
+            assert!(matches!(response.status.as_u16(), 200 | 409), "{}", response.text());
+            done += usize::from(response.status == 200);
         }
     }
     assert!(done >= 20, "at least one in every round: {done}");

@@ -20,7 +20,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::azure_client;
 
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
@@ -30,7 +30,7 @@ const GROUP: &str = "rancher";
 const PORTAL: &str = "portal";
 
 /// A server, and a user in Azure's portal.
-pub(crate) struct Case {
+pub(crate) struct ClusterSetup {
     pub(crate) app: TestApp,
     /// The ID of the stored credential.
     pub(crate) credential: String,
@@ -58,7 +58,7 @@ struct StatusSnapshot {
     conditions: String,
 }
 
-impl Case {
+impl ClusterSetup {
     pub(crate) async fn start() -> Self {
         Self::start_with_account("ready").await
     }
@@ -76,17 +76,17 @@ impl Case {
 
     /// Starts with an active small cluster; returns its ID as well.
     pub(crate) async fn start_active() -> (Self, String) {
-        let case = Self::start().await;
-        let id = case.create_active(&case.small()).await;
-        (case, id)
+        let setup = Self::start().await;
+        let id = setup.create_active(&setup.small()).await;
+        (setup, id)
     }
 
     /// Starts with an active cluster of two pools, `system` and `work`; returns its ID as well.
     async fn start_with_two_pools() -> (Self, String) {
-        let case = Self::start().await;
+        let setup = Self::start().await;
         let pools = json!({"nodePools": [pool("system", "System"), pool("work", "User")]});
-        let id = case.create_active(&case.small_with(pools)).await;
-        (case, id)
+        let id = setup.create_active(&setup.small_with(pools)).await;
+        (setup, id)
     }
 
     /// The body of a small cluster.
@@ -200,7 +200,7 @@ impl Case {
         status.message
     }
 
-    pub(crate) async fn update(&self, id: &str, config: Value) -> Answer {
+    pub(crate) async fn update(&self, id: &str, config: Value) -> TestResponse {
         let name = self.get(id).await["name"].clone();
         self.app
             .put(&format!("/v3/clusters/{id}"))
@@ -212,12 +212,12 @@ impl Case {
     /// Changes `aksConfig`, settles, and returns the writes.
     pub(crate) async fn writes_of_update(&self, id: &str, config: Value) -> Vec<Write> {
         self.app.control.clear_requests();
-        let answer = self.update(id, config).await;
+        let response = self.update(id, config).await;
         assert_eq!(
-            (answer.status, &answer.json()["state"]),
+            (response.status, &response.json()["state"]),
             (StatusCode::OK, &json!("updating")),
             "{}",
-            answer.text()
+            response.text()
         );
         self.app.settle().await;
         self.expect_active(id).await;
@@ -227,23 +227,23 @@ impl Case {
     /// Changes the description, which requires no step.
     pub(crate) async fn update_description(&self, id: &str) {
         let body = json!({"name": self.get(id).await["name"], "description": "other words"});
-        let answer = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
-        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("active")));
+        let response = self.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        assert_eq!((response.status, &response.json()["state"]), (StatusCode::OK, &json!("active")));
         self.app.settle().await;
     }
 
     /// Changes a key that does not exist in Azure, so that the worker compares everything.
     pub(crate) async fn force_comparison(&self, id: &str) {
         for base_url in [json!("https://management.azure.com/"), Value::Null] {
-            let answer = self.update(id, json!({"baseUrl": base_url})).await;
-            assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("updating")));
+            let response = self.update(id, json!({"baseUrl": base_url})).await;
+            assert_eq!((response.status, &response.json()["state"]), (StatusCode::OK, &json!("updating")));
             self.app.settle().await;
         }
     }
 
     pub(crate) async fn delete(&self, id: &str) {
-        let answer = self.app.delete(&format!("/v3/clusters/{id}")).send().await;
-        assert_eq!((answer.status, &answer.json()["state"]), (StatusCode::OK, &json!("removing")));
+        let response = self.app.delete(&format!("/v3/clusters/{id}")).send().await;
+        assert_eq!((response.status, &response.json()["state"]), (StatusCode::OK, &json!("removing")));
     }
 
     /// Runs all due steps.
@@ -284,11 +284,11 @@ impl Case {
         let mut statuses: Vec<StatusSnapshot> = Vec::new();
         for _ in 0..seconds {
             self.run_due_steps().await;
-            let answer = self.app.get(&format!("/v3/clusters/{id}")).send().await;
-            if answer.status == StatusCode::NOT_FOUND {
+            let response = self.app.get(&format!("/v3/clusters/{id}")).send().await;
+            if response.status == StatusCode::NOT_FOUND {
                 break;
             }
-            let status = StatusSnapshot::from_object(&answer.expect(200).json());
+            let status = StatusSnapshot::from_object(&response.expect(200).json());
             if statuses.last() != Some(&status) {
                 statuses.push(status);
             }
@@ -328,8 +328,8 @@ impl Case {
     pub(crate) async fn change_in_azure(&self, method: Method, path: &str, body: Option<&Value>) {
         let timing = self.app.control.timing();
         self.app.control.set_timing(Timing { scale: 0.0, ..timing.clone() }).unwrap();
-        let (status, answer) = self.azure(method, path, body).await;
-        assert!((200..300).contains(&status), "{status} {answer}");
+        let (status, response) = self.azure(method, path, body).await;
+        assert!((200..300).contains(&status), "{status} {response}");
         self.azure(Method::GET, path, None).await;
         self.app.control.set_timing(timing).unwrap();
     }

@@ -69,10 +69,10 @@ fn settings_table_matches_program() {
 #[tokio::test]
 async fn first_screen_shows_response_of_sandbox() {
     let (app, id) = TestApp::builder().start_with_credential().await;
-    let answer =
+    let response =
         app.get(&format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus")).send().await.text();
     let first_screen: String = read("README.md").lines().take(40).collect::<Vec<_>>().join("\n");
-    assert!(first_screen.contains(&answer), "{answer}");
+    assert!(first_screen.contains(&response), "{response}");
 }
 
 /// The paths of the API document.
@@ -154,7 +154,7 @@ async fn account_example_works_for_every_account() {
             None => (part.to_owned(), account[part].clone()),
         });
         let body = Value::Object(parts.collect());
-        let answer = app.post("/meta/aksLocations").json(&body).send().await;
+        let response = app.post("/meta/aksLocations").json(&body).send().await;
         let name = account["name"].as_str().unwrap();
         let note = account["note"].as_str().unwrap();
         // Errors of this action; the other accounts fail later, or not at all.
@@ -167,13 +167,13 @@ async fn account_example_works_for_every_account() {
         match expected {
             Some(code) => {
                 assert!(note.contains(code), "{name}: {note}");
-                assert_eq!(answer.json()["code"], code, "{name}: {}", answer.text());
-                assert!(!answer.json()["hint"].as_str().unwrap().is_empty(), "{name}: {}", answer.text());
+                assert_eq!(response.json()["code"], code, "{name}: {}", response.text());
+                assert!(!response.json()["hint"].as_str().unwrap().is_empty(), "{name}: {}", response.text());
             }
             None if name.starts_with("throttled") => {
-                assert_eq!(answer.status, 429, "{name}: {}", answer.text());
+                assert_eq!(response.status, 429, "{name}: {}", response.text());
             }
-            None => assert_eq!(answer.status, 200, "{name}: {}", answer.text()),
+            None => assert_eq!(response.status, 200, "{name}: {}", response.text()),
         }
     }
 }

@@ -41,22 +41,22 @@ impl TestContext {
     }
 
     async fn default_token(&self) -> Value {
-        let answer = self
+        let response = self
             .app
             .get(&format!("{TOKENS}/{}:default-token", self.cluster))
             .token(&self.owner_token)
             .send()
             .await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        answer.json()
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+        response.json()
     }
 
     /// The status and the manifest with that file name, as `kubectl apply` requests it.
     async fn manifest(&self, file: &str) -> (u16, String) {
-        let answer = self.app.get(&format!("/v3/import/{file}")).anonymous().send().await;
-        assert_eq!(answer.header("content-type"), "text/plain", "{file}: {}", answer.text());
-        assert_eq!(answer.header("cache-control"), "no-store", "{file}");
-        (answer.status.as_u16(), answer.text().trim_end().to_owned())
+        let response = self.app.get(&format!("/v3/import/{file}")).anonymous().send().await;
+        assert_eq!(response.header("content-type"), "text/plain", "{file}: {}", response.text());
+        assert_eq!(response.header("cache-control"), "no-store", "{file}");
+        (response.status.as_u16(), response.text().trim_end().to_owned())
     }
 }
 

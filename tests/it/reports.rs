@@ -10,8 +10,8 @@ use azure_sandbox::Quota;
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
-use crate::provisioning::Case;
-use crate::support::app::Answer;
+use crate::provisioning::ClusterSetup;
+use crate::support::app::TestResponse;
 
 /// The body of a cluster that another client creates in the simulated Azure.
 pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
@@ -31,7 +31,7 @@ pub(super) fn azure_pool(more: Value) -> Value {
     pool
 }
 
-impl Case {
+impl ClusterSetup {
     /// Creates a cluster in the simulated Azure, as the portal would.
     pub(super) async fn create_in_azure(&self, name: &str, more: Value) {
         let body = azure_cluster(name, more);
@@ -68,19 +68,19 @@ impl Case {
 
     /// The findings for a POST body, as `rule severity`.
     pub(super) async fn review(&self, body: &Value) -> Vec<String> {
-        let answer = self.app.post("/api/v1/aks/review").json(body).send().await.expect(200);
-        findings(&answer.json())
+        let response = self.app.post("/api/v1/aks/review").json(body).send().await.expect(200);
+        findings(&response.json())
     }
 
     /// `aksUpgrades` of a cluster: every version, with `+` where it is enabled.
     pub(super) async fn upgrades(&self, id: &str) -> Vec<String> {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", self.credential);
-        let answer = self.app.get(&path).header("cache-control", "no-cache").send().await.expect(200);
+        let response = self.app.get(&path).header("cache-control", "no-cache").send().await.expect(200);
         let mark = |upgrade: &Value| {
             let enabled = if upgrade["enabled"] == true { "+" } else { "" };
             format!("{}{enabled}", upgrade["version"].as_str().unwrap())
         };
-        answer.json()["upgrades"].as_array().unwrap().iter().map(mark).collect()
+        response.json()["upgrades"].as_array().unwrap().iter().map(mark).collect()
     }
 }
 
@@ -96,9 +96,9 @@ pub(super) fn findings(review: &Value) -> Vec<String> {
 }
 
 /// The field and the message of a 422.
-pub(super) fn rejected_field(answer: &Answer) -> (String, String) {
-    assert_eq!(answer.status, 422, "{}", answer.text());
-    let NormanError { field, message, .. } = norman_error(answer);
+pub(super) fn rejected_field(response: &TestResponse) -> (String, String) {
+    assert_eq!(response.status, 422, "{}", response.text());
+    let NormanError { field, message, .. } = norman_error(response);
     assert!(message.contains(": "), "{message:?} should have a remedy");
     (field, message)
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::advance_time;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 
 /// A cluster in the network `rancher-net`, as the Terraform provider sends it.
@@ -81,7 +81,7 @@ async fn start() -> (TestApp, Value) {
     (app, body)
 }
 
-async fn post(app: &TestApp, body: &Value) -> Answer {
+async fn post(app: &TestApp, body: &Value) -> TestResponse {
     app.post("/v3/clusters").json(body).send().await
 }
 
@@ -104,10 +104,10 @@ fn unchecked(review: &Value) -> Vec<&str> {
     review["unchecked"].as_array().unwrap().iter().map(|entry| entry["rule"].as_str().unwrap()).collect()
 }
 
-fn assert_rejected(answer: &Answer, field: &str, part: &str) {
-    let NormanError { code, field: named, message } = norman_error(answer);
+fn assert_rejected(response: &TestResponse, field: &str, part: &str) {
+    let NormanError { code, field: named, message } = norman_error(response);
     assert_eq!(
-        (answer.status, code.as_str(), named.as_str()),
+        (response.status, code.as_str(), named.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "InvalidOption", field),
         "{message}"
     );
@@ -465,14 +465,14 @@ async fn immutable_field_changes_are_rejected() {
             "changing it is not supported by this server",
         ),
     ] {
-        let answer =
+        let response =
             put(&|config| config.as_object_mut().unwrap().extend(change.as_object().unwrap().clone())).await;
-        assert_rejected(&answer, field, part);
+        assert_rejected(&response, field, part);
     }
-    let answer = put(&|config| config["nodePools"][0]["availabilityZones"] = json!(["1", "2"])).await;
+    let response = put(&|config| config["nodePools"][0]["availabilityZones"] = json!(["1", "2"])).await;
     let text =
         "changing availability zones for node pool [system] in cluster [made-elsewhere] is not permitted";
-    assert_rejected(&answer, "aksConfig.nodePools[0].availabilityZones", text);
+    assert_rejected(&response, "aksConfig.nodePools[0].availabilityZones", text);
     for network_policy in ["azure", ""] {
         let fine = put(&|config| {
             config["dnsPrefix"] = json!("SHOP-DNS");
@@ -503,10 +503,10 @@ async fn metadata_changes_skip_azure() {
     let cluster = create(&app, &body).await;
     app.take_azure_requests();
     let change = json!({"name": "shop", "description": "second", "labels": {"a": "b"}});
-    let answer = app.put(&path_of(&cluster)).json(&change).send().await.expect(200);
+    let response = app.put(&path_of(&cluster)).json(&change).send().await.expect(200);
     assert_eq!(app.take_azure_requests(), [""; 0]);
     assert_eq!(
-        answer.json()["aksStatus"]["review"],
+        response.json()["aksStatus"]["review"],
         cluster["aksStatus"]["review"],
         "the review is unchanged"
     );
@@ -630,10 +630,10 @@ async fn review_of_a_change_merges_like_put() {
     let (app, body) = start().await;
     let cluster = create(&app, &body).await;
     let review_change = async |config: Value| {
-        let answer =
+        let response =
             app.post(REVIEW).json(&json!({"clusterId": cluster["id"], "aksConfig": config})).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-        answer.json()
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
+        response.json()
     };
     let same = review_change(json!({"tags": {"a": "b"}})).await;
     assert_eq!((&same["blocked"], rules(&same, "error")), (&json!(false), vec![]), "{same}");

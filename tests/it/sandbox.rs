@@ -39,13 +39,13 @@ struct Azure {
     token: String,
 }
 
-struct Answer {
+struct ArmResponse {
     status: StatusCode,
     headers: HeaderMap,
     text: String,
 }
 
-impl Answer {
+impl ArmResponse {
     fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
     }
@@ -141,17 +141,24 @@ impl Azure {
     async fn token_of(&self, account: &Account) -> String {
         let (host, _, scope) = cloud(account);
         let secret = &account.secrets[0];
-        let answer = self.login(host, &account.tenant_id, &account.client_id, secret, scope).await;
-        answer.expect(200).json()["access_token"].as_str().unwrap().to_owned()
+        let response = self.login(host, &account.tenant_id, &account.client_id, secret, scope).await;
+        response.expect(200).json()["access_token"].as_str().unwrap().to_owned()
     }
 
-    async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> Answer {
+    async fn post_form(&self, url: &str, form: &[(&str, &str)]) -> ArmResponse {
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let request = self.client.post(url).header("content-type", "application/x-www-form-urlencoded");
         read(request.body(body).send().await.unwrap()).await
     }
 
-    async fn login(&self, host: &str, tenant: &str, client_id: &str, secret: &str, scope: &str) -> Answer {
+    async fn login(
+        &self,
+        host: &str,
+        tenant: &str,
+        client_id: &str,
+        secret: &str,
+        scope: &str,
+    ) -> ArmResponse {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", client_id),
@@ -162,7 +169,7 @@ impl Azure {
     }
 
     /// A GET of a complete URL.
-    async fn fetch(&self, url: &str, token: Option<&str>) -> Answer {
+    async fn fetch(&self, url: &str, token: Option<&str>) -> ArmResponse {
         let mut request = self.client.get(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -171,7 +178,7 @@ impl Azure {
     }
 
     /// A request to the control API.
-    async fn send_to_control(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
+    async fn send_to_control(&self, method: &str, path: &str, body: Option<&str>) -> ArmResponse {
         let url = format!("http://{}{path}", self.sandbox.control_address().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let mut request = client.request(method.parse().unwrap(), url);
@@ -221,23 +228,23 @@ impl Azure {
         request
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> ArmResponse {
         read(self.request(method, path, body).send().await.unwrap()).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> ArmResponse {
         self.send(Method::GET, path, None).await
     }
 
-    async fn put(&self, path: &str, body: &Value) -> Answer {
+    async fn put(&self, path: &str, body: &Value) -> ArmResponse {
         self.send(Method::PUT, path, Some(body)).await
     }
 
-    async fn delete(&self, path: &str) -> Answer {
+    async fn delete(&self, path: &str) -> ArmResponse {
         self.send(Method::DELETE, path, None).await
     }
 
-    async fn post(&self, path: &str) -> Answer {
+    async fn post(&self, path: &str) -> ArmResponse {
         self.send(Method::POST, path, None).await
     }
 
@@ -246,23 +253,23 @@ impl Azure {
     }
 
     /// Polls the operation that `answer` started; returns its status and the whole body.
-    async fn status_of(&self, answer: &Answer) -> (String, Value) {
-        let body = self.get(answer.header("azure-asyncoperation")).await.expect(200).json();
+    async fn status_of(&self, response: &ArmResponse) -> (String, Value) {
+        let body = self.get(response.header("azure-asyncoperation")).await.expect(200).json();
         (body["status"].as_str().unwrap().to_owned(), body)
     }
 
     /// Waits until the operation that `answer` started succeeds.
-    async fn finish(&self, answer: &Answer) {
-        assert_eq!(self.status_of(answer).await.0, "InProgress");
+    async fn finish(&self, response: &ArmResponse) {
+        assert_eq!(self.status_of(response).await.0, "InProgress");
         self.advance_secs(30);
-        assert_eq!(self.status_of(answer).await.0, "Succeeded");
+        assert_eq!(self.status_of(response).await.0, "Succeeded");
     }
 
     /// Creates a cluster and waits until it is finished.
-    async fn create_cluster(&self, name: &str, body: &Value) -> Answer {
+    async fn create_cluster(&self, name: &str, body: &Value) -> ArmResponse {
         let path = cluster(name);
-        let answer = self.put(&path, body).await.expect(201);
-        self.finish(&answer).await;
+        let response = self.put(&path, body).await.expect(201);
+        self.finish(&response).await;
         self.get(&path).await.expect(200)
     }
 }
@@ -275,9 +282,9 @@ fn seed() -> Seed {
     Sandbox::seed()
 }
 
-async fn read(response: reqwest::Response) -> Answer {
+async fn read(response: reqwest::Response) -> ArmResponse {
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, text: response.text().await.unwrap() }
+    ArmResponse { status, headers, text: response.text().await.unwrap() }
 }
 
 fn cluster(name: &str) -> String {
@@ -312,8 +319,8 @@ fn with(mut body: Value, pointer: &str, value: Value) -> Value {
 }
 
 /// The body of a response with a value at a JSON pointer, to be sent again.
-fn changed(answer: &Answer, pointer: &str, value: Value) -> Value {
-    with(answer.json(), pointer, value)
+fn changed(response: &ArmResponse, pointer: &str, value: Value) -> Value {
+    with(response.json(), pointer, value)
 }
 
 /// Login host, management origin and scope of an account's cloud.
@@ -333,8 +340,8 @@ fn cloud(account: &Account) -> (&'static str, &'static str, &'static str) {
     }
 }
 
-fn versions_of(answer: &Answer) -> HashMap<String, Value> {
-    let minors = answer.json()["values"].as_array().unwrap().clone();
+fn versions_of(response: &ArmResponse) -> HashMap<String, Value> {
+    let minors = response.json()["values"].as_array().unwrap().clone();
     minors.into_iter().map(|minor| (minor["version"].as_str().unwrap().to_owned(), minor)).collect()
 }
 

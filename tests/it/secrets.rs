@@ -93,7 +93,7 @@ impl Outputs {
 }
 
 /// A running sandbox server and all its output.
-struct Hunt {
+struct LeakCheck {
     server: Server,
     control: String,
     token: String,
@@ -103,7 +103,7 @@ struct Hunt {
     client_ips: u32,
 }
 
-impl Hunt {
+impl LeakCheck {
     /// A new canary.
     fn canary(&mut self, name: &str) -> Canary {
         let canary = Canary::new(name);
@@ -118,9 +118,10 @@ impl Hunt {
     }
 
     async fn send(&mut self, what: &str, request: reqwest::RequestBuilder) -> (u16, String) {
-        let answer = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
-        self.outputs.add(format!("the response to {what}"), format!("{:?}\n{}", answer.headers, answer.text));
-        (answer.status, answer.text)
+        let response = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
+        self.outputs
+            .add(format!("the response to {what}"), format!("{:?}\n{}", response.headers, response.text));
+        (response.status, response.text)
     }
 
     /// Sends a request with the administrator's token.
@@ -139,8 +140,8 @@ impl Hunt {
     /// Sends a request to the sandbox's control API.
     async fn control_sandbox(&self, method: Method, path: &str, body: &Value) {
         let request = self.server.http.request(method, format!("{}{path}", self.control));
-        let answer = reply(request.header("content-type", "application/json").body(body.to_string())).await;
-        assert!((200..300).contains(&answer.status), "{path}: {}", answer.text);
+        let response = reply(request.header("content-type", "application/json").body(body.to_string())).await;
+        assert!((200..300).contains(&response.status), "{path}: {}", response.text);
     }
 
     /// Sets Entra's outcome for logins with a secret.
@@ -171,14 +172,14 @@ fn stored_credential(sandbox: &Value, secret: &str) -> Value {
 }
 
 /// Credentials in bodies: valid, invalid, and repeated in responses of Azure or of a proxy before it.
-async fn send_credentials_in_bodies(hunt: &mut Hunt, sandbox: &Value) {
-    let good = hunt.canary("a good secret in the body");
-    hunt.login(&good, &json!("token")).await;
-    let wrong = hunt.canary("a wrong secret in the body");
+async fn send_credentials_in_bodies(check: &mut LeakCheck, sandbox: &Value) {
+    let good = check.canary("a good secret in the body");
+    check.login(&good, &json!("token")).await;
+    let wrong = check.canary("a wrong secret in the body");
     for (canary, expected) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
         for action in ["aksCheckCredentials"].into_iter().chain(LISTINGS) {
             let body = inline_credential(sandbox, &canary.secret()).to_string();
-            let (status, text) = hunt.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
+            let (status, text) = check.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
             match expected {
                 // Upgrades require a cluster too.
                 None => assert!(status == 200 || action == "aksUpgrades", "{action}: {text}"),
@@ -186,68 +187,71 @@ async fn send_credentials_in_bodies(hunt: &mut Hunt, sandbox: &Value) {
             }
         }
         let (status, text) =
-            hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
+            check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
         assert_eq!(status, 200, "{text}");
         assert_eq!(text.contains(r#""verdict":"usable""#), expected.is_none(), "{text}");
     }
-    let echoed = hunt.canary("a secret that Entra repeats");
+    let echoed = check.canary("a secret that Entra repeats");
     let text = echoed.secret();
     let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
     let sentence =
         format!("AADSTS7000215: {text} (client_secret={form}, {}) is wrong", STANDARD.encode(&text));
     let body = json!({"error": "invalid_client", "error_description": sentence, "error_codes": [7_000_215]});
     let page = json!({"status": 401, "body": body, "headers": {"x-ms-request-id": text.replace('\\', "")}});
-    hunt.login(&echoed, &json!({"answer": page})).await;
-    let gateway = hunt.canary("a secret that a gateway repeats");
+    check.login(&echoed, &json!({"answer": page})).await;
+    let gateway = check.canary("a secret that a gateway repeats");
     let text = gateway.secret().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
     let page = json!({"status": 403, "body": format!("<html><pre>client_secret={text}</pre></html>"),
         "headers": {"content-type": "text/html"}});
-    hunt.login(&gateway, &json!({"answer": page})).await;
+    check.login(&gateway, &json!({"answer": page})).await;
     for canary in [&echoed, &gateway] {
         for action in ["aksCheckCredentials", "aksLocations", "aksVMSizesV2"] {
             let body = inline_credential(sandbox, &canary.secret()).to_string();
-            let (status, text) = hunt.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
+            let (status, text) = check.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
             assert!(status == 400 || status == 401, "{action}: {status} {text}");
             assert!(text.contains("****"), "the response was forwarded, masked: {text}");
         }
         let (status, text) =
-            hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
+            check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
         assert!(status == 200 && !text.contains(r#""verdict":"usable""#), "{status} {text}");
     }
 
-    let token = hunt.canary("an access token of Azure that Azure repeats");
-    let holder = hunt.canary("the secret of that token");
+    let token = check.canary("an access token of Azure that Azure repeats");
+    let holder = check.canary("the secret of that token");
     let page = json!({"body": {"token_type": "Bearer", "expires_in": 3599, "access_token": token.core}});
-    hunt.login(&holder, &json!({"answer": page})).await;
+    check.login(&holder, &json!({"answer": page})).await;
     let repeated = json!({"error": {"code": "Forbidden", "message": format!("not with Authorization: Bearer {}", token.core)}});
     let fault = json!({"operation": "managedClusters",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
-    hunt.control_sandbox(Method::POST, "/faults", &fault).await;
+    check.control_sandbox(Method::POST, "/faults", &fault).await;
     let body = inline_credential(sandbox, &holder.secret()).to_string();
-    let (_, text) = hunt.send_as_admin(Method::POST, "/meta/aksClusters", body.clone()).await;
+    let (_, text) = check.send_as_admin(Method::POST, "/meta/aksClusters", body.clone()).await;
     assert!(text.contains("Bearer ****"), "{text}");
-    hunt.send_as_admin(Method::POST, "/meta/aksLocations", body).await;
+    check.send_as_admin(Method::POST, "/meta/aksLocations", body).await;
     let fault = json!({"operation": "permissions",
         "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
-    hunt.control_sandbox(Method::POST, "/faults", &fault).await;
+    check.control_sandbox(Method::POST, "/faults", &fault).await;
     let (_, text) =
-        hunt.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &holder.secret())).await;
+        check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &holder.secret())).await;
     assert!(text.contains("notChecked"), "{text}");
-    let unusable = hunt.canary("an access token in an answer that cannot be used");
-    let holder = hunt.canary("the secret of that answer");
+    let unusable = check.canary("an access token in an answer that cannot be used");
+    let holder = check.canary("the secret of that answer");
     let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.secret()}});
-    hunt.login(&holder, &json!({"answer": page})).await;
-    hunt.send_as_admin(
-        Method::POST,
-        "/meta/aksLocations",
-        inline_credential(sandbox, &holder.secret()).to_string(),
-    )
-    .await;
+    check.login(&holder, &json!({"answer": page})).await;
+    check
+        .send_as_admin(
+            Method::POST,
+            "/meta/aksLocations",
+            inline_credential(sandbox, &holder.secret()).to_string(),
+        )
+        .await;
     for effect in ["cut_before_answer", "cut_in_body", "truncated_body", "invalid_json"] {
-        hunt.control_sandbox(Method::POST, "/faults", &json!({"operation": "token", "effect": effect})).await;
-        let canary = hunt.canary(&format!("a secret whose login ends with {effect}"));
-        hunt.login(&canary, &json!("token")).await;
-        let (status, text) = hunt
+        check
+            .control_sandbox(Method::POST, "/faults", &json!({"operation": "token", "effect": effect}))
+            .await;
+        let canary = check.canary(&format!("a secret whose login ends with {effect}"));
+        check.login(&canary, &json!("token")).await;
+        let (status, text) = check
             .send_as_admin(
                 Method::POST,
                 "/meta/aksLocations",
@@ -255,15 +259,15 @@ async fn send_credentials_in_bodies(hunt: &mut Hunt, sandbox: &Value) {
             )
             .await;
         assert!(status >= 400, "{effect}: {text}");
-        hunt.control_sandbox(Method::DELETE, "/faults", &Value::Null).await;
+        check.control_sandbox(Method::DELETE, "/faults", &Value::Null).await;
     }
 }
 
 /// Stored credentials, from creation to deletion.
-async fn use_stored_credential(hunt: &mut Hunt, sandbox: &Value) -> String {
-    let created = hunt.canary("a stored secret");
-    hunt.login(&created, &json!("token")).await;
-    let (status, text) = hunt
+async fn use_stored_credential(check: &mut LeakCheck, sandbox: &Value) -> String {
+    let created = check.canary("a stored secret");
+    check.login(&created, &json!("token")).await;
+    let (status, text) = check
         .send_as_admin(
             Method::POST,
             "/v3/cloudcredentials",
@@ -275,33 +279,33 @@ async fn use_stored_credential(hunt: &mut Hunt, sandbox: &Value) -> String {
     let path = format!("/v3/cloudcredentials/{id}");
     let cluster = json!({"name": "hunted", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"clusterName": "hunted", "resourceGroup": "g",
         "resourceLocation": sandbox["location"], "imported": true, "azureCredentialSecret": id}});
-    let (status, text) = hunt.send_as_admin(Method::POST, "/v3/clusters", cluster.to_string()).await;
+    let (status, text) = check.send_as_admin(Method::POST, "/v3/clusters", cluster.to_string()).await;
     assert_eq!(status, 201, "{text}");
     let cluster = serde_json::from_str::<Value>(&text).unwrap()["id"].as_str().unwrap().to_owned();
-    let use_credential = async |hunt: &mut Hunt| {
+    let use_credential = async |check: &mut LeakCheck| {
         for action in LISTINGS {
             let listing = format!(
                 "/meta/{action}?cloudCredentialId={id}&region={}&clusterId={cluster}",
                 sandbox["location"].as_str().unwrap()
             );
-            let (_, text) = hunt.send_as_admin(Method::GET, &listing, "").await;
+            let (_, text) = check.send_as_admin(Method::GET, &listing, "").await;
             assert!(!text.is_empty());
         }
         let (status, text) =
-            hunt.send_as_admin(Method::GET, &format!("/api/v1/credentials/{id}/check"), "").await;
+            check.send_as_admin(Method::GET, &format!("/api/v1/credentials/{id}/check"), "").await;
         assert!(status == 200 && text.contains("verdict"), "{status} {text}");
     };
-    use_credential(hunt).await;
-    let changed = hunt.canary("a stored secret after a change");
-    hunt.login(&changed, &json!("token")).await;
-    let repeated = hunt.canary("a stored secret that Entra repeats");
+    use_credential(check).await;
+    let changed = check.canary("a stored secret after a change");
+    check.login(&changed, &json!("token")).await;
+    let repeated = check.canary("a stored secret that Entra repeats");
     let page = json!({"status": 401, "body": {"error": "invalid_client", "error_description": format!("AADSTS7000215: {}", repeated.secret())}});
-    hunt.login(&repeated, &json!({"answer": page})).await;
+    check.login(&repeated, &json!({"answer": page})).await;
     for canary in [changed, repeated] {
         let change = json!({"azurecredentialConfig": {"clientSecret": canary.secret()}});
-        let (status, text) = hunt.send_as_admin(Method::PUT, &path, change.to_string()).await;
+        let (status, text) = check.send_as_admin(Method::PUT, &path, change.to_string()).await;
         assert_eq!(status, 200, "{text}");
-        use_credential(hunt).await;
+        use_credential(check).await;
     }
     for path in [
         &path,
@@ -313,17 +317,17 @@ async fn use_stored_credential(hunt: &mut Hunt, sandbox: &Value) -> String {
         "/v3/schemas/cloudCredential",
         "/openapi.json",
     ] {
-        assert_eq!(hunt.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
+        assert_eq!(check.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
     }
-    hunt.send_as_admin(Method::DELETE, &path, "").await;
-    let (status, text) = hunt.send_as_admin(Method::DELETE, &format!("/v3/clusters/{cluster}"), "").await;
+    check.send_as_admin(Method::DELETE, &path, "").await;
+    let (status, text) = check.send_as_admin(Method::DELETE, &format!("/v3/clusters/{cluster}"), "").await;
     assert_eq!(status, 200, "{text}");
     id
 }
 
 /// Secrets in the wrong fields and in the wrong parts of a request.
-async fn send_misplaced_secrets(hunt: &mut Hunt, sandbox: &Value, id: &str) {
-    let broken = hunt.canary("a secret in a body that is not JSON");
+async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str) {
+    let broken = check.canary("a secret in a body that is not JSON");
     let escaped = json!(broken.secret()).to_string();
     for body in [
         format!("{{\"clientSecret\":{escaped}"),
@@ -352,10 +356,10 @@ async fn send_misplaced_secrets(hunt: &mut Hunt, sandbox: &Value, id: &str) {
             (Method::PUT, &*format!("/v3/cloudcredentials/{id}")),
             (Method::POST, "/v3/clusters"),
         ] {
-            hunt.send_as_admin(method, path, body.clone()).await;
+            check.send_as_admin(method, path, body.clone()).await;
         }
     }
-    let misdirected = hunt.canary("a secret sent to a wrong path");
+    let misdirected = check.canary("a secret sent to a wrong path");
     let body = inline_credential(sandbox, &misdirected.secret()).to_string();
     for (method, path) in [
         (Method::POST, "/meta/aksNothing"),
@@ -367,57 +371,57 @@ async fn send_misplaced_secrets(hunt: &mut Hunt, sandbox: &Value, id: &str) {
         (Method::POST, "/v3/schemas"),
         (Method::POST, "/livez"),
     ] {
-        let (status, text) = hunt.send_as_admin(method.clone(), path, body.clone()).await;
+        let (status, text) = check.send_as_admin(method.clone(), path, body.clone()).await;
         assert!(status >= 400, "{method} {path}: {text}");
     }
-    let large = hunt.canary("a secret in a body that is too large");
+    let large = check.canary("a secret in a body that is too large");
     for (path, status) in [("/meta/aksLocations", 400), ("/v3/cloudcredentials", 413)] {
         let body = inline_credential(sandbox, &large.secret()).to_string() + &" ".repeat(2 << 20);
         // The connection may be closed before the whole body is sent.
-        let request = hunt.server.http.post(format!("{}{path}", hunt.server.url)).bearer_auth(&hunt.token);
+        let request = check.server.http.post(format!("{}{path}", check.server.url)).bearer_auth(&check.token);
         if let Ok(response) = request.body(body).send().await {
             assert_eq!(response.status().as_u16(), status, "{path}");
             let text = response.text().await.unwrap_or_default();
-            hunt.outputs.add("the response to a body that is too large", text);
+            check.outputs.add("the response to a body that is too large", text);
         }
     }
-    let half = hunt.canary("a secret in a body that ends in the middle");
-    let address: SocketAddr = hunt.server.url.strip_prefix("http://").unwrap().parse().unwrap();
+    let half = check.canary("a secret in a body that ends in the middle");
+    let address: SocketAddr = check.server.url.strip_prefix("http://").unwrap().parse().unwrap();
     for path in ["/meta/aksLocations", "/v3/cloudcredentials"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\nContent-Length: 5000\r\n\r\n{}",
-            hunt.token,
+            check.token,
             inline_credential(sandbox, &half.secret())
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        hunt.outputs.add("the response to half a body", answer);
+        check.outputs.add("the response to half a body", answer);
     }
 }
 
 /// Tokens in every form, valid and invalid, over HTTP/1.1 and HTTP/2.
-async fn send_tokens(hunt: &mut Hunt, tokens: [String; 3]) {
+async fn send_tokens(check: &mut LeakCheck, tokens: [String; 3]) {
     let http_2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let wrong = ["bearer", "basic", "cookie"].map(|form| hunt.canary(&format!("a wrong {form} token")));
+    let wrong = ["bearer", "basic", "cookie"].map(|form| check.canary(&format!("a wrong {form} token")));
     let wrong = wrong.map(|canary| format!("token-wrong:{}", canary.core));
     for (tokens, expected) in [(tokens, 200), (wrong, 401)] {
         let [bearer, basic, cookie] = tokens;
         let (name, password) = basic.split_once(':').unwrap();
-        for http in [&hunt.server.http.clone(), &http_2] {
+        for http in [&check.server.http.clone(), &http_2] {
             // Requests with invalid tokens are delayed, so the test sends only a few.
             let paths =
                 if expected == 200 { &["/v3", "/v3/clusters", "/v3/cloudcredentials"][..] } else { &["/v3"] };
             for path in paths {
-                let url = format!("{}{path}", hunt.server.url);
+                let url = format!("{}{path}", check.server.url);
                 for request in [
                     http.get(&url).bearer_auth(&bearer),
                     http.get(&url).basic_auth(name, Some(password)),
                     http.get(&url).header("cookie", format!("R_SESS={cookie}; CSRF=x")),
                 ] {
-                    let (status, text) = hunt.send(&format!("a token at {path}"), request).await;
+                    let (status, text) = check.send(&format!("a token at {path}"), request).await;
                     assert_eq!(status, expected, "{text}");
                 }
             }
@@ -506,18 +510,18 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     let control = sandbox["control_url"].as_str().unwrap().to_owned();
     // Only the printed examples and sandbox.json, both for trying out the sandbox, may contain the bootstrap token.
     assert!(server.stdout().contains(&bootstrap));
-    let mut hunt = Hunt { server, control, token: bootstrap.clone(), outputs, canaries, client_ips: 0 };
+    let mut check = LeakCheck { server, control, token: bootstrap.clone(), outputs, canaries, client_ips: 0 };
 
-    send_credentials_in_bodies(&mut hunt, &sandbox).await;
-    let id = use_stored_credential(&mut hunt, &sandbox).await;
-    send_misplaced_secrets(&mut hunt, &sandbox, &id).await;
-    send_tokens(&mut hunt, tokens).await;
-    let in_query = hunt.canary("a secret in a query");
+    send_credentials_in_bodies(&mut check, &sandbox).await;
+    let id = use_stored_credential(&mut check, &sandbox).await;
+    send_misplaced_secrets(&mut check, &sandbox, &id).await;
+    send_tokens(&mut check, tokens).await;
+    let in_query = check.canary("a secret in a query");
     let query = format!("/v3/no?clientSecret={}", in_query.core);
-    reply(hunt.server.http.get(format!("{}{query}", hunt.server.url)).bearer_auth(&hunt.token)).await;
-    hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
+    reply(check.server.http.get(format!("{}{query}", check.server.url)).bearer_auth(&check.token)).await;
+    check.send("GET /metrics", check.server.http.get(metrics)).await;
 
-    let Hunt { server, mut outputs, canaries, .. } = hunt;
+    let LeakCheck { server, mut outputs, canaries, .. } = check;
     // The files while the server runs, with the write-ahead log, and again after its stop.
     add_files(&mut outputs, &directory.path().join("data"), &["sandbox.json"]);
     outputs.add("the log", server.stop());

@@ -109,8 +109,8 @@ async fn only_administrators_change_settings_that_are_not_read_only() {
     let expect_status = async |token: &str, name: &str, status: StatusCode| {
         for (method, query) in [(http::Method::PUT, ""), (http::Method::POST, "?_method=PUT")] {
             let call = app.call(method, &format!("/v3/settings/{name}{query}")).token(token);
-            let answer = call.json(&json!({"value": "600"})).send().await;
-            assert_eq!(answer.status, status, "{name}: {}", answer.text());
+            let response = call.json(&json!({"value": "600"})).send().await;
+            assert_eq!(response.status, status, "{name}: {}", response.text());
         }
     };
     expect_status(&ann, "aks-refresh", StatusCode::FORBIDDEN).await;
@@ -123,10 +123,14 @@ async fn only_administrators_change_settings_that_are_not_read_only() {
         // Terraform resets a setting before it removes it from its state, and repeats the current values.
         for harmless in ["", before.as_str()] {
             let path = format!("/v3/settings/{name}");
-            let answer = app.put(&path).json(&json!({"value": harmless})).send().await;
-            assert_eq!((answer.status, &answer.json()["value"]), (StatusCode::OK, &json!(before)), "{name}");
-            let answer = app.put(&path).token(&ann).json(&json!({"value": harmless})).send().await;
-            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{name}");
+            let response = app.put(&path).json(&json!({"value": harmless})).send().await;
+            assert_eq!(
+                (response.status, &response.json()["value"]),
+                (StatusCode::OK, &json!(before)),
+                "{name}"
+            );
+            let response = app.put(&path).token(&ann).json(&json!({"value": harmless})).send().await;
+            assert_eq!(response.status, StatusCode::FORBIDDEN, "{name}");
         }
     }
     assert_eq!(value(&app, "aks-refresh").await, "300");
@@ -306,8 +310,8 @@ async fn every_attempt_to_change_a_setting_is_audited() {
         [(&app.admin, "aks-refresh", "0"), (&ann, "aks-refresh", "1"), (&ann, "none", "1")]
     {
         let path = format!("/v3/settings/{name}");
-        let answer = app.put(&path).token(token).json(&json!({"value": value})).send().await;
-        assert!(answer.status.is_client_error(), "{}", answer.text());
+        let response = app.put(&path).token(token).json(&json!({"value": value})).send().await;
+        assert!(response.status.is_client_error(), "{}", response.text());
     }
     app.get("/v3/settings").send().await;
     app.server.stop().await;

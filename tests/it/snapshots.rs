@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::advance_time;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 
 const VM_SIZES: &str = "aksVMSizesV2";
@@ -22,14 +22,14 @@ const WRAPPED_KEY_LEN: usize = 60;
 /// The actions whose lists are saved.
 const SAVED: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES, "aksVersions"];
 
-async fn get_list(app: &TestApp, action: &str) -> Answer {
+async fn get_list(app: &TestApp, action: &str) -> TestResponse {
     let body = app.credential(&json!({"region": "eastus"}));
     app.post(&format!("/meta/{action}")).json(&body).send().await
 }
 
 /// The cache header, age and status of a response.
-fn cache_status(answer: &Answer) -> (&str, &str, u16) {
-    (answer.header("x-norman-aks-cache"), answer.header("age"), answer.status.as_u16())
+fn cache_status(response: &TestResponse) -> (&str, &str, u16) {
+    (response.header("x-norman-aks-cache"), response.header("age"), response.status.as_u16())
 }
 
 /// A server with all [`SAVED`] lists in its cache.
@@ -132,8 +132,8 @@ async fn rejected_login_evicts_all_lists() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.control.add_fault(login_fault(fault::status(401)));
-    let answer = get_list(&after, VM_SIZES).await.expect(400);
-    assert!(answer.error().starts_with("failed to get VM sizes: "), "{}", answer.text());
+    let response = get_list(&after, VM_SIZES).await.expect(400);
+    assert!(response.error().starts_with("failed to get VM sizes: "), "{}", response.text());
     after.control.clear_faults();
     // A rejection is cached for ten seconds.
     after.clock.advance(Duration::from_secs(11));
@@ -155,8 +155,8 @@ async fn lists_are_served_while_azure_fails() {
         let what = format!("{effect:?}");
         after.control.add_fault(login_fault(effect));
         after.clock.advance(Duration::from_secs(10));
-        let answer = get_list(&after, VM_SIZES).await;
-        assert_eq!((answer.header("x-norman-aks-cache"), answer.status.as_u16()), ("hit", 200), "{what}");
+        let response = get_list(&after, VM_SIZES).await;
+        assert_eq!((response.header("x-norman-aks-cache"), response.status.as_u16()), ("hit", 200), "{what}");
         // Lists of objects that users create are not saved.
         assert_ne!(get_list(&after, "aksVirtualNetworks").await.status, 200, "{what}");
         after.control.clear_faults();
@@ -173,7 +173,7 @@ async fn unresponsive_login_is_awaited_once() {
     let mut first = pin!(get_list(&after, VM_SIZES));
     // The first request waits for the login for a few seconds.
     tokio::select! {
-        answer = &mut first => panic!("the login was not awaited: {answer:?}"),
+        response = &mut first => panic!("the login was not awaited: {response:?}"),
         () = after.wait_until_azure_hangs() => advance_time(Duration::from_secs(3)).await,
     }
     assert_eq!(cache_status(&first.await), ("hit", "0", 200));
@@ -189,9 +189,9 @@ async fn no_cache_request_bypasses_restored_lists() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     let body = after.credential(&json!({"region": "eastus"}));
-    let answer =
+    let response =
         after.post("/meta/aksVMSizesV2").header("cache-control", "no-cache").json(&body).send().await;
-    assert_eq!(cache_status(&answer), ("miss", "0", 200));
+    assert_eq!(cache_status(&response), ("miss", "0", 200));
 }
 
 #[tokio::test]
@@ -201,12 +201,12 @@ async fn other_secret_gets_no_restored_list() {
     let after = restart_and_restore(&before).await;
     let mut other = after.credential(&json!({"region": "eastus"}));
     other["clientSecret"] = after.seed.client_secret_2.into();
-    let answer = after.post("/meta/aksVMSizesV2").json(&other).send().await;
-    assert_eq!(cache_status(&answer), ("miss", "0", 200));
+    let response = after.post("/meta/aksVMSizesV2").json(&other).send().await;
+    assert_eq!(cache_status(&response), ("miss", "0", 200));
     other["clientSecret"] = "guessed".into();
     after.control.add_fault(login_fault(fault::status(503)));
-    let answer = after.post("/meta/aksVMSizesV2").json(&other).send().await;
-    assert_eq!(answer.status, 503, "no list for a guessed secret while Entra fails: {}", answer.text());
+    let response = after.post("/meta/aksVMSizesV2").json(&other).send().await;
+    assert_eq!(response.status, 503, "no list for a guessed secret while Entra fails: {}", response.text());
 }
 
 #[tokio::test]

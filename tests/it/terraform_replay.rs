@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::replacements::Replacements;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fixtures;
 
 /// The server's URL in the recording, and here.
@@ -202,7 +202,7 @@ impl Replay {
         self.check(exchange, kind, &method, &path, body, &answer)
     }
 
-    async fn send(&self, method: &Method, path: &str, body: &Value) -> Answer {
+    async fn send(&self, method: &Method, path: &str, body: &Value) -> TestResponse {
         let call = self.app.call(method.clone(), path);
         let call = if path == "/ping" { call.anonymous() } else { call };
         let call = if path.starts_with("/k8s/") { call.token(&self.kubeconfig_token) } else { call };
@@ -217,7 +217,7 @@ impl Replay {
         method: &Method,
         path: &str,
         body: Value,
-        answer: &Answer,
+        answer: &TestResponse,
     ) -> Vec<String> {
         if kind == "ping" {
             return checks::check_equal("the body", &json!(answer.text()), &json!("pong"));
@@ -298,8 +298,8 @@ impl Replay {
 
     /// Checks a kubeconfig, and uses its token from now on.
     fn check_kubeconfig(&mut self, ours: &Value, expected: &Value) -> Vec<String> {
-        let server_and_token = |answer: &Value| {
-            let config = Kubeconfig::from_yaml(answer["config"].as_str()?).ok()?;
+        let server_and_token = |response: &Value| {
+            let config = Kubeconfig::from_yaml(response["config"].as_str()?).ok()?;
             let name = config.current_context?;
             let context = config.contexts.into_iter().find(|context| context.name == name)?.context?;
             let cluster =

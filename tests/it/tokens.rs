@@ -80,8 +80,8 @@ async fn token_secret_is_shown_only_once() {
     );
     let secret = bearer.split_once(':').unwrap().1;
     for path in [&format!("/v3/tokens/{id}"), "/v3/tokens", "/v3/tokens?ttl=60000"] {
-        let answer = app.get(path).token(&ann).send().await.expect(200);
-        assert!(answer.text().contains(&id) && !answer.text().contains(secret), "{}", answer.text());
+        let response = app.get(path).token(&ann).send().await.expect(200);
+        assert!(response.text().contains(&id) && !response.text().contains(secret), "{}", response.text());
     }
     // The token is valid and can read itself.
     let current = app.get(&format!("/v3/tokens/{id}")).token(bearer).send().await.json();
@@ -192,9 +192,9 @@ async fn invalid_request_creates_no_token() {
         (json!({"description": "x".repeat(100_000)}), 422, "", ""),
         (json!([]), 422, "InvalidBodyContent", ""),
     ] {
-        let answer = app.post("/v3/tokens").token(&ann).json(&body).send().await;
-        assert_eq!(answer.status.as_u16(), status, "{body:.60}: {}", answer.text());
-        let error = norman_error(&answer);
+        let response = app.post("/v3/tokens").token(&ann).json(&body).send().await;
+        assert_eq!(response.status.as_u16(), status, "{body:.60}: {}", response.text());
+        let error = norman_error(&response);
         assert!(
             code.is_empty() || (error.code.as_str(), error.field.as_str()) == (code, field),
             "{body:.60}: {error:?}"
@@ -313,7 +313,7 @@ async fn users_see_themselves_and_administrators_see_all() {
     assert_eq!(app.get(&path_of(&of_bob)).send().await.json()["me"], false);
     // Users are created on the command line.
     for path in ["/v3/users", &path_of(&of_bob)] {
-        let answer = app.post(path).json(&json!({"name": "x"})).send().await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        let response = app.post(path).json(&json!({"name": "x"})).send().await;
+        assert_eq!(response.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
 }

@@ -87,16 +87,16 @@ impl PrivateCluster {
 
     async fn register(&self, method: Method, token: &str, params: &str) -> (u16, String) {
         let call = self.connected.app.call(method, "/v3/connect/register").anonymous();
-        let answer =
+        let response =
             call.header("x-api-tunnel-token", token).header("x-api-tunnel-params", params).send().await;
-        (answer.status.as_u16(), answer.text())
+        (response.status.as_u16(), response.text())
     }
 }
 
 async fn token(connected: &ConnectedCluster, cluster: &str) -> String {
     let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
-    let answer = connected.app.get(&path).token(&connected.owner_token).send().await;
-    answer.json()["token"].as_str().unwrap_or_else(|| panic!("{}", answer.text())).to_owned()
+    let response = connected.app.get(&path).token(&connected.owner_token).send().await;
+    response.json()["token"].as_str().unwrap_or_else(|| panic!("{}", response.text())).to_owned()
 }
 
 #[tokio::test]
@@ -136,8 +136,8 @@ async fn agents_need_https_but_no_api_token() {
     }
     let remote = std::net::SocketAddr::from(([192, 0, 2, 7], 4_000));
     let plain = cluster.connected.app.get("/v3/connect").anonymous().from(remote);
-    let answer = plain.header("x-api-tunnel-token", &cluster.token).send().await.expect(400);
-    assert!(answer.text().contains("only over https"), "{}", answer.text());
+    let response = plain.header("x-api-tunnel-token", &cluster.token).send().await.expect(400);
+    assert!(response.text().contains("only over https"), "{}", response.text());
 }
 
 #[tokio::test]
@@ -248,8 +248,8 @@ async fn removing_the_cluster_ends_its_sessions() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     let path = format!("/v3/clusters/{CLUSTER_ID}?force=true");
-    let answer = cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await;
-    assert!(answer.status.is_success(), "{}", answer.text());
+    let response = cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await;
+    assert!(response.status.is_success(), "{}", response.text());
     agent.close_reason().await;
     assert_eq!(cluster.register_error(&cluster.token, PARAMS).await, (400, "cluster not found".to_owned()));
 }
@@ -278,8 +278,8 @@ async fn cluster_events_record_agent_connections() {
             .get(&path)
             .token(&cluster.connected.owner_token)
             .header("accept", "application/json");
-        let answer = call.send().await.json();
-        let events = answer["events"].as_array().cloned().unwrap_or_default();
+        let response = call.send().await.json();
+        let events = response["events"].as_array().cloned().unwrap_or_default();
         events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for _ in 0..500 {

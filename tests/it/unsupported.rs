@@ -10,20 +10,20 @@ use crate::support::app::TestApp;
 async fn steve_is_not_implemented() {
     let app = TestApp::start().await;
     for path in ["/v1", "/v1/", "/v1/schemas", "/v1/provisioning.cattle.io.clusters/fleet-default/x"] {
-        for answer in [app.get(path).send().await, app.post(path).json(&json!({})).send().await] {
-            assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}: {}", answer.text());
-            assert!(norman_error(&answer).message.contains("/v3"), "{path}");
+        for response in [app.get(path).send().await, app.post(path).json(&json!({})).send().await] {
+            assert_eq!(response.status, StatusCode::NOT_IMPLEMENTED, "{path}: {}", response.text());
+            assert!(norman_error(&response).message.contains("/v3"), "{path}");
         }
         assert_eq!(app.get(path).anonymous().send().await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
     for path in ["/v1", "/v1/", "/v1/schemas?a=b", "/v1/catalog.cattle.io.clusterrepos"] {
         let path = format!("/k8s/clusters/c-none1{path}");
-        let answer = app.get(&path).send().await;
+        let response = app.get(&path).send().await;
         assert_eq!(
-            (answer.status, answer.json()["kind"].as_str()),
+            (response.status, response.json()["kind"].as_str()),
             (StatusCode::NOT_IMPLEMENTED, Some("Status"))
         );
-        assert!(answer.json()["message"].as_str().unwrap().contains("not supported"), "{path}");
+        assert!(response.json()["message"].as_str().unwrap().contains("not supported"), "{path}");
         assert_eq!(app.get(&path).anonymous().send().await.status, StatusCode::UNAUTHORIZED, "{path}");
     }
     app.get("/k8s/clusters/c-none1/v1beta1").send().await.expect(404);
@@ -34,9 +34,9 @@ async fn password_login_names_the_reason_in_its_code() {
     let app = TestApp::start().await;
     for path in ["/v1-public/login", "/v3-public/localProviders/local?action=login"] {
         let login = json!({"username": "admin", "password": "secret"});
-        let answer = app.post(path).anonymous().json(&login).send().await;
-        assert_eq!(answer.status, StatusCode::NOT_IMPLEMENTED, "{path}");
-        assert_eq!(norman_error(&answer).code, "PasswordLoginNotSupported", "{path}");
+        let response = app.post(path).anonymous().json(&login).send().await;
+        assert_eq!(response.status, StatusCode::NOT_IMPLEMENTED, "{path}");
+        assert_eq!(norman_error(&response).code, "PasswordLoginNotSupported", "{path}");
     }
 }
 

@@ -12,19 +12,19 @@ use norman_aks::app::App;
 use serde_json::{Value, json};
 
 use crate::norman::{NormanError, norman_error};
-use crate::support::app::{Answer, Call, TestApp};
+use crate::support::app::{Call, TestApp, TestResponse};
 use crate::support::connected::{CLUSTER_ID, ConnectedCluster};
 use crate::support::databases;
 use crate::support::{program, test_clusters};
 
-async fn set_enabled(app: &TestApp, id: &str, enabled: bool) -> Answer {
+async fn set_enabled(app: &TestApp, id: &str, enabled: bool) -> TestResponse {
     app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
 }
 
 /// The code and message of a 422.
-fn invalid(answer: &Answer) -> (String, String) {
-    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text());
-    let NormanError { code, message, .. } = norman_error(answer);
+fn invalid(response: &TestResponse) -> (String, String) {
+    assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", response.text());
+    let NormanError { code, message, .. } = norman_error(response);
     (code, message)
 }
 

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::rancher::{FakeRancher, RecordedRequest};
 use super::rancher_state::RancherState;
-use crate::support::app::{Answer, Call, NOW_MS, azure_options};
+use crate::support::app::{Call, NOW_MS, TestResponse, azure_options};
 use crate::support::call::{LOOPBACK, exchange};
 
 pub(super) struct BesideApp {
@@ -75,8 +75,8 @@ impl BesideApp {
     }
 
     /// Sends a request as it is.
-    pub(super) async fn send(&self, request: Request<Body>) -> Answer {
-        Answer::read(exchange(&self.router, request, LOOPBACK).await).await
+    pub(super) async fn send(&self, request: Request<Body>) -> TestResponse {
+        TestResponse::read(exchange(&self.router, request, LOOPBACK).await).await
     }
 
     pub(super) fn router(&self) -> Router {

@@ -17,9 +17,9 @@ async fn app_with_catalog_at(host: &str) -> BesideApp {
 #[tokio::test]
 async fn catalog_is_served_at_its_host_as_rancher_decides() {
     let app = app_with_catalog_at("norman.test").await;
-    let answer = app.get(SIZES, OWNER).send().await.expect(200);
-    assert_eq!(answer.header("x-api-cattle-auth"), "true");
-    assert!(!answer.json()["data"].as_array().unwrap().is_empty());
+    let response = app.get(SIZES, OWNER).send().await.expect(200);
+    assert_eq!(response.header("x-api-cattle-auth"), "true");
+    assert!(!response.json()["data"].as_array().unwrap().is_empty());
     let denied = app.get(SIZES, OTHER).send().await;
     assert_eq!((denied.status, denied.header("x-api-cattle-auth")), (StatusCode::NOT_FOUND, "true"));
     let unknown = app.get(SIZES, "token-none:unknown").send().await;
@@ -45,11 +45,11 @@ async fn other_hosts_have_no_catalog() {
     for app in
         [app_with_catalog_at("catalog.example.org").await, BesideApp::with_state(&RancherState::new()).await]
     {
-        let answer = app.get(SIZES, OWNER).send().await.expect(404);
+        let response = app.get(SIZES, OWNER).send().await.expect(404);
         assert!(
-            answer.json()["error"].as_str().unwrap().contains("serves only the actions"),
+            response.json()["error"].as_str().unwrap().contains("serves only the actions"),
             "{}",
-            answer.text()
+            response.text()
         );
         assert_eq!(app.rancher.requests().len(), 0);
     }
@@ -59,7 +59,7 @@ async fn other_hosts_have_no_catalog() {
 async fn unavailable_rancher_is_reported() {
     let app = app_with_catalog_at("norman.test").await;
     app.rancher.set_fault(Fault::Cut);
-    let answer = app.get(SIZES, OWNER).send().await;
-    assert_eq!((answer.status, answer.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "2"));
-    assert_eq!(answer.header("x-api-cattle-auth"), "");
+    let response = app.get(SIZES, OWNER).send().await;
+    assert_eq!((response.status, response.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "2"));
+    assert_eq!(response.header("x-api-cattle-auth"), "");
 }

@@ -9,7 +9,7 @@ use super::app::{BesideApp, seed};
 use super::rancher::FakeRancher;
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::azure_fake::{Gate, wait_until};
-use crate::support::app::Answer;
+use crate::support::app::TestResponse;
 
 /// A Rancher that responds only while the gate is open.
 async fn gated_rancher(state: &Arc<RancherState>) -> (FakeRancher, Gate) {
@@ -37,9 +37,9 @@ async fn concurrent_equal_requests_reach_rancher_and_azure_once() {
         wait_until(|| !app.rancher.requests().is_empty()).await;
         gate.open();
     };
-    let (answers, ()) = tokio::join!(calls, open);
-    let first = answers[0].text();
-    assert!(answers.iter().all(|answer| answer.status == 200 && answer.text() == first));
+    let (responses, ()) = tokio::join!(calls, open);
+    let first = responses[0].text();
+    assert!(responses.iter().all(|response| response.status == 200 && response.text() == first));
     assert_eq!(app.rancher.take_requests(), ["GET /v1/secrets/cattle-global-data/cc-aaaaa"]);
     assert_eq!(app.take_list_count(), 1);
 }
@@ -110,13 +110,13 @@ async fn shuffling_rancher(state: &Arc<RancherState>) -> FakeRancher {
 }
 
 /// The response to a caller. Repeats the call if the fake Rancher took too long, which happens on a busy machine.
-async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> Answer {
+async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> TestResponse {
     for _ in 0..10 {
         let token = format!("token-{caller}:key-{caller}");
-        let answer = app.get_versions(&credential_id(credential), &token).send().await;
-        let is_late = answer.status == 503 && answer.error().starts_with("Rancher does not respond");
+        let response = app.get_versions(&credential_id(credential), &token).send().await;
+        let is_late = response.status == 503 && response.error().starts_with("Rancher does not respond");
         if !is_late {
-            return answer;
+            return response;
         }
     }
     panic!("no response to caller {caller}, credential {credential}");
@@ -146,14 +146,18 @@ async fn assert_responses_reach_only_permitted_callers(decision_seconds: &str) {
             let app = &app;
             async move { (caller, credential, answer_to(app, caller, credential).await) }
         });
-        for (caller, credential, answer) in join_all(calls.collect::<Vec<_>>()).await {
+        for (caller, credential, response) in join_all(calls.collect::<Vec<_>>()).await {
             let expected = match (caller < CALLERS, may_use(caller, credential)) {
                 (false, _) => (401, super::rancher_state::UNAUTHORIZED.to_owned()),
                 (true, true) => (200, format!("[\"1.{}.0\"]", 30 + credential)),
                 (true, false) => (422, "cloud credential not found".to_owned()),
             };
-            let text = if answer.status == 422 { answer.error() } else { answer.text() };
-            assert_eq!((answer.status.as_u16(), text), expected, "caller {caller}, credential {credential}");
+            let text = if response.status == 422 { response.error() } else { response.text() };
+            assert_eq!(
+                (response.status.as_u16(), text),
+                expected,
+                "caller {caller}, credential {credential}"
+            );
         }
     }
 }
@@ -176,12 +180,12 @@ async fn late_response_does_not_restore_the_old_secret() {
         let (state, gate) = (Arc::clone(&state), gate.clone());
         FakeRancher::start_async(move |request| {
             let slow = request.header("authorization").contains("slow");
-            let (answer, gate) = (state.respond(&request), gate.clone());
+            let (response, gate) = (state.respond(&request), gate.clone());
             async move {
                 if slow {
                     gate.pass().await;
                 }
-                answer
+                response
             }
         })
     };
@@ -196,9 +200,9 @@ async fn late_response_does_not_restore_the_old_secret() {
     let overtaking = async {
         wait_until(|| !app.rancher.requests().is_empty()).await;
         state.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
-        let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
+        let response = app.get_versions(CREDENTIAL, OWNER).send().await;
         gate.open();
-        answer
+        response
     };
     let (slow_answer, fast_answer) = tokio::join!(app.get_versions(CREDENTIAL, slow).send(), overtaking);
     assert_eq!((slow_answer.status.as_u16(), fast_answer.status.as_u16()), (200, 200));

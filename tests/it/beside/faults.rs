@@ -8,9 +8,9 @@ use super::rancher::{Fault, response};
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::azure_fake::wait_until;
 use crate::support::advance_time;
-use crate::support::app::Answer;
+use crate::support::app::TestResponse;
 
-const HTML: Fault = Fault::Answer(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
+const HTML: Fault = Fault::Response(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
 
 async fn app() -> BesideApp {
     let state = RancherState::new();
@@ -19,20 +19,20 @@ async fn app() -> BesideApp {
 
 /// Checks that the response asks for a retry, does not log the dashboard's user out, and does not come from Rancher.
 #[track_caller]
-fn assert_unavailable(answer: &Answer) {
-    assert_eq!(answer.status, 503, "{}", answer.text());
-    assert_eq!(answer.header("retry-after"), "2");
-    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "the token was not checked");
-    assert!(!answer.headers.contains_key("x-norman-aks-via"));
-    assert!(answer.error().starts_with("Rancher does not respond"), "{}", answer.text());
+fn assert_unavailable(response: &TestResponse) {
+    assert_eq!(response.status, 503, "{}", response.text());
+    assert_eq!(response.header("retry-after"), "2");
+    assert!(!response.headers.contains_key("x-api-cattle-auth"), "the token was not checked");
+    assert!(!response.headers.contains_key("x-norman-aks-via"));
+    assert!(response.error().starts_with("Rancher does not respond"), "{}", response.text());
 }
 
 /// Sends `aksVersions` while Rancher fails; returns the response and what reached Rancher.
-async fn versions_during(fault: Fault) -> (Answer, Vec<String>) {
+async fn versions_during(fault: Fault) -> (TestResponse, Vec<String>) {
     let app = app().await;
     app.rancher.set_fault(fault);
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    (answer, app.rancher.take_requests())
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    (response, app.rancher.take_requests())
 }
 
 const LOOKUP: &str = "GET /v1/secrets/cattle-global-data/cc-aaaaa";
@@ -47,8 +47,8 @@ async fn time_out(app: &BesideApp, requests: usize, timeout_seconds: u64) {
 async fn slow_rancher_gives_503_after_3_s_and_nothing_is_forwarded() {
     let app = app().await;
     app.rancher.set_fault(Fault::Hang);
-    let (answer, ()) = tokio::join!(app.get_versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
-    assert_unavailable(&answer);
+    let (response, ()) = tokio::join!(app.get_versions(CREDENTIAL, OWNER).send(), time_out(&app, 1, 3));
+    assert_unavailable(&response);
     assert_eq!(app.rancher.take_requests(), [LOOKUP], "requested once, not forwarded");
     app.rancher.clear_fault();
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
@@ -59,17 +59,17 @@ async fn slow_rancher_gives_503_for_inline_credentials_and_cookies() {
     let app = app().await;
     app.rancher.set_fault(Fault::Hang);
     let check = app.post("/meta/aksCheckCredentials", OWNER).body("{}");
-    let (answer, ()) = tokio::join!(check.send(), time_out(&app, 1, 3));
-    assert_unavailable(&answer);
+    let (response, ()) = tokio::join!(check.send(), time_out(&app, 1, 3));
+    assert_unavailable(&response);
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
     let call = app.get(&path, OWNER).anonymous().header("cookie", &format!("R_SESS={OWNER}"));
-    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 2, 3));
-    assert_unavailable(&answer);
+    let (response, ()) = tokio::join!(call.send(), time_out(&app, 2, 3));
+    assert_unavailable(&response);
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}");
     let call = app.get(&path, OWNER).anonymous();
     let call = call.header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"));
-    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 3, 3));
-    assert_unavailable(&answer);
+    let (response, ()) = tokio::join!(call.send(), time_out(&app, 3, 3));
+    assert_unavailable(&response);
 }
 
 #[tokio::test]
@@ -77,16 +77,16 @@ async fn slow_rancher_ends_a_forwarded_request_with_503() {
     let app = app().await;
     app.rancher.set_fault(Fault::Hang);
     let call = app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1");
-    let (answer, ()) = tokio::join!(call.send(), time_out(&app, 1, 55));
-    assert_unavailable(&answer);
+    let (response, ()) = tokio::join!(call.send(), time_out(&app, 1, 55));
+    assert_unavailable(&response);
     assert_eq!(app.rancher.take_requests().len(), 1, "sent once");
 }
 
 #[tokio::test]
 async fn cut_connections_give_503() {
     for fault in [Fault::Cut, Fault::CutBody] {
-        let (answer, requests) = versions_during(fault.clone()).await;
-        assert_unavailable(&answer);
+        let (response, requests) = versions_during(fault.clone()).await;
+        assert_unavailable(&response);
         assert!(requests.iter().all(|request| request == LOOKUP), "{fault:?}: {requests:?}");
     }
 }
@@ -104,16 +104,16 @@ async fn missing_listener_gives_503() {
 #[tokio::test]
 async fn pages_of_proxies_give_503() {
     for fault in [
-        Fault::Answer(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
-        Fault::Answer(503, vec![("content-type", "text/html")], "<html><h1>503</h1></html>"),
-        Fault::Answer(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
-        Fault::Answer(403, vec![("content-type", "text/html")], "<html><h1>Forbidden</h1></html>"),
-        Fault::Answer(404, Vec::new(), "default backend - 404"),
+        Fault::Response(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
+        Fault::Response(503, vec![("content-type", "text/html")], "<html><h1>503</h1></html>"),
+        Fault::Response(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
+        Fault::Response(403, vec![("content-type", "text/html")], "<html><h1>Forbidden</h1></html>"),
+        Fault::Response(404, Vec::new(), "default backend - 404"),
         HTML,
-        Fault::Answer(302, vec![("location", "https://login.example.org/")], ""),
+        Fault::Response(302, vec![("location", "https://login.example.org/")], ""),
     ] {
-        let (answer, requests) = versions_during(fault.clone()).await;
-        assert_unavailable(&answer);
+        let (response, requests) = versions_during(fault.clone()).await;
+        assert_unavailable(&response);
         assert_eq!(requests, [LOOKUP], "{fault:?}: neither followed nor forwarded");
     }
 }
@@ -121,15 +121,15 @@ async fn pages_of_proxies_give_503() {
 #[tokio::test]
 async fn pages_of_proxies_are_not_returned_for_forwarded_requests() {
     for fault in [
-        Fault::Answer(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
-        Fault::Answer(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
-        Fault::Answer(302, vec![("location", "https://login.example.org/")], ""),
+        Fault::Response(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
+        Fault::Response(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
+        Fault::Response(302, vec![("location", "https://login.example.org/")], ""),
         HTML,
     ] {
         let app = app().await;
         app.rancher.set_fault(fault);
-        let answer = app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1").send().await;
-        assert_unavailable(&answer);
+        let response = app.get_versions(CREDENTIAL, OWNER).header("impersonate-user", "u-1").send().await;
+        assert_unavailable(&response);
         assert_eq!(app.rancher.take_requests().len(), 1);
     }
 }
@@ -139,10 +139,10 @@ async fn request_is_forwarded_after_an_unexpected_rancher_response() {
     const BROKEN: &str = r#"{"type":"error","status":500,"message":"etcdserver: request timed out"}"#;
     for (status, body) in [(500, BROKEN), (429, BROKEN), (200, BROKEN), (200, "<html>"), (405, "")] {
         let headers = vec![("content-type", "application/json"), ("x-api-cattle-auth", "true")];
-        let (answer, requests) = versions_during(Fault::Answer(status, headers, body)).await;
-        assert_eq!(answer.status, status, "Rancher's response to the action");
-        assert_eq!((answer.text().as_str(), answer.header("x-norman-aks-via")), (body, "rancher"));
-        assert_eq!(answer.header("x-api-cattle-auth"), "true");
+        let (response, requests) = versions_during(Fault::Response(status, headers, body)).await;
+        assert_eq!(response.status, status, "Rancher's response to the action");
+        assert_eq!((response.text().as_str(), response.header("x-norman-aks-via")), (body, "rancher"));
+        assert_eq!(response.header("x-api-cattle-auth"), "true");
         let path = format!("GET /meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
         assert_eq!(requests, [LOOKUP, &path], "{status}");
     }
@@ -195,9 +195,9 @@ async fn aborted_uploads_do_not_suspend_requests() {
         let parts = [Ok("{"), Err(std::io::Error::other("the client went away"))];
         let body = axum::body::Body::from_stream(futures_util::stream::iter(parts));
         let call = app.post("/meta/aksVersions", OWNER).header("impersonate-user", "u").body(body);
-        let answer = call.send().await;
+        let response = call.send().await;
         let error = "cannot read request body: unexpected EOF";
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, error));
+        assert_eq!((response.status.as_u16(), response.error().as_str()), (400, error));
     }
     assert!(app.rancher.take_requests().is_empty(), "only complete requests are forwarded");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);

@@ -41,10 +41,10 @@ async fn impersonation_is_forwarded_with_headers_and_body() {
     let call = call.header("user-agent", "Mozilla/5.0").header("content-type", "application/json");
     let call =
         call.header("connection", "x-hop, keep-alive").header("x-hop", "1").header("accept-encoding", "gzip");
-    let answer = call.body("{\"region\":\"eastus\"}").send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
-    assert_eq!(answer.json()["answeredBy"], "Rancher");
-    assert_eq!(answer.header("set-cookie"), "CSRF=of-rancher", "Rancher's headers are returned too");
+    let response = call.body("{\"region\":\"eastus\"}").send().await;
+    assert_eq!((response.status.as_u16(), response.header("x-norman-aks-via")), (200, "rancher"));
+    assert_eq!(response.json()["answeredBy"], "Rancher");
+    assert_eq!(response.header("set-cookie"), "CSRF=of-rancher", "Rancher's headers are returned too");
     let request = assert_forwarded(&app, &path());
     assert_eq!(request.method, "POST");
     assert_eq!(request.body, "{\"region\":\"eastus\"}");
@@ -71,8 +71,8 @@ async fn json_web_tokens_are_forwarded() {
         [app.get(&path(), JWT), app.get(&path(), "").anonymous().header("cookie", &format!("R_SESS={JWT}"))]
     {
         app.rancher.take_requests();
-        let answer = call.send().await;
-        assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+        let response = call.send().await;
+        assert_eq!(response.header("x-norman-aks-via"), "rancher");
         assert_forwarded(&app, &path());
     }
 }
@@ -80,8 +80,8 @@ async fn json_web_tokens_are_forwarded() {
 #[tokio::test]
 async fn two_authorization_headers_are_forwarded() {
     let app = app().await;
-    let answer = app.get(&path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
-    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+    let response = app.get(&path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
+    assert_eq!(response.header("x-norman-aks-via"), "rancher");
     let request = assert_forwarded(&app, &path());
     assert_eq!(
         request.header_values("authorization"),
@@ -96,14 +96,18 @@ async fn other_paths_are_forwarded_even_without_a_token() {
         ["/meta/aksNothing", "/meta/aksVersions/", "/meta/aksVersions/x", "/meta//aksVersions", "/meta/gke"]
     {
         app.rancher.take_requests();
-        let answer = app.get(path, "").anonymous().send().await;
-        assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (401, "rancher"), "{path}");
+        let response = app.get(path, "").anonymous().send().await;
+        assert_eq!(
+            (response.status.as_u16(), response.header("x-norman-aks-via")),
+            (401, "rancher"),
+            "{path}"
+        );
         assert_forwarded(&app, path);
     }
     app.rancher.take_requests();
     for path in ["/v3", "/v1/secrets/cattle-global-data/cc-aaaaa", "/"] {
-        let answer = app.get(path, OWNER).send().await;
-        assert_eq!(answer.status, 404, "{path}");
+        let response = app.get(path, OWNER).send().await;
+        assert_eq!(response.status, 404, "{path}");
     }
     assert!(app.rancher.take_requests().is_empty(), "only the actions are served");
 }
@@ -116,8 +120,8 @@ async fn malformed_ids_are_forwarded() {
     {
         app.rancher.take_requests();
         let path = format!("/meta/aksVersions?cloudCredentialId={id}&region=eastus");
-        let answer = app.get(&path, OWNER).send().await;
-        assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{id}");
+        let response = app.get(&path, OWNER).send().await;
+        assert_eq!(response.header("x-norman-aks-via"), "rancher", "{id}");
         assert_forwarded(&app, &path);
     }
 }
@@ -145,20 +149,20 @@ async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
         }
         request.body(Body::empty()).unwrap()
     };
-    let answer = app.send(call("GET", &[("x-forwarded-proto", "http")])).await.expect(302);
-    assert_eq!(answer.header("location"), "https://rancher.test/meta/aksVersions?a=1&b='x'");
+    let response = app.send(call("GET", &[("x-forwarded-proto", "http")])).await.expect(302);
+    assert_eq!(response.header("location"), "https://rancher.test/meta/aksVersions?a=1&b='x'");
     let link = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
-    assert_eq!(answer.text(), link, "escaped as by Go");
-    assert!(!answer.headers.contains_key("x-api-cattle-auth"), "as from Rancher's listener");
+    assert_eq!(response.text(), link, "escaped as by Go");
+    assert!(!response.headers.contains_key("x-api-cattle-auth"), "as from Rancher's listener");
     let anonymous = Request::get("/meta/aksVersions").header("host", "rancher.test");
     let anonymous = anonymous.header("x-forwarded-proto", "http").body(Body::empty()).unwrap();
-    let answer = app.send(anonymous).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (302, "false"));
-    let answer = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (400, "Use HTTPS\n"));
+    let response = app.send(anonymous).await;
+    assert_eq!((response.status.as_u16(), response.header("x-api-cattle-auth")), (302, "false"));
+    let response = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
+    assert_eq!((response.status.as_u16(), response.text().as_str()), (400, "Use HTTPS\n"));
     assert!(app.rancher.take_requests().is_empty(), "the token was not used");
-    let answer = app.send(call("GET", &[("x-forwarded-proto", "https")])).await;
-    assert_eq!(answer.status, 400, "no credential: {}", answer.text());
+    let response = app.send(call("GET", &[("x-forwarded-proto", "https")])).await;
+    assert_eq!(response.status, 400, "no credential: {}", response.text());
 }
 
 #[tokio::test]
@@ -173,15 +177,15 @@ async fn client_that_is_no_trusted_proxy_cannot_claim_plain_http() {
 async fn request_that_came_back_is_508_with_the_remedy() {
     let app = app().await;
     for via in ["1.1 norman-aks", "2.0 proxy, 1.1 norman-aks (x)", "1.1 a,1.1 norman-aks"] {
-        let answer = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
-        assert_eq!(answer.status, 508, "{via}");
-        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        let response = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        assert_eq!(response.status, 508, "{via}");
+        let hint = response.json()["hint"].as_str().unwrap().to_owned();
         assert!(hint.contains("rancher-url") && hint.contains("rancher-host"), "{hint}");
-        assert_eq!(answer.header("x-norman-aks-via"), "loop");
+        assert_eq!(response.header("x-norman-aks-via"), "loop");
     }
     for via in ["1.1 traefik", "1.1 norman-aks-2", "norman-aks"] {
-        let answer = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
-        assert_eq!(answer.status, 200, "{via}");
+        let response = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
+        assert_eq!(response.status, 200, "{via}");
     }
 }
 
@@ -223,8 +227,8 @@ async fn ingress_that_leads_back_gives_508_for_every_request() {
         app.get_versions(CREDENTIAL, OWNER),
         app.post("/meta/aksCheckCredentials", OWNER).body("{}"),
     ] {
-        let answer = call.send().await.expect(508);
-        assert!(answer.json()["hint"].as_str().unwrap().contains("rancher-url"), "{}", answer.text());
+        let response = call.send().await.expect(508);
+        assert!(response.json()["hint"].as_str().unwrap().contains("rancher-url"), "{}", response.text());
     }
 }
 

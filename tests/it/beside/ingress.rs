@@ -50,17 +50,17 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
     let (mut plain, mut anonymous, mut impersonated, mut others) = (0, 0, 0, 0);
     for received in received_requests() {
         app.rancher.take_requests();
-        let answer = app.send(request(&received)).await;
+        let response = app.send(request(&received)).await;
         let has = |name: &str| received.headers.contains_key(name);
         let what = format!("{} {}", received.method, received.path);
         if received.headers["X-Forwarded-Proto"] == "http" {
             plain += 1;
-            assert_eq!(answer.status, 302, "{what}");
-            assert_eq!(answer.header("location"), format!("https://rancher.test{}", received.path));
+            assert_eq!(response.status, 302, "{what}");
+            assert_eq!(response.header("location"), format!("https://rancher.test{}", received.path));
             assert!(app.rancher.take_requests().is_empty(), "{what}: the session is not sent on");
         } else if has("Impersonate-User") {
             impersonated += 1;
-            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{what}");
+            assert_eq!(response.header("x-norman-aks-via"), "rancher", "{what}");
             let request_to_rancher = app.only_request();
             assert_eq!(request_to_rancher.path, received.path);
             assert_eq!(
@@ -77,13 +77,13 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
         } else if received.path.starts_with("/meta/aks") && !has("Authorization") && is_action(&received.path)
         {
             anonymous += 1;
-            assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{what}");
-            assert_eq!(answer.header("x-api-cattle-auth"), "false", "{what}");
+            assert_eq!((response.status.as_u16(), response.text().as_str()), (401, UNAUTHORIZED), "{what}");
+            assert_eq!(response.header("x-api-cattle-auth"), "false", "{what}");
             assert!(app.rancher.take_requests().is_empty(), "{what}: no token to look up");
         } else {
             // Prefix rules deliver paths that are not actions.
             others += 1;
-            assert_eq!(answer.header("x-norman-aks-via"), "rancher", "{what}: {}", answer.text());
+            assert_eq!(response.header("x-norman-aks-via"), "rancher", "{what}: {}", response.text());
             assert_eq!(app.only_request().path, received.path);
         }
     }

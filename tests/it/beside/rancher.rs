@@ -46,7 +46,7 @@ pub(crate) enum Fault {
     /// The connection is closed in the middle of the body.
     CutBody,
     /// A response with this status, headers and body.
-    Answer(u16, Vec<(&'static str, &'static str)>, &'static str),
+    Response(u16, Vec<(&'static str, &'static str)>, &'static str),
 }
 
 type Script = Arc<dyn Fn(RecordedRequest) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
@@ -165,7 +165,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, sha
                 Some(Fault::Hang) => std::future::pending().await,
                 Some(Fault::Cut) => Err(Cut),
                 Some(Fault::CutBody) => Ok(cut_body()),
-                Some(Fault::Answer(status, headers, body)) => Ok(response(status, &headers, body)),
+                Some(Fault::Response(status, headers, body)) => Ok(response(status, &headers, body)),
             }
         }
     });

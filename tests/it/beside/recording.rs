@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::app::{BesideApp, DECISION_TTL};
 use super::rancher::{self, FakeRancher, RecordedRequest};
 use crate::support::advance_time;
-use crate::support::app::Answer;
+use crate::support::app::TestResponse;
 use crate::support::fixtures;
 
 /// The subscription of every recorded credential.
@@ -261,7 +261,7 @@ fn request(case: &Case) -> Request<Body> {
 }
 
 /// The difference from Rancher's response.
-fn difference(case: &Case, answer: &Answer) -> Option<String> {
+fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
     let recorded = &case.response;
     if answer.status != recorded.status {
         return Some(format!("status {} instead of {}: {}", answer.status, recorded.status, answer.text()));
@@ -296,9 +296,9 @@ async fn compare(file: &str, decision_seconds: &str) -> usize {
         if player.is_revoked(index) {
             advance_time(DECISION_TTL).await;
         }
-        let answer = app.send(request(case)).await;
+        let response = app.send(request(case)).await;
         compared += 1;
-        if let Some(difference) = difference(case, &answer) {
+        if let Some(difference) = difference(case, &response) {
             different.push(format!("{}: {difference}", case.id));
         }
     }

@@ -19,9 +19,9 @@ async fn revoked_token_is_rejected_when_the_decision_ends() {
     state.revoke(OWNER);
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "decided just before");
     advance_time(DECISION_TTL).await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
-    assert_eq!(answer.header("x-api-cattle-auth"), "false");
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!((response.status.as_u16(), response.text().as_str()), (401, UNAUTHORIZED));
+    assert_eq!(response.header("x-api-cattle-auth"), "false");
 }
 
 #[tokio::test]
@@ -50,9 +50,9 @@ async fn removed_permission_ends_with_the_decision() {
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.set_readers(CREDENTIAL, &[]);
     advance_time(DECISION_TTL).await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "cloud credential not found"));
-    assert_eq!(answer.header("x-api-cattle-auth"), "true");
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!((response.status.as_u16(), response.error().as_str()), (422, "cloud credential not found"));
+    assert_eq!(response.header("x-api-cattle-auth"), "true");
 }
 
 #[tokio::test]
@@ -86,12 +86,12 @@ async fn rotated_secret_is_used_and_lists_of_the_old_one_are_dropped() {
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
     state.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
     advance_time(DECISION_TTL).await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!(answer.header("x-norman-aks-cache"), "miss", "another secret shares no list");
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!(response.header("x-norman-aks-cache"), "miss", "another secret shares no list");
     state.put_credential(CREDENTIAL, old, &["owner"]);
     advance_time(DECISION_TTL).await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!(answer.header("x-norman-aks-cache"), "miss", "the lists of the old secret are gone");
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!(response.header("x-norman-aks-cache"), "miss", "the lists of the old secret are gone");
     assert_eq!(app.take_list_count(), 3);
 }
 
@@ -116,8 +116,8 @@ async fn change_of_other_fields_keeps_the_lists() {
     app.get_versions(CREDENTIAL, OWNER).send().await;
     state.put_credential(CREDENTIAL, seed().client_secret, &["owner"]);
     advance_time(DECISION_TTL).await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!(answer.header("x-norman-aks-cache"), "hit");
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!(response.header("x-norman-aks-cache"), "hit");
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn token_that_ends_during_an_action_gets_no_list() {
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.revoke(OWNER);
     let upgrades = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-aaaaa");
-    let answer = app.get(&upgrades, OWNER).send().await;
-    assert_eq!(answer.status, 503, "the decision was correct at the time: {}", answer.text());
+    let response = app.get(&upgrades, OWNER).send().await;
+    assert_eq!(response.status, 503, "the decision was correct at the time: {}", response.text());
     assert_eq!(app.get(&upgrades, OWNER).send().await.status, 401, "and is dropped");
 }

@@ -26,9 +26,9 @@ async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
             (CREDENTIAL, OTHER, 422),
             (SECOND_CREDENTIAL, OTHER, 200),
         ] {
-            let answer = app.get_versions(credential, token).send().await;
-            assert_eq!(answer.status, status, "{credential} {token}");
-            assert_eq!(answer.header("x-api-cattle-auth"), "true");
+            let response = app.get_versions(credential, token).send().await;
+            assert_eq!(response.status, status, "{credential} {token}");
+            assert_eq!(response.header("x-api-cattle-auth"), "true");
         }
     }
     assert_eq!(app.get_versions(CREDENTIAL, "token-none:unknown").send().await.text(), UNAUTHORIZED);
@@ -37,12 +37,12 @@ async fn caller_may_use_only_credentials_that_rancher_shows_to_it() {
 #[tokio::test]
 async fn lists_and_errors_have_the_headers_and_keys_of_this_server() {
     let (app, _) = BesideApp::start().await;
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!(answer.header("cache-control"), "private, no-cache");
-    assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
-    let answer = app.get_versions(CREDENTIAL, OTHER).send().await;
-    assert!(!answer.headers.contains_key("cache-control"));
-    let body = answer.json();
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert_eq!(response.header("cache-control"), "private, no-cache");
+    assert_eq!(response.header("vary"), "Authorization, Cookie, Accept-Encoding");
+    let response = app.get_versions(CREDENTIAL, OTHER).send().await;
+    assert!(!response.headers.contains_key("cache-control"));
+    let body = response.json();
     let keys: Vec<_> = body.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["error", "hint", "requestId"]);
 }
@@ -59,9 +59,9 @@ async fn decisions_save_lookups_but_every_token_is_looked_up() {
         state.add_user(if n % 2 == 0 { "owner" } else { "other" }, token);
     }
     for batch in tokens.chunks(100) {
-        let answers = join_all(batch.iter().map(|token| app.get_versions(CREDENTIAL, token).send())).await;
-        for (n, answer) in answers.iter().enumerate() {
-            assert_eq!(answer.status, if n % 2 == 0 { 200 } else { 422 }, "{}", batch[n]);
+        let responses = join_all(batch.iter().map(|token| app.get_versions(CREDENTIAL, token).send())).await;
+        for (n, response) in responses.iter().enumerate() {
+            assert_eq!(response.status, if n % 2 == 0 { 200 } else { 422 }, "{}", batch[n]);
         }
     }
     assert_eq!(app.rancher.take_requests().len(), 1000);
@@ -79,8 +79,8 @@ async fn cookie_bearer_and_basic_are_the_same_user() {
         ("authorization", format!("bearer {OWNER}")),
         ("cookie", format!("CSRF=abc; R_SESS={OWNER}; other=1")),
     ] {
-        let answer = app.get(&path, "").anonymous().header(name, &value).send().await;
-        assert_eq!(answer.status, 200, "{name}");
+        let response = app.get(&path, "").anonymous().header(name, &value).send().await;
+        assert_eq!(response.status, 200, "{name}");
         let request = app.rancher.requests().pop().unwrap();
         let expected = if name == "cookie" { format!("R_SESS={OWNER}") } else { value };
         assert_eq!(request.header_values(name), [expected], "forwarded unchanged, without other cookies");
@@ -107,11 +107,11 @@ async fn empty_authorization_leaves_the_cookie() {
     let call = |path: &str| {
         app.get(path, "").anonymous().header("authorization", "").header("cookie", &format!("R_SESS={OWNER}"))
     };
-    let answer = call(&path).send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-api-cattle-auth")), (200, "true"));
-    let answer = call("/meta/aksVersions?cloudCredentialId=cc-aaaaa").send().await;
-    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
-    assert_eq!(answer.header("x-api-cattle-auth"), "true", "as Rancher reported");
+    let response = call(&path).send().await;
+    assert_eq!((response.status.as_u16(), response.header("x-api-cattle-auth")), (200, "true"));
+    let response = call("/meta/aksVersions?cloudCredentialId=cc-aaaaa").send().await;
+    assert_eq!(response.header("x-norman-aks-via"), "rancher");
+    assert_eq!(response.header("x-api-cattle-auth"), "true", "as Rancher reported");
 }
 
 #[tokio::test]
@@ -124,9 +124,9 @@ async fn requests_without_a_token_are_rejected_without_a_lookup() {
         app.post("/meta/aksCheckCredentials", "").anonymous().json(&inline_credential(&json!({}))),
         app.post("/meta/aksLocations", "").anonymous().json(&inline_credential(&json!({}))),
     ] {
-        let answer = call.send().await;
-        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED));
-        assert_eq!(answer.header("x-api-cattle-auth"), "false");
+        let response = call.send().await;
+        assert_eq!((response.status.as_u16(), response.text().as_str()), (401, UNAUTHORIZED));
+        assert_eq!(response.header("x-api-cattle-auth"), "false");
     }
     assert!(app.rancher.take_requests().is_empty());
     assert_eq!(app.control.requests().len(), 0, "nothing reached Azure");
@@ -136,12 +136,12 @@ async fn requests_without_a_token_are_rejected_without_a_lookup() {
 async fn inline_credentials_need_a_valid_token() {
     let (app, _) = BesideApp::start().await;
     for path in ["/meta/aksCheckCredentials", "/meta/aksLocations"] {
-        let answer = app.post(path, "token-none:unknown").json(&inline_credential(&json!({}))).send().await;
-        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (401, UNAUTHORIZED), "{path}");
+        let response = app.post(path, "token-none:unknown").json(&inline_credential(&json!({}))).send().await;
+        assert_eq!((response.status.as_u16(), response.text().as_str()), (401, UNAUTHORIZED), "{path}");
         assert_eq!(app.control.requests().len(), 0, "{path}");
-        let answer = app.post(path, OTHER).json(&inline_credential(&json!({}))).send().await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        assert_eq!(answer.header("x-api-cattle-auth"), "true");
+        let response = app.post(path, OTHER).json(&inline_credential(&json!({}))).send().await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        assert_eq!(response.header("x-api-cattle-auth"), "true");
         app.control.clear_requests();
     }
     let lookups = app.rancher.take_requests();
@@ -155,10 +155,10 @@ async fn inline_credentials_need_a_valid_token() {
 async fn check_of_a_wrong_secret_is_401_with_a_valid_token() {
     let (app, _) = BesideApp::start().await;
     let wrong = inline_credential(&json!({"clientSecret": "wrong~secret"}));
-    let answer = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await.expect(401);
-    assert_eq!(answer.header("x-api-cattle-auth"), "true");
-    let answer = app.get("/meta/aksCheckCredentials", OWNER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (405, "use POST for this endpoint"));
+    let response = app.post("/meta/aksCheckCredentials", OWNER).json(&wrong).send().await.expect(401);
+    assert_eq!(response.header("x-api-cattle-auth"), "true");
+    let response = app.get("/meta/aksCheckCredentials", OWNER).send().await;
+    assert_eq!((response.status.as_u16(), response.error().as_str()), (405, "use POST for this endpoint"));
 }
 
 #[tokio::test]
@@ -168,9 +168,9 @@ async fn upgrades_of_a_visible_cluster_follow_its_version() {
     state.put_cluster("c-aaaaa", &config, &["owner"]);
     let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}");
     for query in ["&clusterId=c-aaaaa", "&clusterID=c-aaaaa"] {
-        let answer = app.get(&format!("{path}{query}"), OWNER).send().await;
-        assert_eq!(answer.status, 200, "{query}: {}", answer.text());
-        assert_eq!(answer.json()["currentVersion"], "1.32.7");
+        let response = app.get(&format!("{path}{query}"), OWNER).send().await;
+        assert_eq!(response.status, 200, "{query}: {}", response.text());
+        assert_eq!(response.json()["currentVersion"], "1.32.7");
     }
     let requests = app.rancher.requests();
     let cluster = requests.iter().find(|request| request.path.contains("clusters")).unwrap();
@@ -185,8 +185,12 @@ async fn upgrades_of_a_cluster_that_the_caller_does_not_see_are_400() {
     state.put_cluster("c-aaaaa", &config, &["other"]);
     for id in ["c-aaaaa", "c-zzzzz", "", "C-A", "..%2Fsecrets", "c-a%2Fb"] {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId={id}");
-        let answer = app.get(&path, OWNER).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, "invalid cluster id"), "{id}");
+        let response = app.get(&path, OWNER).send().await;
+        assert_eq!(
+            (response.status.as_u16(), response.error().as_str()),
+            (400, "invalid cluster id"),
+            "{id}"
+        );
     }
     let lookups =
         app.rancher.take_requests().into_iter().filter(|request| request.contains("clusters")).count();
@@ -209,28 +213,28 @@ async fn cluster_that_rancher_cannot_read_gives_503() {
     };
     let app = BesideApp::builder(fake.await).start().await;
     let path = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-aaaaa");
-    let answer = app.get(&path, OWNER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (503, "2"), "{}", answer.text());
+    let response = app.get(&path, OWNER).send().await;
+    assert_eq!((response.status.as_u16(), response.header("retry-after")), (503, "2"), "{}", response.text());
 }
 
 #[tokio::test]
 async fn cluster_gives_access_to_a_credential_only_through_rancher() {
     let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
-    let answer = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
-    assert_eq!(answer.status, 422, "the dashboard's spelling gives no access");
-    let answer = app.get(&format!("{path}&clusterID=c-aaaaa"), OTHER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-norman-aks-via")), (200, "rancher"));
-    assert_eq!(answer.json()["answeredBy"], "Rancher");
+    let response = app.get(&format!("{path}&clusterId=c-aaaaa"), OTHER).send().await;
+    assert_eq!(response.status, 422, "the dashboard's spelling gives no access");
+    let response = app.get(&format!("{path}&clusterID=c-aaaaa"), OTHER).send().await;
+    assert_eq!((response.status.as_u16(), response.header("x-norman-aks-via")), (200, "rancher"));
+    assert_eq!(response.json()["answeredBy"], "Rancher");
 }
 
 #[tokio::test]
 async fn other_kinds_of_credentials_are_forwarded() {
     let (app, state) = BesideApp::start().await;
     state.put_secret(SECOND_CREDENTIAL, &json!({"amazonec2credentialConfig-accessKey": "eA=="}), &["owner"]);
-    let answer = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
-    assert_eq!(answer.header("x-norman-aks-via"), "rancher");
+    let response = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
+    assert_eq!(response.header("x-norman-aks-via"), "rancher");
     state.put_secret(SECOND_CREDENTIAL, &json!({"password": "eA=="}), &["owner"]);
-    let answer = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
-    assert_eq!((answer.status.as_u16(), answer.error().as_str()), (422, "cloud credential not found"));
+    let response = app.get_versions(SECOND_CREDENTIAL, OWNER).send().await;
+    assert_eq!((response.status.as_u16(), response.error().as_str()), (422, "cloud credential not found"));
 }

@@ -12,7 +12,7 @@ use super::app::{BesideApp, seed};
 use super::rancher::Fault;
 use super::rancher_state::{self, RancherState};
 use crate::support::advance_time;
-use crate::support::app::Answer;
+use crate::support::app::TestResponse;
 
 /// Values that must not appear anywhere.
 const CANARIES: [&str; 6] = [
@@ -59,8 +59,8 @@ fn assert_clean(what: &str, text: &str) {
 }
 
 /// Sends requests of all kinds, with valid and invalid tokens; returns the responses.
-async fn send_requests(app: &BesideApp) -> Vec<Answer> {
-    let mut answers = Vec::new();
+async fn send_requests(app: &BesideApp) -> Vec<TestResponse> {
+    let mut responses = Vec::new();
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let mut body = json!({
         "tenantId": seed().tenant_id, "subscriptionId": seed().subscription_id, "clientId": seed().client_id,
@@ -72,21 +72,21 @@ async fn send_requests(app: &BesideApp) -> Vec<Answer> {
         "canary-json-web-token.a.b",
         "canary-key-of-a-session",
     ] {
-        answers.push(app.get(&path, token).send().await);
-        answers.push(app.get(&path, token).header("impersonate-user", "u").send().await);
-        answers.push(app.post("/meta/aksCheckCredentials", token).json(&body).send().await);
-        answers.push(app.post("/meta/aksLocations", token).json(&body).send().await);
+        responses.push(app.get(&path, token).send().await);
+        responses.push(app.get(&path, token).header("impersonate-user", "u").send().await);
+        responses.push(app.post("/meta/aksCheckCredentials", token).json(&body).send().await);
+        responses.push(app.post("/meta/aksLocations", token).json(&body).send().await);
         let upgrades = format!("/meta/aksUpgrades?cloudCredentialId={CREDENTIAL}&clusterId=c-a");
-        answers.push(app.get(&upgrades, token).send().await);
+        responses.push(app.get(&upgrades, token).send().await);
     }
     body["subscriptionId"] = "".into();
-    answers.push(app.post("/meta/aksLocations", TOKEN).json(&body).send().await);
-    answers.push(app.get(&path, "").anonymous().header("cookie", COOKIE).send().await);
-    answers.push(
+    responses.push(app.post("/meta/aksLocations", TOKEN).json(&body).send().await);
+    responses.push(app.get(&path, "").anonymous().header("cookie", COOKIE).send().await);
+    responses.push(
         app.get(&path, TOKEN).header("cookie", COOKIE).header("x-forwarded-proto", "http").send().await,
     );
-    answers.push(app.get(&path, TOKEN).header("via", "1.1 norman-aks").send().await);
-    answers
+    responses.push(app.get(&path, TOKEN).header("via", "1.1 norman-aks").send().await);
+    responses
 }
 
 #[tokio::test]
@@ -106,29 +106,29 @@ async fn tokens_and_secrets_are_in_no_log_metric_or_error() {
     state.add_user("owner", "token-bbbbb:canary-key-of-a-cookie");
     state.put_credential(CREDENTIAL, "canary-secret-in-rancher", &["owner"]);
     let app = BesideApp::with_state(&state).await;
-    let mut answers = send_requests(&app).await;
+    let mut responses = send_requests(&app).await;
     advance_time(super::app::DECISION_TTL).await;
     for fault in [
         Fault::Cut,
-        Fault::Answer(500, vec![("x-api-cattle-auth", "true")], "{}"),
-        Fault::Answer(
+        Fault::Response(500, vec![("x-api-cattle-auth", "true")], "{}"),
+        Fault::Response(
             200,
             vec![("x-api-cattle-auth", "true")],
             "{\"data\":{\"azurecredentialConfig-clientSecret\":\"%\"}}",
         ),
-        Fault::Answer(502, Vec::new(), "<html>"),
+        Fault::Response(502, Vec::new(), "<html>"),
     ] {
         app.rancher.set_fault(fault);
-        answers.extend(send_requests(&app).await);
+        responses.extend(send_requests(&app).await);
         app.rancher.clear_fault();
         advance_time(std::time::Duration::from_secs(2)).await;
         app.get("/meta/aksLocations", TOKEN).send().await;
     }
-    assert!(answers.len() > 100);
-    for answer in &answers {
-        assert_clean("a response", &format!("{answer:?} {}", answer.text()));
+    assert!(responses.len() > 100);
+    for response in &responses {
+        assert_clean("a response", &format!("{response:?} {}", response.text()));
     }
-    assert!(answers.iter().any(|answer| answer.text().contains("AADSTS")), "Azure rejected the canary");
+    assert!(responses.iter().any(|response| response.text().contains("AADSTS")), "Azure rejected the canary");
     let log = String::from_utf8(log_buffer.0.lock().unwrap().clone()).unwrap();
     for expected in ["TRACE", "action failed", "token-aaaaa", "norman_aks"] {
         assert!(log.contains(expected), "{expected} is not in the log");

@@ -37,9 +37,9 @@ async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
 
 /// Sends a request; returns its status.
 async fn status(app: &BesideApp) -> u16 {
-    let answer = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert!(answer.status != 503 || answer.header("retry-after") == "2");
-    answer.status.as_u16()
+    let response = app.get_versions(CREDENTIAL, OWNER).send().await;
+    assert!(response.status != 503 || response.header("retry-after") == "2");
+    response.status.as_u16()
 }
 
 #[tokio::test]

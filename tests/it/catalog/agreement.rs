@@ -95,8 +95,8 @@ async fn rejections(catalog: &TestCatalog, case: &GeneratedCase) -> Vec<String> 
         "azureCredentialSecret": catalog.credential, "clusterName": "made", "resourceGroup": "rg-made", "resourceLocation": "eastus",
         "kubernetesVersion": "1.33.5", "networkPlugin": "azure", "dnsPrefix": "made", "nodePools": [case.pool],
     }});
-    let answer = catalog.app.post("/api/v1/aks/review").json(&body).send().await;
-    let review = answer.json();
+    let response = catalog.app.post("/api/v1/aks/review").json(&body).send().await;
+    let review = response.json();
     let unchecked = review["unchecked"].as_array().unwrap_or_else(|| panic!("{review}"));
     let is_covered = |entry: &&Value| RULES.contains(&entry["rule"].as_str().unwrap());
     assert!(!unchecked.iter().any(|entry| is_covered(&entry)), "{review}");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::advance_time;
-use crate::support::app::{Answer, TestApp, account_credential};
+use crate::support::app::{TestApp, TestResponse, account_credential};
 
 /// The time limit of a check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -399,7 +399,7 @@ async fn check_sends_only_the_requests_that_azure_leaves() {
     assert_eq!(result["login"]["status"], "accepted");
 }
 
-async fn check_stored(app: &TestApp, id: &str, token: &str) -> Answer {
+async fn check_stored(app: &TestApp, id: &str, token: &str) -> TestResponse {
     app.get(&format!("/api/v1/credentials/{id}/check")).token(token).send().await
 }
 
@@ -419,8 +419,8 @@ async fn stored_credential_is_checked_for_those_who_may_use_it() {
         ("other:", &ann, 404),
         (&id, &"wrong".to_owned(), 401),
     ] {
-        let answer = check_stored(&app, id, token).await;
-        assert_eq!(answer.status, status, "{id}: {}", answer.text());
+        let response = check_stored(&app, id, token).await;
+        assert_eq!(response.status, status, "{id}: {}", response.text());
     }
     let result = check_stored(&app, &id, &ann).await;
     assert_eq!(result.header("cache-control"), "no-store");
@@ -452,8 +452,8 @@ async fn checks_are_audited() {
     app.clock.advance(Duration::from_secs(10));
     let mut outcomes = BTreeSet::new();
     for _ in 0..100 {
-        let answer = app.get("/api/v1/audit?action=checkCredential").send().await.json();
-        outcomes = answer["data"]
+        let response = app.get("/api/v1/audit?action=checkCredential").send().await.json();
+        outcomes = response["data"]
             .as_array()
             .unwrap()
             .iter()
@@ -485,23 +485,31 @@ async fn malformed_requests_name_the_field() {
         (&*long, "resourceGroup"),
         (&many.join("&"), "resourceGroup"),
     ] {
-        let answer = app
+        let response = app
             .post(&format!("/api/v1/credentials/check?{query}"))
             .json(&app.credential(&json!({})))
             .send()
             .await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["fieldName"]),
+            (422, &json!(field)),
+            "{query}"
+        );
         let path = format!("/api/v1/credentials/{id}/check?{query}");
-        let answer = app.get(&path).send().await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)), "{query}");
+        let response = app.get(&path).send().await;
+        assert_eq!(
+            (response.status.as_u16(), &response.json()["fieldName"]),
+            (422, &json!(field)),
+            "{query}"
+        );
         assert_eq!(app.get(&path).anonymous().send().await.status, 401);
     }
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
     for field in ["subscriptionId", "clientId", "clientSecret"] {
         let mut credential = app.credential(&json!({}));
         credential.as_object_mut().unwrap().remove(field);
-        let answer = app.post("/api/v1/credentials/check").json(&credential).send().await;
-        assert_eq!((answer.status.as_u16(), &answer.json()["fieldName"]), (422, &json!(field)));
+        let response = app.post("/api/v1/credentials/check").json(&credential).send().await;
+        assert_eq!((response.status.as_u16(), &response.json()["fieldName"]), (422, &json!(field)));
     }
     assert_eq!(app.post("/api/v1/credentials/check").body("{").send().await.status, 422);
     assert_eq!(app.post("/api/v1/credentials/check").anonymous().send().await.status, 401);

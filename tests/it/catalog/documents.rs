@@ -39,14 +39,15 @@ async fn curl_lines_of_the_catalog_work() {
     for (path, has_body) in lines {
         let path = path.replace("$CREDENTIAL", &catalog.credential);
         assert!(!path.contains(['$', '<', '…']), "{path}");
-        let answer = if has_body {
+        let response = if has_body {
             catalog.app.post(&path).json(&catalog.app.credential(&json!({}))).send().await
         } else {
             catalog.app.get(&path).send().await
         };
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-        let has_verdicts = answer.text().contains("\"verdict\":") || answer.text().contains("\"isPreview\":");
-        assert!(has_verdicts, "{path}: {}", answer.text());
+        assert_eq!(response.status, StatusCode::OK, "{path}: {}", response.text());
+        let has_verdicts =
+            response.text().contains("\"verdict\":") || response.text().contains("\"isPreview\":");
+        assert!(has_verdicts, "{path}: {}", response.text());
     }
 }
 

@@ -56,9 +56,9 @@ async fn invalid_requests_name_the_parameter() {
         ("minVcpus=1", "minVcpus"),
         ("marker=1.99", "marker"),
     ] {
-        let answer = catalog.get("kubernetes-versions", query).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
-        assert_eq!(answer.json()["fieldName"], field, "{query}");
+        let response = catalog.get("kubernetes-versions", query).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", response.text());
+        assert_eq!(response.json()["fieldName"], field, "{query}");
     }
 }
 
@@ -68,8 +68,8 @@ async fn second_request_is_served_from_the_cache_of_aks_versions() {
     let path = format!("/meta/aksVersions?cloudCredentialId={}&region=eastus", catalog.credential);
     assert_eq!(catalog.app.get(&path).send().await.status, StatusCode::OK);
     catalog.app.control.clear_requests();
-    let answer = catalog.get("kubernetes-versions", "").await;
-    assert_eq!(answer.header("x-norman-aks-cache"), "hit");
+    let response = catalog.get("kubernetes-versions", "").await;
+    assert_eq!(response.header("x-norman-aks-cache"), "hit");
     assert_eq!(catalog.app.take_azure_requests(), [""; 0]);
 }
 

@@ -31,9 +31,9 @@ impl TestCatalog {
         let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", self.credential);
         for _ in 0..10 {
             let started = Instant::now();
-            let answer = self.app.get(&path).send().await;
-            assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text());
-            let list = answer.json();
+            let response = self.app.get(&path).send().await;
+            assert_eq!(response.status, StatusCode::OK, "{query}: {}", response.text());
+            let list = response.json();
             let regions = list["data"].as_array().unwrap().clone();
             assert_eq!(list["progress"]["done"], regions.len());
             if list["progress"]["total"] == regions.len() {
@@ -111,9 +111,9 @@ async fn lines_come_one_by_one_with_progress() {
         "/api/v1/regions?cloudCredentialId={}&region=eastus,westus,westeurope&vmSize=Standard_D2s_v3",
         catalog.credential
     );
-    let answer = catalog.app.get(&path).header("accept", "application/x-ndjson").send().await;
-    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
-    let lines: Vec<Value> = answer.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let response = catalog.app.get(&path).header("accept", "application/x-ndjson").send().await;
+    assert_eq!((response.status, response.header("content-type")), (StatusCode::OK, "application/x-ndjson"));
+    let lines: Vec<Value> = response.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let done: Vec<_> = lines.iter().map(|line| line["progress"].clone()).collect();
     assert_eq!(done, [1, 2, 3].map(|done| json!({"done": done, "total": 3})));
     let mut names: Vec<_> = lines.iter().map(|line| line["region"]["name"].as_str().unwrap()).collect();
@@ -139,11 +139,11 @@ async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
     let (mut first, mut second) =
         (std::pin::pin!(catalog.app.get(&path).send()), std::pin::pin!(catalog.app.get(&path).send()));
     let mut pending = Vec::new();
-    let answers = async { tokio::join!(&mut first, &mut second) };
-    let mut answers = std::pin::pin!(answers);
+    let responses = async { tokio::join!(&mut first, &mut second) };
+    let mut responses = std::pin::pin!(responses);
     let (first, second) = loop {
         tokio::select! {
-            answers = &mut answers => break answers,
+            responses = &mut responses => break responses,
             () = tokio::time::sleep(Duration::from_millis(2)) => {
                 let requests = catalog.app.control.requests();
                 pending.push(requests.iter().filter(|request| request.status.is_none()).count());
@@ -170,8 +170,8 @@ async fn invalid_parameters_are_named() {
         ("size=Standard_D2s_v3", "size"),
     ] {
         let path = format!("/api/v1/regions?cloudCredentialId={}&{query}", catalog.credential);
-        let answer = catalog.app.get(&path).send().await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
-        assert_eq!(answer.json()["fieldName"], field, "{query}");
+        let response = catalog.app.get(&path).send().await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", response.text());
+        assert_eq!(response.json()["fieldName"], field, "{query}");
     }
 }

@@ -4,7 +4,7 @@ use azure_sandbox::Page;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
 pub(super) struct TestCatalog {
     pub(super) app: TestApp,
@@ -18,16 +18,16 @@ impl TestCatalog {
     }
 
     /// The response of the catalog to a request with the stored credential.
-    pub(super) async fn get(&self, resource: &str, query: &str) -> Answer {
+    pub(super) async fn get(&self, resource: &str, query: &str) -> TestResponse {
         let path = format!("/api/v1/{resource}?cloudCredentialId={}&region=eastus&{query}", self.credential);
         self.app.get(&path).send().await
     }
 
     /// The entries of a list, which must be complete.
     pub(super) async fn list(&self, resource: &str, query: &str) -> Vec<Value> {
-        let answer = self.get(resource, query).await;
-        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.text());
-        let mut list = answer.json();
+        let response = self.get(resource, query).await;
+        assert_eq!(response.status, StatusCode::OK, "{query}: {}", response.text());
+        let mut list = response.json();
         assert_eq!(list["next"], Value::Null, "{query}");
         match list["data"].take() {
             Value::Array(entries) => entries,

@@ -208,9 +208,9 @@ async fn invalid_parameters_are_named() {
         ("marker=Standard_None", "marker"),
         ("minVCPUs=2", "minVCPUs"),
     ] {
-        let answer = catalog.get("vm-sizes", query).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.text());
-        assert_eq!(answer.json()["fieldName"], field, "{query}");
+        let response = catalog.get("vm-sizes", query).await;
+        assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", response.text());
+        assert_eq!(response.json()["fieldName"], field, "{query}");
     }
     let without = |query: &str| format!("/api/v1/vm-sizes?{query}");
     for (query, status, field) in [
@@ -221,12 +221,12 @@ async fn invalid_parameters_are_named() {
         (format!("cloudCredentialId={}&region=not/a/region", catalog.credential), 422, Value::Null),
         (format!("cloudCredentialId={}&region=nowhere", catalog.credential), 422, Value::Null),
     ] {
-        let answer = catalog.app.get(&without(&query)).send().await;
+        let response = catalog.app.get(&without(&query)).send().await;
         assert_eq!(
-            (answer.status.as_u16(), &answer.json()["fieldName"]),
+            (response.status.as_u16(), &response.json()["fieldName"]),
             (status, &field),
             "{query}: {}",
-            answer.text()
+            response.text()
         );
     }
 }
@@ -235,8 +235,8 @@ async fn invalid_parameters_are_named() {
 async fn throttled_azure_is_429() {
     let catalog = TestCatalog::start().await;
     catalog.set_error("skus", 429, "TooManyRequests");
-    let answer = catalog.get("vm-sizes", "").await.expect(429);
-    assert!(!answer.header("retry-after").is_empty());
+    let response = catalog.get("vm-sizes", "").await.expect(429);
+    assert!(!response.header("retry-after").is_empty());
 }
 
 #[tokio::test]
@@ -244,9 +244,9 @@ async fn pages_of_other_sites_get_nothing() {
     let catalog = TestCatalog::start().await;
     let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", catalog.credential);
     let cookie = format!("R_SESS={}", catalog.app.admin);
-    let answer =
+    let response =
         catalog.app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", "cross-site");
-    assert_eq!(answer.send().await.status, StatusCode::FORBIDDEN);
+    assert_eq!(response.send().await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

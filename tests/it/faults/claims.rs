@@ -5,7 +5,7 @@ use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
 
 use super::{Database, MAX_WAIT, Progress, small_cluster};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::databases::{self, TestDb};
 use crate::support::fault;
 
@@ -53,7 +53,7 @@ impl SharedServer {
         self.app.control.clear_requests();
     }
 
-    async fn post(&self, token: &str, credential: &str) -> Answer {
+    async fn post(&self, token: &str, credential: &str) -> TestResponse {
         self.app.post("/v3/clusters").token(token).json(&small_cluster("one", credential)).send().await
     }
 
@@ -104,9 +104,9 @@ fn is_one_active_and_one_rejected(objects: &[Progress]) -> bool {
         && objects.iter().any(|object| object.message.starts_with(ALREADY_EXISTS))
 }
 
-fn created_path(answer: &Answer) -> String {
-    assert_eq!(answer.status, 201, "{}", answer.text());
-    format!("/v3/clusters/{}", answer.id())
+fn created_path(response: &TestResponse) -> String {
+    assert_eq!(response.status, 201, "{}", response.text());
+    format!("/v3/clusters/{}", response.id())
 }
 
 async fn rejected_credential_claims_nothing(database: Database) {

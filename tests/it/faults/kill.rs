@@ -67,9 +67,9 @@ impl Run {
     }
 
     async fn cluster(&self, path: &str) -> Value {
-        let answer = self.server.get(path, &self.token).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json()
+        let response = self.server.get(path, &self.token).await;
+        assert_eq!(response.status, 200, "{}", response.text);
+        response.json()
     }
 
     async fn wait_until_active(&self, path: &str) {

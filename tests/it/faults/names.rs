@@ -5,7 +5,7 @@ use norman_aks::store::{self, DatabaseKind};
 use serde_json::json;
 
 use super::{Database, small_cluster};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::databases::TestDb;
 
 on_both_databases!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
@@ -21,14 +21,15 @@ async fn servers(db: &TestDb) -> Vec<TestApp> {
 }
 
 /// Expects one response with this status; all others are rejected because of the name.
-fn assert_one(answers: &[Answer], status: u16) {
-    let (accepted, rejected): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == status);
-    for answer in &rejected {
-        assert_eq!(answer.status, 422, "{}", answer.text());
-        let body = answer.json();
+fn assert_one(responses: &[TestResponse], status: u16) {
+    let (accepted, rejected): (Vec<_>, Vec<_>) =
+        responses.iter().partition(|response| response.status == status);
+    for response in &rejected {
+        assert_eq!(response.status, 422, "{}", response.text());
+        let body = response.json();
         assert_eq!((&body["code"], &body["fieldName"]), (&json!("NotUnique"), &json!("Cluster name")));
     }
-    assert_eq!(accepted.len(), 1, "{:?}", answers.iter().map(Answer::text).collect::<Vec<_>>());
+    assert_eq!(accepted.len(), 1, "{:?}", responses.iter().map(TestResponse::text).collect::<Vec<_>>());
 }
 
 async fn concurrent_posts_share_no_name(database: Database) {

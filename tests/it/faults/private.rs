@@ -94,8 +94,8 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
-    let answer = nodes().send().await.expect(503);
-    assert!(answer.text().contains("Cluster agent is not connected"), "{}", answer.text());
+    let response = nodes().send().await.expect(503);
+    assert!(response.text().contains("Cluster agent is not connected"), "{}", response.text());
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     wait_until_usable(&cluster, true).await;
     let is_connected = |object: &Value| condition(object, "Connected")["status"] == "True";

@@ -271,11 +271,11 @@ fn indirect_attempts() -> Vec<Attempt> {
 
 async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
     for Attempt { method, path, content_type, body } in attempts {
-        let answer = cluster.send(token, method, path, content_type, body.as_ref()).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{method} {path}: {}", answer.text());
-        let status = answer.json();
+        let response = cluster.send(token, method, path, content_type, body.as_ref()).await;
+        assert_eq!(response.status, StatusCode::FORBIDDEN, "{method} {path}: {}", response.text());
+        let status = response.json();
         assert_eq!((&status["kind"], &status["reason"]), (&json!("Status"), &json!("Forbidden")), "{path}");
-        assert!(!answer.text().contains("canary"), "{method} {path}");
+        assert!(!response.text().contains("canary"), "{method} {path}");
     }
 }
 
@@ -313,8 +313,8 @@ async fn try_impersonation(cluster: &Cluster) -> usize {
         for (name, value) in headers {
             call = call.header(name, value);
         }
-        let answer = call.send().await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}: {}", answer.text());
+        let response = call.send().await;
+        assert_eq!(response.status, StatusCode::FORBIDDEN, "{headers:?}: {}", response.text());
     }
     headers.len()
 }
@@ -387,8 +387,8 @@ pub(super) async fn use_open_namespace(cluster: &Cluster) {
         delete(format!("{namespace}/configmaps/mine")),
         delete(format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine")),
     ] {
-        let answer = cluster.send(&cluster.member, method, &path, content_type, body.as_ref()).await;
-        assert!(answer.status.is_success(), "{method} {path}: {} {}", answer.status, answer.text());
+        let response = cluster.send(&cluster.member, method, &path, content_type, body.as_ref()).await;
+        assert!(response.status.is_success(), "{method} {path}: {} {}", response.status, response.text());
     }
 }
 
@@ -401,8 +401,8 @@ pub(super) async fn check_other_roles(cluster: &Cluster) {
         (format!("{RBAC}/clusterrolebindings"), 200, 403),
     ] {
         for (token, expected) in [(&cluster.owner, owner), (&cluster.reader, reader)] {
-            let answer = cluster.call(token, "GET", &path, None).await;
-            assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+            let response = cluster.call(token, "GET", &path, None).await;
+            assert_eq!(response.status.as_u16(), expected, "{path}: {}", response.text());
         }
     }
 }
@@ -443,7 +443,7 @@ async fn namespace_admin_grants_only_its_own_rights() {
         (json!([{"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["update"]}]), 403),
         (json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]), 201),
     ] {
-        let answer = cluster.call(&cluster.member, "POST", &roles, Some(&role(rules))).await;
-        assert_eq!(answer.status.as_u16(), expected, "{}", answer.text());
+        let response = cluster.call(&cluster.member, "POST", &roles, Some(&role(rules))).await;
+        assert_eq!(response.status.as_u16(), expected, "{}", response.text());
     }
 }

@@ -74,9 +74,9 @@ async fn system_namespaces_stay_closed_despite_labels() {
 async fn changed_setting_closes_namespaces() {
     let cluster = Cluster::start().await;
     let set_system_namespaces = async |value: &str| {
-        let answer =
+        let response =
             cluster.app.put("/v3/settings/system-namespaces").json(&json!({"value": value})).send().await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        assert_eq!(response.status, StatusCode::OK, "{}", response.text());
     };
     set_system_namespaces(&format!("kube-system,{OPEN}")).await;
     cluster.wait_until_member_cannot_edit(OPEN).await;
@@ -120,8 +120,8 @@ async fn active_cluster_has_its_roles_before_the_watch() {
         (&cluster.member, "/api/v1/pods", 403),
         (&cluster.reader, "/api/v1/pods", 200),
     ] {
-        let answer = cluster.call(token, "GET", path, None).await;
-        assert_eq!(answer.status.as_u16(), expected, "{path}: {}", answer.text());
+        let response = cluster.call(token, "GET", path, None).await;
+        assert_eq!(response.status.as_u16(), expected, "{path}: {}", response.text());
     }
 }
 

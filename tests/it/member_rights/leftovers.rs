@@ -58,8 +58,8 @@ impl Insider {
     }
 
     async fn remove(&self, cluster: &Cluster) {
-        let answer = cluster.app.delete(&self.membership(cluster).await).send().await;
-        assert!(answer.status.is_success(), "{}", answer.text());
+        let response = cluster.app.delete(&self.membership(cluster).await).send().await;
+        assert!(response.status.is_success(), "{}", response.text());
     }
 }
 
@@ -118,12 +118,12 @@ async fn disabled_and_removed_users_are_named_in_no_binding() {
         let cluster = Cluster::start().await;
         let insider = Insider::create_in(&cluster).await;
         let path = format!("/v3/users/{}", insider.user);
-        let answer = if disable {
+        let response = if disable {
             cluster.app.put(&path).json(&json!({"enabled": false})).send().await
         } else {
             cluster.app.delete(&path).send().await
         };
-        assert!(answer.status.is_success(), "{}", answer.text());
+        assert!(response.status.is_success(), "{}", response.text());
         assert_rights_deleted(&cluster, &insider).await;
         cluster.wait_for_event(&insider.user).await;
     }

@@ -6,14 +6,14 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, Operation, Page};
 use serde_json::{Value, json};
 
 use crate::support::advance_time;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 
-async fn versions(app: &TestApp) -> Answer {
+async fn versions(app: &TestApp) -> TestResponse {
     app.post("/meta/aksVersions").json(&app.credential(&json!({"region": "eastus"}))).send().await
 }
 
-async fn fresh_versions(app: &TestApp) -> Answer {
+async fn fresh_versions(app: &TestApp) -> TestResponse {
     let body = app.credential(&json!({"region": "eastus"}));
     app.post("/meta/aksVersions").header("cache-control", "max-age=0, No-Cache").json(&body).send().await
 }
@@ -47,8 +47,8 @@ async fn concurrent_cold_requests_share_login_and_list() {
     let app = TestApp::with_advisory_review().await;
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
     let calls = (0..100).map(|_| versions(&app));
-    for answer in futures_util::future::join_all(calls).await {
-        assert_eq!(answer.status, 200);
+    for response in futures_util::future::join_all(calls).await {
+        assert_eq!(response.status, 200);
     }
     let mut seen = app.take_azure_requests();
     seen.sort();
@@ -63,9 +63,9 @@ async fn concurrent_failed_logins_share_one_request() {
     app.control.add_fault(Fault { latency_ms: 50, ..Fault::default() });
     let actions = ["aksVersions", "aksLocations", "aksVMSizes", "aksClusters"];
     let calls = (0..100).map(|n| app.post(&format!("/meta/{}", actions[n % 4])).json(&body).send());
-    for answer in futures_util::future::join_all(calls).await {
-        assert_eq!(answer.status, 400);
-        assert_eq!(answer.json()["code"], "AADSTS7000215");
+    for response in futures_util::future::join_all(calls).await {
+        assert_eq!(response.status, 400);
+        assert_eq!(response.json()["code"], "AADSTS7000215");
     }
     assert_eq!(app.take_azure_requests().len(), 1);
 }
@@ -147,8 +147,8 @@ async fn rejected_login_evicts_all_lists_of_the_credential() {
     app.control.add_fault(fault::for_operation(Operation::Token, fault::status(401)));
     assert_eq!(fresh_versions(&app).await.status, 400);
     for action in ["aksVersions", "aksLocations"] {
-        let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
-        assert_eq!(answer.status, 400, "{action}: {}", answer.header("x-norman-aks-cache"));
+        let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
+        assert_eq!(response.status, 400, "{action}: {}", response.header("x-norman-aks-cache"));
     }
 }
 
@@ -159,8 +159,8 @@ async fn secrets_of_one_application_have_separate_caches() {
     let mut other = app.credential(&json!({"region": "eastus"}));
     other["clientSecret"] = app.seed.client_secret_2.into();
     app.take_azure_requests();
-    let answer = app.post("/meta/aksVersions").json(&other).send().await;
-    assert_eq!(answer.header("x-norman-aks-cache"), "miss");
+    let response = app.post("/meta/aksVersions").json(&other).send().await;
+    assert_eq!(response.header("x-norman-aks-cache"), "miss");
     assert_eq!(app.take_azure_requests().len(), 2);
     other["clientSecret"] = "guessed".into();
     assert_eq!(app.post("/meta/aksVersions").json(&other).send().await.status, 400);
@@ -201,7 +201,7 @@ const LISTS: [(Operation, &str, &str); 7] = [
     (Operation::ManagedClusters, "aksClusters", "value"),
 ];
 
-async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> Answer {
+async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> TestResponse {
     let body = app.credential(&json!({"region": "eastus"}));
     let call = app.post(&format!("/meta/{action}"));
     let call = headers.iter().fold(call, |call, (name, value)| call.header(name, value));
@@ -319,7 +319,7 @@ async fn unusable_responses_serve_the_cached_list() {
 }
 
 /// Expects, for an unusable response of Azure, that a request for a new list fails and any other one gets the cached list.
-async fn expect_cached(app: &TestApp, action: &str, cached: &Answer, what: &str) {
+async fn expect_cached(app: &TestApp, action: &str, cached: &TestResponse, what: &str) {
     let fresh = list(app, action, NO_CACHE).await;
     assert!(fresh.status.as_u16() >= 400, "{action}, {what}: {}", fresh.text());
     app.clock.advance(Duration::from_secs(31));
@@ -360,8 +360,8 @@ async fn retry_after_is_at_most_an_hour() {
                 ..ErrorResponse::default()
             };
             app.control.add_fault(fault::for_operation(operation, Effect::Status(throttled)));
-            let answer = fresh_versions(&app).await;
-            assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, expected), "{wait}");
+            let response = fresh_versions(&app).await;
+            assert_eq!((response.status.as_u16(), response.header("retry-after")), (429, expected), "{wait}");
             app.control.clear_faults();
             // Until `retry-after` has passed, no such request is sent; a failed login is cached for at most a minute.
             app.clock.advance(HOUR);
@@ -377,9 +377,9 @@ async fn captive_portal_is_not_a_valid_credential() {
     assert_eq!(check().await.status, 200);
     for operation in [Operation::Subscription, Operation::Token] {
         app.control.add_fault(fault::for_operation(operation, Effect::InvalidJson));
-        let answer = check().await;
-        assert_eq!(answer.status, 400, "{operation:?}: neither valid nor rejected: {}", answer.text());
-        assert!(answer.json()["hint"].as_str().unwrap().contains("proxy"), "{}", answer.text());
+        let response = check().await;
+        assert_eq!(response.status, 400, "{operation:?}: neither valid nor rejected: {}", response.text());
+        assert!(response.json()["hint"].as_str().unwrap().contains("proxy"), "{}", response.text());
         app.control.clear_faults();
     }
 }

@@ -13,9 +13,9 @@ const PATH: &str = "/meta/aksCheckCredentials";
 async fn valid_credential_returns_empty_body_and_logs_in_again() {
     let app = TestApp::start().await;
     for _ in 0..2 {
-        let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
-        assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, ""));
-        assert_eq!(answer.header("content-type"), "application/json");
+        let response = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
+        assert_eq!((response.status.as_u16(), response.text().as_str()), (200, ""));
+        assert_eq!(response.header("content-type"), "application/json");
         assert_eq!(app.take_azure_requests().len(), 2, "a token and the subscription");
     }
 }
@@ -24,13 +24,13 @@ async fn valid_credential_returns_empty_body_and_logs_in_again() {
 async fn only_post_is_allowed_and_missing_fields_are_named() {
     let app = TestApp::start().await;
     for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-        let answer = app.call(method.parse().unwrap(), PATH).send().await;
+        let response = app.call(method.parse().unwrap(), PATH).send().await;
         assert_eq!(
-            (answer.status.as_u16(), answer.error().as_str()),
+            (response.status.as_u16(), response.error().as_str()),
             (405, "use POST for this endpoint"),
             "{method}"
         );
-        assert_eq!(answer.header("allow"), "");
+        assert_eq!(response.header("allow"), "");
     }
     for (body, expected) in [
         ("null", "must provide subscriptionId"),
@@ -38,8 +38,8 @@ async fn only_post_is_allowed_and_missing_fields_are_named() {
         (r#"{"subscriptionId":"s","clientId":"c"}"#, "must provide clientSecret"),
         ("{", "cannot parse request body: unexpected end of JSON input"),
     ] {
-        let answer = app.post(PATH).body(body).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{body}");
+        let response = app.post(PATH).body(body).send().await;
+        assert_eq!((response.status.as_u16(), response.error().as_str()), (400, expected), "{body}");
     }
 }
 
@@ -60,13 +60,13 @@ async fn errors_have_status_code_and_hint() {
         (unknown_tenant, "AADSTS90002", "tenant"),
         (account_body(&app, "no-role", &Value::Null), "AuthorizationFailed", "Reader"),
     ] {
-        let answer = app.post(PATH).json(&body).send().await;
-        assert_eq!(answer.status, 401, "{code}: {}", answer.text());
-        let json = answer.json();
-        assert_eq!(json["code"], code, "{}", answer.text());
+        let response = app.post(PATH).json(&body).send().await;
+        assert_eq!(response.status, 401, "{code}: {}", response.text());
+        let json = response.json();
+        assert_eq!(json["code"], code, "{}", response.text());
         assert!(json["hint"].as_str().unwrap().contains(hint), "{}", json["hint"]);
-        assert!(answer.error().starts_with("invalid credentials: "), "{}", answer.error());
-        assert_eq!(json["requestId"], answer.header("x-request-id"));
+        assert!(response.error().starts_with("invalid credentials: "), "{}", response.error());
+        assert_eq!(json["requestId"], response.header("x-request-id"));
     }
 }
 
@@ -117,9 +117,9 @@ async fn transient_error_is_not_a_rejected_credential() {
     ] {
         app.control.clear_faults();
         app.control.add_fault(fault::for_operation(operation, effect.clone()));
-        let answer = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
-        assert_eq!(answer.status, status, "{effect:?}: {}", answer.text());
-        assert!(answer.headers.contains_key("retry-after"));
+        let response = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
+        assert_eq!(response.status, status, "{effect:?}: {}", response.text());
+        assert!(response.headers.contains_key("retry-after"));
     }
 }
 
@@ -153,8 +153,8 @@ async fn pasted_values_are_trimmed() {
             let mut body = good.clone();
             let value = good[key].as_str().unwrap_or("AzurePublicCloud").to_owned();
             body[key] = format!("{before}{value}{after}").into();
-            let answer = app.post(PATH).json(&body).send().await;
-            assert_eq!(answer.status, 200, "{key} {before:?} {after:?}: {}", answer.text());
+            let response = app.post(PATH).json(&body).send().await;
+            assert_eq!(response.status, 200, "{key} {before:?} {after:?}: {}", response.text());
         }
     }
     // A missing tenant is discovered from the subscription.
@@ -170,8 +170,8 @@ async fn value_of_whitespace_alone_is_missing() {
     for (key, value) in [("subscriptionId", " "), ("clientId", "\u{a0}"), ("clientSecret", "\n")] {
         let mut body = app.credential(&Value::Null);
         body[key] = value.into();
-        let answer = app.post(PATH).json(&body).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error()), (400, format!("must provide {key}")));
+        let response = app.post(PATH).json(&body).send().await;
+        assert_eq!((response.status.as_u16(), response.error()), (400, format!("must provide {key}")));
     }
 }
 
@@ -181,9 +181,9 @@ async fn malformed_id_hint_shows_the_format() {
     for (key, value) in [("tenantId", "{contoso}"), ("tenantId", "a b"), ("subscriptionId", "{0000}")] {
         let mut body = app.credential(&Value::Null);
         body[key] = value.into();
-        let answer = app.post(PATH).json(&body).send().await;
-        assert!(matches!(answer.status.as_u16(), 400 | 401), "{}", answer.text());
-        let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+        let response = app.post(PATH).json(&body).send().await;
+        assert!(matches!(response.status.as_u16(), 400 | 401), "{}", response.text());
+        let hint = response.json()["hint"].as_str().unwrap().to_owned();
         assert!(hint.contains("00000000-0000-0000-0000-000000000000"), "{key} {value}: {hint}");
     }
 }
@@ -230,9 +230,9 @@ async fn entra_codes_have_hints() {
         let mut body = app.credential(&Value::Null);
         body["clientSecret"] = "scripted-secret".into();
         body["clientId"] = "00000000-0000-4000-8000-0000000000c1".into();
-        let answer = app.post(PATH).json(&body).send().await;
-        assert_eq!(answer.status, 401, "{numbers:?}: {}", answer.text());
-        let json = answer.json();
+        let response = app.post(PATH).json(&body).send().await;
+        assert_eq!(response.status, 401, "{numbers:?}: {}", response.text());
+        let json = response.json();
         assert_eq!(json["code"], format!("AADSTS{}", numbers[0]));
         let hint = json["hint"].as_str().unwrap_or_default();
         assert!(hint.contains(expected), "{numbers:?}: {hint}");
@@ -245,8 +245,8 @@ async fn other_cloud_hint_names_the_other_clouds() {
     fail_logins(&app, "scripted-secret", &[900_382]);
     let mut body = account_body(&app, "us-government", &Value::Null);
     body["clientSecret"] = "scripted-secret".into();
-    let answer = app.post(PATH).json(&body).send().await;
-    let hint = answer.json()["hint"].as_str().unwrap().to_owned();
+    let response = app.post(PATH).json(&body).send().await;
+    let hint = response.json()["hint"].as_str().unwrap().to_owned();
     assert!(hint.contains("environment to AzurePublicCloud or AzureChinaCloud"), "{hint}");
 }
 
@@ -265,9 +265,9 @@ async fn proxy_page_is_not_a_rejected_credential() {
         app.control.script_login(serde_json::from_value(login).unwrap());
         let mut sent = app.credential(&Value::Null);
         sent["clientSecret"] = "scripted-secret".into();
-        let answer = app.post(PATH).json(&sent).send().await;
-        assert_ne!(answer.status, 401, "{status} {kind}: {}", answer.text());
-        let hint = answer.json()["hint"].as_str().unwrap_or_default().to_owned();
+        let response = app.post(PATH).json(&sent).send().await;
+        assert_ne!(response.status, 401, "{status} {kind}: {}", response.text());
+        let hint = response.json()["hint"].as_str().unwrap_or_default().to_owned();
         assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
         assert!(!hint.contains("role"), "{hint}");

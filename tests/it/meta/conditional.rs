@@ -9,7 +9,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::LISTINGS;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
 /// A server with a stored credential and a cluster that uses it, and the path of each listing.
 async fn start() -> (TestApp, Vec<String>) {
@@ -26,17 +26,17 @@ fn path<'a>(paths: &'a [String], action: &str) -> &'a str {
     paths.iter().find(|path| path.starts_with(&format!("/meta/{action}?"))).unwrap()
 }
 
-async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Answer {
+async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> TestResponse {
     let call = app.get(path);
     headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().await
 }
 
-fn decoded(answer: &Answer) -> Vec<u8> {
+fn decoded(response: &TestResponse) -> Vec<u8> {
     let mut body = Vec::new();
-    match answer.header("content-encoding") {
-        "gzip" => _ = GzDecoder::new(&answer.body[..]).read_to_end(&mut body).unwrap(),
-        "zstd" => body = zstd::stream::decode_all(&answer.body[..]).unwrap(),
-        "" => body.clone_from(&answer.body),
+    match response.header("content-encoding") {
+        "gzip" => _ = GzDecoder::new(&response.body[..]).read_to_end(&mut body).unwrap(),
+        "zstd" => body = zstd::stream::decode_all(&response.body[..]).unwrap(),
+        "" => body.clone_from(&response.body),
         other => panic!("{other}"),
     }
     body
@@ -74,12 +74,12 @@ async fn known_entity_tag_gets_304_without_a_body() {
 async fn entity_tag_does_not_answer_other_methods() {
     let (app, paths) = start().await;
     let credential = app.credential(&json!({"region": "eastus"}));
-    let answer = app.post("/meta/aksVersions").header("if-none-match", "*").json(&credential).send().await;
-    assert_eq!((answer.status.as_u16(), answer.header("etag").len()), (200, 24));
+    let response = app.post("/meta/aksVersions").header("if-none-match", "*").json(&credential).send().await;
+    assert_eq!((response.status.as_u16(), response.header("etag").len()), (200, 24));
     for method in [Method::POST, Method::PUT] {
         let path = path(&paths, "aksLocations");
-        let answer = app.call(method.clone(), path).header("if-none-match", "*").send().await;
-        assert_eq!(answer.status, 200, "{method}");
+        let response = app.call(method.clone(), path).header("if-none-match", "*").send().await;
+        assert_eq!(response.status, 200, "{method}");
     }
 }
 
@@ -129,19 +129,19 @@ async fn list_is_sent_in_the_preferred_encoding() {
         ("gzip;q=0.5, identity", ""),
         ("identity;q=0, br", ""),
     ] {
-        let answer = get(&app, path, &[("accept-encoding", accepted)]).await;
-        assert_eq!(answer.header("content-encoding"), encoding, "{accepted}");
-        assert_eq!(answer.header("content-type"), "application/json");
-        assert_eq!(answer.header("x-norman-aks-cache"), "hit");
-        assert_eq!(answer.header("vary"), "Authorization, Cookie, Accept-Encoding");
-        assert_eq!(decoded(&answer), plain.body, "{accepted}");
-        assert!(encoding.is_empty() || answer.body.len() < plain.body.len());
-        let length = answer.body.len().to_string();
+        let response = get(&app, path, &[("accept-encoding", accepted)]).await;
+        assert_eq!(response.header("content-encoding"), encoding, "{accepted}");
+        assert_eq!(response.header("content-type"), "application/json");
+        assert_eq!(response.header("x-norman-aks-cache"), "hit");
+        assert_eq!(response.header("vary"), "Authorization, Cookie, Accept-Encoding");
+        assert_eq!(decoded(&response), plain.body, "{accepted}");
+        assert!(encoding.is_empty() || response.body.len() < plain.body.len());
+        let length = response.body.len().to_string();
         let head = app.call(Method::HEAD, path).header("accept-encoding", accepted).send().await;
         assert_eq!((head.header("content-length"), head.body.len()), (length.as_str(), 0), "{accepted}");
-        assert_eq!(head.header("etag"), answer.header("etag"));
-        tags.push(answer.header("etag").to_owned());
-        let same = [("accept-encoding", accepted), ("if-none-match", answer.header("etag"))];
+        assert_eq!(head.header("etag"), response.header("etag"));
+        tags.push(response.header("etag").to_owned());
+        let same = [("accept-encoding", accepted), ("if-none-match", response.header("etag"))];
         let same = get(&app, path, &same).await;
         assert_eq!((same.status.as_u16(), same.header("content-encoding")), (304, ""), "{accepted}");
     }
@@ -155,16 +155,19 @@ async fn list_is_sent_in_the_preferred_encoding() {
 #[tokio::test]
 async fn short_list_is_sent_as_it_is() {
     let (app, paths) = start().await;
-    let answer = get(&app, path(&paths, "aksVersions"), &[("accept-encoding", "gzip, zstd")]).await;
-    assert!(answer.body.len() < 1024 && answer.json().is_array(), "{}", answer.text());
-    assert!(!answer.headers.contains_key("content-encoding"));
+    let response = get(&app, path(&paths, "aksVersions"), &[("accept-encoding", "gzip, zstd")]).await;
+    assert!(response.body.len() < 1024 && response.json().is_array(), "{}", response.text());
+    assert!(!response.headers.contains_key("content-encoding"));
 }
 
 #[tokio::test]
 async fn list_with_the_credential_in_the_body_is_compressed() {
     let app = TestApp::with_advisory_review().await;
     let body = app.credential(&json!({"region": "eastus"}));
-    let answer = app.post("/meta/aksVMSizesV2").header("accept-encoding", "gzip").json(&body).send().await;
-    assert_eq!((answer.header("x-norman-aks-cache"), answer.header("content-encoding")), ("miss", "gzip"));
-    assert!(serde_json::from_slice::<Value>(&decoded(&answer)).unwrap().is_array());
+    let response = app.post("/meta/aksVMSizesV2").header("accept-encoding", "gzip").json(&body).send().await;
+    assert_eq!(
+        (response.header("x-norman-aks-cache"), response.header("content-encoding")),
+        ("miss", "gzip")
+    );
+    assert!(serde_json::from_slice::<Value>(&decoded(&response)).unwrap().is_array());
 }

@@ -19,11 +19,15 @@ async fn missing_credential_precedes_unknown_action() {
     let app = TestApp::with_advisory_review().await;
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
         for method in ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            let answer =
+            let response =
                 app.call(method.parse().unwrap(), &format!("/meta/{action}?cloudCredentialId=")).send().await;
-            assert_eq!(answer.status, 400, "{method} {action}");
-            assert_eq!(answer.error(), "cannot access Azure API without credentials to authenticate");
-            assert!(hint(&answer).contains("cloudCredentialId=cattle-global-data:cc-"), "{}", answer.text());
+            assert_eq!(response.status, 400, "{method} {action}");
+            assert_eq!(response.error(), "cannot access Azure API without credentials to authenticate");
+            assert!(
+                hint(&response).contains("cloudCredentialId=cattle-global-data:cc-"),
+                "{}",
+                response.text()
+            );
         }
     }
     let unknown = app.post("/meta/aksNothing").json(&app.credential(&Value::Null)).send().await;
@@ -51,8 +55,8 @@ async fn missing_fields_are_named_in_ranchers_order() {
             "cannot parse request body: json: cannot unmarshal number into Go struct field Capabilities.region of type string",
         ),
     ] {
-        let answer = app.post("/meta/aksVersions").body(body).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{body}");
+        let response = app.post("/meta/aksVersions").body(body).send().await;
+        assert_eq!((response.status.as_u16(), response.error().as_str()), (400, expected), "{body}");
     }
     let large = app.post("/meta/aksVersions").body(vec![b' '; 1_048_577]).send().await.expect(400);
     assert_eq!(large.error(), "cannot read request body: http: request body too large");
@@ -82,10 +86,10 @@ async fn malformed_and_unknown_ids_have_different_errors() {
         ("other:cc-nnnnn", 422, "cloud credential not found"),
         ("a:b:c", 422, "cloud credential not found"),
     ] {
-        let answer = app.get(&format!("/meta/aksLocations?cloudCredentialId={id}")).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (status, error), "{id}");
+        let response = app.get(&format!("/meta/aksLocations?cloudCredentialId={id}")).send().await;
+        assert_eq!((response.status.as_u16(), response.error().as_str()), (status, error), "{id}");
         let expected = if status == 400 { "write it as cattle-global-data:cc-" } else { "does not exist" };
-        assert!(hint(&answer).contains(expected), "{}", answer.text());
+        assert!(hint(&response).contains(expected), "{}", response.text());
     }
 }
 
@@ -142,8 +146,8 @@ async fn incomplete_stored_credential_is_rejected() {
         let created =
             app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
         let id = created.id();
-        let answer = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error().as_str()), (400, expected), "{missing}");
+        let response = app.get(&format!("/meta/{action}?cloudCredentialId={id}")).send().await;
+        assert_eq!((response.status.as_u16(), response.error().as_str()), (400, expected), "{missing}");
     }
 }
 
@@ -163,9 +167,9 @@ async fn unknown_environment_is_named_in_the_hint() {
     );
     for body in [&refused, &without_tenant] {
         for action in ["aksLocations", "aksCheckCredentials"] {
-            let answer = app.post(&format!("/meta/{action}")).json(body).send().await;
-            assert!(answer.status.is_client_error(), "{}", answer.text());
-            assert!(hint(&answer).starts_with(unknown), "{action}: {}", answer.text());
+            let response = app.post(&format!("/meta/{action}")).json(body).send().await;
+            assert!(response.status.is_client_error(), "{}", response.text());
+            assert!(hint(&response).starts_with(unknown), "{action}: {}", response.text());
         }
     }
     let config = json!({"azurecredentialConfig": refused});
@@ -174,12 +178,16 @@ async fn unknown_environment_is_named_in_the_hint() {
     assert!(hint(&app.get(&path).send().await).starts_with(unknown));
     // Errors that do not concern Azure do not mention the cloud, nor does a known cloud get a hint.
     let without_region = moon("expired-secret", json!({"region": ""}));
-    let answer = app.post("/meta/aksVersions").json(&without_region).send().await;
-    assert_eq!(answer.error(), "region is required");
-    assert!(hint(&answer).contains("aksLocations") && !hint(&answer).contains("moon"), "{}", answer.text());
+    let response = app.post("/meta/aksVersions").json(&without_region).send().await;
+    assert_eq!(response.error(), "region is required");
+    assert!(
+        hint(&response).contains("aksLocations") && !hint(&response).contains("moon"),
+        "{}",
+        response.text()
+    );
     let known = account_body(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
-    let answer = app.post("/meta/aksLocations").json(&known).send().await;
-    assert!(!hint(&answer).contains("unknown"), "{}", answer.text());
+    let response = app.post("/meta/aksLocations").json(&known).send().await;
+    assert!(!hint(&response).contains("unknown"), "{}", response.text());
 }
 
 #[tokio::test]
@@ -204,11 +212,11 @@ async fn ids_in_a_query_are_trimmed() {
             format!("/meta/aksVersions?cloudCredentialId={stored}&region=eastus{around}"),
             format!("/meta/aksClusters?cloudCredentialId={stored}&clusterId={around}"),
         ] {
-            let answer = app.get(&path).send().await;
-            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            let response = app.get(&path).send().await;
+            assert_eq!(response.status, 200, "{path}: {}", response.text());
         }
     }
     // Whitespace alone is treated as empty.
-    let answer = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await.expect(400);
-    assert!(hint(&answer).contains("cloudCredentialId"), "{}", answer.text());
+    let response = app.get("/meta/aksLocations?cloudCredentialId=%20").send().await.expect(400);
+    assert!(hint(&response).contains("cloudCredentialId"), "{}", response.text());
 }

@@ -22,17 +22,19 @@ async fn missing_role_hint_names_right_and_scope() {
         ("aksRegions", "failed to get regions: "),
     ] {
         let body = account_body(&app, "no-role", &json!({"region": "eastus"}));
-        let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
-        assert_eq!(answer.status, 400, "{action}");
-        let json = answer.json();
+        let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
+        assert_eq!(response.status, 400, "{action}");
+        let json = response.json();
         assert!(
-            answer.error().starts_with(&format!("{prefix}GET https://management.azure.com/subscriptions/"))
+            response.error().starts_with(&format!("{prefix}GET https://management.azure.com/subscriptions/"))
         );
-        assert!(answer.error().contains("\nRESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed\n"));
+        assert!(
+            response.error().contains("\nRESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed\n")
+        );
         assert_eq!((&json["code"], &json["upstreamStatus"]), (&json!("AuthorizationFailed"), &json!(403)));
         let hint = json["hint"].as_str().unwrap();
         assert!(hint.contains("/subscriptions/") && hint.contains("Reader"), "{hint}");
-        assert!(answer.text().starts_with("{\"error\":"), "the message comes first");
+        assert!(response.text().starts_with("{\"error\":"), "the message comes first");
     }
 }
 
@@ -50,14 +52,14 @@ async fn subscription_states_have_hints() {
         ("expired-secret", "aksVersions", "AADSTS7000222", "expired"),
     ] {
         let body = account_body(&app, name, &json!({"region": "eastus"}));
-        let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
+        let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
         assert_eq!(
-            (answer.status.as_u16(), &answer.json()["code"]),
+            (response.status.as_u16(), &response.json()["code"]),
             (400, &json!(code)),
             "{}",
-            answer.text()
+            response.text()
         );
-        assert!(answer.json()["hint"].as_str().unwrap().contains(hint), "{}", answer.text());
+        assert!(response.json()["hint"].as_str().unwrap().contains(hint), "{}", response.text());
     }
     assert!(
         app.control.requests().iter().all(|seen| seen.method == "GET" || seen.operation == Operation::Token),
@@ -69,13 +71,13 @@ async fn subscription_states_have_hints() {
 async fn unknown_region_has_azures_text_and_a_hint() {
     let app = TestApp::start().await;
     for action in ["aksVersions", "aksVMSizes"] {
-        let answer = app
+        let response = app
             .post(&format!("/meta/{action}"))
             .json(&app.credential(&json!({"region": "atlantis"})))
             .send()
             .await;
-        assert_eq!(answer.status, 400, "{action}");
-        assert!(answer.json()["hint"].as_str().unwrap().contains("aksLocations"), "{}", answer.text());
+        assert_eq!(response.status, 400, "{action}");
+        assert!(response.json()["hint"].as_str().unwrap().contains("aksLocations"), "{}", response.text());
     }
 }
 
@@ -99,21 +101,26 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
     ] {
         app.control.clear_faults();
         app.control.add_fault(fault::for_operation(Operation::Locations, effect.clone()));
-        let answer = app.post("/meta/aksLocations").json(&body).send().await;
+        let response = app.post("/meta/aksLocations").json(&body).send().await;
         assert_eq!(
-            (answer.status.as_u16(), answer.header("retry-after")),
+            (response.status.as_u16(), response.header("retry-after")),
             (status, after),
             "{effect:?}: {}",
-            answer.text()
+            response.text()
         );
-        assert!(!answer.json()["hint"].as_str().unwrap().is_empty());
+        assert!(!response.json()["hint"].as_str().unwrap().is_empty());
         // After a 429, no such request is sent until `retry-after` has passed.
         app.clock.advance(Duration::from_mins(2));
     }
     for action in ["aksLocations", "aksRegions"] {
         let body = account_body(&app, "throttled-login", &Value::Null);
-        let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "75"), "{}", answer.text());
+        let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
+        assert_eq!(
+            (response.status.as_u16(), response.header("retry-after")),
+            (429, "75"),
+            "{}",
+            response.text()
+        );
     }
 }
 
@@ -127,9 +134,13 @@ async fn malformed_azure_responses_are_errors() {
             app.control.clear_faults();
             app.control.add_fault(fault::for_host("management.azure.com", effect.clone()));
             let body = app.credential(&json!({"region": "eastus"}));
-            let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
-            assert!((400..600).contains(&answer.status.as_u16()), "{effect:?} {action}: {}", answer.text());
-            assert!(!answer.error().is_empty());
+            let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
+            assert!(
+                (400..600).contains(&response.status.as_u16()),
+                "{effect:?} {action}: {}",
+                response.text()
+            );
+            assert!(!response.error().is_empty());
         }
     }
     assert!(app.control.requests().iter().all(|seen| !seen.host.contains("evil")));
@@ -159,20 +170,20 @@ async fn proxy_page_is_reported_for_every_status() {
         (407, "text/plain", &json!("")),
     ] {
         play_clusters(&app, status, kind, page);
-        let answer = app.post("/meta/aksClusters").json(&body).send().await;
+        let response = app.post("/meta/aksClusters").json(&body).send().await;
         let expected = if status == 502 { 503 } else { 400 };
-        assert_eq!(answer.status.as_u16(), expected, "{status} {kind}: {}", answer.text());
-        let hint = super::hint(&answer);
+        assert_eq!(response.status.as_u16(), expected, "{status} {kind}: {}", response.text());
+        let hint = super::hint(&response);
         assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
         assert!(!hint.contains("role") && !hint.contains("internal problem"), "{hint}");
-        assert_eq!(answer.json()["upstreamStatus"], status);
+        assert_eq!(response.json()["upstreamStatus"], status);
     }
     // Azure's message is unchanged.
     let denied = json!({"error": {"code": "AuthorizationFailed", "message": "may not perform action 'a/read' over scope '/s'."}});
     play_clusters(&app, 403, "application/json; charset=utf-8", &denied);
-    let answer = app.post("/meta/aksClusters").json(&body).send().await;
-    assert!(super::hint(&answer).contains("a/read"), "{}", answer.text());
+    let response = app.post("/meta/aksClusters").json(&body).send().await;
+    assert!(super::hint(&response).contains("a/read"), "{}", response.text());
 }
 
 #[tokio::test]
@@ -182,12 +193,12 @@ async fn proxy_page_does_not_evict_lists() {
     assert_eq!(app.post("/meta/aksClusters").json(&body).send().await.status, 200);
     app.clock.advance(std::time::Duration::from_secs(31));
     play_clusters(&app, 403, "text/html", &json!("<html>"));
-    let answer = app.post("/meta/aksClusters").json(&body).send().await;
+    let response = app.post("/meta/aksClusters").json(&body).send().await;
     assert_eq!(
-        (answer.status.as_u16(), answer.header("x-norman-aks-cache")),
+        (response.status.as_u16(), response.header("x-norman-aks-cache")),
         (200, "stale"),
         "{}",
-        answer.text()
+        response.text()
     );
 }
 

@@ -19,11 +19,11 @@ async fn actions_without_token_return_ranchers_401() {
                 Some(token) => call.token(token),
                 None => call.anonymous(),
             };
-            let answer = call.send().await;
-            assert_eq!(answer.status, 401, "{action} {token:?}");
-            assert_eq!(answer.header("content-type"), "application/json");
+            let response = call.send().await;
+            assert_eq!(response.status, 401, "{action} {token:?}");
+            assert_eq!(response.header("content-type"), "application/json");
             let expected = "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
-            assert_eq!(answer.text(), expected);
+            assert_eq!(response.text(), expected);
         }
     }
 }
@@ -38,8 +38,8 @@ async fn token_is_accepted_as_bearer_basic_or_cookie() {
         ("authorization", format!("Basic {basic}")),
         ("cookie", format!("a=b; R_SESS={}; CSRF=x", app.admin)),
     ] {
-        let answer = app.get(&path).anonymous().header(name, &value).send().await;
-        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        let response = app.get(&path).anonymous().header(name, &value).send().await;
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
     }
 }
 
@@ -49,8 +49,8 @@ async fn every_method_works_like_get() {
     let path = format!("/meta/aksLocations?cloudCredentialId={id}");
     let expected = app.get(&path).send().await.body;
     for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "POST"] {
-        let answer = app.call(method.parse().unwrap(), &path).send().await;
-        assert_eq!((answer.status.as_u16(), answer.body == expected), (200, true), "{method}");
+        let response = app.call(method.parse().unwrap(), &path).send().await;
+        assert_eq!((response.status.as_u16(), response.body == expected), (200, true), "{method}");
     }
     let head = app.call(http::Method::HEAD, &path).send().await;
     assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
@@ -72,10 +72,10 @@ async fn foreign_pages_are_rejected_unless_configured() {
         ("none", "", 200),
     ] {
         let call = app.get(&path).anonymous().header("cookie", &cookie).header("sec-fetch-site", site);
-        let answer = call.header("origin", origin).send().await;
-        assert_eq!(answer.status, status, "{site} {origin}");
+        let response = call.header("origin", origin).send().await;
+        assert_eq!(response.status, status, "{site} {origin}");
         let allowed = if origin == "https://ui.example" { origin } else { "" };
-        assert_eq!(answer.header("access-control-allow-origin"), allowed, "{site} {origin}");
+        assert_eq!(response.header("access-control-allow-origin"), allowed, "{site} {origin}");
     }
     let preflight = app.call(http::Method::OPTIONS, &path).anonymous().header("origin", "https://ui.example");
     let preflight = preflight.header("access-control-request-method", "GET").send().await;
@@ -100,8 +100,8 @@ async fn responses_have_a_request_id_and_keep_a_valid_one() {
 async fn names_are_matched_exactly() {
     let app = TestApp::start().await;
     for path in ["/meta/AKSRegions", "/meta/aksRegions/", "/meta/aksRegions/x", "/meta/", "/meta/gkeZones"] {
-        let answer = app.post(path).json(&app.credential(&Value::Null)).send().await;
-        assert_eq!(answer.status, 404, "{path}");
+        let response = app.post(path).json(&app.credential(&Value::Null)).send().await;
+        assert_eq!(response.status, 404, "{path}");
     }
 }
 

@@ -5,13 +5,13 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
 use super::LISTINGS;
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 
-fn check(answer: &Answer, what: &str) {
-    let status = answer.status.as_u16();
-    assert!(status < 500, "{what}: {status} {}", answer.text());
+fn check(response: &TestResponse, what: &str) {
+    let status = response.status.as_u16();
+    assert!(status < 500, "{what}: {status} {}", response.text());
     if status >= 400 && status != 401 {
-        assert!(!answer.error().is_empty(), "{what}: {}", answer.text());
+        assert!(!response.error().is_empty(), "{what}: {}", response.text());
     }
 }
 
@@ -71,9 +71,9 @@ fn arbitrary_bytes_are_rejected() {
     let bodies = (prop::collection::vec(any::<u8>(), 0..200), 0..LISTINGS.len());
     run_property(300, &bodies, |runtime, app, (body, action)| {
         let path = format!("/meta/{}", LISTINGS[action]);
-        let answer = runtime.block_on(app.post(&path).body(body).send());
-        assert_eq!(answer.status, 400);
-        check(&answer, &path);
+        let response = runtime.block_on(app.post(&path).body(body).send());
+        assert_eq!(response.status, 400);
+        check(&response, &path);
     });
 }
 
@@ -102,8 +102,8 @@ fn arbitrary_credentials_cause_no_server_error() {
     run_property(200, &(fields, actions), |runtime, app, (fields, action)| {
         let mut body = app.credential(&Value::Null);
         body.as_object_mut().unwrap().extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
-        let answer = runtime.block_on(app.post(&format!("/meta/{action}")).json(&body).send());
-        check(&answer, &body.to_string());
+        let response = runtime.block_on(app.post(&format!("/meta/{action}")).json(&body).send());
+        check(&response, &body.to_string());
     });
 }
 
@@ -133,8 +133,8 @@ fn arbitrary_actions_cause_no_server_error() {
             .skip(1)
             .all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
         {
-            let answer = runtime.block_on(app.get(&format!("/meta/{name}")).send());
-            check(&answer, &name);
+            let response = runtime.block_on(app.get(&format!("/meta/{name}")).send());
+            check(&response, &name);
         }
     });
 }
@@ -156,8 +156,8 @@ fn malformed_azure_lists_cause_no_server_error() {
         let page = serde_json::from_value(json!({"body": body})).unwrap();
         app.control.play(app.seed.subscription_id, route, vec![page]).unwrap();
         let call = app.post(&format!("/meta/{action}")).header("cache-control", "no-cache");
-        let answer = runtime.block_on(call.json(&app.credential(&json!({"region": "eastus"}))).send());
-        check(&answer, &body.to_string());
+        let response = runtime.block_on(call.json(&app.credential(&json!({"region": "eastus"}))).send());
+        check(&response, &body.to_string());
     });
 }
 
@@ -172,16 +172,16 @@ async fn utf_8_bom_is_accepted_and_utf_16_is_rejected() {
     let with_bom = [b"\xef\xbb\xbf", text.as_bytes()].concat();
     app.post("/meta/aksCheckCredentials").body(with_bom).send().await.expect(200);
     let credential = serde_json::json!({"azurecredentialConfig": {"clientId": "c"}}).to_string();
-    let answer =
+    let response =
         app.post("/v3/cloudcredentials").body([b"\xef\xbb\xbf", credential.as_bytes()].concat()).send().await;
-    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(response.status, 201, "{}", response.text());
     for (bom, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
         for (path, status) in
             [("/meta/aksCheckCredentials", 400), ("/meta/aksLocations", 400), ("/v3/cloudcredentials", 422)]
         {
-            let answer = app.post(path).body(utf_16(bom, big_endian)).send().await;
-            assert_eq!(answer.status, status, "{path}: {}", answer.text());
-            assert!(answer.text().contains("the body is UTF-16; send it as UTF-8"), "{}", answer.text());
+            let response = app.post(path).body(utf_16(bom, big_endian)).send().await;
+            assert_eq!(response.status, status, "{path}: {}", response.text());
+            assert!(response.text().contains("the body is UTF-16; send it as UTF-8"), "{}", response.text());
         }
     }
 }

@@ -18,13 +18,14 @@ async fn upgrades_follow_the_running_version() {
     let app = TestApp::with_advisory_review().await;
     let id =
         create_cluster(&app, &app.admin, json!({"kubernetesVersion": app.seed.kubernetes_version})).await;
-    let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    assert!(answer.text().starts_with(&format!(
+    let response =
+        app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    assert!(response.text().starts_with(&format!(
         "{{\"currentVersion\":\"{}\",\"upgrades\":[{{\"version\":",
         app.seed.kubernetes_version
     )));
-    let json = answer.json();
+    let json = response.json();
     let target = json["upgrades"]
         .as_array()
         .unwrap()
@@ -40,9 +41,13 @@ async fn unknown_or_foreign_cluster_is_an_invalid_id() {
     let of_ann = create_cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
     for id in ["", "c-nnnnn", of_ann.as_str()] {
         let body = app.credential(&json!({"clusterId": id, "region": "eastus"}));
-        let answer = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
-        assert_eq!((answer.status.as_u16(), answer.error()), (400, "invalid cluster id".to_owned()), "{id}");
-        assert!(hint(&answer).contains("/v3/clusters"), "{}", answer.text());
+        let response = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
+        assert_eq!(
+            (response.status.as_u16(), response.error()),
+            (400, "invalid cluster id".to_owned()),
+            "{id}"
+        );
+        assert!(hint(&response).contains("/v3/clusters"), "{}", response.text());
     }
 }
 
@@ -50,8 +55,9 @@ async fn unknown_or_foreign_cluster_is_an_invalid_id() {
 async fn cluster_without_known_version_is_an_error() {
     let app = TestApp::with_advisory_review().await;
     let id = create_cluster(&app, &app.admin, json!({})).await;
-    let answer = app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
-    assert_eq!(answer.error(), "kubernetes version of the cluster cannot be determined");
+    let response =
+        app.post("/meta/aksUpgrades").json(&app.credential(&json!({"clusterId": id}))).send().await;
+    assert_eq!(response.error(), "kubernetes version of the cluster cannot be determined");
 }
 
 #[tokio::test]

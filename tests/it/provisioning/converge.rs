@@ -7,7 +7,7 @@ use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
 
-use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
+use super::{ClusterSetup, azure_cluster_body, cluster, lines, pool, pool_with};
 use crate::support::app::TestApp;
 use crate::support::databases;
 use crate::support::fault;
@@ -23,16 +23,16 @@ fn rejection(path: &str, status: u16) -> Fault {
 }
 
 /// The host name of the Kubernetes API of the cluster.
-async fn host(case: &Case) -> String {
-    case.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
+async fn host(setup: &ClusterSetup) -> String {
+    setup.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
 }
 
 /// Replaces the cluster's authority and rejects all earlier identities.
-async fn rotate(case: &Case) {
-    let host = host(case).await;
-    let declared = case.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
-    case.app.control.forget_kubernetes(&host);
-    case.app.control.declare_kubernetes(declared);
+async fn rotate(setup: &ClusterSetup) {
+    let host = host(setup).await;
+    let declared = setup.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
+    setup.app.control.forget_kubernetes(&host);
+    setup.app.control.declare_kubernetes(declared);
 }
 
 fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
@@ -43,36 +43,36 @@ fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
 
 #[tokio::test]
 async fn changed_authority_is_learned_by_the_next_refresh() {
-    let (case, id) = Case::start_active().await;
-    let old_authority = case.get(&id).await["caCert"].clone();
-    rotate(&case).await;
-    case.advance_refreshes(1).await;
-    let shown = case.get(&id).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    let old_authority = setup.get(&id).await["caCert"].clone();
+    rotate(&setup).await;
+    setup.advance_refreshes(1).await;
+    let shown = setup.get(&id).await;
     assert_ne!(shown["caCert"], old_authority);
     assert_eq!(condition(&shown, "Ready"), ("True", ""));
-    assert_eq!(lines(&case.take_writes()), [READ_KUBECONFIG]);
-    case.advance_refreshes(3).await;
-    assert_eq!(lines(&case.take_writes()), [""; 0], "the new authority is known");
+    assert_eq!(lines(&setup.take_writes()), [READ_KUBECONFIG]);
+    setup.advance_refreshes(3).await;
+    assert_eq!(lines(&setup.take_writes()), [""; 0], "the new authority is known");
 }
 
 #[tokio::test]
 async fn temporarily_missing_cluster_recovers() {
-    let (case, id) = Case::start_active().await;
-    let host = host(&case).await;
-    let declared = case.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
-    let switch = |running| case.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
+    let (setup, id) = ClusterSetup::start_active().await;
+    let host = host(&setup).await;
+    let declared = setup.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
+    let switch = |running| setup.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
     switch(false);
-    case.app.control.clear_kubernetes_requests();
+    setup.app.control.clear_kubernetes_requests();
     // The first attempt may use a connection that was closed.
-    case.advance_refreshes(3).await;
-    assert_eq!(condition(&case.get(&id).await, "Ready").0, "False");
-    let reads = lines(&case.take_writes());
+    setup.advance_refreshes(3).await;
+    assert_eq!(condition(&setup.get(&id).await, "Ready").0, "False");
+    let reads = lines(&setup.take_writes());
     assert!((2..=3).contains(&reads.len()) && reads.iter().all(|line| line == READ_KUBECONFIG), "{reads:?}");
     switch(true);
-    case.advance_refreshes(1).await;
-    assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
-    assert_eq!(lines(&case.take_writes()), [""; 0]);
-    let writes = case.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
+    setup.advance_refreshes(1).await;
+    assert_eq!(condition(&setup.get(&id).await, "Ready"), ("True", ""));
+    assert_eq!(lines(&setup.take_writes()), [""; 0]);
+    let writes = setup.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
     assert_eq!(
         writes.map(|seen| seen.path).collect::<Vec<_>>(),
         [""; 0],
@@ -82,142 +82,143 @@ async fn temporarily_missing_cluster_recovers() {
 
 #[tokio::test]
 async fn failed_creation_is_retried_with_another_spec() {
-    let case = Case::start().await;
-    case.app.control.add_outcome(failure(OperationKind::CreateCluster));
-    let id = case.post_and_settle(&case.small()).await;
-    case.expect_failure(&id, "provisioning").await;
+    let setup = ClusterSetup::start().await;
+    setup.app.control.add_outcome(failure(OperationKind::CreateCluster));
+    let id = setup.post_and_settle(&setup.small()).await;
+    setup.expect_failure(&id, "provisioning").await;
     let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
-    let answer = case.update(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.settle_active(&id).await;
-    let made = case.pool_in_azure("one", "system").await.unwrap();
+    let response = setup.update(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    setup.settle_active(&id).await;
+    let made = setup.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
     // Now that the pool exists, these fields are immutable.
-    let answer = case.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
-    assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
+    let response = setup.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    assert_eq!(response.status.as_u16(), 422, "{}", response.text());
 }
 
 #[tokio::test]
 async fn change_is_done_without_access_to_the_cluster() {
-    let (case, id) = Case::start_active().await;
-    rotate(&case).await;
-    case.app.control.add_fault(rejection("listClusterAdminCredential", 409));
-    case.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
-    let shown = case.get(&id).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    rotate(&setup).await;
+    setup.app.control.add_fault(rejection("listClusterAdminCredential", 409));
+    setup.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
+    let shown = setup.get(&id).await;
     let (status, message) = condition(&shown, "Ready");
     assert_eq!(status, "False");
     assert!(message.contains("error getting kube config: NotToday"), "{message}");
-    case.advance_refreshes(1).await;
-    assert_eq!(condition(&case.get(&id).await, "Updated"), ("True", ""));
-    case.app.control.clear_faults();
-    case.advance_refreshes(1).await;
-    assert_eq!(condition(&case.get(&id).await, "Ready"), ("True", ""));
+    setup.advance_refreshes(1).await;
+    assert_eq!(condition(&setup.get(&id).await, "Updated"), ("True", ""));
+    setup.app.control.clear_faults();
+    setup.advance_refreshes(1).await;
+    assert_eq!(condition(&setup.get(&id).await, "Ready"), ("True", ""));
 }
 
 #[tokio::test]
 async fn failed_unwanted_pool_is_deleted() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(failure(OperationKind::CreatePool));
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.app.control.add_outcome(failure(OperationKind::CreatePool));
     let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
-    assert_eq!(case.update(&id, two).await.status.as_u16(), 200);
-    case.app.settle().await;
-    case.expect_failure(&id, "updating").await;
-    assert!(case.pool_in_azure("one", "gpu").await.is_some());
-    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    assert_eq!(setup.update(&id, two).await.status.as_u16(), 200);
+    setup.app.settle().await;
+    setup.expect_failure(&id, "updating").await;
+    assert!(setup.pool_in_azure("one", "gpu").await.is_some());
+    let writes = setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes).last().map(String::as_str), Some("DELETE rancher/one/gpu"));
-    assert_eq!(case.pool_in_azure("one", "gpu").await, None);
+    assert_eq!(setup.pool_in_azure("one", "gpu").await, None);
     // A pool that another user creates later with this name is not ours.
-    case.put_pool_in_azure("one", "gpu", json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User"}))
+    setup
+        .put_pool_in_azure("one", "gpu", json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
-    case.expect_no_writes(&id).await;
-    assert!(case.pool_in_azure("one", "gpu").await.is_some());
+    setup.expect_no_writes(&id).await;
+    assert!(setup.pool_in_azure("one", "gpu").await.is_some());
 }
 
 #[tokio::test]
 async fn pool_removed_during_creation_is_deleted() {
-    let case = Case::start().await;
-    let id = case
-        .post(&case.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})))
+    let setup = ClusterSetup::start().await;
+    let id = setup
+        .post(&setup.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})))
         .await;
-    case.run_due_steps().await;
-    assert!(case.aks_cluster("one").await.is_some(), "it is being created");
-    let answer = case.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.settle_active(&id).await;
-    assert_eq!(case.pool_in_azure("one", "work").await, None);
-    case.expect_no_writes(&id).await;
+    setup.run_due_steps().await;
+    assert!(setup.aks_cluster("one").await.is_some(), "it is being created");
+    let response = setup.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    setup.settle_active(&id).await;
+    assert_eq!(setup.pool_in_azure("one", "work").await, None);
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn removed_ranges_are_removed_in_azure() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let body =
-        case.small_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
-    let id = case.create_active(&body).await;
+        setup.small_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
+    let id = setup.create_active(&body).await;
     let mut config = body["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("authorizedIpRanges");
-    let writes = case.writes_of_update(&id, config).await;
+    let writes = setup.writes_of_update(&id, config).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!([]));
-    assert!(case.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
+    assert!(setup.get(&id).await["aksConfig"].get("authorizedIpRanges").is_none());
     // Ranges that another user sets in Azure are not managed afterwards.
     let path = "/properties/apiServerAccessProfile";
-    case.set_in_azure("one", path, json!({"authorizedIPRanges": ["20.9.0.0/16"]})).await;
-    case.expect_no_writes(&id).await;
+    setup.set_in_azure("one", path, json!({"authorizedIPRanges": ["20.9.0.0/16"]})).await;
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn unrelated_change_keeps_recent_changes_in_azure() {
-    let (case, id) = Case::start_active().await;
-    case.put_pool_in_azure("one", "system", json!({"count": 3})).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.put_pool_in_azure("one", "system", json!({"count": 3})).await;
     let body = json!({"name": "one", "description": "other words", "labels": {"a": "b"},
-        "aksConfig": case.small()["aksConfig"]});
-    let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        "aksConfig": setup.small()["aksConfig"]});
+    let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
     assert_eq!(
-        (answer.status.as_u16(), &answer.json()["state"]),
+        (response.status.as_u16(), &response.json()["state"]),
         (200, &json!("active")),
         "{}",
-        answer.text()
+        response.text()
     );
-    case.settle_active(&id).await;
-    assert_eq!(lines(&case.take_writes()), [""; 0]);
-    let shown = case.get(&id).await;
+    setup.settle_active(&id).await;
+    assert_eq!(lines(&setup.take_writes()), [""; 0]);
+    let shown = setup.get(&id).await;
     assert_eq!((&shown["description"], &shown["labels"]["a"]), (&json!("other words"), &json!("b")));
     assert_eq!(shown["aksConfig"]["nodePools"][0]["count"], 3, "read and adopted");
 }
 
 #[tokio::test]
 async fn import_contains_azures_state_when_it_is_active() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
-    let id = case.create_active(&case.import("made-elsewhere", nothing)).await;
-    let shown = case.get(&id).await;
+    let id = setup.create_active(&setup.import("made-elsewhere", nothing)).await;
+    let shown = setup.get(&id).await;
     assert_eq!(shown["aksConfig"]["tags"], json!({}), "Azure's tags are not the user's");
     assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
-    let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
+    let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no PATCH of the tags");
-    assert_eq!(case.aks_cluster("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
+    assert_eq!(setup.aks_cluster("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
 }
 
 #[tokio::test]
 async fn failed_change_is_retried_later() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.add_outcome(failure(OperationKind::ScalePool));
-    case.app.control.add_outcome(failure(OperationKind::UpdatePool));
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.app.control.add_outcome(failure(OperationKind::ScalePool));
+    setup.app.control.add_outcome(failure(OperationKind::UpdatePool));
     let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
-    assert_eq!(case.update(&id, wanted).await.status.as_u16(), 200);
-    case.app.settle().await;
+    assert_eq!(setup.update(&id, wanted).await.status.as_u16(), 200);
+    setup.app.settle().await;
     let expected = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
-    assert_eq!(case.expect_failure(&id, "updating").await, expected);
-    case.advance_refreshes(4).await;
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one/system"], "not immediately");
-    assert_eq!(case.expect_failure(&id, "updating").await, expected);
+    assert_eq!(setup.expect_failure(&id, "updating").await, expected);
+    setup.advance_refreshes(4).await;
+    assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one/system"], "not immediately");
+    assert_eq!(setup.expect_failure(&id, "updating").await, expected);
     for _ in 0..2 {
-        case.app.clock.advance(Duration::from_mins(30));
-        case.app.settle().await;
+        setup.app.clock.advance(Duration::from_mins(30));
+        setup.app.settle().await;
     }
-    case.expect_active(&id).await;
-    let writes = lines(&case.take_writes());
+    setup.expect_active(&id).await;
+    let writes = lines(&setup.take_writes());
     assert!(
         (1..=2).contains(&writes.len()) && writes.iter().all(|line| line == "PUT rancher/one/system"),
         "{writes:?}"
@@ -226,42 +227,42 @@ async fn failed_change_is_retried_later() {
 
 #[tokio::test]
 async fn resource_is_polled_if_the_operation_is_unreadable() {
-    let (case, id) = Case::start_active().await;
+    let (setup, id) = ClusterSetup::start_active().await;
     for status in [400, 401, 403, 405, 409] {
-        case.app.control.add_fault(rejection("/operations/", status));
+        setup.app.control.add_fault(rejection("/operations/", status));
         // A different count for each status.
         let count = status / 100 + status % 10;
         let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": count}))]});
-        let writes = case.writes_of_update(&id, wanted).await;
+        let writes = setup.writes_of_update(&id, wanted).await;
         assert_eq!(lines(&writes), ["PUT rancher/one/system"], "{status}");
-        assert!(!case.app.control.faults().is_empty());
-        case.app.control.clear_faults();
+        assert!(!setup.app.control.faults().is_empty());
+        setup.app.control.clear_faults();
     }
 }
 
 #[tokio::test]
 async fn workspace_is_irrelevant_once_monitoring_is_on() {
-    let case = Case::start().await;
-    case.app.control.add_outcome(failure(OperationKind::CreateWorkspace));
-    let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
-    case.expect_active(&id).await;
-    let made = lines(&case.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
+    let setup = ClusterSetup::start().await;
+    setup.app.control.add_outcome(failure(OperationKind::CreateWorkspace));
+    let id = setup.post_and_settle(&setup.small_with(json!({"monitoring": true}))).await;
+    setup.expect_active(&id).await;
+    let made = lines(&setup.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
     assert_eq!(made, 2, "the first one failed");
-    case.app.control.add_fault(rejection("/workspaces/", 403));
-    let writes = case.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
+    setup.app.control.add_fault(rejection("/workspaces/", 403));
+    let writes = setup.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
-    case.expect_no_writes(&id).await;
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     let db = databases::sqlite().await;
-    let case = Case::new(TestApp::builder().database(&db).start().await, "ready").await;
-    let id = case.create_active(&case.small()).await;
-    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    case.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
-    case.delete_and_settle(&id).await;
-    assert!(case.aks_cluster("one").await.is_some());
+    let setup = ClusterSetup::new(TestApp::builder().database(&db).start().await, "ready").await;
+    let id = setup.create_active(&setup.small()).await;
+    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    setup.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    setup.delete_and_settle(&id).await;
+    assert!(setup.aks_cluster("one").await.is_some());
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();
     let last = &events.last().unwrap().message;
     assert!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Case, StatusSnapshot, cluster, lines, without_azure_values};
+use super::{ClusterSetup, StatusSnapshot, cluster, lines, without_azure_values};
 
 fn status(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> StatusSnapshot {
     StatusSnapshot {
@@ -18,11 +18,11 @@ fn status(state: &str, transitioning: &str, message: &str, step: &str, condition
 
 #[tokio::test]
 async fn all_steps_to_active_are_shown() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    assert_eq!(case.status(&id).await, status("provisioning", "yes", "", "", ""));
+    let setup = ClusterSetup::start().await;
+    let id = setup.post(&setup.small()).await;
+    assert_eq!(setup.status(&id).await, status("provisioning", "yes", "", "", ""));
     let start = "2026-11-22T12:00:00Z";
-    let statuses = case.record_statuses(&id, 30).await;
+    let statuses = setup.record_statuses(&id, 30).await;
     let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
     assert_eq!(
         statuses,
@@ -37,7 +37,7 @@ async fn all_steps_to_active_are_shown() {
             status("active", "no", "", "active done", done),
         ]
     );
-    let cluster = case.get(&id).await;
+    let cluster = setup.get(&id).await;
     let steps: Vec<(&str, &str)> = cluster["aksStatus"]["steps"]
         .as_array()
         .unwrap()
@@ -67,10 +67,10 @@ async fn all_steps_to_active_are_shown() {
 
 #[tokio::test]
 async fn waiting_shows_its_start() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    case.app.advance(Duration::from_secs(4)).await;
-    let status = case.get(&id).await["aksStatus"].clone();
+    let setup = ClusterSetup::start().await;
+    let id = setup.post(&setup.small()).await;
+    setup.app.advance(Duration::from_secs(4)).await;
+    let status = setup.get(&id).await["aksStatus"].clone();
     assert_eq!(
         status["upstreamSpec"]["nodePools"][0]["name"], "system",
         "the part that Azure already reports"
@@ -79,17 +79,17 @@ async fn waiting_shows_its_start() {
         (&status["waiting"]["what"], &status["waiting"]["since"]),
         (&json!("Azure: creating cluster one"), &json!("2026-11-22T12:00:00Z"))
     );
-    case.app.settle().await;
-    assert!(case.get(&id).await["aksStatus"].get("waiting").is_none());
+    setup.app.settle().await;
+    assert!(setup.get(&id).await["aksStatus"].get("waiting").is_none());
 }
 
 #[tokio::test]
 async fn creation_is_one_put_without_a_secret() {
-    let case = Case::start().await;
-    let id = case
-        .post_and_settle(&case.small_with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
+    let setup = ClusterSetup::start().await;
+    let id = setup
+        .post_and_settle(&setup.small_with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
         .await;
-    let writes = case.take_writes();
+    let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", "POST rancher/one/listClusterAdminCredential"]);
     let put = &writes[0];
     assert_eq!(put.at("/identity"), json!({"type": "SystemAssigned"}));
@@ -110,14 +110,14 @@ async fn creation_is_one_put_without_a_secret() {
             }],
         })
     );
-    assert!(!put.body.to_string().contains(&case.account.secrets[0]));
+    assert!(!put.body.to_string().contains(&setup.account.secrets[0]));
 }
 
 #[tokio::test]
 async fn active_cluster_shows_azures_state() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"tags": {"team": "a"}}))).await;
-    let cluster = case.get(&id).await;
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"tags": {"team": "a"}}))).await;
+    let cluster = setup.get(&id).await;
     let status = &cluster["aksStatus"];
     assert_eq!(status["rbacEnabled"], true);
     assert!(status.get("privateRequiresTunnel").is_none(), "only for private clusters");
@@ -131,7 +131,7 @@ async fn active_cluster_shows_azures_state() {
         }),
         json!({
             "tags": {"team": "a"}, "version": "1.32.7", "plugin": "kubenet", "out": "loadBalancer", "sku": "standard",
-            "private": false, "ranges": [], "identity": true, "name": "one", "secret": case.credential,
+            "private": false, "ranges": [], "identity": true, "name": "one", "secret": setup.credential,
         })
     );
     let pools = upstream["nodePools"].as_array().unwrap();
@@ -142,7 +142,7 @@ async fn active_cluster_shows_azures_state() {
     );
     assert_eq!((&cluster["provider"], &cluster["nodeCount"]), (&json!("aks"), &json!(1)));
     assert_eq!(cluster["version"]["gitVersion"], "v1.32.7");
-    let fqdn = case.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned();
+    let fqdn = setup.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned();
     assert!(cluster["apiEndpoint"].as_str().unwrap().starts_with(&format!("https://{fqdn}")), "{cluster}");
     assert!(cluster["caCert"].is_string());
     let applied = &cluster["appliedSpec"]["aksConfig"];
@@ -152,57 +152,57 @@ async fn active_cluster_shows_azures_state() {
 
 #[tokio::test]
 async fn removal_deletes_the_cluster_but_not_its_group() {
-    let (case, id) = Case::start_active().await;
-    case.delete(&id).await;
-    let statuses = case.record_statuses(&id, 60).await;
-    assert!(case.is_deleted(&id).await);
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.delete(&id).await;
+    let statuses = setup.record_statuses(&id, 60).await;
+    assert!(setup.is_deleted(&id).await);
     let shown: Vec<(&str, &str, &str)> =
         statuses.iter().map(|status| (&*status.state, &*status.transitioning, &*status.message)).collect();
     assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being deleted")]);
-    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
-    assert_eq!(case.aks_cluster("one").await, None);
-    assert_eq!(case.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);
+    assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one"]);
+    assert_eq!(setup.aks_cluster("one").await, None);
+    assert_eq!(setup.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);
 }
 
 #[tokio::test]
 async fn removal_waits_for_a_running_deletion() {
-    let (case, id) = Case::start_active().await;
-    assert_eq!(case.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
-    case.delete(&id).await;
-    let statuses = case.record_statuses(&id, 60).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    assert_eq!(setup.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
+    setup.delete(&id).await;
+    let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(messages, ["Azure: the cluster is Deleting"]);
-    assert!(case.is_deleted(&id).await);
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
+    assert!(setup.is_deleted(&id).await);
+    assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn cluster_without_its_group_can_be_removed() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"resourceGroup": "passing"}))).await;
-    case.change_in_azure(http::Method::DELETE, "/resourceGroups/passing", None).await;
-    case.advance_refreshes(1).await;
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"resourceGroup": "passing"}))).await;
+    setup.change_in_azure(http::Method::DELETE, "/resourceGroups/passing", None).await;
+    setup.advance_refreshes(1).await;
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn clusters_are_created_concurrently() {
-    let case = Case::start().await;
-    let first = case.post(&case.small()).await;
-    let mut other = case.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
+    let setup = ClusterSetup::start().await;
+    let first = setup.post(&setup.small()).await;
+    let mut other = setup.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
     other["name"] = json!("two");
-    let second = case.post(&other).await;
-    case.run_due_steps().await;
-    let mut writes = lines(&case.take_writes());
+    let second = setup.post(&other).await;
+    setup.run_due_steps().await;
+    let mut writes = lines(&setup.take_writes());
     writes.sort();
     assert_eq!(writes, ["PUT rancher/one", "PUT rancher/two"]);
-    case.app.settle().await;
+    setup.app.settle().await;
     for id in [&first, &second] {
-        case.expect_active(id).await;
+        setup.expect_active(id).await;
     }
-    case.delete(&first).await;
-    case.app.settle().await;
-    assert!(case.is_deleted(&first).await && case.aks_cluster("two").await.is_some());
-    case.expect_active(&second).await;
+    setup.delete(&first).await;
+    setup.app.settle().await;
+    assert!(setup.is_deleted(&first).await && setup.aks_cluster("two").await.is_some());
+    setup.expect_active(&second).await;
 }

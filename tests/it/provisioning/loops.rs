@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::{Case, lines, pool, pool_with, without_azure_values};
+use super::{ClusterSetup, lines, pool, pool_with, without_azure_values};
 
 async fn expect_no_writes_after_creation(more: Value) {
-    let case = Case::start().await;
-    let body = case.small_with(more);
-    let id = case.create_active(&body).await;
-    case.expect_no_writes(&id).await;
-    let mut shown = case.get(&id).await["aksConfig"].clone();
+    let setup = ClusterSetup::start().await;
+    let body = setup.small_with(more);
+    let id = setup.create_active(&body).await;
+    setup.expect_no_writes(&id).await;
+    let mut shown = setup.get(&id).await["aksConfig"].clone();
     shown.as_object_mut().unwrap().remove("type");
     for pool in shown["nodePools"].as_array_mut().unwrap() {
         pool.as_object_mut().unwrap().remove("type");
@@ -21,8 +21,8 @@ async fn expect_no_writes_after_creation(more: Value) {
 async fn minimal_spec_causes_no_writes() {
     expect_no_writes_after_creation(json!({})).await;
     // For four hours.
-    let (case, id) = Case::start_active().await;
-    case.expect_no_writes_during_refreshes(&id, 50).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.expect_no_writes_during_refreshes(&id, 50).await;
 }
 
 #[tokio::test]
@@ -50,21 +50,21 @@ async fn empty_values_cause_no_writes() {
 
 #[tokio::test]
 async fn different_order_causes_no_writes() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let system = json!({"availabilityZones": ["3", "1", "2"]});
     let work =
         json!({"nodeTaints": ["b=1:NoSchedule", "a=1:NoSchedule"], "nodeLabels": {"z": "1", "a": "2"}});
-    let body = case.small_with(json!({
+    let body = setup.small_with(json!({
         "authorizedIpRanges": ["20.2.0.0/16", "20.1.0.0/16", "20.3.4.5"],
         "nodePools": [pool_with("zeta", "User", work), pool_with("system", "System", system)],
     }));
-    let id = case.create_active(&body).await;
+    let id = setup.create_active(&body).await;
     // Azure returns lists in its own order, and an address as a range.
     let path = "/properties/apiServerAccessProfile/authorizedIPRanges";
-    case.set_in_azure("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
-    case.put_pool_in_azure("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
-    case.expect_no_writes(&id).await;
-    let config = case.get(&id).await["aksConfig"].clone();
+    setup.set_in_azure("one", path, json!(["20.1.0.0/16", "20.2.0.0/16", "20.3.4.5/32"])).await;
+    setup.put_pool_in_azure("one", "zeta", json!({"nodeTaints": ["a=1:NoSchedule", "b=1:NoSchedule"]})).await;
+    setup.expect_no_writes(&id).await;
+    let config = setup.get(&id).await["aksConfig"].clone();
     assert_eq!(config["authorizedIpRanges"], body["aksConfig"]["authorizedIpRanges"]);
     assert_eq!(config["nodePools"][0]["nodeTaints"], body["aksConfig"]["nodePools"][0]["nodeTaints"]);
     assert_eq!(config["nodePools"][1]["availabilityZones"], json!(["3", "1", "2"]));
@@ -72,22 +72,23 @@ async fn different_order_causes_no_writes() {
 
 #[tokio::test]
 async fn autoscaled_pool_causes_no_writes() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2});
-    let id = case
-        .create_active(&case.small_with(json!({"nodePools": [pool_with("system", "System", scaling)]})))
+    let id = setup
+        .create_active(&setup.small_with(json!({"nodePools": [pool_with("system", "System", scaling)]})))
         .await;
-    case.expect_no_writes(&id).await;
-    case.put_pool_in_azure(
-        "one",
-        "system",
-        json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 4}),
-    )
-    .await;
-    case.expect_no_writes(&id).await;
-    let cluster = case.get(&id).await;
+    setup.expect_no_writes(&id).await;
+    setup
+        .put_pool_in_azure(
+            "one",
+            "system",
+            json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 4}),
+        )
+        .await;
+    setup.expect_no_writes(&id).await;
+    let cluster = setup.get(&id).await;
     assert_eq!(cluster["aksConfig"]["nodePools"][0]["count"], 2);
-    assert_eq!(case.pool_in_azure("one", "system").await.unwrap()["count"], 4);
+    assert_eq!(setup.pool_in_azure("one", "system").await.unwrap()["count"], 4);
 }
 
 #[tokio::test]
@@ -116,58 +117,59 @@ async fn complete_spec_causes_no_writes() {
 
 #[tokio::test]
 async fn contested_tags_are_not_written_forever() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
-    let answer = case.update(&id, json!({"tags": {"a": "c"}})).await;
-    assert_eq!(answer.status.as_u16(), 200);
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
+    let response = setup.update(&id, json!({"tags": {"a": "c"}})).await;
+    assert_eq!(response.status.as_u16(), 200);
     // A policy adds a tag whenever tags are written.
     let mut seen = Vec::new();
     for _ in 0..40 {
-        case.run_due_steps().await;
-        let writes = lines(&case.take_writes());
+        setup.run_due_steps().await;
+        let writes = lines(&setup.take_writes());
         if writes.contains(&"PATCH rancher/one".to_owned()) {
-            case.app.clock.advance(std::time::Duration::from_secs(2));
-            let mut tags = case.aks_cluster("one").await.unwrap()["tags"].clone();
+            setup.app.clock.advance(std::time::Duration::from_secs(2));
+            let mut tags = setup.aks_cluster("one").await.unwrap()["tags"].clone();
             tags["policy"] = json!("insists");
-            case.change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
+            setup
+                .change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
                 .await;
         }
         seen.extend(writes);
-        case.app.clock.advance(std::time::Duration::from_secs(2));
+        setup.app.clock.advance(std::time::Duration::from_secs(2));
     }
     assert_eq!(seen, ["PATCH rancher/one"]);
-    case.expect_active(&id).await;
-    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["policy"], "insists");
-    case.advance_refreshes(1).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "c", "policy": "insists"}));
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
-    case.expect_no_writes(&id).await;
+    setup.expect_active(&id).await;
+    assert_eq!(setup.aks_cluster("one").await.unwrap()["tags"]["policy"], "insists");
+    setup.advance_refreshes(1).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "c", "policy": "insists"}));
+    assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn ignored_count_is_not_written_forever() {
-    let (case, id) = Case::start_with_two_pools().await;
+    let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
-    assert_eq!(case.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
+    assert_eq!(setup.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
     let mut seen = Vec::new();
     for _ in 0..100 {
-        case.run_due_steps().await;
-        let writes = lines(&case.take_writes());
+        setup.run_due_steps().await;
+        let writes = lines(&setup.take_writes());
         if !writes.is_empty() {
             // Another client reverts it immediately.
-            case.app.clock.advance(std::time::Duration::from_secs(4));
-            case.put_pool_in_azure("one", "work", json!({"count": 1})).await;
+            setup.app.clock.advance(std::time::Duration::from_secs(4));
+            setup.put_pool_in_azure("one", "work", json!({"count": 1})).await;
         }
         seen.extend(writes);
-        case.app.clock.advance(std::time::Duration::from_secs(5));
+        setup.app.clock.advance(std::time::Duration::from_secs(5));
     }
     assert_eq!(seen, ["PUT rancher/one/work"; 3]);
-    let message = case.expect_failure(&id, "updating").await;
+    let message = setup.expect_failure(&id, "updating").await;
     assert!(message.starts_with("Azure accepted the change of the pool work 3 times but"), "{message}");
     // If the user accepts the state in Azure, the cluster becomes active.
     assert_eq!(
         lines(
-            &case
+            &setup
                 .writes_of_update(&id, json!({"nodePools": [pool("system", "System"), pool("work", "User")]}))
                 .await
         ),
@@ -191,31 +193,31 @@ async fn outbound_and_network_options_cause_no_writes() {
 
 #[tokio::test]
 async fn owner_tag_of_the_user_causes_no_writes() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let id =
-        case.create_active(&case.small_with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
-    case.expect_no_writes(&id).await;
-    let tags = case.aks_cluster("one").await.unwrap()["tags"].clone();
+        setup.create_active(&setup.small_with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
+    setup.expect_no_writes(&id).await;
+    let tags = setup.aks_cluster("one").await.unwrap()["tags"].clone();
     assert!(tags["norman-aks-owner"].as_str().unwrap().ends_with(&id), "{tags}");
     assert_eq!(tags.as_object().unwrap().len(), 2, "{tags}");
-    assert_eq!(case.get(&id).await["aksStatus"]["upstreamSpec"]["tags"], json!({"a": "b"}));
+    assert_eq!(setup.get(&id).await["aksStatus"]["upstreamSpec"]["tags"], json!({"a": "b"}));
 }
 
 #[tokio::test]
 async fn changes_in_azure_cause_no_writes() {
-    let (case, id) = Case::start_with_two_pools().await;
+    let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let path = format!("{}/agentPools/work", super::cluster("one"));
     let scaled = json!({"properties": {"count": 3}});
-    assert_eq!(case.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
+    assert_eq!(setup.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
     // A refresh is due while an operation of Azure is in progress.
-    let timing = case.app.control.timing();
-    case.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..timing.clone() }).unwrap();
-    case.advance_refreshes(2).await;
-    assert_eq!(case.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
-    case.expect_active(&id).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is complete");
-    case.app.control.set_timing(timing).unwrap();
-    case.advance_refreshes(2).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
-    case.expect_no_writes(&id).await;
+    let timing = setup.app.control.timing();
+    setup.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..timing.clone() }).unwrap();
+    setup.advance_refreshes(2).await;
+    assert_eq!(setup.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
+    setup.expect_active(&id).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is complete");
+    setup.app.control.set_timing(timing).unwrap();
+    setup.advance_refreshes(2).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);
+    setup.expect_no_writes(&id).await;
 }

@@ -4,7 +4,7 @@ use azure_sandbox::Operation;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, azure_cluster_body, cluster, lines, pool, pool_with};
+use super::{ClusterSetup, azure_cluster_body, cluster, lines, pool, pool_with};
 use crate::support::condition;
 use crate::support::fault;
 
@@ -12,163 +12,169 @@ const NOTHING: [&str; 0] = [];
 
 #[tokio::test]
 async fn pools_created_in_azure_are_shown_but_not_managed() {
-    let (case, id) = Case::start_with_two_pools().await;
-    case.put_pool_in_azure("one", "theirs", json!({"count": 2, "vmSize": "Standard_DS2_v2", "mode": "User"}))
+    let (setup, id) = ClusterSetup::start_with_two_pools().await;
+    setup
+        .put_pool_in_azure("one", "theirs", json!({"count": 2, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
-    case.expect_no_writes(&id).await;
-    let shown = case.get(&id).await;
+    setup.expect_no_writes(&id).await;
+    let shown = setup.get(&id).await;
     let names = |pools: &Value| -> Vec<String> {
         pools.as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(names(&shown["aksStatus"]["upstreamSpec"]["nodePools"]), ["system", "work", "theirs"]);
     assert_eq!(names(&shown["aksConfig"]["nodePools"]), ["system", "work"]);
-    let theirs = case.pool_in_azure("one", "theirs").await.unwrap();
-    let writes = case
+    let theirs = setup.pool_in_azure("one", "theirs").await.unwrap();
+    let writes = setup
         .writes_of_update(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]}))
         .await;
     assert_eq!(lines(&writes), ["PUT rancher/one/system", "DELETE rancher/one/work"]);
-    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3", "tags": {"a": "b"}})).await;
+    let writes =
+        setup.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3", "tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one", "PUT rancher/one"]);
-    assert_eq!(case.pool_in_azure("one", "theirs").await.unwrap(), theirs);
-    case.expect_no_writes(&id).await;
+    assert_eq!(setup.pool_in_azure("one", "theirs").await.unwrap(), theirs);
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn pool_created_in_azure_is_managed_once_named() {
-    let (case, id) = Case::start_active().await;
-    case.put_pool_in_azure(
-        "one",
-        "theirs",
-        json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User", "maxPods": 110}),
-    )
-    .await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup
+        .put_pool_in_azure(
+            "one",
+            "theirs",
+            json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User", "maxPods": 110}),
+        )
+        .await;
     let both = json!({"nodePools": [pool("system", "System"), pool("theirs", "User")]});
-    assert_eq!(lines(&case.writes_of_update(&id, both).await), NOTHING);
-    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
+    assert_eq!(lines(&setup.writes_of_update(&id, both).await), NOTHING);
+    let writes = setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/theirs"]);
 }
 
 #[tokio::test]
 async fn taken_name_is_rejected() {
-    let case = Case::start().await;
-    let answer = case
+    let setup = ClusterSetup::start().await;
+    let response = setup
         .app
         .post("/v3/clusters")
-        .json(&case.small_with(json!({"clusterName": "made-elsewhere"})))
+        .json(&setup.small_with(json!({"clusterName": "made-elsewhere"})))
         .send()
         .await;
-    assert_eq!(answer.status.as_u16(), 422, "{}", answer.text());
+    assert_eq!(response.status.as_u16(), 422, "{}", response.text());
     assert!(
-        answer.text().contains("already exists in AKS. Update configuration or import the existing one"),
+        response.text().contains("already exists in AKS. Update configuration or import the existing one"),
         "{}",
-        answer.text()
+        response.text()
     );
 }
 
 #[tokio::test]
 async fn foreign_cluster_with_the_name_is_untouched() {
-    let case = Case::start().await;
-    let id = case.post(&case.small()).await;
-    case.change_in_azure(
-        Method::PUT,
-        &cluster("one"),
-        Some(&azure_cluster_body("theirs", json!({"whose": "theirs"}))),
-    )
-    .await;
-    let theirs = case.aks_cluster("one").await.unwrap();
-    case.app.settle().await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let setup = ClusterSetup::start().await;
+    let id = setup.post(&setup.small()).await;
+    setup
+        .change_in_azure(
+            Method::PUT,
+            &cluster("one"),
+            Some(&azure_cluster_body("theirs", json!({"whose": "theirs"}))),
+        )
+        .await;
+    let theirs = setup.aks_cluster("one").await.unwrap();
+    setup.app.settle().await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert_eq!(
         message,
         "cluster [one] already exists in AKS. Update configuration or import the existing one"
     );
-    let answer = case.update(&id, json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3"})).await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.advance_refreshes(5).await;
-    case.expect_failure(&id, "provisioning").await;
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), NOTHING);
-    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
+    let response = setup.update(&id, json!({"tags": {"a": "b"}, "kubernetesVersion": "1.33.3"})).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    setup.advance_refreshes(5).await;
+    setup.expect_failure(&id, "provisioning").await;
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(setup.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
 async fn name_taken_after_a_failure_is_untouched() {
-    let case = Case::start().await;
-    case.app.control.add_fault(fault::once(fault::for_request(
+    let setup = ClusterSetup::start().await;
+    setup.app.control.add_fault(fault::once(fault::for_request(
         Operation::ManagedCluster,
         "PUT",
         fault::error(400, "BadRequest", "not today"),
     )));
-    let id = case.post(&case.small()).await;
-    case.run_due_steps().await;
-    assert!(case.expect_failure(&id, "provisioning").await.contains("BadRequest: not today"));
-    case.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
-    let theirs = case.aks_cluster("one").await.unwrap();
-    case.app.settle().await;
-    assert!(case.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one"], "only the request that Azure rejected");
-    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
+    let id = setup.post(&setup.small()).await;
+    setup.run_due_steps().await;
+    assert!(setup.expect_failure(&id, "provisioning").await.contains("BadRequest: not today"));
+    setup.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    let theirs = setup.aks_cluster("one").await.unwrap();
+    setup.app.settle().await;
+    assert!(setup.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one"], "only the request that Azure rejected");
+    assert_eq!(setup.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
 async fn replacement_of_our_cluster_is_untouched() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
-    case.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    case.change_in_azure(
-        Method::PUT,
-        &cluster("one"),
-        Some(&azure_cluster_body("one", json!({"whose": "theirs"}))),
-    )
-    .await;
-    let theirs = case.aks_cluster("one").await.unwrap();
-    case.advance_refreshes(2).await;
-    let shown = case.get(&id).await;
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
+    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    setup
+        .change_in_azure(
+            Method::PUT,
+            &cluster("one"),
+            Some(&azure_cluster_body("one", json!({"whose": "theirs"}))),
+        )
+        .await;
+    let theirs = setup.aks_cluster("one").await.unwrap();
+    setup.advance_refreshes(2).await;
+    let shown = setup.get(&id).await;
     assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
     let updated = condition(&shown, "Updated").clone();
     assert_eq!(updated["status"], "False");
     let words = "one in Azure is not the cluster that this server created, and is not changed";
     assert!(updated["message"].as_str().unwrap().contains(words), "{updated}");
-    assert_eq!(case.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
-    case.app.settle().await;
-    assert!(case.expect_failure(&id, "updating").await.starts_with(words));
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), NOTHING);
-    assert_eq!(case.aks_cluster("one").await.unwrap(), theirs);
+    assert_eq!(setup.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
+    setup.app.settle().await;
+    assert!(setup.expect_failure(&id, "updating").await.starts_with(words));
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(setup.aks_cluster("one").await.unwrap(), theirs);
 }
 
 #[tokio::test]
 async fn ownership_survives_replaced_tags() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"tags": {"a": "b"}}))).await;
-    case.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "x"}}))).await;
-    case.advance_refreshes(1).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["tags"], json!({"a": "x"}));
-    case.expect_active(&id).await;
-    case.app.control.clear_requests();
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
-    assert_eq!(case.aks_cluster("one").await, None);
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
+    setup.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "x"}}))).await;
+    setup.advance_refreshes(1).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "x"}));
+    setup.expect_active(&id).await;
+    setup.app.control.clear_requests();
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one"]);
+    assert_eq!(setup.aks_cluster("one").await, None);
 }
 
 #[tokio::test]
 async fn owner_tag_alone_grants_no_ownership() {
-    let (case, _) = Case::start_active().await;
+    let (setup, _) = ClusterSetup::start_active().await;
     // Another user creates a cluster with a copy of all tags.
-    let owner_tag = case.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
-    case.change_in_azure(
-        Method::PUT,
-        &cluster("copy"),
-        Some(&azure_cluster_body("copy", json!({"norman-aks-owner": owner_tag}))),
-    )
-    .await;
-    let mut body = case.small_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
+    let owner_tag = setup.aks_cluster("one").await.unwrap()["tags"]["norman-aks-owner"].clone();
+    setup
+        .change_in_azure(
+            Method::PUT,
+            &cluster("copy"),
+            Some(&azure_cluster_body("copy", json!({"norman-aks-owner": owner_tag}))),
+        )
+        .await;
+    let mut body = setup.small_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
     (body["name"], body["annotations"]) = (json!("copy"), json!({"norman-aks.io/review": "advise"}));
-    let id = case.post_and_settle(&body).await;
-    assert!(case.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
-    case.delete(&id).await;
-    case.app.settle().await;
-    assert_eq!(lines(&case.take_writes()), NOTHING);
-    assert!(case.aks_cluster("copy").await.is_some());
+    let id = setup.post_and_settle(&body).await;
+    assert!(setup.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
+    setup.delete(&id).await;
+    setup.app.settle().await;
+    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert!(setup.aks_cluster("copy").await.is_some());
 }

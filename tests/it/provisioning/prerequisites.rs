@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::json;
 
-use super::{Case, lines, pool};
+use super::{ClusterSetup, lines, pool};
 
 const WORKSPACES_PATH: &str = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces";
 /// Reads the kubeconfig. It is listed among the writes because it is a POST.
@@ -11,21 +11,21 @@ const READ_KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 
 #[tokio::test]
 async fn created_group_survives_cluster_deletion() {
-    let case = Case::start().await;
-    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "quite-new"}))).await;
-    case.expect_active(&id).await;
-    let writes = case.take_writes();
+    let setup = ClusterSetup::start().await;
+    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "quite-new"}))).await;
+    setup.expect_active(&id).await;
+    let writes = setup.take_writes();
     let kubeconfig = READ_KUBECONFIG.replace("rancher", "quite-new");
     assert_eq!(lines(&writes), ["PUT quite-new", "PUT quite-new/one", kubeconfig.as_str()]);
     assert_eq!(writes[0].body, json!({"location": "eastus", "name": "quite-new"}));
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["DELETE quite-new/one"]);
-    assert_eq!(case.azure(Method::HEAD, "/resourceGroups/quite-new", None).await.0, 204);
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["DELETE quite-new/one"]);
+    assert_eq!(setup.azure(Method::HEAD, "/resourceGroups/quite-new", None).await.0, 204);
 }
 
 #[tokio::test]
 async fn pools_are_in_the_named_network() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let network = json!({
         "networkPlugin": "azure", "networkPolicy": "calico", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
         "subnet": "nodes", "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10", "dockerBridgeCidr": "172.17.0.1/16",
@@ -34,13 +34,13 @@ async fn pools_are_in_the_named_network() {
             "osType": "Linux", "mode": "System",
         }],
     });
-    let id = case.post_and_settle(&case.small_with(network)).await;
-    case.expect_active(&id).await;
-    let writes = case.take_writes();
+    let id = setup.post_and_settle(&setup.small_with(network)).await;
+    setup.expect_active(&id).await;
+    let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", READ_KUBECONFIG]);
     let subnet = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
-        case.account.subscription_id
+        setup.account.subscription_id
     );
     assert_eq!(writes[0].at("/properties/agentPoolProfiles/0/vnetSubnetID"), json!(subnet));
     assert_eq!(
@@ -51,37 +51,37 @@ async fn pools_are_in_the_named_network() {
         })
     );
     // A pool that is added later is in the same subnet.
-    let mut pools = case.get(&id).await["aksConfig"]["nodePools"].clone();
+    let mut pools = setup.get(&id).await["aksConfig"]["nodePools"].clone();
     let mut more = pool("work", "User");
     more["maxPods"] = json!(30);
     pools.as_array_mut().unwrap().push(more);
-    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
+    let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/vnetSubnetID"), json!(subnet));
-    case.expect_no_writes(&id).await;
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn missing_subnet_is_named() {
-    let case = Case::start().await;
-    let mut body = case.small_with(json!({
+    let setup = ClusterSetup::start().await;
+    let mut body = setup.small_with(json!({
         "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
         "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
     }));
     // Otherwise the review rejects the request, and the worker never sees it.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post_and_settle(&body).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let id = setup.post_and_settle(&body).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("nothing-cut-yet has no subnet gone"), "{message}");
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
+    assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn monitoring_creates_a_workspace() {
-    let case = Case::start().await;
-    let id = case.post_and_settle(&case.small_with(json!({"monitoring": true}))).await;
-    case.expect_active(&id).await;
-    let writes = case.take_writes();
+    let setup = ClusterSetup::start().await;
+    let id = setup.post_and_settle(&setup.small_with(json!({"monitoring": true}))).await;
+    setup.expect_active(&id).await;
+    let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one", READ_KUBECONFIG]);
     assert_eq!(writes[0].body, json!({"location": "eastus", "properties": {"sku": {"name": "Standalone"}}}));
     let workspace = writes[1].at("/properties/addonProfiles/omsAgent/config/logAnalyticsWorkspaceResourceID");
@@ -92,29 +92,29 @@ async fn monitoring_creates_a_workspace() {
         ),
         "{workspace}"
     );
-    let upstream = case.get(&id).await["aksStatus"]["upstreamSpec"].clone();
+    let upstream = setup.get(&id).await["aksStatus"]["upstreamSpec"].clone();
     assert_eq!(
         (&upstream["monitoring"], &upstream["logAnalyticsWorkspaceName"]),
         (&json!(true), &json!("rancher-EUS"))
     );
-    case.expect_no_writes(&id).await;
+    setup.expect_no_writes(&id).await;
     // The workspace is shared with other clusters.
-    case.delete(&id).await;
-    case.app.settle().await;
-    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one"]);
-    assert_eq!(case.azure(Method::GET, &format!("{WORKSPACES_PATH}/rancher-EUS"), None).await.0, 200);
+    setup.delete(&id).await;
+    setup.app.settle().await;
+    assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one"]);
+    assert_eq!(setup.azure(Method::GET, &format!("{WORKSPACES_PATH}/rancher-EUS"), None).await.0, 200);
 }
 
 #[tokio::test]
 async fn existing_workspace_is_used() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
-    case.change_in_azure(Method::PUT, &format!("{WORKSPACES_PATH}/shared"), Some(&body)).await;
+    setup.change_in_azure(Method::PUT, &format!("{WORKSPACES_PATH}/shared"), Some(&body)).await;
     let monitoring = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
-    let id = case.post_and_settle(&case.small_with(monitoring)).await;
-    case.expect_active(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", READ_KUBECONFIG]);
-    let cluster = case.aks_cluster("one").await.unwrap();
+    let id = setup.post_and_settle(&setup.small_with(monitoring)).await;
+    setup.expect_active(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one", READ_KUBECONFIG]);
+    let cluster = setup.aks_cluster("one").await.unwrap();
     let config = &cluster["properties"]["addonProfiles"]["omsAgent"]["config"];
     assert!(
         config["logAnalyticsWorkspaceResourceID"].as_str().unwrap().ends_with("/workspaces/shared"),
@@ -125,9 +125,9 @@ async fn existing_workspace_is_used() {
 #[tokio::test]
 async fn missing_provider_is_registered() {
     // `fresh`: no resource provider is registered, and the application may register them.
-    let case = Case::start_with_account("fresh").await;
-    let id = case.post(&case.small_with(json!({"resourceGroup": "first"}))).await;
-    let statuses = case.record_statuses(&id, 60).await;
+    let setup = ClusterSetup::start_with_account("fresh").await;
+    let id = setup.post(&setup.small_with(json!({"resourceGroup": "first"}))).await;
+    let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(
         messages,
@@ -138,8 +138,8 @@ async fn missing_provider_is_registered() {
         ]
     );
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
-    case.expect_active(&id).await;
-    let lines = lines(&case.take_writes());
+    setup.expect_active(&id).await;
+    let lines = lines(&setup.take_writes());
     let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
     assert_eq!(register.len(), 1, "registered once: {lines:?}");
     assert_eq!(rest[0], "PUT first");
@@ -149,9 +149,9 @@ async fn missing_provider_is_registered() {
 #[tokio::test]
 async fn missing_workspace_provider_is_registered() {
     // `fresh`: no resource provider is registered, and the application may register them.
-    let case = Case::start_with_account("fresh").await;
-    let id = case.post(&case.small_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
-    let statuses = case.record_statuses(&id, 60).await;
+    let setup = ClusterSetup::start_with_account("fresh").await;
+    let id = setup.post(&setup.small_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
+    let statuses = setup.record_statuses(&id, 60).await;
     let registered: Vec<&str> = statuses
         .iter()
         .map(|status| &*status.message)
@@ -164,8 +164,8 @@ async fn missing_workspace_provider_is_registered() {
             "Azure: the resource provider Microsoft.OperationalInsights is being registered",
         ]
     );
-    case.expect_active(&id).await;
-    let written = lines(&case.take_writes());
+    setup.expect_active(&id).await;
+    let written = lines(&setup.take_writes());
     assert_eq!(
         written[..4],
         ["POST register", "PUT first", "POST register", "PUT first/workspaces/first-EUS"]
@@ -175,21 +175,21 @@ async fn missing_workspace_provider_is_registered() {
 #[tokio::test]
 async fn denied_provider_registration_is_shown() {
     // `unregistered`: a resource provider is not registered, and the application may not register it.
-    let case = Case::start_with_account("unregistered").await;
-    let mut body = case.small_with(json!({"resourceGroup": "rancher"}));
+    let setup = ClusterSetup::start_with_account("unregistered").await;
+    let mut body = setup.small_with(json!({"resourceGroup": "rancher"}));
     // Otherwise the review rejects the request, and the worker never sees it.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post_and_settle(&body).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let id = setup.post_and_settle(&body).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with(
             "error registering the resource provider Microsoft.ContainerService: AuthorizationFailed: "
         ),
         "{message}"
     );
-    case.delete_and_settle(&id).await;
+    setup.delete_and_settle(&id).await;
     let written: Vec<String> =
-        lines(&case.take_writes()).into_iter().filter(|line| line != "POST register").collect();
+        lines(&setup.take_writes()).into_iter().filter(|line| line != "POST register").collect();
     assert_eq!(written, Vec::<String>::new());
-    assert_eq!(case.aks_cluster("one").await, None);
+    assert_eq!(setup.aks_cluster("one").await, None);
 }

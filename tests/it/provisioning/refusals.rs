@@ -4,20 +4,20 @@ use azure_sandbox::{Effect, ErrorResponse, Fault, FinalStatus, OperationKind, Sc
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Case, lines, pool, pool_with};
+use super::{ClusterSetup, lines, pool, pool_with};
 use crate::support::condition;
 use crate::support::fault;
 
 #[tokio::test]
 async fn quota_error_is_shown_and_a_smaller_cluster_created() {
-    let case = Case::start_with_account("low-quota").await;
+    let setup = ClusterSetup::start_with_account("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
-    let id = case
+    let id = setup
         .post_with_advisory_review_and_settle(
-            &case.small_with(json!({"resourceGroup": "small", "nodePools": pools(5)})),
+            &setup.small_with(json!({"resourceGroup": "small", "nodePools": pools(5)})),
         )
         .await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with("error failed to create cluster: ErrCode_InsufficientVCPUQuota: "),
         "{message}"
@@ -27,95 +27,95 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
         "{message}"
     );
     assert!(!message.contains(".;") && !message.contains(".."), "{message}");
-    case.expect_step(&id, "azure failed", "Provisioned=False").await;
-    assert_eq!(condition(&case.get(&id).await, "Provisioned")["message"], json!(message));
-    let attempts = lines(&case.take_writes()).len();
+    setup.expect_step(&id, "azure failed", "Provisioned=False").await;
+    assert_eq!(condition(&setup.get(&id).await, "Provisioned")["message"], json!(message));
+    let attempts = lines(&setup.take_writes()).len();
     assert!((2..12).contains(&attempts), "retried with increasing delays: {attempts}");
-    let answer = case.update(&id, json!({"nodePools": pools(1)})).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.settle_active(&id).await;
+    let response = setup.update(&id, json!({"nodePools": pools(1)})).await;
+    assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("provisioning")));
+    setup.settle_active(&id).await;
 }
 
 #[tokio::test]
 async fn policy_error_is_shown_and_fixed_by_a_tag() {
-    let case = Case::start_with_account("policy").await;
-    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "ruled"}))).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let setup = ClusterSetup::start_with_account("policy").await;
+    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "ruled"}))).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(
         message.contains("RequestDisallowedByPolicy: Resource 'one' was disallowed by policy"),
         "{message}"
     );
-    case.update_and_settle(&id, json!({"tags": {"cost-center": "7"}})).await;
+    setup.update_and_settle(&id, json!({"tags": {"cost-center": "7"}})).await;
 }
 
 #[tokio::test]
 async fn rejected_credential_fails_the_credentials_step() {
-    let case = Case::start_with_account("expired-secret").await;
-    let id = case.post_with_advisory_review_and_settle(&case.small()).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let setup = ClusterSetup::start_with_account("expired-secret").await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.small()).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
-    case.expect_step(&id, "credentials failed", "Provisioned=False").await;
+    setup.expect_step(&id, "credentials failed", "Provisioned=False").await;
     // A new secret fixes it, without a change of the cluster.
-    let seed = &case.app.seed;
-    let name = case.credential.split(':').next_back().unwrap();
+    let seed = &setup.app.seed;
+    let name = setup.credential.split(':').next_back().unwrap();
     let corrected = json!({"name": "azure", "azurecredentialConfig": {
         "subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": seed.client_secret,
     }});
-    let answer = case
+    let response = setup
         .app
         .put(&format!("/v3/cloudcredentials/cattle-global-data:{name}"))
         .json(&corrected)
         .send()
         .await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.advance_refreshes(2).await;
-    case.settle_active(&id).await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    setup.advance_refreshes(2).await;
+    setup.settle_active(&id).await;
 }
 
 #[tokio::test]
 async fn missing_role_is_shown_and_the_object_can_be_removed() {
-    let case = Case::start_with_account("reader").await;
-    let id = case.post_with_advisory_review_and_settle(&case.small()).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let setup = ClusterSetup::start_with_account("reader").await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.small()).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
-    case.app.control.clear_requests();
-    case.delete_and_settle(&id).await;
-    assert_eq!(lines(&case.take_writes()), Vec::<String>::new());
+    setup.app.control.clear_requests();
+    setup.delete_and_settle(&id).await;
+    assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn failed_creation_keeps_its_message_and_is_not_repeated() {
-    let case = Case::start().await;
-    case.app.control.add_outcome(fault::outcome(
+    let setup = ClusterSetup::start().await;
+    setup.app.control.add_outcome(fault::outcome(
         OperationKind::CreateCluster,
         "CreateVMSSAgentPoolFailed",
         "no room in this region",
     ));
-    let id = case.post_and_settle(&case.small()).await;
+    let id = setup.post_and_settle(&setup.small()).await;
     let expected_message =
         "error failed to create cluster: CreateVMSSAgentPoolFailed: no room in this region";
-    assert_eq!(case.expect_failure(&id, "provisioning").await, expected_message);
-    case.advance_refreshes(5).await;
+    assert_eq!(setup.expect_failure(&id, "provisioning").await, expected_message);
+    setup.advance_refreshes(5).await;
     assert_eq!(
-        case.expect_failure(&id, "provisioning").await,
+        setup.expect_failure(&id, "provisioning").await,
         expected_message,
         "still, after five refreshes"
     );
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one"]);
-    assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Failed");
+    assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one"]);
+    assert_eq!(setup.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Failed");
     // Another specification is a new attempt.
-    let answer = case.update(&id, json!({"tags": {"second": "try"}})).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["state"]), (200, &json!("provisioning")));
-    case.settle_active(&id).await;
+    let response = setup.update(&id, json!({"tags": {"second": "try"}})).await;
+    assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("provisioning")));
+    setup.settle_active(&id).await;
     let kubeconfig = "POST rancher/one/listClusterAdminCredential";
-    assert_eq!(lines(&case.take_writes()), ["PUT rancher/one", kubeconfig]);
-    assert_eq!(case.aks_cluster("one").await.unwrap()["tags"]["second"], "try");
-    case.expect_no_writes(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one", kubeconfig]);
+    assert_eq!(setup.aks_cluster("one").await.unwrap()["tags"]["second"], "try");
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn failed_change_is_not_active() {
-    let (case, id) = Case::start_with_two_pools().await;
+    let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
     for (operation, change, words, write) in [
         (
@@ -131,112 +131,116 @@ async fn failed_change_is_not_active() {
             "PUT rancher/one",
         ),
     ] {
-        case.app.control.clear_requests();
-        case.app.control.add_outcome(fault::outcome(operation, "AllocationFailed", "no room"));
-        assert_eq!(case.update(&id, change.clone()).await.status.as_u16(), 200);
-        case.app.settle().await;
-        assert_eq!(case.expect_failure(&id, "updating").await, words);
-        let status = case.status(&id).await;
+        setup.app.control.clear_requests();
+        setup.app.control.add_outcome(fault::outcome(operation, "AllocationFailed", "no room"));
+        assert_eq!(setup.update(&id, change.clone()).await.status.as_u16(), 200);
+        setup.app.settle().await;
+        assert_eq!(setup.expect_failure(&id, "updating").await, words);
+        let status = setup.status(&id).await;
         assert!(status.conditions.contains("Updated=False"), "{status:?}");
-        assert_eq!(lines(&case.take_writes()), [write]);
+        assert_eq!(lines(&setup.take_writes()), [write]);
         // The same change once more is a new attempt.
-        assert_eq!(lines(&case.writes_of_update(&id, change).await), [write]);
-        assert_eq!(case.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
+        assert_eq!(lines(&setup.writes_of_update(&id, change).await), [write]);
+        assert_eq!(setup.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
-    case.expect_no_writes(&id).await;
+    setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
 async fn rejected_change_can_be_reverted() {
-    let case = Case::start_with_account("low-quota").await;
+    let setup = ClusterSetup::start_with_account("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
-    let id =
-        case.create_active(&case.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)}))).await;
+    let id = setup
+        .create_active(&setup.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)})))
+        .await;
     let advised = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
-    let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
-    assert_eq!(answer.status.as_u16(), 200, "{}", answer.text());
-    case.app.settle().await;
-    let message = case.expect_failure(&id, "updating").await;
+    let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
+    assert_eq!(response.status.as_u16(), 200, "{}", response.text());
+    setup.app.settle().await;
+    let message = setup.expect_failure(&id, "updating").await;
     assert!(
         message
             .starts_with("failed to update cluster [one]: node pool system: ErrCode_InsufficientVCPUQuota: "),
         "{message}"
     );
-    assert_eq!(lines(&case.writes_of_update(&id, json!({"nodePools": pools(1)})).await), [""; 0]);
+    assert_eq!(lines(&setup.writes_of_update(&id, json!({"nodePools": pools(1)})).await), [""; 0]);
 }
 
 #[tokio::test]
 async fn denied_resource_group_is_shown() {
-    let case = Case::start_with_account("reader").await;
-    let mut body = case.small_with(json!({"resourceGroup": "forbidden"}));
+    let setup = ClusterSetup::start_with_account("reader").await;
+    let mut body = setup.small_with(json!({"resourceGroup": "forbidden"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
-    let id = case.post_and_settle(&body).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    let id = setup.post_and_settle(&body).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(
         message.starts_with("error creating resource group [forbidden] with message AuthorizationFailed: "),
         "{message}"
     );
-    let shown: Value = case.get(&id).await;
+    let shown: Value = setup.get(&id).await;
     assert!(shown["aksStatus"].get("upstreamSpec").is_none());
 }
 
 #[tokio::test]
 async fn failed_pool_deletion_is_repeated() {
-    let (case, id) = Case::start_with_two_pools().await;
-    case.app.control.add_outcome(fault::outcome(
+    let (setup, id) = ClusterSetup::start_with_two_pools().await;
+    setup.app.control.add_outcome(fault::outcome(
         OperationKind::DeletePool,
         "PodDrainFailure",
         "a pod does not let go",
     ));
-    assert_eq!(case.update(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(), 200);
-    let statuses = case.record_statuses(&id, 60).await;
+    assert_eq!(
+        setup.update(&id, json!({"nodePools": [pool("system", "System")]})).await.status.as_u16(),
+        200
+    );
+    let statuses = setup.record_statuses(&id, 60).await;
     let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
     assert!(
         statuses.iter().any(|status| status.transitioning == "error" && status.message == words),
         "{statuses:?}"
     );
-    case.expect_active(&id).await;
-    assert_eq!(lines(&case.take_writes()), ["DELETE rancher/one/work"; 2]);
-    assert_eq!(case.pool_in_azure("one", "work").await, None);
+    setup.expect_active(&id).await;
+    assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one/work"; 2]);
+    assert_eq!(setup.pool_in_azure("one", "work").await, None);
 }
 
 #[tokio::test]
 async fn permanent_failure_is_retried_at_growing_intervals() {
-    let (case, id) = Case::start_active().await;
+    let (setup, id) = ClusterSetup::start_active().await;
     let permanent = ScriptedOutcome {
         times: None,
         ..fault::outcome(OperationKind::DeleteCluster, "DeleteFailed", "a lock is in the way")
     };
-    case.app.control.add_outcome(permanent);
-    case.delete(&id).await;
-    case.app.advance(std::time::Duration::from_mins(15)).await;
-    let attempts = case.take_writes().len();
+    setup.app.control.add_outcome(permanent);
+    setup.delete(&id).await;
+    setup.app.advance(std::time::Duration::from_mins(15)).await;
+    let attempts = setup.take_writes().len();
     assert!((5..=9).contains(&attempts), "{attempts}");
-    case.app.control.clear_outcomes();
-    case.app.advance(std::time::Duration::from_mins(6)).await;
-    assert!(case.is_deleted(&id).await);
+    setup.app.control.clear_outcomes();
+    setup.app.advance(std::time::Duration::from_mins(6)).await;
+    assert!(setup.is_deleted(&id).await);
 }
 
 #[tokio::test]
 async fn error_that_azure_recovers_from_is_not_a_failure() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let recovered = ScriptedOutcome {
         status: FinalStatus::Succeeded,
         ..fault::outcome(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
     };
-    case.app.control.add_outcome(recovered);
-    let id = case.post(&case.small()).await;
-    let statuses = case.record_statuses(&id, 40).await;
+    setup.app.control.add_outcome(recovered);
+    let id = setup.post(&setup.small()).await;
+    let statuses = setup.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     let message = "Azure: creating cluster one (Azure tries again after: the name is late)";
     assert!(statuses.iter().any(|status| status.message == message), "{statuses:?}");
-    case.expect_active(&id).await;
+    setup.expect_active(&id).await;
 }
 
 /// Rejects PUT requests whose path contains `path` with a 403 in Azure's format.
-fn deny_put(case: &Case, path: &str, code: &str, message: &str) {
+fn deny_put(setup: &ClusterSetup, path: &str, code: &str, message: &str) {
     let fault = fault::for_path(path, fault::error(403, code, message));
-    case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
+    setup.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
 }
 
 const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
@@ -270,10 +274,10 @@ async fn linked_authorization_error_names_the_missing_right() {
             ),
         ),
     ] {
-        let case = Case::start().await;
-        deny_put(&case, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(&missing));
-        let id = case.post_and_settle(&case.small()).await;
-        let message = case.expect_failure(&id, "provisioning").await;
+        let setup = ClusterSetup::start().await;
+        deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(&missing));
+        let id = setup.post_and_settle(&setup.small()).await;
+        let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains(&expected), "{message}");
         let (_, hint) = message.split_once("; the application").unwrap();
         assert!(!hint.contains("managedClusters/write") && !hint.contains("role Contributor"), "{hint}");
@@ -282,62 +286,68 @@ async fn linked_authorization_error_names_the_missing_right() {
 
 #[tokio::test]
 async fn linked_authorization_error_of_another_tenant_names_no_role() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
-    deny_put(&case, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(missing));
-    let id = case.post_and_settle(&case.small()).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(missing));
+    let id = setup.post_and_settle(&setup.small()).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("in the subscription S, which belongs to a tenant other than T"), "{message}");
     assert!(!message.contains("role") && !message.contains("Contributor"), "{message}");
 }
 
 #[tokio::test]
 async fn failed_operation_has_a_hint() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let inner = format!(
         "Reconcile VNet failed. Details: Code=\"LinkedAuthorizationFailed\" Message=\"The client 'i' with object id 'o' has \
          permission to perform action 'Microsoft.Network/virtualNetworks/write' on scope 'A'; however, it does not have \
          permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
     );
-    case.app.control.add_outcome(fault::outcome(OperationKind::CreateCluster, "ReconcileVNetFailed", &inner));
-    let id = case.post_and_settle(&case.small()).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    setup.app.control.add_outcome(fault::outcome(
+        OperationKind::CreateCluster,
+        "ReconcileVNetFailed",
+        &inner,
+    ));
+    let id = setup.post_and_settle(&setup.small()).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains(&format!("; the identity i lacks the right {JOIN} on B")), "{message}");
 }
 
 #[tokio::test]
 async fn denied_group_creation_suggests_creating_it() {
-    let case = Case::start().await;
-    let scope = format!("/subscriptions/{}/resourcegroups/newgroup", case.account.subscription_id);
+    let setup = ClusterSetup::start().await;
+    let scope = format!("/subscriptions/{}/resourcegroups/newgroup", setup.account.subscription_id);
     let message = format!(
         "The client 'a' with object id 'b' does not have authorization to perform action \
          'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
     );
-    deny_put(&case, "/newgroup?", "AuthorizationFailed", &message);
-    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    deny_put(&setup, "/newgroup?", "AuthorizationFailed", &message);
+    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "newgroup"}))).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("create the resource group first"), "{message}");
     let subscription =
-        format!("the role Contributor on the subscription /subscriptions/{}", case.account.subscription_id);
+        format!("the role Contributor on the subscription /subscriptions/{}", setup.account.subscription_id);
     assert!(message.contains(&subscription), "{message}");
     assert!(
         !message.contains("role Contributor on /subscriptions"),
         "a role on a missing resource: {message}"
     );
-    case.app.control.clear_faults();
-    case.change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"}))).await;
-    case.advance_refreshes(2).await;
-    case.settle_active(&id).await;
+    setup.app.control.clear_faults();
+    setup
+        .change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"})))
+        .await;
+    setup.advance_refreshes(2).await;
+    setup.settle_active(&id).await;
 }
 
 #[tokio::test]
 async fn group_policy_suggests_creating_the_group() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
-    deny_put(&case, "/newgroup?", "RequestDisallowedByPolicy", message);
-    let id = case.post_and_settle(&case.small_with(json!({"resourceGroup": "newgroup"}))).await;
-    let message = case.expect_failure(&id, "provisioning").await;
+    deny_put(&setup, "/newgroup?", "RequestDisallowedByPolicy", message);
+    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "newgroup"}))).await;
+    let message = setup.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) does not allow creating the resource group newgroup in this way: \
                   create it yourself, with the tags that the policy requires; the server then uses it unchanged";
     assert!(message.ends_with(remedy), "{message}");
@@ -349,13 +359,13 @@ async fn policy_error_of_a_cluster_has_a_remedy() {
         ("Require a tag on resources", "requires tags: set them in aksConfig.tags"),
         ("Allowed locations", "(Allowed locations) forbids this: change the specification"),
     ] {
-        let case = Case::start().await;
+        let setup = ClusterSetup::start().await;
         let message = format!(
             "Resource 'one' was disallowed by policy. Policy identifiers: '[{{\"policyAssignment\":{{\"name\":\"{policy}\"}}}}]'."
         );
-        deny_put(&case, "/managedClusters/one", "RequestDisallowedByPolicy", &message);
-        let id = case.post_and_settle(&case.small()).await;
-        let message = case.expect_failure(&id, "provisioning").await;
+        deny_put(&setup, "/managedClusters/one", "RequestDisallowedByPolicy", &message);
+        let id = setup.post_and_settle(&setup.small()).await;
+        let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains(expected), "{message}");
     }
 }
@@ -364,7 +374,7 @@ async fn policy_error_of_a_cluster_has_a_remedy() {
 async fn proxy_page_is_not_a_response_to_a_write() {
     // A unit test has all pages: `responses_of_proxies_are_recognized`.
     for (status, kind) in [(403, "text/html"), (200, "text/html")] {
-        let case = Case::start().await;
+        let setup = ClusterSetup::start().await;
         let page = ErrorResponse {
             status: Some(status),
             body: Some("<html><title>Access Denied</title></html>".to_owned()),
@@ -372,15 +382,15 @@ async fn proxy_page_is_not_a_response_to_a_write() {
             ..ErrorResponse::default()
         };
         let fault = fault::for_path("/managedClusters/one", Effect::Status(page));
-        case.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
-        let id = case.post_and_settle(&case.small()).await;
-        let message = case.expect_failure(&id, "provisioning").await;
+        setup.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
+        let id = setup.post_and_settle(&setup.small()).await;
+        let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains("this response is not from Azure ("), "{status}: {message}");
         assert!(message.contains("HTTPS_PROXY") && message.contains("SSL_CERT_FILE"), "{status}: {message}");
         assert!(!message.contains("role"), "{status}: {message}");
-        assert_eq!(case.aks_cluster("one").await, None, "{status}");
-        case.app.control.clear_faults();
-        case.advance_refreshes(2).await;
-        case.settle_active(&id).await;
+        assert_eq!(setup.aks_cluster("one").await, None, "{status}");
+        setup.app.control.clear_faults();
+        setup.advance_refreshes(2).await;
+        setup.settle_active(&id).await;
     }
 }

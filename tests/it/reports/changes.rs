@@ -4,14 +4,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::findings;
-use crate::provisioning::{Case, lines, pool_with};
+use crate::provisioning::{ClusterSetup, lines, pool_with};
 
 #[tokio::test]
 async fn immutable_options_are_rejected_with_a_remedy() {
-    let case = Case::start().await;
-    case.create_in_azure("theirs", json!({"networkProfile": {"networkPlugin": "kubenet"}})).await;
-    let own = case.create_active(&case.small()).await;
-    let import = case.create_active(&case.import("theirs", json!({}))).await;
+    let setup = ClusterSetup::start().await;
+    setup.create_in_azure("theirs", json!({"networkProfile": {"networkPlugin": "kubenet"}})).await;
+    let own = setup.create_active(&setup.small()).await;
+    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
     for id in [&own, &import] {
         for (key, value, remedy) in [
             ("virtualNetwork", json!("rancher-net"), "create another cluster with it"),
@@ -23,7 +23,7 @@ async fn immutable_options_are_rejected_with_a_remedy() {
                 "az aks update --ssh-key-value",
             ),
         ] {
-            let (field, message) = case.put_rejected(id, json!({ key: value })).await;
+            let (field, message) = setup.put_rejected(id, json!({ key: value })).await;
             assert_eq!(field, format!("aksConfig.{key}"));
             assert!(message.contains(remedy), "{message}");
         }
@@ -35,13 +35,13 @@ async fn immutable_options_are_rejected_with_a_remedy() {
             ("networkPlugin", json!("azure")),
             ("privateCluster", json!(true)),
         ] {
-            let (field, message) = case.put_rejected(id, json!({ key: value })).await;
+            let (field, message) = setup.put_rejected(id, json!({ key: value })).await;
             assert_eq!(field, format!("aksConfig.{key}"), "{message}");
         }
         let zones = json!({"availabilityZones": ["1"]});
-        let mut pools = case.get(id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+        let mut pools = setup.get(id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
         pools[0].as_object_mut().unwrap().extend(zones.as_object().unwrap().clone());
-        let (field, message) = case.put_rejected(id, json!({"nodePools": pools})).await;
+        let (field, message) = setup.put_rejected(id, json!({"nodePools": pools})).await;
         assert_eq!(field, "aksConfig.nodePools[0].availabilityZones");
         assert!(message.contains("add a pool with another name"), "{message}");
     }
@@ -49,13 +49,13 @@ async fn immutable_options_are_rejected_with_a_remedy() {
 
 #[tokio::test]
 async fn immutable_options_may_be_set_to_azures_values() {
-    let case = Case::start().await;
-    let id = case
-        .create_active(&case.small_with(
+    let setup = ClusterSetup::start().await;
+    let id = setup
+        .create_active(&setup.small_with(
             json!({"networkPlugin": "azure", "virtualNetwork": "rancher-net", "subnet": "nodes"}),
         ))
         .await;
-    let upstream = case.get(&id).await["aksStatus"]["upstreamSpec"].clone();
+    let upstream = setup.get(&id).await["aksStatus"]["upstreamSpec"].clone();
     assert_eq!(upstream["networkPolicy"], "none", "Azure's value for no policy");
     let mut config: serde_json::Map<String, Value> = serde_json::Map::new();
     for key in [
@@ -71,30 +71,34 @@ async fn immutable_options_may_be_set_to_azures_values() {
     }
     config.insert("nodeResourceGroup".to_owned(), json!("MC_rancher_one_eastus"));
     config.insert("virtualNetwork".to_owned(), json!("Rancher-Net"));
-    let answer = case.update(&id, Value::Object(config)).await.expect(200);
-    assert_eq!(findings(&answer.json()["aksStatus"]["review"]), [""; 0]);
-    case.app.settle().await;
-    assert_eq!(lines(&case.take_writes()), [""; 0]);
+    let response = setup.update(&id, Value::Object(config)).await.expect(200);
+    assert_eq!(findings(&response.json()["aksStatus"]["review"]), [""; 0]);
+    setup.app.settle().await;
+    assert_eq!(lines(&setup.take_writes()), [""; 0]);
 }
 
 #[tokio::test]
 async fn network_policy_removed_in_azure_is_adopted() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"networkPolicy": "calico"}))).await;
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"networkPolicy": "calico"}))).await;
     // Removed in Azure, which the refresh stores; a request that restores it is rejected.
-    case.app
+    setup
+        .app
         .control
         .edit_cluster("one", |body| body["properties"]["networkProfile"]["networkPolicy"] = json!("none"));
-    case.advance_refreshes(1).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["networkPolicy"], "none");
-    assert_eq!(case.put_rejected(&id, json!({"networkPolicy": "calico"})).await.0, "aksConfig.networkPolicy");
-    case.update(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await.expect(200);
+    setup.advance_refreshes(1).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["networkPolicy"], "none");
+    assert_eq!(
+        setup.put_rejected(&id, json!({"networkPolicy": "calico"})).await.0,
+        "aksConfig.networkPolicy"
+    );
+    setup.update(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await.expect(200);
     // Empty values of other immutable options equal unset ones.
     let zones = json!([pool_with("system", "System", json!({"availabilityZones": []}))]);
     assert_eq!(
-        case.update(&id, json!({"nodePools": zones, "virtualNetwork": ""})).await.status,
+        setup.update(&id, json!({"nodePools": zones, "virtualNetwork": ""})).await.status,
         StatusCode::OK
     );
-    case.app.settle().await;
-    case.expect_active(&id).await;
+    setup.app.settle().await;
+    setup.expect_active(&id).await;
 }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{azure_pool, rejected_field};
-use crate::provisioning::{Case, lines, pool};
+use crate::provisioning::{ClusterSetup, lines, pool};
 
 /// The Azure properties of a cluster with a Linux pool and a Windows pool.
 fn windows_properties() -> Value {
@@ -15,29 +15,29 @@ fn windows_properties() -> Value {
 
 #[tokio::test]
 async fn existing_windows_pool_does_not_block_changes() {
-    let case = Case::start().await;
-    let id = case.create_import("windows", windows_properties()).await;
-    let mut pools = case.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_import("windows", windows_properties()).await;
+    let mut pools = setup.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(3);
-    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
+    let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/system"], "the Windows pool is unchanged");
-    assert_eq!(case.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
+    assert_eq!(setup.pool_in_azure("windows", "system").await.unwrap()["count"], 3);
     // The Windows pool can be scaled.
     pools[1]["count"] = json!(2);
-    let writes = case.writes_of_update(&id, json!({"nodePools": pools})).await;
+    let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/windows/win"]);
     assert_eq!(
         (writes[0].at("/properties/count"), writes[0].at("/properties/osType")),
         (json!(2), json!("Windows"))
     );
     // A change of another key, without `nodePools`.
-    case.writes_of_update(&id, json!({"tags": {"team": "a"}})).await;
+    setup.writes_of_update(&id, json!({"tags": {"team": "a"}})).await;
     for os_type in ["Windows", "windows"] {
         let mut more = pools.clone();
         let mut new = pool("new", "User");
         new["osType"] = json!(os_type);
         more.as_array_mut().unwrap().push(new);
-        let (field, message) = case.put_rejected(&id, json!({"nodePools": more})).await;
+        let (field, message) = setup.put_rejected(&id, json!({"nodePools": more})).await;
         assert_eq!(field, "aksConfig.nodePools[2].osType");
         assert!(message.contains("windows node pools are not supported: set osType to Linux"), "{message}");
     }
@@ -45,14 +45,14 @@ async fn existing_windows_pool_does_not_block_changes() {
     let mut converted = pools.clone();
     converted[0]["osType"] = json!("Windows");
     assert_eq!(
-        case.put_rejected(&id, json!({"nodePools": converted})).await.0,
+        setup.put_rejected(&id, json!({"nodePools": converted})).await.0,
         "aksConfig.nodePools[0].osType"
     );
 }
 
 #[tokio::test]
 async fn project_isolation_requires_network_policy_engine() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let profile =
         |policy: &str| json!({"networkProfile": {"networkPlugin": "azure", "networkPolicy": policy}});
     for (name, policy, status) in [
@@ -61,30 +61,30 @@ async fn project_isolation_requires_network_policy_engine() {
         ("azure", "azure", StatusCode::OK),
         ("none", "none", StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        let id = case.create_import(name, profile(policy)).await;
+        let id = setup.create_import(name, profile(policy)).await;
         let body = json!({"name": name, "enableNetworkPolicy": true});
-        let answer = case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
-        assert_eq!(answer.status, status, "{policy}: {}", answer.text());
+        let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
+        assert_eq!(response.status, status, "{policy}: {}", response.text());
         if status != StatusCode::OK {
-            assert_eq!(rejected_field(&answer).0, "aksConfig.networkPolicy");
+            assert_eq!(rejected_field(&response).0, "aksConfig.networkPolicy");
         }
     }
 }
 
 #[tokio::test]
 async fn import_requires_credential_group_and_name() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
         for empty in [Value::Null, json!("")] {
-            let body = case.import("theirs", json!({ key: empty }));
-            let (field, _) = case.post_rejected(&body).await;
+            let body = setup.import("theirs", json!({ key: empty }));
+            let (field, _) = setup.post_rejected(&body).await;
             assert_eq!(field, format!("aksConfig.{key}"));
         }
-        let mut created = case.small();
+        let mut created = setup.small();
         created["aksConfig"].as_object_mut().unwrap().remove(key);
-        assert_eq!(case.post_rejected(&created).await.0, format!("aksConfig.{key}"));
+        assert_eq!(setup.post_rejected(&created).await.0, format!("aksConfig.{key}"));
     }
-    let id = case.create_import("theirs", json!({})).await;
-    let (field, _) = case.put_rejected(&id, json!({"azureCredentialSecret": ""})).await;
+    let id = setup.create_import("theirs", json!({})).await;
+    let (field, _) = setup.put_rejected(&id, json!({"azureCredentialSecret": ""})).await;
     assert_eq!(field, "aksConfig.azureCredentialSecret");
 }

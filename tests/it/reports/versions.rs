@@ -4,18 +4,18 @@ use azure_sandbox::Page;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::provisioning::{Case, cluster, lines, pool, pool_with};
+use crate::provisioning::{ClusterSetup, cluster, lines, pool, pool_with};
 
 /// Removes some patches from the list of the region.
-async fn retire(case: &Case, patches: &[&str]) {
+async fn retire(setup: &ClusterSetup, patches: &[&str]) {
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
-    let (status, mut list) = case.azure(Method::GET, path, None).await;
+    let (status, mut list) = setup.azure(Method::GET, path, None).await;
     assert_eq!(status, 200);
     for minor in list["values"].as_array_mut().unwrap() {
         minor["patchVersions"].as_object_mut().unwrap().retain(|patch, _| !patches.contains(&patch.as_str()));
     }
     let page: Page = serde_json::from_str(&json!({"body": list}).to_string()).unwrap();
-    case.app.control.play(&case.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
+    setup.app.control.play(&setup.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
 }
 
 /// Puts the cluster on long-term support, with 1.30.14 everywhere.
@@ -41,163 +41,163 @@ fn enabled(upgrades: &[String]) -> Vec<&str> {
 
 #[tokio::test]
 async fn upgrades_of_a_minor_version_follow_the_running_patch() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     for (name, version) in [("one", "1.33"), ("two", "v1.33 ")] {
         let body =
-            case.small_with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
-        let id = case.create_active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
-        let cluster = case.get(&id).await;
+            setup.small_with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
+        let id = setup.create_active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
+        let cluster = setup.get(&id).await;
         assert_eq!(cluster["aksConfig"]["kubernetesVersion"], version.trim(), "the user's spelling");
-        let upgrades = case.upgrades(&id).await;
+        let upgrades = setup.upgrades(&id).await;
         assert_eq!(enabled(&upgrades), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
         assert!(upgrades[0].starts_with("1.34.0"), "{upgrades:?}");
     }
-    case.create_in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
-    let import = case.create_active(&case.import("theirs", json!({}))).await;
-    assert_eq!(enabled(&case.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+    setup.create_in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
+    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
+    assert_eq!(enabled(&setup.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
 }
 
 #[tokio::test]
 async fn spellings_of_the_running_version_change_nothing() {
-    let case = Case::start().await;
-    let id = case.create_active(&case.small_with(json!({"kubernetesVersion": "1.33"}))).await;
+    let setup = ClusterSetup::start().await;
+    let id = setup.create_active(&setup.small_with(json!({"kubernetesVersion": "1.33"}))).await;
     for same in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
         let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": same}))]);
-        let answer = case.update(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
-        assert_eq!(answer.status, StatusCode::OK, "{same}: {}", answer.text());
-        case.app.settle().await;
-        case.expect_active(&id).await;
-        assert_eq!(lines(&case.take_writes()), [""; 0], "{same}");
-        case.advance_refreshes(1).await;
-        let shown = case.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
+        let response = setup.update(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
+        assert_eq!(response.status, StatusCode::OK, "{same}: {}", response.text());
+        setup.app.settle().await;
+        setup.expect_active(&id).await;
+        assert_eq!(lines(&setup.take_writes()), [""; 0], "{same}");
+        setup.advance_refreshes(1).await;
+        let shown = setup.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
         assert_eq!(shown, same.trim(), "not adopted");
     }
     // Another key is changed without a change of the version, which Azure returns as a minor version.
-    let writes = case.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
+    let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33");
-    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": " v1.34.1"})).await;
+    let writes = setup.writes_of_update(&id, json!({"kubernetesVersion": " v1.34.1"})).await;
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.34.1");
 }
 
 #[tokio::test]
 async fn upgrades_from_a_retired_patch_come_from_the_profile() {
-    let (case, id) = Case::start_active().await;
-    retire(&case, &["1.32.7"]).await;
-    let upgrades = case.upgrades(&id).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    retire(&setup, &["1.32.7"]).await;
+    let upgrades = setup.upgrades(&id).await;
     let expected =
         ["1.32.8", "1.32.9", "1.32.10", "1.33.0", "1.33.1", "1.33.2", "1.33.3", "1.33.4", "1.33.5", "1.33.6"];
     assert_eq!(enabled(&upgrades), expected);
     // The cluster's profile is cached like the list: one request to Azure for many requests here.
-    case.app.control.clear_requests();
-    let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", case.credential);
-    assert_eq!(case.app.get(&path).send().await.status, 200);
-    assert_eq!(case.app.take_azure_requests(), [""; 0]);
+    setup.app.control.clear_requests();
+    let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", setup.credential);
+    assert_eq!(setup.app.get(&path).send().await.status, 200);
+    assert_eq!(setup.app.take_azure_requests(), [""; 0]);
     // The review agrees: an enabled version passes, any other is rejected with the reachable versions.
-    let (field, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.34.1"})).await;
+    let (field, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.34.1"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.ends_with("minor versions cannot be skipped: upgrade to 1.33.6 first"), "{message}");
-    let writes = case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let writes = setup.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33.3");
 }
 
 #[tokio::test]
 async fn upgrade_profile_adds_missing_targets() {
-    let (case, id) = Case::start_active().await;
-    retire(&case, &["1.32.7", "1.32.9"]).await;
-    let upgrades = case.upgrades(&id).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    retire(&setup, &["1.32.7", "1.32.9"]).await;
+    let upgrades = setup.upgrades(&id).await;
     assert!(upgrades.contains(&"1.32.9+".to_owned()), "{upgrades:?}");
     let sorted = upgrades.iter().position(|item| item == "1.32.9+")
         < upgrades.iter().position(|item| item == "1.32.10+");
     assert!(sorted, "{upgrades:?}");
     // If Azure denies the profile, the list is returned without it.
     let refused = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
-    case.app.control.add_fault(serde_json::from_value(refused).unwrap());
-    let upgrades = case.upgrades(&id).await;
+    setup.app.control.add_fault(serde_json::from_value(refused).unwrap());
+    let upgrades = setup.upgrades(&id).await;
     assert_eq!(enabled(&upgrades), [""; 0]);
     assert!(upgrades.len() > 10, "{upgrades:?}");
 }
 
 #[tokio::test]
 async fn long_term_support_offers_older_versions() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.edit_cluster("one", long_term);
-    case.advance_refreshes(1).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
-    let upgrades = case.upgrades(&id).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.app.control.edit_cluster("one", long_term);
+    setup.advance_refreshes(1).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
+    let upgrades = setup.upgrades(&id).await;
     for target in ["1.30.100", "1.30.101", "1.31.11", "1.32.7", "1.33.6"] {
         assert!(enabled(&upgrades).contains(&target), "{target} {upgrades:?}");
     }
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.29.103"}));
-    let writes = case.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+    let writes = setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(writes[0].at("/properties/orchestratorVersion"), "1.29.103");
     for version in ["1.30.100", "1.31.11", "1.32.7"] {
-        case.writes_of_update(&id, json!({"kubernetesVersion": version})).await;
+        setup.writes_of_update(&id, json!({"kubernetesVersion": version})).await;
     }
 }
 
 #[tokio::test]
 async fn long_term_versions_require_long_term_support() {
-    let case = Case::start().await;
+    let setup = ClusterSetup::start().await;
     let (field, message) =
-        case.post_rejected(&case.small_with(json!({"kubernetesVersion": "1.31.11"}))).await;
+        setup.post_rejected(&setup.small_with(json!({"kubernetesVersion": "1.31.11"}))).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.contains("long-term support"), "{message}");
-    let id = case.create_active(&case.small()).await;
+    let id = setup.create_active(&setup.small()).await;
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.31.11"}));
     let (field, message) =
-        case.put_rejected(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
+        setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].orchestratorVersion");
     assert!(message.ends_with("which the cluster does not have: use 1.32.7"), "{message}");
     // Azure rejects the same.
     let body =
         json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
-    let (status, answer) =
-        case.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
-    assert_eq!((status, &answer["code"]), (400, &json!("AgentPoolK8sVersionNotSupported")), "{answer}");
+    let (status, response) =
+        setup.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
+    assert_eq!((status, &response["code"]), (400, &json!("AgentPoolK8sVersionNotSupported")), "{response}");
 }
 
 #[tokio::test]
 async fn remedies_name_reachable_versions() {
-    let (case, id) = Case::start_active().await;
-    let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.99"})).await;
+    let (setup, id) = ClusterSetup::start_active().await;
+    let (_, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.32.99"})).await;
     assert!(message.contains("use one of 1.32.8, 1.32.9, 1.32.10, 1.33.0, "), "{message}");
     assert!(!message.contains("1.34"), "{message}");
-    case.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
-    let (_, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.33.99"})).await;
+    setup.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
+    let (_, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.33.99"})).await;
     assert!(message.contains("use one of 1.33.4, 1.33.5, 1.33.6, 1.34.0, "), "{message}");
     assert!(!message.contains("1.32"), "{message}");
 }
 
 #[tokio::test]
 async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
-    let (case, id) = Case::start_active().await;
+    let (setup, id) = ClusterSetup::start_active().await;
     let put = async |version: &str| {
         let advise = json!({"norman-aks.io/review": "advise"});
         let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
-        case.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await.expect(200);
-        case.app.settle().await;
+        setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await.expect(200);
+        setup.app.settle().await;
     };
     put("1.34.3").await;
-    let message = case.expect_failure(&id, "updating").await;
+    let message = setup.expect_failure(&id, "updating").await;
     assert!(message.contains("Upgrading Kubernetes version 1.32.7 to 1.34.3 is not allowed"), "{message}");
     let remedy =
         format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
     assert!(message.ends_with(&remedy), "{message}");
     // No upgrade path leads to this version, so there is no remedy.
     put("1.35.9").await;
-    let message = case.expect_failure(&id, "updating").await;
+    let message = setup.expect_failure(&id, "updating").await;
     assert!(message.contains("1.35.9") && !message.contains(" first"), "{message}");
     put("1.33.6").await;
-    case.expect_active(&id).await;
+    setup.expect_active(&id).await;
 }
 
 #[tokio::test]
 async fn automatic_upgrade_is_never_reverted() {
-    let (case, id) = Case::start_active().await;
-    case.app.control.edit_cluster("one", |body| set_versions(body, "1.32.9", "1.32.9"));
+    let (setup, id) = ClusterSetup::start_active().await;
+    setup.app.control.edit_cluster("one", |body| set_versions(body, "1.32.9", "1.32.9"));
     // This server has not observed the upgrade yet: a change of another key keeps Azure's version.
-    let writes = case
+    let writes = setup
         .writes_of_update(
             &id,
             json!({"authorizedIpRanges": ["203.0.113.0/24"], "kubernetesVersion": "1.32.7"}),
@@ -205,9 +205,9 @@ async fn automatic_upgrade_is_never_reverted() {
         .await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.32.9");
-    case.advance_refreshes(1).await;
-    assert_eq!(case.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
-    let (field, message) = case.put_rejected(&id, json!({"kubernetesVersion": "1.32.8"})).await;
+    setup.advance_refreshes(1).await;
+    assert_eq!(setup.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
+    let (field, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.32.8"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.contains("cannot go from 1.32.9 down to 1.32.8"), "{message}");
 }

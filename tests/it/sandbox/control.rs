@@ -175,8 +175,8 @@ async fn faults_match_operation_and_method() {
         };
         azure.control().add_fault(on(operation, method, Effect::Status(throttled)));
         let method: Method = method.parse().unwrap();
-        let answer = azure.send(method, &path, None).await;
-        assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "9"), "{operation:?}");
+        let response = azure.send(method, &path, None).await;
+        assert_eq!((response.status.as_u16(), response.header("retry-after")), (429, "9"), "{operation:?}");
         azure.advance_secs(30);
     }
 }
@@ -217,8 +217,8 @@ async fn control_api_serves_times_outcomes_and_quotas() {
     assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "omitted fields are unchanged");
     assert!((times.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
-        let answer = request("PUT", "/times", Some(body)).await.expect(400);
-        assert!(answer.text.contains(words), "{}", answer.text);
+        let response = request("PUT", "/times", Some(body)).await.expect(400);
+        assert!(response.text.contains(words), "{}", response.text);
     }
     let outcome =
         r#"{"deed": "createCluster", "times": 1, "code": "C", "message": "m", "status": "Canceled"}"#;
@@ -285,8 +285,8 @@ async fn control_api_serves_faults_and_recordings() {
     assert_eq!(request("GET", "/faults", None).await.json()[0]["effect"]["status"]["status"], 500);
     let seed = seed();
     let host = "login.microsoftonline.com";
-    let answer = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
-    assert_eq!(answer.status, 500);
+    let response = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
+    assert_eq!(response.status, 500);
     assert_eq!(request("GET", "/faults", None).await.json(), json!([]));
     assert_eq!(request("GET", "/requests", None).await.json()[0]["operation"], "token");
     assert_eq!(request("DELETE", "/requests", None).await.status, 204);
@@ -315,9 +315,9 @@ async fn control_api_serves_faults_and_recordings() {
         ("PUT", "/faults", Some("{}"), 405, "method"),
         ("GET", "/nothing", None, 404, "/requests"),
     ] {
-        let answer = request(method, path, body).await;
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
-        assert!(answer.json()["error"].as_str().unwrap().contains(words), "{}", answer.text);
+        let response = request(method, path, body).await;
+        assert_eq!(response.status, status, "{method} {path}: {}", response.text);
+        assert!(response.json()["error"].as_str().unwrap().contains(words), "{}", response.text);
     }
     let url = format!("http://{}/accounts", azure.sandbox.control_address().unwrap());
     let foreign = azure.client.get(url).header("host", "evil.example").send().await.unwrap();

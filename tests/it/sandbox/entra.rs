@@ -96,10 +96,10 @@ async fn rejected_logins_have_entras_form() {
             500_011,
         ),
     ] {
-        let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, scope).await;
-        let body = answer.json();
-        let actual = (answer.status.as_u16(), body["error"].as_str().unwrap(), &body["error_codes"]);
-        assert_eq!(actual, (status, error, &json!([code])), "{}", answer.text);
+        let response = azure.login("login.microsoftonline.com", tenant, client_id, secret, scope).await;
+        let body = response.json();
+        let actual = (response.status.as_u16(), body["error"].as_str().unwrap(), &body["error_codes"]);
+        assert_eq!(actual, (status, error, &json!([code])), "{}", response.text);
         let text = body["error_description"].as_str().unwrap();
         assert!(text.starts_with(&format!("AADSTS{code}: ")), "{text}");
         for (label, key) in
@@ -112,8 +112,8 @@ async fn rejected_logins_have_entras_form() {
             format!("https://login.microsoftonline.com/error?code={code}"),
             "{body}"
         );
-        assert_eq!(answer.headers.contains_key("retry-after"), status == 429);
-        assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
+        assert_eq!(response.headers.contains_key("retry-after"), status == 429);
+        assert_eq!(response.headers["content-type"], "application/json; charset=utf-8");
     }
 }
 
@@ -125,10 +125,10 @@ async fn other_grant_types_are_rejected() {
         (vec![], "invalid_request", 900_144),
         (vec![("grant_type", "password")], "unsupported_grant_type", 70_003),
     ] {
-        let answer = azure.post_form(&url, &form).await;
-        assert_eq!(answer.status, 400);
+        let response = azure.post_form(&url, &form).await;
+        assert_eq!(response.status, 400);
         assert_eq!(
-            (&answer.json()["error"], &answer.json()["error_codes"][0]),
+            (&response.json()["error"], &response.json()["error_codes"][0]),
             (&json!(error), &json!(code))
         );
     }
@@ -142,16 +142,16 @@ async fn discovery_returns_the_token_endpoint() {
         let account = azure.account(name);
         let (host, _, _) = cloud(&account);
         let base = format!("https://{host}/{}", account.tenant_id);
-        let answer = azure.fetch(&format!("{base}/v2.0/.well-known/openid-configuration"), None).await;
-        assert_eq!(answer.json()["token_endpoint"], format!("{base}/oauth2/v2.0/token"));
+        let response = azure.fetch(&format!("{base}/v2.0/.well-known/openid-configuration"), None).await;
+        assert_eq!(response.json()["token_endpoint"], format!("{base}/oauth2/v2.0/token"));
         let url = format!(
             "https://login.microsoftonline.com/common/discovery/instance?api-version=1.1&authorization_endpoint={base}/oauth2/v2.0/authorize"
         );
-        let answer = azure.fetch(&url, None).await;
+        let response = azure.fetch(&url, None).await;
         let endpoint = format!("{base}/v2.0/.well-known/openid-configuration");
-        assert_eq!(answer.json()["tenant_discovery_endpoint"], endpoint);
+        assert_eq!(response.json()["tenant_discovery_endpoint"], endpoint);
         assert!(
-            answer.json()["metadata"]
+            response.json()["metadata"]
                 .as_array()
                 .unwrap()
                 .iter()
@@ -160,8 +160,8 @@ async fn discovery_returns_the_token_endpoint() {
     }
     let foreign = azure.account("china").tenant_id;
     let url = format!("https://login.microsoftonline.com/{foreign}/v2.0/.well-known/openid-configuration");
-    let answer = azure.fetch(&url, None).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_tenant")));
+    let response = azure.fetch(&url, None).await;
+    assert_eq!((response.status.as_u16(), &response.json()["error"]), (400, &json!("invalid_tenant")));
 }
 
 #[tokio::test]
@@ -175,9 +175,9 @@ async fn unauthenticated_requests_reveal_the_tenant() {
         let account = azure.account(name);
         let (_, management, _) = cloud(&account);
         let url = format!("{management}/subscriptions/{}?api-version=2019-11-01", account.subscription_id);
-        let answer = azure.fetch(&url, None).await;
-        assert_eq!(answer.error(), (401, "AuthenticationFailed".to_owned()));
-        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        let response = azure.fetch(&url, None).await;
+        assert_eq!(response.error(), (401, "AuthenticationFailed".to_owned()));
+        let challenge = response.headers["www-authenticate"].to_str().unwrap();
         let expected = format!("Bearer authorization_uri=\"https://{authority}/{}\", ", account.tenant_id);
         assert!(challenge.starts_with(&expected), "{challenge}");
     }
@@ -187,10 +187,11 @@ async fn unauthenticated_requests_reveal_the_tenant() {
         // A subscription of another cloud.
         (&*azure.account("china").subscription_id, 404, "SubscriptionNotFound"),
     ] {
-        let answer = azure.fetch(&format!("{PUBLIC}/subscriptions/{id}?api-version=2019-11-01"), None).await;
-        assert_eq!(answer.error(), (status, code.to_owned()));
-        assert!(answer.json()["error"]["message"].as_str().unwrap().contains(id));
-        assert!(!answer.headers.contains_key("www-authenticate"));
+        let response =
+            azure.fetch(&format!("{PUBLIC}/subscriptions/{id}?api-version=2019-11-01"), None).await;
+        assert_eq!(response.error(), (status, code.to_owned()));
+        assert!(response.json()["error"]["message"].as_str().unwrap().contains(id));
+        assert!(!response.headers.contains_key("www-authenticate"));
     }
 }
 
@@ -213,8 +214,8 @@ async fn invalid_tokens_are_rejected() {
     });
     let other = azure.login("login.microsoftonline.com", PLAYED_TENANT, "x", "any", PUBLIC_SCOPE).await;
     let other = other.json()["access_token"].as_str().unwrap().to_owned();
-    let answer = azure.fetch(&url, Some(&other)).await;
-    assert_eq!(answer.error(), (401, "InvalidAuthenticationTokenTenant".to_owned()));
+    let response = azure.fetch(&url, Some(&other)).await;
+    assert_eq!(response.error(), (401, "InvalidAuthenticationTokenTenant".to_owned()));
 
     azure.clock.advance(Duration::from_secs(3_598));
     assert_eq!(azure.fetch(&url, Some(&ready)).await.status, 200);

@@ -69,8 +69,8 @@ async fn invalid_clusters_get_azures_codes() {
             "not found in Active Directory tenant",
         ),
     ] {
-        let answer = azure.put(&cluster("c"), &body).await;
-        answer.assert_error(400, code, words);
+        let response = azure.put(&cluster("c"), &body).await;
+        response.assert_error(400, code, words);
     }
     azure.put(&cluster("bad.name"), &small()).await.assert_error(400, "InvalidParameter", "parameter name");
     azure.put(&cluster("c"), &json!([1])).await.assert_error(400, "InvalidRequestContent", "");
@@ -180,9 +180,9 @@ async fn immutable_changes_name_the_property() {
         ),
         ("/properties/agentPoolProfiles/0/vmSize", json!("Standard_D2s_v3"), "agentPoolProfile.vmSize"),
     ] {
-        let answer = azure.put(&cluster("c"), &changed(&created, pointer, value)).await;
-        answer.assert_error(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
-        assert_eq!(answer.at("/target"), target);
+        let response = azure.put(&cluster("c"), &changed(&created, pointer, value)).await;
+        response.assert_error(400, "PropertyChangeNotAllowed", &format!("'{target}'"));
+        assert_eq!(response.at("/target"), target);
     }
     assert_eq!(azure.get(&cluster("c")).await.json(), created.json(), "a rejected change has no effect");
     // A different spelling is not a change.
@@ -212,8 +212,8 @@ async fn quotas_limit_nodes() {
     azure.control().set_quota(&azure.account.subscription_id, quota.clone());
     assert_eq!(azure.control().quotas(&azure.account.subscription_id), [quota]);
     let scale = |count: u32| json!({"properties": {"count": count}});
-    let answer = azure.put(&pool("c", "system"), &scale(5)).await;
-    answer.assert_error(
+    let response = azure.put(&pool("c", "system"), &scale(5)).await;
+    response.assert_error(
         400,
         "ErrCode_InsufficientVCPUQuota",
         "Insufficient vcpu quota requested 4, remaining 2 for family standardDSv2Family for region eastus",
@@ -249,7 +249,7 @@ async fn reader_cannot_change_anything() {
     azure.switch_account("reader").await;
     azure.get(&cluster("made-elsewhere")).await.expect(200);
     let id = format!("{}{}", azure.subscription(), cluster("made-elsewhere"));
-    for (answer, action, scope) in [
+    for (response, action, scope) in [
         (azure.put(&cluster("made-elsewhere"), &small()).await, "managedClusters/write", &*id),
         (azure.delete(&cluster("made-elsewhere")).await, "managedClusters/delete", &id),
         (
@@ -268,7 +268,7 @@ async fn reader_cannot_change_anything() {
             &azure.subscription(),
         ),
     ] {
-        answer.assert_error(403, "AuthorizationFailed", &format!("{action}' over scope '{scope}'"));
+        response.assert_error(403, "AuthorizationFailed", &format!("{action}' over scope '{scope}'"));
     }
     azure.switch_account("unregistered").await;
     azure.post("/providers/Microsoft.ContainerService/register").await.assert_error(
@@ -282,13 +282,13 @@ async fn reader_cannot_change_anything() {
 async fn policy_requires_its_tag() {
     let azure = Azure::start_as("policy").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
-    let answer = azure.put(&cluster("c"), &small()).await;
-    answer.assert_error(
+    let response = azure.put(&cluster("c"), &small()).await;
+    response.assert_error(
         403,
         "RequestDisallowedByPolicy",
         "was disallowed by policy. Policy identifiers: '[{",
     );
-    assert_eq!(answer.at("/error/target"), "c");
-    assert_eq!(answer.at("/error/additionalInfo/0/type"), "PolicyViolation");
+    assert_eq!(response.at("/error/target"), "c");
+    assert_eq!(response.at("/error/additionalInfo/0/type"), "PolicyViolation");
     azure.put(&cluster("c"), &with(small(), "/tags", json!({"cost-center": "7"}))).await.expect(201);
 }

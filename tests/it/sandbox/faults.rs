@@ -26,11 +26,11 @@ async fn faults_apply_to_matching_requests() {
     });
     let path = "?api-version=2022-12-01";
     for _ in 0..2 {
-        let answer = azure.get(path).await;
-        assert_eq!(answer.error(), (503, "ServerBusy".to_owned()));
-        assert_eq!(answer.headers["retry-after"], "7");
-        assert_eq!(answer.headers["x-ms-retry-after-ms"], "6500");
-        assert!(answer.headers.contains_key("x-ms-request-id"));
+        let response = azure.get(path).await;
+        assert_eq!(response.error(), (503, "ServerBusy".to_owned()));
+        assert_eq!(response.headers["retry-after"], "7");
+        assert_eq!(response.headers["x-ms-retry-after-ms"], "6500");
+        assert!(response.headers.contains_key("x-ms-request-id"));
     }
     assert_eq!(azure.get(path).await.status, 200);
     assert!(azure.control().faults().is_empty());
@@ -49,8 +49,8 @@ async fn faults_apply_to_matching_requests() {
     azure.control().add_fault(Fault { method: Some("POST".to_owned()), effect, ..Fault::default() });
     let seed = seed();
     let host = "login.microsoftonline.com";
-    let answer = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
-    assert_eq!((answer.status.as_u16(), &*answer.text), (500, "<html>"));
+    let response = azure.login(host, seed.tenant_id, seed.client_id, seed.client_secret, PUBLIC_SCOPE).await;
+    assert_eq!((response.status.as_u16(), &*response.text), (500, "<html>"));
 }
 
 #[tokio::test]

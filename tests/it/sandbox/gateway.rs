@@ -32,16 +32,16 @@ async fn accounts_get_their_errors() {
         let account = azure.account(name);
         let token = azure.token_of(&account).await;
         let url = format!("{PUBLIC}/subscriptions/{}{path}", account.subscription_id);
-        let answer = azure.fetch(&url, Some(&token)).await;
-        assert_eq!(answer.error(), (status, code.to_owned()), "{name}");
-        assert!(answer.text.contains(words), "{}", answer.text);
-        assert_eq!(answer.headers.get("retry-after").is_some(), status == 429);
+        let response = azure.fetch(&url, Some(&token)).await;
+        assert_eq!(response.error(), (status, code.to_owned()), "{name}");
+        assert!(response.text.contains(words), "{}", response.text);
+        assert_eq!(response.headers.get("retry-after").is_some(), status == 429);
     }
     let unregistered = azure.account("unregistered");
     let token = azure.token_of(&unregistered).await;
     let base = format!("{PUBLIC}/subscriptions/{}", unregistered.subscription_id);
-    let answer = azure.fetch(&format!("{base}{clusters}"), Some(&token)).await;
-    assert_eq!(answer.json()["error"]["details"][0]["target"], "Microsoft.ContainerService");
+    let response = azure.fetch(&format!("{base}{clusters}"), Some(&token)).await;
+    assert_eq!(response.json()["error"]["details"][0]["target"], "Microsoft.ContainerService");
     let networks = "/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01";
     assert_eq!(azure.fetch(&format!("{base}{networks}"), Some(&token)).await.status, 200);
 
@@ -92,16 +92,16 @@ async fn invalid_requests_get_the_error_envelope() {
     }
     let token = azure.token.clone();
     let url = format!("{PUBLIC}/subscriptions/{}/locations?api-version=2022-12-01", seed().subscription_id);
-    let answer = read(azure.client.delete(url).bearer_auth(token).send().await.unwrap()).await;
-    assert_eq!(answer.error(), (405, "HttpMethodNotSupported".to_owned()));
+    let response = read(azure.client.delete(url).bearer_auth(token).send().await.unwrap()).await;
+    assert_eq!(response.error(), (405, "HttpMethodNotSupported".to_owned()));
     let other_host = azure_client::builder(&azure.sandbox)
         .resolve("login.windows.net", azure.sandbox.address())
         .default_headers(HeaderMap::from_iter([(http::header::HOST, "example.com".parse().unwrap())]))
         .http1_only()
         .build()
         .unwrap();
-    let answer = read(other_host.get("https://login.windows.net/x").send().await.unwrap()).await;
-    assert_eq!(answer.error(), (421, "UnknownHost".to_owned()));
+    let response = read(other_host.get("https://login.windows.net/x").send().await.unwrap()).await;
+    assert_eq!(response.error(), (421, "UnknownHost".to_owned()));
 }
 
 #[tokio::test]
@@ -109,11 +109,11 @@ async fn responses_have_request_ids() {
     let azure = Azure::start().await;
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", seed().subscription_id);
     let request = azure.client.get(&url).header("x-ms-client-request-id", "my-id");
-    let answer = read(request.send().await.unwrap()).await;
-    assert_eq!(answer.headers["x-ms-client-request-id"], "my-id");
-    let id = &answer.headers["x-ms-request-id"];
-    assert_eq!(&answer.headers["x-ms-correlation-request-id"], id);
-    assert_eq!(answer.headers["x-ms-failure-cause"], "gateway");
+    let response = read(request.send().await.unwrap()).await;
+    assert_eq!(response.headers["x-ms-client-request-id"], "my-id");
+    let id = &response.headers["x-ms-request-id"];
+    assert_eq!(&response.headers["x-ms-correlation-request-id"], id);
+    assert_eq!(response.headers["x-ms-failure-cause"], "gateway");
     let seen = azure.control().requests().pop().unwrap();
     assert_eq!(seen.client_request_id.as_deref(), Some("my-id"));
 }
@@ -150,8 +150,8 @@ async fn clouds_are_separate() {
     // The login host of one cloud does not know the tenants of another.
     let china = azure.account("china");
     let (tenant, client_id, secret) = (&china.tenant_id, &china.client_id, &china.secrets[0]);
-    let answer = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
-    assert_eq!(answer.json()["error_codes"], json!([90_002]));
+    let response = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
+    assert_eq!(response.json()["error_codes"], json!([90_002]));
 }
 
 #[tokio::test]
@@ -161,9 +161,13 @@ async fn responses_have_the_number_of_remaining_requests() {
     let token = azure.token_of(&account).await;
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", account.subscription_id);
     let limits = async || {
-        let answer = azure.fetch(&url, Some(&token)).await;
-        let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
-        (answer.status.as_u16(), header("x-ms-ratelimit-remaining-subscription-reads"), header("retry-after"))
+        let response = azure.fetch(&url, Some(&token)).await;
+        let header = |name: &str| response.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        (
+            response.status.as_u16(),
+            header("x-ms-ratelimit-remaining-subscription-reads"),
+            header("retry-after"),
+        )
     };
     let number = |left: &str| Some(left.to_owned());
     assert_eq!(limits().await, (200, number("249"), None));

@@ -7,7 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Azure, cluster, read};
+use super::{ArmResponse, Azure, cluster, read};
 
 /// The time limit for a change that a test waits for.
 const CHANGE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -40,7 +40,7 @@ impl KubeClient {
         Self { client, fqdn, authority: String::from_utf8(authority).unwrap(), token }
     }
 
-    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+    pub(super) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> ArmResponse {
         let url = format!("https://{}{path}", self.fqdn);
         let mut request = self.client.request(method.clone(), url).bearer_auth(&self.token);
         if let Some(body) = body {
@@ -50,7 +50,7 @@ impl KubeClient {
         read(request.send().await.unwrap()).await
     }
 
-    pub(super) async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> ArmResponse {
         self.send(Method::GET, path, None).await
     }
 

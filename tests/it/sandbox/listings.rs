@@ -151,8 +151,8 @@ async fn urls_ignore_letter_case() {
     for (group, name, code) in
         [("rancher", "missing", "ResourceNotFound"), ("missing", "missing", "ResourceGroupNotFound")]
     {
-        let answer = azure.get(&format!("{base}/{group}/{kind}/{name}?{version}")).await;
-        assert_eq!(answer.error(), (404, code.to_owned()));
+        let response = azure.get(&format!("{base}/{group}/{kind}/{name}?{version}")).await;
+        assert_eq!(response.error(), (404, code.to_owned()));
     }
 }
 

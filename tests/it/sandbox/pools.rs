@@ -100,24 +100,25 @@ async fn concurrent_operations_are_rejected() {
     let azure = Azure::start().await;
     let created = azure.put(&cluster("c"), &small()).await.expect(201);
     let busy = |words: &str| format!("Operation is not allowed: Another {words} is in progress");
-    for answer in [
+    for response in [
         azure.put(&cluster("c"), &small()).await,
         azure.put(&pool("c", "work"), &user(1)).await,
         azure.delete(&pool("c", "system")).await,
         azure.send(http::Method::PATCH, &cluster("c"), Some(&json!({"tags": {}}))).await,
         azure.post(&format!("{}/stop", cluster("c"))).await,
     ] {
-        answer.assert_error(409, "OperationNotAllowed", &busy("operation (Creating)"));
+        response.assert_error(409, "OperationNotAllowed", &busy("operation (Creating)"));
         assert!(
-            answer.at("/details").is_null() && answer.at("/subcode") == "",
+            response.at("/details").is_null() && response.at("/subcode") == "",
             "AKS has no envelope: {}",
-            answer.text
+            response.text
         );
     }
     azure.finish(&created).await;
     let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
-    for answer in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await] {
-        answer.assert_error(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
+    for response in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await]
+    {
+        response.assert_error(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
     }
     // Only a deletion of the cluster is accepted meanwhile.
     let deletion = azure.delete(&cluster("c")).await.expect(202);
@@ -156,13 +157,13 @@ async fn immutable_properties_and_system_pool_are_kept() {
         ("vnetSubnetID", json!("/x")),
     ] {
         let body = json!({"properties": {key: value}});
-        let answer = azure.put(&pool("c", "system"), &body).await;
-        answer.assert_error(
+        let response = azure.put(&pool("c", "system"), &body).await;
+        response.assert_error(
             400,
             "PropertyChangeNotAllowed",
             &format!("Changing property 'properties.{key}' is not allowed."),
         );
-        assert_eq!(answer.at("/target"), format!("properties.{key}"));
+        assert_eq!(response.at("/target"), format!("properties.{key}"));
     }
     azure.delete(&pool("c", "system")).await.assert_error(
         409,

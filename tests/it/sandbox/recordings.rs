@@ -40,8 +40,8 @@ async fn recordings_apply_to_one_subscription() {
         ),
     ] {
         let (login, management, scope) = cloud_hosts;
-        let answer = azure.login(login, PLAYED_TENANT, "11111111-1", "good~secret", scope).await;
-        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        let response = azure.login(login, PLAYED_TENANT, "11111111-1", "good~secret", scope).await;
+        let token = response.json()["access_token"].as_str().unwrap().to_owned();
         let base = format!("{management}/subscriptions/{id}");
         let url = format!("{base}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01");
         let first = azure.fetch(&url, Some(&token)).await;
@@ -52,14 +52,14 @@ async fn recordings_apply_to_one_subscription() {
 
         let sizes =
             format!("{base}/providers/Microsoft.Compute/locations/nowhere/vmSizes?api-version=2024-03-01");
-        let answer = azure.fetch(&sizes, Some(&token)).await;
-        assert_eq!((answer.status.as_u16(), &*answer.text), (400, "plain text"));
-        assert_eq!(answer.headers["content-type"], "text/plain");
+        let response = azure.fetch(&sizes, Some(&token)).await;
+        assert_eq!((response.status.as_u16(), &*response.text), (400, "plain text"));
+        assert_eq!(response.headers["content-type"], "text/plain");
 
         let subscription = format!("{base}?api-version=2016-06-01");
-        let answer = azure.fetch(&subscription, Some(&token)).await;
+        let response = azure.fetch(&subscription, Some(&token)).await;
         assert_eq!(
-            (answer.status.as_u16(), &*answer.text),
+            (response.status.as_u16(), &*response.text),
             (403, r#"{"error": {"message": "no", "code": "X"}}"#)
         );
         let revealed =
@@ -85,11 +85,11 @@ async fn recordings_are_exact_and_removable() {
     });
     let host = "login.microsoftonline.com";
     let client_id = "11111111-1111-1111-1111-111111111111";
-    let answer = azure.login(host, PLAYED_TENANT, client_id, "bad~secret", PUBLIC_SCOPE).await;
-    assert_eq!(answer.status, 401);
-    assert_eq!(answer.text, r#"{"error":"invalid_client","error_description":"AADSTS7000215: no"}"#);
-    let answer = azure.login(host, PLAYED_TENANT, "another", "bad~secret", PUBLIC_SCOPE).await;
-    assert_eq!(answer.json()["error_codes"], json!([90_002]), "another application");
+    let response = azure.login(host, PLAYED_TENANT, client_id, "bad~secret", PUBLIC_SCOPE).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.text, r#"{"error":"invalid_client","error_description":"AADSTS7000215: no"}"#);
+    let response = azure.login(host, PLAYED_TENANT, "another", "bad~secret", PUBLIC_SCOPE).await;
+    assert_eq!(response.json()["error_codes"], json!([90_002]), "another application");
 
     let id = "00000000-0000-0000-0000-00000000ABCD";
     let tenant = page(r#"{"body": "99999999-86f1-41af-91ab-2d7cd011db47"}"#);

@@ -10,7 +10,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::inside::KubeClient;
-use super::{Answer, Azure, changed, cluster, small, with};
+use super::{ArmResponse, Azure, changed, cluster, small, with};
 use crate::support::fault;
 
 const MANIFEST: &str = "
@@ -39,7 +39,7 @@ fn body(command: &str, manifest: &str) -> Value {
     json!({"command": command, "context": context, "clusterToken": ""})
 }
 
-async fn start(azure: &Azure, name: &str, body: &Value) -> Answer {
+async fn start(azure: &Azure, name: &str, body: &Value) -> ArmResponse {
     azure.send(Method::POST, &format!("{}/runCommand", cluster(name)), Some(body)).await
 }
 
@@ -125,8 +125,8 @@ async fn cluster_can_disable_commands() {
     run(&azure, "c", &body(APPLY, MANIFEST)).await;
     let disabled =
         changed(&created, "/properties/apiServerAccessProfile", json!({"disableRunCommand": true}));
-    let answer = azure.put(&cluster("c"), &disabled).await.expect(200);
-    azure.finish(&answer).await;
+    let response = azure.put(&cluster("c"), &disabled).await.expect(200);
+    azure.finish(&response).await;
     start(&azure, "c", &body(APPLY, MANIFEST)).await.assert_error(
         400,
         "OperationNotAllowed",

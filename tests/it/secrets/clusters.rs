@@ -1,5 +1,5 @@
 //! The search of [`super`] for secrets of clusters: registration tokens, tokens of kubeconfigs, users' tokens, and credentials
-//! of a cluster's administrator. The test cannot choose these secrets; it reads each after the server or the cluster created it.
+//! of a cluster's administrator. The check cannot choose these secrets; it reads each after the server or the cluster created it.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ fn token_secret(token: &str) -> String {
     token.split_once(':').unwrap().1.to_owned()
 }
 
-impl Hunt {
+impl LeakCheck {
     /// Adds a secret to search for.
     fn add_secret(&mut self, name: &str, core: String) {
         assert!(core.len() >= 30, "{name} is too short to search for: {core}");
@@ -60,16 +60,16 @@ impl Hunt {
 }
 
 /// Imports the existing cluster and waits until it is active; returns its ID.
-async fn import_cluster(hunt: &mut Hunt, sandbox: &Value) -> String {
+async fn import_cluster(check: &mut LeakCheck, sandbox: &Value) -> String {
     let config = json!({"clusterName": sandbox["imported_cluster_name"],
         "resourceGroup": sandbox["resource_group"], "resourceLocation": sandbox["location"], "imported": true,
         "azureCredentialSecret": sandbox["credential_id"]});
     let body = json!({"name": "hunted", "aksConfig": config});
-    let created = hunt.send_unsearched(Method::POST, "/v3/clusters", &body).await;
+    let created = check.send_unsearched(Method::POST, "/v3/clusters", &body).await;
     let id = created["id"].as_str().unwrap().to_owned();
     let started = Instant::now();
     loop {
-        let (_, text) = hunt.send_as_admin(Method::GET, &format!("/v3/clusters/{id}"), "").await;
+        let (_, text) = check.send_as_admin(Method::GET, &format!("/v3/clusters/{id}"), "").await;
         let cluster: Value = serde_json::from_str(&text).unwrap();
         if cluster["state"] == "active" && cluster["nodeCount"].is_number() {
             return id;
@@ -80,33 +80,34 @@ async fn import_cluster(hunt: &mut Hunt, sandbox: &Value) -> String {
 }
 
 /// Adds the credentials of the cluster's administrator, which the server uses too.
-async fn add_administrator_credentials(hunt: &mut Hunt) {
-    let clusters = reply(hunt.server.http.get(format!("{}/kubernetes/clusters", hunt.control))).await.json();
+async fn add_administrator_credentials(check: &mut LeakCheck) {
+    let clusters =
+        reply(check.server.http.get(format!("{}/kubernetes/clusters", check.control))).await.json();
     let fqdn = clusters[0]["fqdn"].as_str().unwrap_or_else(|| panic!("{clusters}"));
-    let url = format!("{}/kubernetes/clusters/{fqdn}/kubeconfig", hunt.control);
-    let kubeconfig = reply(hunt.server.http.get(url)).await.text;
+    let url = format!("{}/kubernetes/clusters/{fqdn}/kubeconfig", check.control);
+    let kubeconfig = reply(check.server.http.get(url)).await.text;
     let value = |key: &str| {
         let line = kubeconfig.lines().find_map(|line| line.trim().strip_prefix(key));
         line.unwrap_or_else(|| panic!("{key} in {kubeconfig}")).trim().to_owned()
     };
     let key = String::from_utf8(STANDARD.decode(value("client-key-data:")).unwrap()).unwrap();
     // One line of the PEM, so that other line breaks do not hide it.
-    hunt.add_secret("the key of a cluster's administrator", key.lines().nth(1).unwrap().to_owned());
-    hunt.add_secret("the token of a cluster's administrator", value("token:"));
+    check.add_secret("the key of a cluster's administrator", key.lines().nth(1).unwrap().to_owned());
+    check.add_secret("the token of a cluster's administrator", value("token:"));
 }
 
 /// Uses registration tokens from creation to deletion, and sends them in all places where a user could put one by mistake.
-async fn use_registration_tokens(hunt: &mut Hunt, id: &str) {
+async fn use_registration_tokens(check: &mut LeakCheck, id: &str) {
     let tokens = "/v3/clusterregistrationtokens";
     let default_token = format!("{tokens}/{id}:default-token");
-    let first = hunt.send_unsearched(Method::GET, &default_token, &Value::Null).await;
-    let second = hunt.send_unsearched(Method::POST, tokens, &json!({"clusterId": id, "name": "more"})).await;
+    let first = check.send_unsearched(Method::GET, &default_token, &Value::Null).await;
+    let second = check.send_unsearched(Method::POST, tokens, &json!({"clusterId": id, "name": "more"})).await;
     for (token, name) in [(&first, "a registration token"), (&second, "a registration token that is deleted")]
     {
         let secret = token["token"].as_str().unwrap().to_owned();
-        hunt.add_secret(name, secret.clone());
+        check.add_secret(name, secret.clone());
         let file = format!("{secret}_{id}.yaml");
-        assert_eq!(hunt.send_without_token("GET", &format!("/v3/import/{file}"), true).await, [200, 200]);
+        assert_eq!(check.send_without_token("GET", &format!("/v3/import/{file}"), true).await, [200, 200]);
         for target in [
             format!("/v3/import/{file}?authImage=no%20image"),
             format!("/v3/import/{secret}_c-none1.yaml"),
@@ -131,11 +132,11 @@ async fn use_registration_tokens(hunt: &mut Hunt, id: &str) {
             format!("/meta/{secret}"),
             format!("/meta/aksLocations?cloudCredentialId={secret}"),
         ] {
-            let statuses = hunt.send_without_token("GET", &target, false).await;
+            let statuses = check.send_without_token("GET", &target, false).await;
             assert!(statuses.iter().all(|status| *status != 500), "{target}: {statuses:?}");
         }
         for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
-            hunt.send_without_token(method, &format!("/v3/import/{file}"), false).await;
+            check.send_without_token(method, &format!("/v3/import/{file}"), false).await;
         }
         // With an API token, more of the URL is processed. Filters are left out: responses repeat them on purpose.
         for (method, path) in [
@@ -152,37 +153,37 @@ async fn use_registration_tokens(hunt: &mut Hunt, id: &str) {
             (Method::GET, format!("/k8s/clusters/{secret}/version")),
             (Method::GET, format!("/v3/nodes?token={secret}")),
         ] {
-            hunt.send_as_admin(method, &path, r#"{"name":"x","value":"x"}"#).await;
+            check.send_as_admin(method, &path, r#"{"name":"x","value":"x"}"#).await;
         }
         for body in [json!({"clusterId": secret}), json!({"clusterId": id, "name": "more", "token": secret})]
         {
-            let (status, text) = hunt.send_as_admin(Method::POST, tokens, body.to_string()).await;
+            let (status, text) = check.send_as_admin(Method::POST, tokens, body.to_string()).await;
             assert!(status >= 400, "{text}");
         }
     }
-    let deleted = hunt.send_unsearched(Method::DELETE, &format!("{tokens}/{id}:more"), &Value::Null).await;
+    let deleted = check.send_unsearched(Method::DELETE, &format!("{tokens}/{id}:more"), &Value::Null).await;
     assert_eq!(deleted["id"], second["id"]);
     let manifest = format!("/v3/import/{}_{id}.yaml", second["token"].as_str().unwrap());
-    assert_eq!(hunt.send_without_token("GET", &manifest, false).await, [400, 400]);
+    assert_eq!(check.send_without_token("GET", &manifest, false).await, [400, 400]);
 }
 
 /// Uses a kubeconfig's token and users' tokens from creation to deletion, and sends them in wrong places.
-async fn use_user_tokens(hunt: &mut Hunt, id: &str) {
+async fn use_user_tokens(check: &mut LeakCheck, id: &str) {
     let setting = json!({"value": "https://aks.example.org"});
-    hunt.send_unsearched(Method::PUT, "/v3/settings/server-url", &setting).await;
+    check.send_unsearched(Method::PUT, "/v3/settings/server-url", &setting).await;
     let action = format!("/v3/clusters/{id}?action=generateKubeconfig");
-    let response = hunt.send_unsearched(Method::POST, &action, &Value::Null).await;
+    let response = check.send_unsearched(Method::POST, &action, &Value::Null).await;
     let kubeconfig = response["config"].as_str().unwrap();
     let kubeconfig_token =
         kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    hunt.add_secret("the token of a kubeconfig", token_secret(&kubeconfig_token));
+    check.add_secret("the token of a kubeconfig", token_secret(&kubeconfig_token));
     let body = json!({"description": "mine", "ttl": 3_600_000});
-    let response = hunt.send_unsearched(Method::POST, "/v3/tokens", &body).await;
+    let response = check.send_unsearched(Method::POST, "/v3/tokens", &body).await;
     let user_token = response["token"].as_str().unwrap().to_owned();
-    hunt.add_secret("a user's token", token_secret(&user_token));
-    let response = hunt.send_unsearched(Method::POST, "/v3/tokens", &json!({"clusterId": id})).await;
+    check.add_secret("a user's token", token_secret(&user_token));
+    let response = check.send_unsearched(Method::POST, "/v3/tokens", &json!({"clusterId": id})).await;
     let cluster_token = response["token"].as_str().unwrap().to_owned();
-    hunt.add_secret("a user's token for one cluster", token_secret(&cluster_token));
+    check.add_secret("a user's token for one cluster", token_secret(&cluster_token));
     for (token, is_unrestricted) in [(&kubeconfig_token, false), (&user_token, true), (&cluster_token, false)]
     {
         let (name, secret) = token.split_once(':').unwrap();
@@ -191,13 +192,13 @@ async fn use_user_tokens(hunt: &mut Hunt, id: &str) {
             (format!("/k8s/clusters/{id}/api/v1/namespaces"), 200),
             ("/v3/clusters".to_owned(), if is_unrestricted { 200 } else { 401 }),
         ] {
-            let request = hunt.server.http.get(format!("{}{path}", hunt.server.url)).bearer_auth(token);
-            let (status, text) = hunt.send(&path, request).await;
+            let request = check.server.http.get(format!("{}{path}", check.server.url)).bearer_auth(token);
+            let (status, text) = check.send(&path, request).await;
             assert_eq!(status, expected, "{path}: {text}");
         }
-        let request = hunt.server.http.get(format!("{}/v3/clusters", hunt.server.url));
+        let request = check.server.http.get(format!("{}/v3/clusters", check.server.url));
         let request = request.bearer_auth(format!("token-none1:{secret}"));
-        assert_eq!(hunt.send("a secret with another name", request).await.0, 401);
+        assert_eq!(check.send("a secret with another name", request).await.0, 401);
         for (method, path) in [
             (Method::GET, format!("/v3/tokens/{name}")),
             (Method::GET, "/v3/tokens".to_owned()),
@@ -212,9 +213,9 @@ async fn use_user_tokens(hunt: &mut Hunt, id: &str) {
             (Method::GET, format!("/k8s/clusters/{id}/{token}")),
             (Method::GET, format!("/docs/{token}")),
         ] {
-            hunt.send_as_admin(method, &path, "").await;
+            check.send_as_admin(method, &path, "").await;
         }
-        assert_eq!(hunt.send_as_admin(Method::DELETE, &format!("/v3/tokens/{name}"), "").await.0, 200);
+        assert_eq!(check.send_as_admin(Method::DELETE, &format!("/v3/tokens/{name}"), "").await.0, 200);
     }
 }
 
@@ -244,7 +245,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     let metrics = format!("http://{}/metrics", server.listener_address("metrics"));
     let sandbox = sandbox_file(&directory.path().join("data"));
     let control = sandbox["control_url"].as_str().unwrap().to_owned();
-    let mut hunt = Hunt {
+    let mut check = LeakCheck {
         server,
         control,
         token,
@@ -253,33 +254,33 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         client_ips: 0,
     };
 
-    let id = import_cluster(&mut hunt, &sandbox).await;
-    add_administrator_credentials(&mut hunt).await;
-    use_registration_tokens(&mut hunt, &id).await;
-    use_user_tokens(&mut hunt, &id).await;
+    let id = import_cluster(&mut check, &sandbox).await;
+    add_administrator_credentials(&mut check).await;
+    use_registration_tokens(&mut check, &id).await;
+    use_user_tokens(&mut check, &id).await;
     for path in
         ["/v3/clusters", "/v3/tokens", "/v3/users", "/v3/settings", "/v3/projects", "/v3/cloudcredentials"]
     {
-        assert_eq!(hunt.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
+        assert_eq!(check.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
     }
     let default_token = format!("/v3/clusterregistrationtokens/{id}:default-token");
-    let token = hunt.send_unsearched(Method::GET, &default_token, &Value::Null).await;
+    let token = check.send_unsearched(Method::GET, &default_token, &Value::Null).await;
     // The server uses the administrator's certificate, and the cluster's API returns faulty responses.
     for effect in ["cut_before_answer", "truncated_body", "invalid_json"] {
-        hunt.control_sandbox(Method::POST, "/kubernetes/faults", &json!({"effect": effect})).await;
-        hunt.send_as_admin(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
-        hunt.control_sandbox(Method::DELETE, "/kubernetes/faults", &Value::Null).await;
+        check.control_sandbox(Method::POST, "/kubernetes/faults", &json!({"effect": effect})).await;
+        check.send_as_admin(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
+        check.control_sandbox(Method::DELETE, "/kubernetes/faults", &Value::Null).await;
     }
     // The registration token is valid until the cluster is deleted, because the agent may need it.
     for path in [format!("/v3/clusters/{id}"), format!("/v3/clusters/{id}?force=true")] {
-        hunt.send_as_admin(Method::DELETE, &path, "").await;
+        check.send_as_admin(Method::DELETE, &path, "").await;
     }
     let token = token["token"].as_str().unwrap();
     let manifest = format!("/v3/import/{token}_{id}.yaml");
-    assert_eq!(hunt.send_without_token("GET", &manifest, false).await, [400, 400]);
-    hunt.send("GET /metrics", hunt.server.http.get(metrics)).await;
+    assert_eq!(check.send_without_token("GET", &manifest, false).await, [400, 400]);
+    check.send("GET /metrics", check.server.http.get(metrics)).await;
 
-    let Hunt { server, mut outputs, canaries, .. } = hunt;
+    let LeakCheck { server, mut outputs, canaries, .. } = check;
     // The sandbox's own files contain the keys of its clusters.
     let sandbox_files = ["sandbox.json", "sandbox-azure.json", "sandbox-kubernetes.json"];
     add_files(&mut outputs, &directory.path().join("data"), &sandbox_files);

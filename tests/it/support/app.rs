@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use crate::support::call::{Answer, Call};
+pub(crate) use crate::support::call::{Call, TestResponse};
 use crate::support::databases::{self, TestDb};
 
 /// 2026-11-22T12:00:00Z.
@@ -210,13 +210,13 @@ impl TestApp {
 
     /// Sends a call while the clock advances; returns the response and the time that passed on the clock. The clock stands
     /// still while requests to Azure are in flight.
-    pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (Answer, Duration) {
+    pub(crate) async fn send_while_time_passes(&self, call: Call<'_>) -> (TestResponse, Duration) {
         let started_ms = self.clock.now_ms();
         let mut call = std::pin::pin!(call.send());
         let mut count = 0;
-        let answer = loop {
+        let response = loop {
             tokio::select! {
-                answer = &mut call => break answer,
+                response = &mut call => break response,
                 () = tokio::time::sleep(Duration::from_millis(40)) => {
                     let requests = self.control.requests();
                     if requests.len() == count && requests.iter().all(|seen| seen.status.is_some()) {
@@ -226,7 +226,7 @@ impl TestApp {
                 }
             }
         };
-        (answer, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
+        (response, Duration::from_millis(u64::try_from(self.clock.now_ms() - started_ms).unwrap()))
     }
 
     /// Waits until some request to Azure has no response and nothing has changed for 200 ms: no new request, no new response.

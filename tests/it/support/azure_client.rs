@@ -22,6 +22,6 @@ pub(crate) async fn log_in(client: &reqwest::Client, account: &Account) -> Strin
     let url = format!("https://login.microsoftonline.com/{}/oauth2/v2.0/token", account.tenant_id);
     let request = client.post(url).header("content-type", "application/x-www-form-urlencoded").body(body);
     let text = request.send().await.unwrap().text().await.unwrap();
-    let answer: Value = serde_json::from_str(&text).unwrap();
-    answer["access_token"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    let response: Value = serde_json::from_str(&text).unwrap();
+    response["access_token"].as_str().unwrap_or_else(|| panic!("{response}")).to_owned()
 }

@@ -71,8 +71,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    pub(crate) async fn send(self) -> Answer {
-        Answer::read(self.response().await).await
+    pub(crate) async fn send(self) -> TestResponse {
+        TestResponse::read(self.response().await).await
     }
 
     /// Sends the request; the body of the response may still be streaming.
@@ -93,13 +93,13 @@ pub(crate) async fn exchange(router: &Router, mut request: Request<Body>, peer: 
 
 /// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl TestResponse {
     pub(crate) async fn read(response: Response) -> Self {
         let (parts, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes().to_vec();

@@ -217,8 +217,8 @@ fn start_server() -> Result<String, String> {
         .spawn()
         .map_err(|error| format!("no shell: {error}"))?;
     let mut line = String::new();
-    if let Some(answer) = watch.stdout.take() {
-        BufReader::new(answer).read_line(&mut line).map_err(|error| error.to_string())?;
+    if let Some(response) = watch.stdout.take() {
+        BufReader::new(response).read_line(&mut line).map_err(|error| error.to_string())?;
     }
     let Some(directory) = line.trim().strip_prefix("ready ") else {
         watch.wait().ok();

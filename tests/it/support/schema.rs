@@ -166,8 +166,8 @@ fn differences_from_the_document_are_found() {
         },
         "paths": {"/things": {"get": {"responses": {"200": {"$ref": "#/components/responses/Ok"}}}}},
     }));
-    let problems = |answer: &str| {
-        document.problems("/things", "get", 200, &serde_json::from_str(answer).unwrap()).join("; ")
+    let problems = |response: &str| {
+        document.problems("/things", "get", 200, &serde_json::from_str(response).unwrap()).join("; ")
     };
     for good in [
         r#"{"id": "x"}"#,

@@ -345,14 +345,14 @@ fn every_kind_of_difference_is_found() {
             ],
         },
     });
-    let mut answer = written.clone();
+    let mut response = written.clone();
     let envelope = json!({"id": "c-aaaaa", "type": "cluster", "driver": "AKS", "state": "active",
         "links": {"self": "https://h/v3/clusters/c-aaaaa"}, "actions": {"generateKubeconfig": "https://h/x"}});
-    answer.as_object_mut().unwrap().extend(envelope.as_object().unwrap().clone());
-    answer["labels"]["cattle.io/creator"] = json!("norman");
-    answer["aksConfig"]["podCidr"] = json!("10.244.0.0/16");
-    answer["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_DS2_v2");
-    assert_eq!(check_cluster(&answer, &written), Vec::<String>::new());
+    response.as_object_mut().unwrap().extend(envelope.as_object().unwrap().clone());
+    response["labels"]["cattle.io/creator"] = json!("norman");
+    response["aksConfig"]["podCidr"] = json!("10.244.0.0/16");
+    response["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_DS2_v2");
+    assert_eq!(check_cluster(&response, &written), Vec::<String>::new());
     for (pointer, value) in [
         ("/actions", json!({})),
         ("/agentEnvVars", json!([{"name": "A", "value": "b"}])),
@@ -382,7 +382,7 @@ fn every_kind_of_difference_is_found() {
         ("/type", Value::Null),
         ("/version", json!("v1.32.7")),
     ] {
-        let mut changed = answer.clone();
+        let mut changed = response.clone();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         match changed.pointer_mut(parent).unwrap() {
             Value::Object(map) => drop(map.insert(key.to_owned(), value.clone())),

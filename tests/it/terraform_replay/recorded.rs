@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::replacements::Replacements;
 use super::{POLL_INTERVAL, TIMEOUT};
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::fixtures;
 
 #[derive(Deserialize)]
@@ -21,8 +21,8 @@ struct Exchange {
     body: Value,
     status: u16,
     /// The fields that the provider reads; absent if it reads only the status.
-    #[serde(default)]
-    answer: Value,
+    #[serde(default, rename = "answer")]
+    response: Value,
 }
 
 /// Whether our response has all fields of the recorded one; null means that no field is read.
@@ -49,7 +49,7 @@ impl Replay {
     /// Maps the recorded ID of a created or listed object to ours.
     fn learn_id(&mut self, recorded: &Value, ours: &Value) {
         let [recorded, ours] =
-            [recorded, ours].map(|answer| answer["data"].get(0).unwrap_or(answer)["id"].as_str());
+            [recorded, ours].map(|response| response["data"].get(0).unwrap_or(response)["id"].as_str());
         if let (Some(recorded), Some(ours)) = (recorded, ours)
             && recorded != ours
         {
@@ -57,7 +57,7 @@ impl Replay {
         }
     }
 
-    async fn send(&self, exchange: &Exchange) -> Answer {
+    async fn send(&self, exchange: &Exchange) -> TestResponse {
         let method: Method = exchange.method.parse().unwrap();
         let call = self.app.call(method, &self.ids.in_text(&exchange.path));
         if exchange.body.is_null() {
@@ -71,14 +71,14 @@ impl Replay {
         let transitional = ["provisioning", "updating", "removing"];
         let mut waited = Duration::ZERO;
         loop {
-            let answer = self.send(exchange).await;
-            let ours = if answer.body.is_empty() { Value::Null } else { answer.json() };
-            if answer.status == exchange.status && exchange.method != "GET" || exchange.path.contains('?') {
-                self.learn_id(&exchange.answer, &ours);
+            let response = self.send(exchange).await;
+            let ours = if response.body.is_empty() { Value::Null } else { response.json() };
+            if response.status == exchange.status && exchange.method != "GET" || exchange.path.contains('?') {
+                self.learn_id(&exchange.response, &ours);
             }
-            let expected = self.ids.in_json(&exchange.answer);
+            let expected = self.ids.in_json(&exchange.response);
             let state = ours["state"].as_str().unwrap_or_default();
-            if answer.status == exchange.status
+            if response.status == exchange.status
                 && (includes(&ours, &expected)
                     // The worker may be faster than in the recording.
                     || is_cluster && transitional.contains(&expected["state"].as_str().unwrap_or_default()))
@@ -89,8 +89,8 @@ impl Replay {
             assert!(
                 is_cluster && transitional.contains(&state) && waited < TIMEOUT,
                 "step {step}, {method} {path}: {} instead of {status} {expected}: {}",
-                answer.status,
-                answer.text()
+                response.status,
+                response.text()
             );
             self.app.advance(POLL_INTERVAL).await;
             waited += POLL_INTERVAL;

@@ -151,9 +151,9 @@ impl DirectClient {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let answer = request.send().await.unwrap();
-        let status = answer.status();
-        let text = answer.text().await.unwrap();
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
         assert_ne!(status, StatusCode::UNAUTHORIZED, "{path}: {text}");
         status == StatusCode::FORBIDDEN && text.contains("AuthorizationFailed")
     }

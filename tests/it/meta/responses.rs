@@ -6,8 +6,8 @@ use super::account_body;
 use crate::support::app::TestApp;
 
 /// The keys of the first element, in order: the order is part of the wire.
-fn keys(answer: &str) -> Vec<String> {
-    let (_, inside) = answer.split_once('{').unwrap();
+fn keys(response: &str) -> Vec<String> {
+    let (_, inside) = response.split_once('{').unwrap();
     let (object, _) = inside.split_once('}').unwrap();
     let mut depth = 0;
     let mut keys = Vec::new();
@@ -34,17 +34,17 @@ async fn listings_have_ranchers_keys_in_order() {
         ("aksVMSizesV2", vec!["Name", "AcceleratedNetworkingSupported", "AvailabilityZones"]),
     ] {
         let path = format!("/meta/{action}?cloudCredentialId={id}&region={location}");
-        let answer = app.get(&path).send().await;
+        let response = app.get(&path).send().await;
         assert_eq!(
-            (answer.status.as_u16(), answer.header("content-type")),
+            (response.status.as_u16(), response.header("content-type")),
             (200, "application/json"),
             "{action}"
         );
-        assert_eq!(keys(&answer.text()), expected, "{action}");
-        assert!(!answer.text().ends_with('\n'), "{action}");
+        assert_eq!(keys(&response.text()), expected, "{action}");
+        assert!(!response.text().ends_with('\n'), "{action}");
         let with_credential =
             app.post(&format!("/meta/{action}")).json(&app.credential(&json!({"region": location})));
-        assert_eq!(with_credential.send().await.text(), answer.text(), "{action}");
+        assert_eq!(with_credential.send().await.text(), response.text(), "{action}");
     }
     let networks = app.get(&format!("/meta/aksVirtualNetworks?cloudCredentialId={id}")).send().await;
     assert!(networks.text().starts_with("[{\"name\":\""), "{}", networks.text());
@@ -94,9 +94,9 @@ async fn invalid_region_is_rejected() {
     for region in ["eastus' or location eq 'westus", "a/b", "../x", "östlich"] {
         for action in ["aksVMSizesV2", "aksVMSizes", "aksVersions"] {
             let body = app.credential(&json!({"region": region}));
-            let answer = app.post(&format!("/meta/{action}")).json(&body).send().await;
-            assert_eq!(answer.status, 400, "{action} {region}");
-            assert!(answer.error().starts_with("invalid region"), "{}", answer.error());
+            let response = app.post(&format!("/meta/{action}")).json(&body).send().await;
+            assert_eq!(response.status, 400, "{action} {region}");
+            assert!(response.error().starts_with("invalid region"), "{}", response.error());
         }
     }
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
@@ -111,9 +111,9 @@ async fn clouds_have_own_endpoints() {
         ("us-government", "management.usgovcloudapi.net", "login.microsoftonline.us"),
     ] {
         app.control.clear_requests();
-        let answer =
+        let response =
             app.post("/meta/aksLocations").json(&account_body(&app, name, &Value::Null)).send().await;
-        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert_eq!(response.status, 200, "{name}: {}", response.text());
         let hosts: Vec<String> = app.control.requests().into_iter().map(|seen| seen.host).collect();
         assert_eq!(hosts, [login, arm], "{name}");
     }
@@ -149,7 +149,7 @@ async fn html_characters_are_escaped_as_in_go() {
     app.control
         .play(app.seed.subscription_id, "locations", vec![serde_json::from_value(page).unwrap()])
         .unwrap();
-    let answer = app.post("/meta/aksLocations").json(&app.credential(&Value::Null)).send().await;
+    let response = app.post("/meta/aksLocations").json(&app.credential(&Value::Null)).send().await;
     let expected = "[{\"name\":\"a\\u003cb\\u003e\\u0026\\u2028\",\"displayName\":\"é\u{7f}\\t\"}]";
-    assert_eq!(answer.text(), expected);
+    assert_eq!(response.text(), expected);
 }

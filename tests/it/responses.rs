@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::app::{Answer, TestApp};
+use crate::support::app::{TestApp, TestResponse};
 use crate::support::call::string_at;
 use crate::support::schema::Document;
 
@@ -31,8 +31,8 @@ impl TestContext {
     }
 
     /// Compares a response with the document.
-    fn compare(&mut self, method: &str, path: &str, answer: &Answer) {
-        let (status, body) = (answer.status.as_u16(), answer.json());
+    fn compare(&mut self, method: &str, path: &str, response: &TestResponse) {
+        let (status, body) = (response.status.as_u16(), response.json());
         for problem in self.document.problems(path, method, status, &body) {
             self.problems.insert(format!("{method} {path} {status}: {problem}"));
         }
@@ -40,12 +40,12 @@ impl TestContext {
 
     /// Creates an object, and compares the response with the document.
     async fn create(&mut self, path: &str, body: &Value) -> Value {
-        let answer = self.app.post(path).json(body).send().await;
-        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
-        self.compare("post", path, &answer);
-        let id = string_at(&answer.json(), "id");
+        let response = self.app.post(path).json(body).send().await;
+        assert_eq!(response.status, 201, "{path}: {}", response.text());
+        self.compare("post", path, &response);
+        let id = string_at(&response.json(), "id");
         self.ids.entry(format!("{path}/{{id}}")).or_default().push(id);
-        answer.json()
+        response.json()
     }
 
     /// Sends every documented GET; returns the number of paths.
@@ -77,12 +77,12 @@ impl TestContext {
             };
             for url in urls {
                 // Without this header, a stream of events would not end.
-                let answer = self.app.get(&url).header("accept", "application/json").send().await;
+                let response = self.app.get(&url).header("accept", "application/json").send().await;
                 // A cluster that is not in Azure has no upgrades.
-                let may_be_invalid = path.ends_with("/upgrade-plan") && answer.status == 422;
-                assert!(answer.status == 200 || may_be_invalid, "{url}: {}", answer.text());
-                self.compare("get", path, &answer);
-                let list = answer.json();
+                let may_be_invalid = path.ends_with("/upgrade-plan") && response.status == 422;
+                assert!(response.status == 200 || may_be_invalid, "{url}: {}", response.text());
+                self.compare("get", path, &response);
+                let list = response.json();
                 if let Some(elements) = list["data"].as_array() {
                     // Nodes and projects appear once a cluster is active; features and images are always empty.
                     let may_be_empty = ["nodes", "projects", "features", "rkek8ssystemimages"]
@@ -305,19 +305,19 @@ async fn errors_match_openapi() {
     for (method, path) in operations {
         let url = path.replace("{id}", "c-none1:x");
         let call = || context.app.call(method.to_uppercase().parse::<Method>().unwrap(), &url);
-        let answers = [
+        let responses = [
             call().anonymous().send().await,
             call().json(&json!({})).send().await,
             call().body("{").send().await,
             call().json(&json!({"name": 1, "clusterId": "c-none1", "userId": "u", "roleTemplateId": "x", "ttl": -1,
                 "aksConfig": {}, "azurecredentialConfig": {}, "value": "x"})).send().await,
         ];
-        for answer in answers {
-            if answer.status.is_client_error() {
-                *statuses.entry(answer.status.as_u16()).or_default() += 1;
-                context.compare(&method, &path, &answer);
+        for response in responses {
+            if response.status.is_client_error() {
+                *statuses.entry(response.status.as_u16()).or_default() += 1;
+                context.compare(&method, &path, &response);
             }
-            assert!(!answer.status.is_server_error(), "{method} {url}: {}", answer.text());
+            assert!(!response.status.is_server_error(), "{method} {url}: {}", response.text());
         }
     }
     assert!(
@@ -347,9 +347,9 @@ async fn listings_match_openapi() {
             "cloudCredentialId={credential}&region={}&clusterId={cluster}",
             context.app.seed.location
         );
-        let answer = context.app.get(&format!("{path}?{query}")).send().await;
-        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
-        context.compare("get", &path, &answer);
+        let response = context.app.get(&format!("{path}?{query}")).send().await;
+        assert_eq!(response.status, 200, "{path}: {}", response.text());
+        context.compare("get", &path, &response);
         let failed = context.app.get(&path).send().await;
         assert!(failed.status.is_client_error(), "{path}: {}", failed.text());
         context.compare("get", &path, &failed);
