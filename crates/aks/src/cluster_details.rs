@@ -1,5 +1,5 @@
 //! The properties of a cluster in Azure that have no key in `aksConfig` but are needed for decisions: the running versions, the
-//! support plan, the pod network, the region. Stored with `upstreamSpec`, but not displayed.
+//! support plan, the pod network, the region. They are stored with `upstreamSpec`, but not displayed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,22 +49,22 @@ impl ClusterDetails {
     /// Reads Azure's response to a GET of the cluster.
     pub fn read(cluster: &Value) -> Self {
         let property = |key: &'static str| string_at(cluster, &["properties", key]);
-        let equals = |value: Option<String>, expected: &str| {
+        let equals_ignoring_case = |value: Option<String>, expected: &str| {
             value.is_some_and(|value| value.eq_ignore_ascii_case(expected))
         };
-        let pools = |key: &'static str| {
+        let pool_values = |key: &'static str| {
             profiles(cluster)
                 .filter_map(move |pool| Some((string_at(pool, &["name"])?, string_at(pool, &[key])?)))
         };
         Self {
             running_version: property("currentKubernetesVersion"),
-            pool_versions: pools("currentOrchestratorVersion").collect(),
-            long_term: equals(property("supportPlan"), LONG_TERM_SUPPORT_PLAN),
-            overlay: equals(
+            pool_versions: pool_values("currentOrchestratorVersion").collect(),
+            long_term: equals_ignoring_case(property("supportPlan"), LONG_TERM_SUPPORT_PLAN),
+            overlay: equals_ignoring_case(
                 string_at(cluster, &["properties", "networkProfile", "networkPluginMode"]),
                 "overlay",
             ),
-            pod_subnet_pools: pools("podSubnetID").map(|(name, _)| name).collect(),
+            pod_subnet_pools: pool_values("podSubnetID").map(|(name, _)| name).collect(),
             region: string_at(cluster, &["location"]).map(|region| regions::normalize(&region)),
             node_resource_group: property("nodeResourceGroup"),
         }

@@ -1,5 +1,5 @@
-//! The resources that remain in Azure and inside the cluster if only its object is deleted, as far as they are known without a
-//! request.
+//! The resources that remain in Azure and inside the cluster if only the cluster object of this server is deleted, as far as
+//! they are known without a request to Azure or the cluster.
 
 use serde::Serialize;
 
@@ -73,38 +73,39 @@ pub fn left_behind(facts: &ClusterFacts<'_>) -> LeftBehind {
 
 fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
     let ClusterFacts { spec, status, .. } = *facts;
-    let imported = spec.is_import();
+    let is_imported = spec.is_import();
     let subscription = facts.subscription_id.map(|id| format!("/subscriptions/{id}")).unwrap_or_default();
-    let in_group = |group: &str| format!("{subscription}/resourceGroups/{group}");
+    let group_id = |group: &str| format!("{subscription}/resourceGroups/{group}");
     let group = spec.resource_group.as_deref().unwrap_or_default();
     let name = spec.cluster_name.as_deref().unwrap_or_default();
-    let cluster =
-        || format!("{}/providers/Microsoft.ContainerService/managedClusters/{name}", in_group(group));
-    let mut left = Vec::new();
-    let mut add = |kind, id, note| left.push(LeftResource { kind, id, note });
-    if imported {
-        add("cluster", cluster(), "imported, so this server never deletes it");
+    let cluster_id =
+        || format!("{}/providers/Microsoft.ContainerService/managedClusters/{name}", group_id(group));
+    let mut remaining = Vec::new();
+    let mut add = |kind, id, note| remaining.push(LeftResource { kind, id, note });
+    if is_imported {
+        add("cluster", cluster_id(), "imported, so this server never deletes it");
     } else if facts.creation_requested {
         let note = if facts.was_active || status.upstream_spec.is_some() {
             "the cluster, created by this server"
         } else {
             "the cluster, whose creation was requested by this server"
         };
-        add("cluster", cluster(), note);
+        add("cluster", cluster_id(), note);
         let observed_group =
             status.upstream_spec.as_ref().and_then(|upstream| upstream.node_resource_group.as_deref());
         let node_group = observed_group.map_or_else(|| node_resource_group(spec), str::to_owned);
-        add("nodeResourceGroup", in_group(&node_group), "its VMs, disks and IP addresses");
+        add("nodeResourceGroup", group_id(&node_group), "its VMs, disks and IP addresses");
     }
     // Prerequisites may exist although the creation of the cluster was never requested.
-    let has_started = status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
-    if !imported && (facts.creation_requested || has_started) {
-        add("resourceGroup", in_group(group), "its resource group, perhaps created by this server");
+    let prerequisites_started =
+        status.steps.iter().any(|step| step.name == "azure" && step.state != Progress::Pending);
+    if !is_imported && (facts.creation_requested || prerequisites_started) {
+        add("resourceGroup", group_id(group), "its resource group, perhaps created by this server");
         if spec.monitoring == Some(true) {
             let location = workspace::location(spec);
             let id = format!(
                 "{}/providers/Microsoft.OperationalInsights/workspaces/{}",
-                in_group(&location.group),
+                group_id(&location.group),
                 location.name
             );
             add("workspace", id, "the workspace of its monitoring, perhaps created by this server");
@@ -122,7 +123,7 @@ fn resources(facts: &ClusterFacts<'_>) -> Vec<LeftResource> {
         let note = "inside the cluster, the roles and bindings of this server, which have this label";
         add("clusterRoles", facts.roles_label.to_owned(), note);
     }
-    left
+    remaining
 }
 
 #[cfg(test)]
@@ -133,7 +134,11 @@ mod tests {
     use crate::status::ProgressStep;
     use crate::testing::{config, extended};
 
-    fn ids(spec: Value, status: &ClusterStatus, change: impl FnOnce(&mut ClusterFacts<'_>)) -> Vec<String> {
+    fn kinds_and_ids(
+        spec: Value,
+        status: &ClusterStatus,
+        change: impl FnOnce(&mut ClusterFacts<'_>),
+    ) -> Vec<String> {
         let spec = config(extended(
             json!({"clusterName": "n", "resourceGroup": "g", "resourceLocation": "eastus"}),
             spec,
@@ -164,12 +169,12 @@ mod tests {
     fn cluster_leaves_its_nodes_and_prerequisites() {
         let mut status = ClusterStatus::default();
         let node_group = "nodeResourceGroup /subscriptions/s/resourceGroups/MC_g_n_eastus";
-        assert_eq!(ids(json!({}), &status, |_| {}), [CLUSTER, node_group, GROUP]);
+        assert_eq!(kinds_and_ids(json!({}), &status, |_| {}), [CLUSTER, node_group, GROUP]);
         let observed_group =
             AksConfig { node_resource_group: Some("observed".to_owned()), ..AksConfig::default() };
         status.upstream_spec = Some(observed_group);
         assert_eq!(
-            ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |facts| {
+            kinds_and_ids(json!({"monitoring": true, "nodeResourceGroup": "wanted"}), &status, |facts| {
                 facts.service_account = Some("ns/account");
             }),
             [
@@ -181,7 +186,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            ids(json!({}), &ClusterStatus::default(), |facts| facts.subscription_id = None)[2],
+            kinds_and_ids(json!({}), &ClusterStatus::default(), |facts| facts.subscription_id = None)[2],
             "resourceGroup /resourceGroups/g"
         );
     }
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn import_leaves_only_its_cluster() {
         assert_eq!(
-            ids(json!({"imported": true, "monitoring": true}), &ClusterStatus::default(), |_| {}),
+            kinds_and_ids(json!({"imported": true, "monitoring": true}), &ClusterStatus::default(), |_| {}),
             [CLUSTER]
         );
     }
@@ -198,10 +203,13 @@ mod tests {
     fn objects_inside_the_cluster_are_listed_if_they_may_exist() {
         let mut status = ClusterStatus::default();
         let import = || json!({"imported": true});
-        assert_eq!(ids(import(), &status, |facts| facts.was_active = true), [CLUSTER, "clusterRoles label"]);
+        assert_eq!(
+            kinds_and_ids(import(), &status, |facts| facts.was_active = true),
+            [CLUSTER, "clusterRoles label"]
+        );
         status.agent = Some(Deployment { attempted: true, ..Deployment::default() });
         assert_eq!(
-            ids(import(), &status, |_| {}),
+            kinds_and_ids(import(), &status, |_| {}),
             [CLUSTER, "clusterAgent cattle-system/cattle-cluster-agent"]
         );
     }
@@ -209,11 +217,11 @@ mod tests {
     #[test]
     fn cluster_that_was_never_requested_leaves_at_most_its_group() {
         let mut status = ClusterStatus::default();
-        assert!(ids(json!({}), &status, |facts| facts.creation_requested = false).is_empty());
+        assert!(kinds_and_ids(json!({}), &status, |facts| facts.creation_requested = false).is_empty());
         let step =
             |state| ProgressStep { name: "azure".to_owned(), state, message: String::new(), since_ms: 0 };
         status.steps = vec![step(Progress::Failed)];
-        assert_eq!(ids(json!({}), &status, |facts| facts.creation_requested = false), [GROUP]);
+        assert_eq!(kinds_and_ids(json!({}), &status, |facts| facts.creation_requested = false), [GROUP]);
         let left = left_behind(&ClusterFacts {
             spec: &AksConfig::default(),
             status: &ClusterStatus::default(),

@@ -19,7 +19,7 @@ const MAX_RETRY_DELAY_MS: i64 = 30 * 60_000;
 /// If the cluster is still unreachable after this time, the agent is applied again, because it may have been deleted.
 const REAPPLY_AFTER_MS: i64 = 30 * 60_000;
 
-/// Secrets of earlier manifests are deleted after this time. Until then, an old pod may restart.
+/// Secrets of earlier manifests are deleted after this time. Until then, a pod that uses one may restart.
 const OLD_SECRETS_TTL_MS: i64 = 3_600_000;
 
 /// The clusters that get an agent.
@@ -273,10 +273,10 @@ pub fn has_run_command(cluster: &Value) -> bool {
 /// token. Empty if Azure does not return it.
 pub fn token_tenant(cluster: &Value) -> Option<&str> {
     let profile = cluster.pointer("/properties/aadProfile").filter(|profile| profile.is_object());
-    let local_disabled = bool_at(cluster, &["properties", "disableLocalAccounts"]) == Some(true);
+    let local_accounts_disabled = bool_at(cluster, &["properties", "disableLocalAccounts"]) == Some(true);
     match profile {
         Some(profile) => Some(profile.get("tenantID").and_then(Value::as_str).unwrap_or_default()),
-        None => local_disabled.then_some(""),
+        None => local_accounts_disabled.then_some(""),
     }
 }
 
@@ -319,15 +319,15 @@ mod tests {
 
     #[test]
     fn api_precedes_run_command_and_owner() {
-        let none = Deployment::default();
-        assert_eq!(none.next(&input(true, true)), Step::Apply(ApplyMethod::Api));
-        assert_eq!(none.next(&input(true, false)), Step::Apply(ApplyMethod::Api));
-        assert_eq!(none.next(&input(false, true)), Step::Apply(ApplyMethod::RunCommand));
-        assert_eq!(none.next(&input(false, false)), Step::AskOwner);
+        let undeployed = Deployment::default();
+        assert_eq!(undeployed.next(&input(true, true)), Step::Apply(ApplyMethod::Api));
+        assert_eq!(undeployed.next(&input(true, false)), Step::Apply(ApplyMethod::Api));
+        assert_eq!(undeployed.next(&input(false, true)), Step::Apply(ApplyMethod::RunCommand));
+        assert_eq!(undeployed.next(&input(false, false)), Step::AskOwner);
     }
 
     #[test]
-    fn only_a_changed_manifest_is_applied_again() {
+    fn manifest_is_applied_again_if_changed_or_unreachable() {
         let mut deployment = Deployment::default();
         deployment.succeed("new", "s", ApplyMethod::RunCommand, 9_999_000);
         assert_eq!(deployment.next(&input(false, true)), Step::Keep);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn running_command_is_polled_and_failures_delay() {
+    fn running_command_is_polled_and_failures_delay_the_next() {
         let mut deployment = Deployment::default();
         let running = RunningCommand {
             result: "r".into(),

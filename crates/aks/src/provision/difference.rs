@@ -14,9 +14,9 @@ type Tags = BTreeMap<String, String>;
 pub struct Differences {
     /// Whether the tags differ.
     pub tags: bool,
-    /// The other keys of `aksConfig` that differ, except `nodePools`.
+    /// The keys of `aksConfig` that differ, except `tags` and `nodePools`.
     pub cluster: Vec<&'static str>,
-    /// Pools to create or update, in the user's order.
+    /// Pools to create or update: System pools first, otherwise in the user's order.
     pub pools: Vec<String>,
     /// Pools of this server to delete, in Azure's order.
     pub deleted_pools: Vec<String>,
@@ -63,19 +63,19 @@ pub fn between(
     let pools_to_delete: Vec<(&str, &NodePool)> =
         pools_by_name(azure).filter(|(name, _)| is_deleted(name)).collect();
     // Pools are created and updated before any is deleted.
-    let stays_system = |(name, pool): (&str, &NodePool)| {
+    let remains_system_pool = |(name, pool): (&str, &NodePool)| {
         let after_change = desired.pool(name).filter(|desired| desired.mode.is_some()).unwrap_or(pool);
         !is_deleted(name) && after_change.is_system()
     };
     let keeps_system_pool =
-        pools_by_name(azure).any(stays_system) || desired.pools().iter().any(NodePool::is_system);
-    if let (false, Some((last, _))) =
+        pools_by_name(azure).any(remains_system_pool) || desired.pools().iter().any(NodePool::is_system);
+    if let (false, Some((system_pool, _))) =
         (keeps_system_pool, pools_to_delete.iter().find(|(_, pool)| pool.is_system()))
     {
-        return Err(Violation::LastSystemPool { cluster: cluster_name(), pool: (*last).to_owned() });
+        return Err(Violation::LastSystemPool { cluster: cluster_name(), pool: (*system_pool).to_owned() });
     }
     differences.deleted_pools = pools_to_delete.into_iter().map(|(name, _)| name.to_owned()).collect();
-    // Azure does not change the mode of the last System pool, so new ones come first.
+    // Azure does not change the mode of the last System pool, so pools that become System pools come first.
     differences.pools.sort_by_key(|name| !desired.pool(name).is_some_and(NodePool::is_system));
     Ok(differences)
 }
@@ -95,14 +95,14 @@ pub(super) fn tags_differ(desired: Option<&Tags>, azure: Option<&Tags>) -> bool 
 }
 
 /// The canonical form of a range: `192.0.2.1` for `192.0.2.1/32`, in lower case and trimmed.
-pub(super) fn canonical_range(text: &str) -> String {
-    let text = text.trim().to_ascii_lowercase();
-    text.strip_suffix("/32").map(str::to_owned).unwrap_or(text)
+pub(super) fn canonical_range(range: &str) -> String {
+    let range = range.trim().to_ascii_lowercase();
+    range.strip_suffix("/32").map(str::to_owned).unwrap_or(range)
 }
 
 /// The canonical forms of ranges.
-pub(super) fn canonical_ranges(list: &[String]) -> BTreeSet<String> {
-    list.iter().map(|text| canonical_range(text)).collect()
+pub(super) fn canonical_ranges(ranges: &[String]) -> BTreeSet<String> {
+    ranges.iter().map(|range| canonical_range(range)).collect()
 }
 
 fn changed_keys(desired: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
@@ -110,8 +110,8 @@ fn changed_keys(desired: &AksConfig, azure: &AksConfig) -> Vec<&'static str> {
     if version_differs(desired.kubernetes_version.as_ref(), azure.kubernetes_version.as_ref()) {
         keys.push("kubernetesVersion");
     }
-    let current_ranges = canonical_ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
-    if desired.authorized_ip_ranges.as_ref().is_some_and(|list| canonical_ranges(list) != current_ranges) {
+    let azure_ranges = canonical_ranges(azure.authorized_ip_ranges.as_deref().unwrap_or_default());
+    if desired.authorized_ip_ranges.as_ref().is_some_and(|ranges| canonical_ranges(ranges) != azure_ranges) {
         keys.push("authorizedIpRanges");
     }
     for (key, desired, azure) in [
@@ -152,7 +152,7 @@ fn pool_differs(
     {
         return Err(Violation::ZonesChanged { cluster: cluster_name(), pool: name.to_owned() });
     }
-    let differs = |desired: &Option<String>, azure: &Option<String>| {
+    let differs_ignoring_case = |desired: &Option<String>, azure: &Option<String>| {
         let azure = azure.as_deref().unwrap_or_default();
         desired.as_ref().is_some_and(|desired| !azure.eq_ignore_ascii_case(desired))
     };
@@ -165,8 +165,8 @@ fn pool_differs(
     });
     Ok(scaling_differs
         || version_differs(desired.orchestrator_version.as_ref(), azure.orchestrator_version.as_ref())
-        || differs(&desired.max_surge, &azure.max_surge)
-        || differs(&desired.mode, &azure.mode)
+        || differs_ignoring_case(&desired.max_surge, &azure.max_surge)
+        || differs_ignoring_case(&desired.mode, &azure.mode)
         || labels_differ
         || taints_differ)
 }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn pools_keep_the_users_order_and_only_our_own_are_deleted() {
+    fn system_pools_come_first_and_only_own_pools_are_deleted() {
         let azure = json!([{"name": "ours", "mode": "User"}, {"name": "theirs", "mode": "User"}, {"name": "a", "mode": "System"}]);
         let two = json!([{"name": "a", "mode": "System"}, {"name": "b", "mode": "User"}]);
         let last = "cannot remove node pool [a] with mode System from cluster [n]";

@@ -10,7 +10,7 @@ use super::OWNER_TAG;
 use super::difference::canonical_range;
 use crate::spec::{AksConfig, NodePool};
 
-type Map = BTreeMap<String, String>;
+type StringMap = BTreeMap<String, String>;
 
 /// The entries of an imported cluster that belong to its user. An entry is stored from its first write until the user omits it
 /// or Azure no longer has it.
@@ -40,12 +40,12 @@ pub struct UserPoolEntries {
     pub taints: BTreeSet<String>,
 }
 
-/// An entry of a list or map: its key, and the complete entry.
+/// The canonical key of an entry, and its text: the value of a map entry, or the whole entry of a list.
 type Entry<'a> = (String, &'a str);
 
 fn ranges(config: &AksConfig) -> Vec<Entry<'_>> {
-    let list = config.authorized_ip_ranges.iter().flatten();
-    list.map(|range| (canonical_range(range), range.as_str())).collect()
+    let ranges = config.authorized_ip_ranges.iter().flatten();
+    ranges.map(|range| (canonical_range(range), range.as_str())).collect()
 }
 
 fn tags(config: &AksConfig) -> Vec<Entry<'_>> {
@@ -63,8 +63,8 @@ fn taints(pool: &NodePool) -> Vec<Entry<'_>> {
 
 /// `key:Effect` of `key=value:Effect`. A node has at most one taint with each such key.
 fn taint_key(taint: &str) -> String {
-    let (rest, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
-    format!("{}:{effect}", rest.split_once('=').map_or(rest, |(key, _)| key))
+    let (key_and_value, effect) = taint.rsplit_once(':').unwrap_or((taint, ""));
+    format!("{}:{effect}", key_and_value.split_once('=').map_or(key_and_value, |(key, _)| key))
 }
 
 fn keys(entries: &[Entry<'_>]) -> BTreeSet<String> {
@@ -96,8 +96,8 @@ impl UserEntries {
         }
     }
 
-    /// Removes entries after Azure matches the specification: those that Azure no longer has, and those that the user omits. The
-    /// entries of an unset key do not count as omitted, except address ranges.
+    /// Removes entries after Azure matches the specification: those that Azure no longer has, and those that the user omits. If
+    /// a key itself is unset, its entries are kept, except address ranges.
     pub fn prune(&mut self, desired: &AksConfig, azure: &AksConfig) {
         let (desired_ranges, azure_ranges) = (keys(&ranges(desired)), keys(&ranges(azure)));
         self.ranges.retain(|range| desired_ranges.contains(range) && azure_ranges.contains(range));
@@ -105,8 +105,8 @@ impl UserEntries {
         self.pools.retain(|name, user_entries| {
             let Some(azure_pool) = azure.pool(name) else { return false };
             let desired_pool = desired.pool(name);
-            let desired_entries = |is_set: bool, list: fn(&NodePool) -> Vec<Entry<'_>>| {
-                desired_pool.filter(|_| is_set).map(list)
+            let desired_entries = |is_set: bool, entries: fn(&NodePool) -> Vec<Entry<'_>>| {
+                desired_pool.filter(|_| is_set).map(entries)
             };
             let sets_labels = desired_pool.is_some_and(|pool| pool.node_labels.is_some());
             let sets_taints = desired_pool.is_some_and(|pool| pool.node_taints.is_some());
@@ -146,13 +146,13 @@ pub fn merge_entries(desired: &AksConfig, azure: &AksConfig, user_entries: &User
             Some(merge_lists(&ranges(desired), &ranges(azure), &user_entries.ranges, false));
     }
     merged.tags = desired.tags.as_ref().map(|desired_tags| {
-        let (desired_keys, mut all) = (keys(&tags(desired)), azure.tags.clone().unwrap_or_default());
-        all.retain(|key, _| {
+        let (desired_keys, mut tags) = (keys(&tags(desired)), azure.tags.clone().unwrap_or_default());
+        tags.retain(|key, _| {
             let key = key.to_lowercase();
             !desired_keys.contains(&key) && !user_entries.tags.contains(&key)
         });
-        all.extend(desired_tags.clone());
-        all
+        tags.extend(desired_tags.clone());
+        tags
     });
     let no_entries = UserPoolEntries::default();
     for pool in merged.node_pools.iter_mut().flatten() {
@@ -169,32 +169,32 @@ pub fn merge_entries(desired: &AksConfig, azure: &AksConfig, user_entries: &User
     merged
 }
 
-fn merge_labels(desired: &Map, azure_pool: &NodePool, user_entries: &UserPoolEntries) -> Map {
-    let mut all = azure_pool.node_labels.clone().unwrap_or_default();
-    all.retain(|key, _| !user_entries.labels.contains(key));
-    all.extend(desired.clone());
-    all
+fn merge_labels(desired: &StringMap, azure_pool: &NodePool, user_entries: &UserPoolEntries) -> StringMap {
+    let mut labels = azure_pool.node_labels.clone().unwrap_or_default();
+    labels.retain(|key, _| !user_entries.labels.contains(key));
+    labels.extend(desired.clone());
+    labels
 }
 
 /// Azure's entries in Azure's order and spelling, without the user's that are no longer desired, then the desired ones that
-/// Azure lacks. With `replaces`, a desired entry replaces Azure's entry with the same key.
+/// Azure lacks. With `replaces_same_key`, a desired entry replaces Azure's entry with the same key.
 fn merge_lists(
     desired: &[Entry<'_>],
     azure: &[Entry<'_>],
     user_keys: &BTreeSet<String>,
-    replaces: bool,
+    replaces_same_key: bool,
 ) -> Vec<String> {
     let desired_keys = keys(desired);
     let is_kept = |(key, _): &&Entry<'_>| desired_keys.contains(key) || !user_keys.contains(key);
-    let mut all: Vec<Entry<'_>> = azure.iter().filter(is_kept).cloned().collect();
+    let mut merged: Vec<Entry<'_>> = azure.iter().filter(is_kept).cloned().collect();
     for entry in desired {
-        match all.iter_mut().find(|(key, _)| *key == entry.0) {
-            Some(existing) if replaces => *existing = entry.clone(),
+        match merged.iter_mut().find(|(key, _)| *key == entry.0) {
+            Some(existing) if replaces_same_key => *existing = entry.clone(),
             Some(_) => {}
-            None => all.push(entry.clone()),
+            None => merged.push(entry.clone()),
         }
     }
-    all.into_iter().map(|(_, entry)| entry.to_owned()).collect()
+    merged.into_iter().map(|(_, entry)| entry.to_owned()).collect()
 }
 
 /// The observed state of an imported cluster without the entries that are not in its specification.
@@ -202,8 +202,8 @@ pub fn without_foreign_entries(desired: &AksConfig, azure: &AksConfig) -> AksCon
     let mut filtered = azure.clone();
     let desired_keys = keys(&ranges(desired));
     let azure_ranges = filtered.authorized_ip_ranges.take();
-    filtered.authorized_ip_ranges = azure_ranges.map(|list| {
-        list.into_iter().filter(|range| desired_keys.contains(&canonical_range(range))).collect()
+    filtered.authorized_ip_ranges = azure_ranges.map(|ranges| {
+        ranges.into_iter().filter(|range| desired_keys.contains(&canonical_range(range))).collect()
     });
     let desired_keys = keys(&tags(desired));
     if let Some(tags) = &mut filtered.tags {
@@ -277,8 +277,8 @@ pub fn remaining_entries(
     remaining
 }
 
-/// The names in a map, with their canonical form.
-fn names(map: Option<&Map>, canonical: fn(&str) -> String) -> Vec<Entry<'_>> {
+/// The entries of a map, with their names instead of their values.
+fn names(map: Option<&StringMap>, canonical: fn(&str) -> String) -> Vec<Entry<'_>> {
     map.into_iter().flatten().map(|(key, _)| (canonical(key), key.as_str())).collect()
 }
 

@@ -20,7 +20,7 @@ use super::upstream::{self, addon};
 use crate::spec::AksConfig;
 use crate::versions;
 
-/// The input of a body besides the specification.
+/// The input of a request body besides the specification.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The subscription of the credential.
@@ -36,19 +36,19 @@ pub struct Context<'a> {
 /// A specification for which there is no valid body; the messages are Rancher's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
-    /// Contains the policy.
+    /// The network policy is not supported.
     #[error("networkPolicy '{0}' is not supported")]
     Policy(String),
-    /// Contains the plugin.
+    /// The network plugin is not supported.
     #[error("networkPlugin '{0}' is not supported")]
     Plugin(String),
-    /// Kubenet does not support the policy azure.
+    /// Kubenet does not support the network policy `azure`.
     #[error("network plugin Kubenet is not compatible with network policy Azure")]
     KubenetWithAzurePolicy,
 }
 
-/// The maximum length of the name of a node resource group.
-const MAX_GROUP_LEN: usize = 80;
+/// The maximum length of the name of a node resource group, in characters.
+const MAX_NODE_GROUP_LEN: usize = 80;
 
 /// A JSON object with the entries that have a value.
 fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Value> {
@@ -56,8 +56,8 @@ fn object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Map<String, Va
 }
 
 /// Like [`object`], but `None` if no entry has a value.
-fn profile<const N: usize>(entries: [(&str, Option<Value>); N]) -> Option<Value> {
-    Some(object(entries)).filter(|profile| !profile.is_empty()).map(Value::from)
+fn non_empty_object<const N: usize>(entries: [(&str, Option<Value>); N]) -> Option<Value> {
+    Some(object(entries)).filter(|object| !object.is_empty()).map(Value::from)
 }
 
 /// The object under a key, which is created if it does not exist.
@@ -124,13 +124,13 @@ pub fn update(current: &Value, spec: &AksConfig, context: Context<'_>) -> Value 
 
 /// The ranges without duplicates.
 fn distinct_ranges(ranges: &[String]) -> Value {
-    let mut distinct_ranges: Vec<&str> = Vec::new();
+    let mut distinct: Vec<&str> = Vec::new();
     for range in ranges {
-        if !distinct_ranges.iter().any(|other| canonical_range(other) == canonical_range(range)) {
-            distinct_ranges.push(range);
+        if !distinct.iter().any(|other| canonical_range(other) == canonical_range(range)) {
+            distinct.push(range);
         }
     }
-    distinct_ranges.into()
+    distinct.into()
 }
 
 fn to_json(value: Option<&String>) -> Option<Value> {
@@ -163,12 +163,12 @@ fn replace_version(
     }
 }
 
-/// The requested resource group of the nodes.
+/// The resource group of the nodes: the specified one, or Azure's default.
 pub fn node_resource_group(spec: &AksConfig) -> String {
     spec.node_resource_group.clone().unwrap_or_else(|| {
         let parts = [&spec.resource_group, &spec.cluster_name, &spec.resource_location];
         let [group, name, location] = parts.map(|part| part.as_deref().unwrap_or_default());
-        format!("MC_{group}_{name}_{location}").chars().take(MAX_GROUP_LEN).collect()
+        format!("MC_{group}_{name}_{location}").chars().take(MAX_NODE_GROUP_LEN).collect()
     })
 }
 
@@ -197,16 +197,16 @@ fn network_profile(spec: &AksConfig) -> Result<Value, SpecError> {
         Some("basic") => Some("Basic"),
         _ => Some("Standard"),
     };
-    let with_plugin =
+    let if_plugin_is_set =
         |value: &Option<String>| to_json(value.as_ref().filter(|_| spec.network_plugin.is_some()));
     let profile = object([
         ("networkPlugin", Some(plugin.into())),
         ("networkPolicy", policy.map(Value::from)),
         ("outboundType", Some(outbound.into())),
         ("loadBalancerSku", load_balancer.map(Value::from)),
-        ("dnsServiceIP", with_plugin(&spec.dns_service_ip)),
-        ("serviceCidr", with_plugin(&spec.service_cidr)),
-        ("podCidr", with_plugin(&spec.pod_cidr)),
+        ("dnsServiceIP", if_plugin_is_set(&spec.dns_service_ip)),
+        ("serviceCidr", if_plugin_is_set(&spec.service_cidr)),
+        ("podCidr", if_plugin_is_set(&spec.pod_cidr)),
     ]);
     Ok(profile.into())
 }
@@ -252,7 +252,7 @@ fn access_profile(spec: &AksConfig) -> Option<Value> {
     let private = spec.private_cluster.filter(|private| *private);
     let zone = spec.private_dns_zone.as_ref().filter(|_| private.is_some());
     let ranges = spec.authorized_ip_ranges.clone().filter(|ranges| !ranges.is_empty());
-    profile([
+    non_empty_object([
         ("authorizedIPRanges", ranges.map(Value::from)),
         ("enablePrivateCluster", private.map(Value::from)),
         ("privateDNSZone", to_json(zone)),

@@ -46,7 +46,7 @@ pub enum Step {
     Refuse(String),
 }
 
-/// The maximum number of writes of a part for one specification, if Azure accepts each one but still returns another state.
+/// The number of accepted writes of a part of the cluster after which the plan gives up if Azure still returns another state.
 const MAX_WRITES: u32 = 3;
 
 /// The part of the cluster that a step writes: a key of
@@ -122,7 +122,7 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
     if let (Some(state), Phase::New | Phase::Creating, false) =
         (failed_state(cluster), phase, spec.is_import())
     {
-        // A changed specification is a new attempt.
+        // The accepted writes are those of this specification, so a changed one is tried again.
         let is_attempted = attempts.accepted_writes.contains_key("cluster");
         return if is_attempted {
             Step::GaveUp(message::creation_failed(spec, &state))
@@ -152,13 +152,13 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
         }
         return unless_repeated_too_often(Step::UpdateCluster(differences.cluster), input);
     }
-    if let Some(step) = repair_cluster(input, cluster) {
+    if let Some(step) = cluster_repair_step(input, cluster) {
         return step;
     }
     if let Some(pool) = differences.pools.into_iter().next() {
         return unless_repeated_too_often(Step::PutPool(pool), input);
     }
-    if let Some(step) = repair_pool(input, cluster) {
+    if let Some(step) = pool_repair_step(input, cluster) {
         return step;
     }
     match differences.deleted_pools.into_iter().next() {
@@ -167,16 +167,16 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
     }
 }
 
-/// Whether the user changed the specification since it was last applied. If not, others started the failed operation, and it is
-/// not repaired.
-fn has_changes(input: &PlanInput<'_>) -> bool {
+/// Whether the user changed the specification since it was last applied. If not, the failed operation is not repaired, because
+/// others started it. The specification of an import that was never applied is not a change.
+fn has_unapplied_changes(input: &PlanInput<'_>) -> bool {
     let is_unmanaged = input.spec.is_import() && input.applied.is_none();
     input.applied != Some(input.user_spec) && !is_unmanaged
 }
 
 /// The step for a cluster whose last operation failed.
-fn repair_cluster(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
-    let state = failed_state(cluster).filter(|_| has_changes(input))?;
+fn cluster_repair_step(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
+    let state = failed_state(cluster).filter(|_| has_unapplied_changes(input))?;
     let attempts = input.attempts;
     let is_attempted = attempts.accepted_writes.contains_key("cluster") || attempts.failed.contains("tags");
     if is_attempted && !input.may_retry {
@@ -186,10 +186,10 @@ fn repair_cluster(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
 }
 
 /// The step for node pools whose last operation failed.
-fn repair_pool(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
+fn pool_repair_step(input: &PlanInput<'_>, cluster: &Value) -> Option<Step> {
     let spec = input.spec;
     let failed = failed_pools(cluster).into_iter().filter(|pool| spec.pool(pool).is_some());
-    let failed: Vec<String> = failed.filter(|_| has_changes(input)).collect();
+    let failed: Vec<String> = failed.filter(|_| has_unapplied_changes(input)).collect();
     let is_attempted = |pool: &String| {
         let part = written_part(&Step::PutPool(pool.clone()));
         part.is_some_and(|part| input.attempts.accepted_writes.contains_key(&part))

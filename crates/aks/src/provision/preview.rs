@@ -140,7 +140,7 @@ impl Preview {
             }
             _ => Vec::new(),
         };
-        Self { pool, differences, unseen: unseen(step, input), ..Self::new(kind, summary, reason) }
+        Self { pool, differences, unseen: unseen_parts(step, input), ..Self::new(kind, summary, reason) }
     }
 
     /// The preview for a cluster that has its desired state.
@@ -214,7 +214,7 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
             format!("change the cluster {name}: {}", keys.join(", ")),
             "the values in Azure differ".to_owned(),
         ),
-        Step::PutPool(pool) => put_pool(pool, input),
+        Step::PutPool(pool) => describe_put_pool(pool, input),
         Step::DeletePool(pool) => (
             Kind::DeletePool,
             format!("delete the node pool {pool}"),
@@ -250,7 +250,7 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
     }
 }
 
-fn put_pool(pool: &str, input: &PlanInput<'_>) -> (Kind, String, String) {
+fn describe_put_pool(pool: &str, input: &PlanInput<'_>) -> (Kind, String, String) {
     let exists = input.observed.upstream.as_ref().is_some_and(|upstream| upstream.pool(pool).is_some());
     let (verb, reason) = if exists {
         ("change", "the values in Azure differ, or its last operation failed")
@@ -275,7 +275,7 @@ fn unseen_inside() -> Unseen {
 }
 
 /// The parts of the state that this preview did not read, with the reasons.
-fn unseen(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
+fn unseen_parts(step: &Step, input: &PlanInput<'_>) -> Vec<Unseen> {
     let PlanInput { spec, phase, observed, .. } = *input;
     let reason = |otherwise: &str| {
         let reason = if phase == Phase::Removing {

@@ -10,8 +10,8 @@ use super::imported::without_foreign_entries;
 use crate::spec::{AksConfig, NodePool, Object};
 use crate::versions;
 
-/// Keys that identify the cluster. Their observed values are copied from the specification.
-const COPIED_KEYS: [&str; 7] = [
+/// Keys that identify the cluster, its credential or its cloud. They are never updated from Azure.
+const EXCLUDED_KEYS: [&str; 7] = [
     "azureCredentialSecret",
     "authBaseUrl",
     "baseUrl",
@@ -23,8 +23,9 @@ const COPIED_KEYS: [&str; 7] = [
 
 /// The keys of `aksConfig` to overwrite, with their new values. Versions in `azure` are the running ones.
 pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String, Value> {
-    let own_state = (desired.is_import()).then(|| without_foreign_entries(desired, azure));
-    let azure = own_state.as_ref().unwrap_or(azure);
+    let azure_without_foreign_entries =
+        (desired.is_import()).then(|| without_foreign_entries(desired, azure));
+    let azure = azure_without_foreign_entries.as_ref().unwrap_or(azure);
     let (desired_keys, azure_keys) = (json!(desired), json!(azure));
     let mut changes = Map::new();
     let (Some(desired_keys), Some(azure_keys)) = (desired_keys.as_object(), azure_keys.as_object()) else {
@@ -35,7 +36,7 @@ pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String,
         // Every cluster has an identity.
         let is_default_identity = key == "managedIdentity" && *value == false;
         let is_unavailable_addon = key == "httpApplicationRouting" && desired.http_routing().is_none();
-        if COPIED_KEYS.contains(&key)
+        if EXCLUDED_KEYS.contains(&key)
             || key == "nodePools"
             || is_default_identity
             || is_unavailable_addon
@@ -69,7 +70,7 @@ pub fn changes_from_azure(desired: &AksConfig, azure: &AksConfig) -> Map<String,
     changes
 }
 
-/// Writes the changes to a stored `aksConfig`. Keys of node pools with empty strings are preserved, as the user sent them.
+/// Writes the changes to a stored `aksConfig`. Keys of node pools whose stored value is an empty string are preserved.
 pub fn write_changes(config: &mut Object, mut changes: Object) {
     let stored = config.get("nodePools").and_then(Value::as_array).cloned().unwrap_or_default();
     let pools = changes.get_mut("nodePools").and_then(Value::as_array_mut).into_iter().flatten();
@@ -106,8 +107,8 @@ fn is_equivalent(key: &str, desired: &Value, azure: &Value) -> bool {
     }
 }
 
-fn lowercase_strings(list: &[Value]) -> BTreeSet<String> {
-    list.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
+fn lowercase_strings(values: &[Value]) -> BTreeSet<String> {
+    values.iter().map(|value| value.as_str().unwrap_or_default().to_ascii_lowercase()).collect()
 }
 
 /// The pools in the user's order and spelling, except keys with a different meaning in Azure. Pools that Azure no longer has are
@@ -216,12 +217,12 @@ mod tests {
         let (zero, chosen) =
             (json!([{"name": "a", "osDiskSizeGB": 0}]), json!([{"name": "a", "osDiskSizeGB": 128}]));
         assert!(changes_from_azure(&pools(zero), &pools(chosen)).is_empty());
-        let other = json!([
+        let changed_in_azure = json!([
             {"name": "a", "count": 3, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
             {"name": "b", "count": 4, "mode": "System", "availabilityZones": ["1", "2"]},
         ]);
         let mut stored = object(json!({"nodePools": desired}));
-        write_changes(&mut stored, changes_from_azure(&pools(desired), &pools(other)));
+        write_changes(&mut stored, changes_from_azure(&pools(desired), &pools(changed_in_azure)));
         let expected = json!([
             {"name": "b", "count": 4, "mode": "system", "availabilityZones": ["2", "1"], "orchestratorVersion": ""},
             {"name": "a", "count": 1, "enableAutoScaling": true, "minCount": 1, "maxCount": 5},
@@ -233,8 +234,8 @@ mod tests {
     fn limits_of_a_pool_follow_the_autoscaler() {
         let on = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 1, "maxCount": 5}]});
         let disabled = json!({"nodePools": [{"name": "a", "count": 2, "enableAutoScaling": false}]});
-        for (mine, azure) in [(&on, &disabled), (&disabled, &on)] {
-            assert_eq!(json!(changes_from_azure(&config(mine.clone()), &config(azure.clone()))), *azure);
+        for (desired, azure) in [(&on, &disabled), (&disabled, &on)] {
+            assert_eq!(json!(changes_from_azure(&config(desired.clone()), &config(azure.clone()))), *azure);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! The observed state of a cluster with the keys of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). Missing
-//! properties remain unset, including those whose absence crashes Rancher.
+//! The observed state of a cluster with the keys of `aksConfig` (`docs/contract/provisioning.md#upstream-state`). Missing tags,
+//! labels, pools and address ranges are empty, and a missing `privateCluster` is `false`. Other missing properties remain
+//! unset, including those whose absence crashes Rancher.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -84,8 +85,8 @@ pub fn read(cluster: &Value, context: ReadContext<'_>) -> Result<AksConfig, Inco
     let version =
         string_at(cluster, &["properties", "kubernetesVersion"]).ok_or(IncompleteCluster::NoVersion(name))?;
     let network = |key: &str| string_at(cluster, &["properties", "networkProfile", key]);
-    let workspace = addon(cluster, "omsagent").and_then(|(_, agent)| workspace_id(agent));
-    let access = |key: &'static str| ["properties", "apiServerAccessProfile", key];
+    let workspace = addon(cluster, "omsagent").and_then(|(_, addon)| workspace_id(addon));
+    let access_path = |key: &'static str| ["properties", "apiServerAccessProfile", key];
     Ok(AksConfig {
         kubernetes_version: Some(version),
         dns_prefix: string_at(cluster, &["properties", "dnsPrefix"]),
@@ -107,9 +108,11 @@ pub fn read(cluster: &Value, context: ReadContext<'_>) -> Result<AksConfig, Inco
         monitoring: addon(cluster, "omsagent").and_then(|(_, addon)| bool_at(addon, &["enabled"])),
         log_analytics_workspace_group: workspace.as_deref().and_then(|id| part_after(id, "/resourcegroups/")),
         log_analytics_workspace_name: workspace.as_deref().and_then(|id| part_after(id, "/workspaces/")),
-        private_cluster: Some(bool_at(cluster, &access("enablePrivateCluster")).unwrap_or(false)),
-        private_dns_zone: string_at(cluster, &access("privateDNSZone")),
-        authorized_ip_ranges: Some(strings_at(cluster, &access("authorizedIPRanges")).unwrap_or_default()),
+        private_cluster: Some(bool_at(cluster, &access_path("enablePrivateCluster")).unwrap_or(false)),
+        private_dns_zone: string_at(cluster, &access_path("privateDNSZone")),
+        authorized_ip_ranges: Some(
+            strings_at(cluster, &access_path("authorizedIPRanges")).unwrap_or_default(),
+        ),
         managed_identity: value_at(cluster, &["identity"]).map(|_| true),
         user_assigned_identity: user_identity(cluster, spec),
         cluster_name: spec.cluster_name.clone(),
@@ -146,8 +149,8 @@ fn ssh_key(cluster: &Value) -> Option<String> {
     keys.iter().find_map(|key| string_at(key, &["keyData"]))
 }
 
-fn workspace_id(agent: &Value) -> Option<String> {
-    let config = value_at(agent, &["config"])?.as_object()?;
+fn workspace_id(addon: &Value) -> Option<String> {
+    let config = value_at(addon, &["config"])?.as_object()?;
     let (_, id) =
         config.iter().find(|(key, _)| key.eq_ignore_ascii_case("logAnalyticsWorkspaceResourceID"))?;
     id.as_str().map(str::to_owned)
@@ -173,7 +176,7 @@ pub(super) fn is_busy(state: &str) -> bool {
     !["Succeeded", "Failed", "Canceled"].iter().any(|final_state| state.eq_ignore_ascii_case(final_state))
 }
 
-/// A pool. While an operation is in progress, or if the pool is autoscaled, its count is the requested one.
+/// A pool. While an operation is in progress, or if the pool is autoscaled, its count is that of the specification.
 fn pool(profile: &Value, spec: &AksConfig) -> NodePool {
     let name = string_at(profile, &["name"]);
     let number = |key: &str| value_at(profile, &[key]).and_then(Value::as_i64);
@@ -216,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_properties_stay_unset() {
+    fn missing_properties_are_unset_or_empty() {
         let spec = AksConfig { cluster_name: Some("c".into()), ..AksConfig::default() };
         let no_version = IncompleteCluster::NoVersion("c".to_owned());
         assert_eq!(read(&json!({}), context(&spec)), Err(no_version.clone()));

@@ -1,4 +1,4 @@
-//! Checks whether a cluster that was active can be used: it exists, it is the created or imported one, and it is running.
+//! Checks whether a cluster that was active can be used: it exists, it was not replaced by another one, and it is running.
 
 use super::message;
 use super::plan_input::{PlanInput, is_ours, is_stopped};
@@ -6,7 +6,7 @@ use super::plan_input::{PlanInput, is_ours, is_stopped};
 /// The reason why a cluster that was active cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unusable {
-    /// It no longer exists in Azure, or another one has its name.
+    /// It no longer exists in Azure, or another cluster has its name.
     Gone(String),
     /// It is stopped in Azure.
     Stopped(String),

@@ -1,5 +1,6 @@
-//! The Log Analytics workspace for monitoring a cluster (`docs/contract/provisioning.md#log-analytics-workspace`). Regions that
-//! are not in Rancher's table get their own workspace, because Azure now offers workspaces in all regions.
+//! The Log Analytics workspace for monitoring a cluster (`docs/contract/provisioning.md#log-analytics-workspace`). For a
+//! cluster in a region that is not in Rancher's table, the workspace is in the same region, because Azure now offers workspaces
+//! in all regions.
 
 use crate::regions;
 use crate::spec::AksConfig;
@@ -15,7 +16,7 @@ pub struct WorkspaceLocation {
     pub region: String,
 }
 
-/// The region of the workspace, its short code, and the regions of clusters that use it.
+/// Rancher's table: the region of the workspace, the code in its name, and the regions of the clusters that use it.
 const REGIONS: [(&str, &str, &[&str]); 33] = [
     ("australiacentral", "CAU", &["australiacentral", "australiacentral2"]),
     ("australiaeast", "EAU", &["australiaeast"]),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::{cases, config as spec};
 
-/// Azure's state after these specifications, one after the other.
+/// Azure's state after the specifications were applied one after the other.
 fn apply_all(azure: Value, specifications: &[Value]) -> AksConfig {
     let (mut azure, mut user_entries) = (spec(azure), UserEntries::default());
     for desired in specifications {
@@ -22,7 +22,7 @@ fn apply_all(azure: Value, specifications: &[Value]) -> AksConfig {
         }
         for pool in merged.node_pools.into_iter().flatten() {
             let Some(azure_pool) =
-                azure.node_pools.iter_mut().flatten().find(|other| other.name == pool.name)
+                azure.node_pools.iter_mut().flatten().find(|azure_pool| azure_pool.name == pool.name)
             else {
                 azure.node_pools.get_or_insert_default().push(pool);
                 continue;

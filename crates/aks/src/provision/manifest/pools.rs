@@ -114,16 +114,16 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
     {
         properties.remove(read_only);
     }
-    let current = properties.get("enableAutoScaling").and_then(Value::as_bool);
-    let is_autoscaled = pool.enable_auto_scaling.or(current).unwrap_or(false);
+    let was_autoscaled = properties.get("enableAutoScaling").and_then(Value::as_bool);
+    let is_autoscaled = pool.enable_auto_scaling.or(was_autoscaled).unwrap_or(false);
     if pool.enable_auto_scaling == Some(false) {
         properties.remove("minCount");
         properties.remove("maxCount");
     }
     // The autoscaler controls the count.
     let count = pool.count.filter(|_| !is_autoscaled);
-    let limits = |limit: Option<i64>| limit.filter(|_| is_autoscaled).map(Value::from);
-    let surge = to_json(pool.max_surge.as_ref()).map(|surge| {
+    let limit_if_autoscaled = |limit: Option<i64>| limit.filter(|_| is_autoscaled).map(Value::from);
+    let upgrade_settings = to_json(pool.max_surge.as_ref()).map(|surge| {
         let mut settings =
             properties.get("upgradeSettings").and_then(Value::as_object).cloned().unwrap_or_default();
         settings.insert("maxSurge".to_owned(), surge);
@@ -132,12 +132,12 @@ fn changed_pool(pool: &NodePool, mut properties: Map<String, Value>) -> Map<Stri
     properties.extend(object([
         ("count", count.map(Value::from)),
         ("enableAutoScaling", pool.enable_auto_scaling.map(Value::from)),
-        ("minCount", limits(pool.min_count)),
-        ("maxCount", limits(pool.max_count)),
+        ("minCount", limit_if_autoscaled(pool.min_count)),
+        ("maxCount", limit_if_autoscaled(pool.max_count)),
         ("mode", mode(pool)),
         ("nodeLabels", pool.node_labels.as_ref().map(|labels| json!(labels))),
         ("nodeTaints", pool.node_taints.as_ref().map(|taints| json!(taints))),
-        ("upgradeSettings", surge),
+        ("upgradeSettings", upgrade_settings),
     ]));
     properties
 }

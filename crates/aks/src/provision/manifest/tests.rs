@@ -14,12 +14,12 @@ fn spec(more: Value) -> AksConfig {
 }
 
 /// The properties in the body that creates a cluster.
-fn created(more: Value) -> Value {
+fn created_properties(more: Value) -> Value {
     create(&spec(more), CONTEXT).unwrap()["properties"].clone()
 }
 
 /// The properties in the body of a pool.
-fn put_pool(desired: Value, current: Option<&Value>) -> Value {
+fn pool_properties(desired: Value, current: Option<&Value>) -> Value {
     pool(&from_json(desired), current, &spec(json!({})), CONTEXT)["properties"].clone()
 }
 
@@ -55,7 +55,7 @@ fn networks_have_azures_spelling_or_ranchers_error() {
 
 #[test]
 fn pools_of_a_new_cluster_have_version_zones_subnet_and_scaling() {
-    let properties = created(
+    let properties = created_properties(
         json!({"networkPlugin": "azure", "virtualNetwork": "v", "subnet": "x", "virtualNetworkResourceGroup": "vg",
         "nodePools": [{"name": "a", "count": 2, "mode": "System", "orchestratorVersion": "", "availabilityZones": ["1"], "maxSurge": "1",
             "enableAutoScaling": true, "minCount": 1, "maxCount": 3, "nodeLabels": {"k": "v"}},
@@ -132,7 +132,7 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
 }
 
 #[test]
-fn running_version_keeps_azures_spelling() {
+fn version_is_replaced_unless_running_or_a_downgrade() {
     for (requested, running, desired, expected) in [
         ("1.33", "1.33.6", "1.33.6", "1.33"),
         ("1.33.6", "1.33.6", " v1.33 ", "1.33.6"),
@@ -150,10 +150,10 @@ fn running_version_keeps_azures_spelling() {
         let body = update(&cluster, &spec(json!({"kubernetesVersion": desired})), CONTEXT);
         assert_eq!(body["properties"]["kubernetesVersion"], expected, "{requested} {running} {desired}");
         let current = json!({"orchestratorVersion": requested, "currentOrchestratorVersion": running});
-        let pool = put_pool(json!({"name": "a", "orchestratorVersion": desired}), Some(&current));
+        let pool = pool_properties(json!({"name": "a", "orchestratorVersion": desired}), Some(&current));
         assert_eq!(pool["orchestratorVersion"], expected, "{requested} {running} {desired}");
     }
-    let new = created(json!({"kubernetesVersion": " v1.33.5", "nodePools": [{"name": "a"}]}));
+    let new = created_properties(json!({"kubernetesVersion": " v1.33.5", "nodePools": [{"name": "a"}]}));
     assert_eq!(new["kubernetesVersion"], "1.33.5");
     assert_eq!(new["agentPoolProfiles"][0]["orchestratorVersion"], "1.33.5");
 }
@@ -176,7 +176,7 @@ fn update_accepts_a_malformed_response() {
 fn monitoring_needs_its_workspace_and_china_has_no_http_routing() {
     let on = json!({"monitoring": true, "httpApplicationRouting": true, "resourceLocation": "chinanorth3"});
     let addon = json!({"omsAgent": {"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": "/subscriptions/s/w"}}});
-    assert_eq!(created(on.clone())["addonProfiles"], addon);
+    assert_eq!(created_properties(on.clone())["addonProfiles"], addon);
     let without = create(&spec(on), Context { workspace_id: None, ..CONTEXT }).unwrap();
     assert_eq!(without["properties"].get("addonProfiles"), None);
 }
@@ -186,15 +186,15 @@ fn pool_body_keeps_azures_keys_and_the_autoscalers_count() {
     let current = json!({"name": "a", "count": 5, "provisioningState": "Succeeded", "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 1});
     let on = json!({"name": "a", "count": 2, "enableAutoScaling": true, "minCount": 2, "maxCount": 4});
     assert_eq!(
-        put_pool(on, Some(&current)),
+        pool_properties(on, Some(&current)),
         json!({"count": 5, "novel": 1, "orchestratorVersion": "1.30.0", "minCount": 2, "maxCount": 4, "enableAutoScaling": true})
     );
     let off = json!({"name": "a", "count": 2, "enableAutoScaling": false});
-    let changed = put_pool(off.clone(), Some(&current));
+    let changed = pool_properties(off.clone(), Some(&current));
     assert_eq!((&changed["count"], changed.get("minCount")), (&json!(2), None));
     let new =
         json!({"count": 2, "enableAutoScaling": false, "type": "VirtualMachineScaleSets", "nodeTaints": []});
-    assert_eq!(put_pool(off, None), new);
+    assert_eq!(pool_properties(off, None), new);
 }
 
 #[test]
@@ -203,12 +203,12 @@ fn pool_is_changed_only_in_set_and_changeable_keys() {
         "nodeTaints": ["a=b:NoSchedule"], "nodeLabels": {"x": "y"}, "enableAutoScaling": true, "minCount": 1, "maxCount": 5,
         "upgradeSettings": {"maxSurge": "10%", "drainTimeoutInMinutes": 7}});
     let same = json!({"name": "a", "vmSize": "standard_d2S_v3", "maxPods": 30, "osDiskSizeGB": 0, "osType": "linux", "count": 7});
-    assert_eq!(put_pool(same, Some(&current)), current);
+    assert_eq!(pool_properties(same, Some(&current)), current);
     let emptied = json!({"mode": "system", "nodeTaints": [], "nodeLabels": {}, "maxSurge": "1"});
     let mut expected =
         extended(current.clone(), json!({"mode": "System", "nodeTaints": [], "nodeLabels": {}}));
     expected["upgradeSettings"]["maxSurge"] = json!("1");
-    assert_eq!(put_pool(emptied, Some(&current)), expected);
+    assert_eq!(pool_properties(emptied, Some(&current)), expected);
 }
 
 #[test]

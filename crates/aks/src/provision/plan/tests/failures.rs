@@ -68,8 +68,8 @@ fn failed_tags_are_written_again_but_not_forever() {
     input.attempts.accepted_writes = BTreeMap::from([("tags".to_owned(), 3)]);
     assert!(input.has_given_up());
     // Azure has the tags and reports that their change failed.
-    let same = Input { spec: spec(json!({"tags": {}})), ..input }.cluster(ours("Failed", json!({})));
-    assert_eq!(same.step(), gave_up("update failed for cluster [n], status: Failed"));
+    let equal_tags = Input { spec: spec(json!({"tags": {}})), ..input }.cluster(ours("Failed", json!({})));
+    assert_eq!(equal_tags.step(), gave_up("update failed for cluster [n], status: Failed"));
 }
 
 #[test]
