@@ -18,7 +18,7 @@
 //! | `access` | login and permissions of the credential |
 //! | `existing` | clusters and groups that must, or must not, exist |
 //! | `changes` | fields that cannot be changed in an existing cluster |
-//! | `imports` | the region of imports, and entries that were not set through this server |
+//! | `imports` | the region of existing clusters; entries of imports that were not set through this server |
 //! | `unknown` | unknown keys |
 //! | `advice` | possible improvements |
 
@@ -160,7 +160,8 @@ fn check(input: &RuleInput<'_>) -> Review {
 /// Rules about retired features: their findings are kept even if the running cluster has the feature.
 const RETIRED_FEATURES: [&str; 2] = ["http-routing-retired", "load-balancer-basic-retired"];
 
-/// Drops findings that also apply to the running cluster, because Azure has accepted it.
+/// Drops errors and warnings that also apply to the running cluster, because Azure has accepted it. Findings that rest on
+/// Azure's responses, or are about retired features, are kept.
 fn drop_findings_of_running_cluster(
     review: &mut Review,
     subject: &Subject<'_>,

@@ -8,7 +8,7 @@ use super::sources::{CODES, PROVIDERS, ROLES, STATES};
 use crate::rights::lacks;
 use crate::shell;
 
-const KEY: &str = "azureCredentialSecret";
+const CREDENTIAL_KEY: &str = "azureCredentialSecret";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("credential-refused", CODES, credential).scope(Scope::Any).resting_on_azure(),
@@ -17,18 +17,22 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("provider-registered", PROVIDERS, provider).scope(Scope::New).needs(&[Block::Provider]),
 ];
 
-/// Appended if Azure may need some minutes to replicate new objects.
+/// Appended to a remedy if Azure may need some minutes to replicate new objects.
 const RETRY_NOTE: &str = "if it was created a few minutes ago, apply again";
 
-const CREATE_CLUSTER: &str = "Microsoft.ContainerService/managedClusters/write";
-const CREATE_GROUP: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
-const REGISTER: &str = "Microsoft.ContainerService/register/action";
+const CLUSTER_WRITE_ACTION: &str = "Microsoft.ContainerService/managedClusters/write";
+const GROUP_WRITE_ACTION: &str = "Microsoft.Resources/subscriptions/resourceGroups/write";
+const REGISTER_ACTION: &str = "Microsoft.ContainerService/register/action";
 
-/// Adds the denial of this kind; false if there is none.
+/// Adds a finding for Azure's denial if it is of this kind. Returns whether it is.
 fn add_denial(input: &RuleInput<'_>, findings: &mut FieldFindings, kind: DenialKind, summary: &str) -> bool {
     let Some(denial) = input.azure.denial.as_ref().filter(|denial| denial.kind == kind) else { return false };
     let retry_note = if denial.may_be_recent { format!("; {RETRY_NOTE}") } else { String::new() };
-    findings.add(KEY, format!("{summary}: {}", denial.message), format!("{}{retry_note}", denial.remedy));
+    findings.add(
+        CREDENTIAL_KEY,
+        format!("{summary}: {}", denial.message),
+        format!("{}{retry_note}", denial.remedy),
+    );
     true
 }
 
@@ -50,7 +54,7 @@ fn subscription(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         );
         let remedy =
             "enable the subscription in the Azure portal (often a billing problem), or use another one";
-        findings.add(KEY, message, remedy);
+        findings.add(CREDENTIAL_KEY, message, remedy);
     }
 }
 
@@ -65,7 +69,7 @@ fn role(input: &RuleInput<'_>, findings: &mut FieldFindings) {
             ["az", "role", "assignment", "create", "--assignee", client, "--role", "Contributor", "--scope"];
         let command = shell::command(&[&assign[..], &[scope]].concat());
         findings.add(
-            KEY,
+            CREDENTIAL_KEY,
             format!("the application of azureCredentialSecret lacks the right {action} on {scope}"),
             format!("give it the role Contributor there ({command}); {RETRY_NOTE}"),
         );
@@ -75,23 +79,23 @@ fn role(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 /// The first required action that the application may not perform in the scope in which the cluster is created.
 fn missing_permission(input: &RuleInput<'_>) -> Option<&'static str> {
     let permissions = input.azure.permissions.known()?;
-    let group = (!permissions.group_exists).then_some(CREATE_GROUP);
-    [CREATE_CLUSTER].into_iter().chain(group).find(|action| lacks(&permissions.roles, action))
+    let group_action = (!permissions.group_exists).then_some(GROUP_WRITE_ACTION);
+    [CLUSTER_WRITE_ACTION].into_iter().chain(group_action).find(|action| lacks(&permissions.roles, action))
 }
 
 fn provider(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let Some(provider) = input.azure.provider.known() else { return };
     let roles = provider.subscription_roles.as_deref().unwrap_or_default();
-    if provider.registered || !lacks(roles, REGISTER) {
+    if provider.registered || !lacks(roles, REGISTER_ACTION) {
         return;
     }
     let namespace = "Microsoft.ContainerService";
     let command = shell::command(&["az", "provider", "register", "--namespace", namespace]);
     findings.add(
-        KEY,
+        CREDENTIAL_KEY,
         format!(
             "the subscription of azureCredentialSecret is not registered to use {namespace}, and the application lacks the right \
-             {REGISTER}"
+             {REGISTER_ACTION}"
         ),
         format!("register it ({command}), or give the application the role Contributor on the subscription"),
     );

@@ -17,10 +17,10 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// The number of addresses that Azure reserves in every subnet.
-const RESERVED: i64 = 5;
+const RESERVED_ADDRESSES: i64 = 5;
 
 /// Azure's default of `maxPods`.
-const DEFAULT_PODS: i64 = 30;
+const DEFAULT_MAX_PODS: i64 = 30;
 
 /// The maximum number of nodes of a pool during an upgrade.
 fn max_nodes_in_upgrade(pool: &NodePool) -> i64 {
@@ -30,7 +30,7 @@ fn max_nodes_in_upgrade(pool: &NodePool) -> i64 {
 
 /// The addresses of the subnet that a pool may need: one for each node, and one for each pod if pods use the same subnet.
 fn needed_addresses(input: &RuleInput<'_>, pool: &NodePool) -> i64 {
-    let pods = pool.max_pods.unwrap_or(DEFAULT_PODS).clamp(0, 1_000);
+    let pods = pool.max_pods.unwrap_or(DEFAULT_MAX_PODS).clamp(0, 1_000);
     max_nodes_in_upgrade(pool) * if input.pods_in_node_subnet(pool) { pods + 1 } else { 1 }
 }
 
@@ -41,12 +41,12 @@ fn subnet_fits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
             prefixes(subnet).into_iter().filter_map(cidr::parse_v4).map(cidr::address_count).sum();
         let needed: i64 = used.pools.iter().map(|pool| needed_addresses(input, pool.spec)).sum();
         // The used addresses include those of the cluster's existing nodes.
-        let in_subnet = |pool: &&NodePool| input.subnet_of(pool).as_ref() == Some(&used.subnet);
+        let is_in_subnet = |pool: &&NodePool| input.subnet_of(pool).as_ref() == Some(&used.subnet);
         let used_by_cluster: i64 =
-            input.current_pools().iter().filter(in_subnet).map(|pool| needed_addresses(input, pool)).sum();
+            input.current_pools().iter().filter(is_in_subnet).map(|pool| needed_addresses(input, pool)).sum();
         let used_by_others =
             i64::try_from(subnet.used_addresses).unwrap_or(i64::MAX).saturating_sub(used_by_cluster).max(0);
-        let left = size.saturating_sub(used_by_others).saturating_sub(RESERVED).max(0);
+        let left = size.saturating_sub(used_by_others).saturating_sub(RESERVED_ADDRESSES).max(0);
         if size == 0 || (input.current.is_some() && needed <= used_by_cluster) || needed <= left {
             continue;
         }
@@ -66,16 +66,17 @@ fn subnet_fits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// Kubenet and Azure CNI Overlay give each node 256 addresses for pods; kubenet has routes for at most 400 nodes.
+/// Kubenet and Azure CNI Overlay give each node 256 addresses for pods. Kubenet has routes for at most 400 nodes, and a cluster
+/// has at most 5,000.
 fn pod_range_fits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let limit = match input.network_plugin().as_str() {
+    let node_limit = match input.network_plugin().as_str() {
         "kubenet" => 400,
         "azure" if input.is_overlay() => 5_000,
         _ => return,
     };
     let pod_cidr = input.spec.pod_cidr.as_deref().unwrap_or("10.244.0.0/16");
     let Some(range) = cidr::parse_v4(pod_cidr) else { return };
-    let capacity = (cidr::address_count(range) / 256).min(limit);
+    let capacity = (cidr::address_count(range) / 256).min(node_limit);
     let needed: i64 = input.spec.pools().iter().map(max_nodes_in_upgrade).sum();
     if needed > capacity {
         let message = format!(

@@ -120,9 +120,9 @@ fn spot(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 const DAY_MS: i64 = 24 * 3_600 * 1_000;
 
 /// The whole days since a time, if they exceed a limit.
-fn days_over(input: &RuleInput<'_>, since_ms: Option<i64>, limit: i64) -> Option<i64> {
+fn days_over(input: &RuleInput<'_>, since_ms: Option<i64>, limit_days: i64) -> Option<i64> {
     let days = input.facts.now_ms.saturating_sub(since_ms?) / DAY_MS;
-    (days > limit).then_some(days)
+    (days > limit_days).then_some(days)
 }
 
 fn secret_age(input: &RuleInput<'_>, findings: &mut FieldFindings) {

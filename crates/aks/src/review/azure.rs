@@ -1,4 +1,4 @@
-//! Azure's data, in blocks that may each be missing.
+//! The data that rules read from Azure, in blocks that may each be missing.
 
 use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmSku};
 use crate::cluster_details::ClusterDetails;
@@ -101,7 +101,7 @@ pub struct ProviderState {
     pub subscription_roles: Option<Vec<Permission>>,
 }
 
-/// A part of [`AzureData`] that is read at once.
+/// A part of [`AzureData`] that is read, or missing, as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Block {
     /// [`AzureData::cluster`]
@@ -155,7 +155,7 @@ pub struct ExistingCluster {
     pub details: ClusterDetails,
     /// Whether its creation failed, so that every field may still be changed.
     pub failed: bool,
-    /// Whether Azure provides no static credentials for it.
+    /// Whether local accounts are disabled, so that Azure provides no static credentials for the cluster.
     pub local_accounts_disabled: bool,
 }
 

@@ -44,21 +44,21 @@ struct FixedKey {
     name: &'static str,
     source: &'static str,
     /// The option of `az aks update` that changes it, if there is one. This server does not support it.
-    option: Option<&'static str>,
+    az_option: Option<&'static str>,
     read: ReadString,
 }
 
 const fn fixed_key(
     name: &'static str,
     source: &'static str,
-    option: Option<&'static str>,
+    az_option: Option<&'static str>,
     read: ReadString,
 ) -> FixedKey {
-    FixedKey { name, source, option, read }
+    FixedKey { name, source, az_option, read }
 }
 
 #[rustfmt::skip]
-const KEYS: [FixedKey; 16] = [
+const FIXED_KEYS: [FixedKey; 16] = [
     fixed_key("dnsPrefix", MANAGED_CLUSTERS, None, |spec| spec.dns_prefix.as_ref()),
     fixed_key("dnsServiceIp", RANGES, None, |spec| spec.dns_service_ip.as_ref()),
     fixed_key("networkPlugin", IPAM, None, |spec| spec.network_plugin.as_ref()),
@@ -87,13 +87,13 @@ enum AzureValue<'a> {
     Values(Vec<Cow<'a, str>>),
 }
 
-fn eq_ignoring_case(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
+fn eq_trimmed_ignoring_case(a: &str, b: &str) -> bool {
+    a.trim().to_lowercase() == b.trim().to_lowercase()
 }
 
 /// Whether a value means that there is no network policy, as Azure and some users write it.
 fn is_no_policy(key: &FixedKey, value: &str) -> bool {
-    key.name == "networkPolicy" && eq_ignoring_case(value, "none")
+    key.name == "networkPolicy" && eq_trimmed_ignoring_case(value, "none")
 }
 
 /// The value of a key of the cluster in Azure.
@@ -128,8 +128,10 @@ enum Change<'a> {
 
 /// Compares a requested value with the stored one and with Azure's.
 fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: AzureValue<'a>) -> Option<Change<'a>> {
-    let (first, is_known) = match azure {
-        AzureValue::Values(values) if values.iter().any(|value| eq_ignoring_case(value, requested)) => {
+    let (azure_value, is_azure_known) = match azure {
+        AzureValue::Values(values)
+            if values.iter().any(|value| eq_trimmed_ignoring_case(value, requested)) =>
+        {
             return None;
         }
         AzureValue::Values(values) => (values.into_iter().next(), true),
@@ -137,15 +139,17 @@ fn compare<'a>(requested: &str, stored: Option<&'a str>, azure: AzureValue<'a>) 
         AzureValue::Unknown => (None, false),
     };
     match stored {
-        Some(stored) if eq_ignoring_case(stored, requested) => is_known.then_some(Change::Repeated(first)),
+        Some(stored) if eq_trimmed_ignoring_case(stored, requested) => {
+            is_azure_known.then_some(Change::Repeated(azure_value))
+        }
         Some(stored) => Some(Change::From(stored.into())),
-        None => Some(first.map_or(Change::FromUnset, Change::From)),
+        None => Some(azure_value.map_or(Change::FromUnset, Change::From)),
     }
 }
 
 /// The keys of the cluster that the request changes, or repeats without effect, with their values.
 fn changes<'a>(input: &'a RuleInput<'_>) -> impl Iterator<Item = (&'static FixedKey, &'a str, Change<'a>)> {
-    KEYS.iter().filter_map(|key| {
+    FIXED_KEYS.iter().filter_map(|key| {
         let requested = (key.read)(input.requested)?;
         let stored = input.stored().and_then(key.read).map(String::as_str);
         let azure = azure_value(input, key);
@@ -175,7 +179,7 @@ fn fixed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
             .set_source(source);
     };
     for (key, requested, change) in changes(input) {
-        if let (Change::From(old), None) = (change, key.option) {
+        if let (Change::From(old), None) = (change, key.az_option) {
             add(key.name, key.source, &old, &requested);
         }
     }
@@ -193,7 +197,7 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         findings.add(key, message, remedy).set_source(source);
     };
     for (key, requested, change) in changes(input) {
-        if let (Change::From(old), Some(option)) = (change, key.option) {
+        if let (Change::From(old), Some(option)) = (change, key.az_option) {
             add(key.name, key.source, &old, &requested, &format!("with az aks update {option}"));
         }
     }
@@ -208,14 +212,14 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if monitoring != Some(true) || input.requested.monitoring != Some(true) {
         return;
     }
-    let workspace: [(&str, ReadString); 2] = [
+    let workspace_keys: [(&str, ReadString); 2] = [
         ("logAnalyticsWorkspaceGroup", |spec| spec.log_analytics_workspace_group.as_ref()),
         ("logAnalyticsWorkspaceName", |spec| spec.log_analytics_workspace_name.as_ref()),
     ];
-    for (key, read) in workspace {
+    for (key, read) in workspace_keys {
         let old = input.stored().and_then(read).or(input.current.and_then(read));
         if let (Some(old), Some(new)) = (old, read(input.requested))
-            && !eq_ignoring_case(old, new)
+            && !eq_trimmed_ignoring_case(old, new)
         {
             add(key, MONITOR, old, new, "by switching monitoring off and on again");
         }
@@ -225,7 +229,7 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 /// The value of a key of a pool, as a string.
 type ReadPoolValue = fn(&NodePool) -> Option<String>;
 
-const POOL_KEYS: [(&str, &str, ReadPoolValue); 7] = [
+const FIXED_POOL_KEYS: [(&str, &str, ReadPoolValue); 7] = [
     ("maxPods", CREATE_POOLS, |pool| pool.max_pods.map(|pods| pods.to_string())),
     ("osDiskSizeGB", AGENT_POOLS, |pool| {
         pool.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())
@@ -257,7 +261,7 @@ fn pool_change(pool: &Pool<'_>, read: ReadPoolValue) -> Option<(String, Change<'
 fn pool_changes<'p>(
     pools: &'p [Pool<'p>],
 ) -> impl Iterator<Item = (&'p Pool<'p>, &'static str, &'static str, String, Change<'static>)> {
-    let keys = |pool| POOL_KEYS.into_iter().map(move |(key, source, read)| (pool, key, source, read));
+    let keys = |pool| FIXED_POOL_KEYS.into_iter().map(move |(key, source, read)| (pool, key, source, read));
     pools.iter().flat_map(keys).filter_map(|(pool, key, source, read)| {
         let (requested, change) = pool_change(pool, read)?;
         Some((pool, key, source, requested, change))
@@ -302,7 +306,7 @@ fn set_too_late(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     };
     for (key, _, change) in changes(input) {
         if matches!(change, Change::FromUnset) {
-            add(key.name, key.source, key.option);
+            add(key.name, key.source, key.az_option);
         }
     }
     let identity = |spec: &AksConfig| spec.managed_identity;

@@ -15,8 +15,8 @@ pub(super) fn parse(text: &str) -> Option<IpNet> {
 }
 
 /// Whether two ranges share an address.
-pub(super) fn overlap(one: &IpNet, other: &IpNet) -> bool {
-    one.contains(other) || other.contains(one)
+pub(super) fn overlap(a: &IpNet, b: &IpNet) -> bool {
+    a.contains(b) || b.contains(a)
 }
 
 /// The number of addresses in a range.
@@ -26,10 +26,10 @@ pub(super) fn address_count(range: Ipv4Net) -> i64 {
 
 /// The range reserved by AKS that overlaps with `range`.
 pub(super) fn reserved_overlap(range: &IpNet) -> Option<Ipv4Net> {
-    RESERVED.into_iter().find(|reserved| overlap(&(*reserved).into(), range))
+    RESERVED_RANGES.into_iter().find(|reserved| overlap(&(*reserved).into(), range))
 }
 
-const RESERVED: [Ipv4Net; 4] =
+const RESERVED_RANGES: [Ipv4Net; 4] =
     [range(169, 254, 0, 0, 16), range(172, 30, 0, 0, 16), range(172, 31, 0, 0, 16), range(192, 0, 2, 0, 24)];
 
 /// The network that AKS creates for a cluster without one.

@@ -35,7 +35,7 @@ fn plugin(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 fn policy(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     match input.spec.network_policy.as_deref() {
         None | Some("azure" | "calico") => {}
-        // Azure reports this for a cluster without a policy.
+        // Azure reports `none` for a cluster without a policy.
         Some("none") if input.current.is_some() => {}
         Some(policy) => {
             let cluster = input.display_name();

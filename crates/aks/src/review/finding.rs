@@ -10,11 +10,11 @@ use super::sources::SAVING;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Azure or Rancher rejects it.
+    /// Azure or Rancher rejects the specification.
     Error,
-    /// It is possible, but has an unintended effect or may fail later.
+    /// The specification is accepted, but has an unintended effect or may fail later.
     Warning,
-    /// It works, but could be improved.
+    /// The specification works, but could be improved.
     Advice,
 }
 
@@ -95,15 +95,15 @@ impl Review {
         }
     }
 
-    /// The first error as one sentence, with the number of further errors, unless the first one is from Rancher's validation on
-    /// save.
+    /// The first error as one sentence, with the number of further errors. The number is omitted if the first error is from
+    /// Rancher's validation on save.
     pub fn rejection_message(&self) -> Option<String> {
-        let (first, more) = (self.first_error()?, self.errors().count() - 1);
+        let (first, further) = (self.first_error()?, self.errors().count() - 1);
         let sentence = first.sentence();
-        if more == 0 || first.source == SAVING {
+        if further == 0 || first.source == SAVING {
             return Some(sentence);
         }
-        Some(format!("{sentence} (and {more} more: POST /api/v1/aks/review lists all)"))
+        Some(format!("{sentence} (and {further} more: POST /api/v1/aks/review lists all)"))
     }
 
     /// Adds a finding that is not from a rule of the review, unless there is one for the same rule.
@@ -116,13 +116,14 @@ impl Review {
 
     /// The unchecked rules and the reasons as one sentence; `None` if all rules were checked.
     pub fn unchecked_sentence(&self) -> Option<String> {
-        let reasons: BTreeSet<&str> = self.unchecked.iter().map(|rule| rule.reason.as_str()).collect();
-        let parts = reasons.into_iter().map(|reason| {
-            let rules = self.unchecked.iter().filter(|rule| rule.reason == reason);
-            let names: Vec<&str> = rules.map(|rule| rule.rule.as_str()).collect();
+        let reasons: BTreeSet<&str> =
+            self.unchecked.iter().map(|unchecked| unchecked.reason.as_str()).collect();
+        let groups = reasons.into_iter().map(|reason| {
+            let rules = self.unchecked.iter().filter(|unchecked| unchecked.reason == reason);
+            let names: Vec<&str> = rules.map(|unchecked| unchecked.rule.as_str()).collect();
             format!("{} ({reason})", names.join(", "))
         });
-        let parts = parts.collect::<Vec<_>>().join("; ");
-        (!parts.is_empty()).then(|| format!("not checked against Azure: {parts}"))
+        let groups = groups.collect::<Vec<_>>().join("; ");
+        (!groups.is_empty()).then(|| format!("not checked against Azure: {groups}"))
     }
 }

@@ -8,10 +8,10 @@ use crate::provision::imported::{RemainingEntries, remaining_entries};
 use crate::regions::normalize;
 use crate::spec::AksConfig;
 
-const REGION: Rule = Rule::warning("region-matches", MANAGED_CLUSTERS, region).scope(Scope::Any);
+const REGION_RULE: Rule = Rule::warning("region-matches", MANAGED_CLUSTERS, region).scope(Scope::Any);
 
 pub(super) const RULES: &[Rule] =
-    &[REGION, Rule::warning("entries-stay", IMPORT, entries_stay).scope(Scope::Existing)];
+    &[REGION_RULE, Rule::warning("entries-stay", IMPORT, entries_stay).scope(Scope::Existing)];
 
 fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let existing = || input.azure.existing().map(|existing| &existing.spec);
@@ -42,7 +42,7 @@ fn compare_regions(requested: &AksConfig, current: &AksConfig, findings: &mut Fi
 pub fn region_mismatch(requested: &AksConfig, upstream: &AksConfig) -> Option<Finding> {
     let mut findings = FieldFindings::default();
     compare_regions(requested, upstream, &mut findings);
-    REGION.convert(findings).next()
+    REGION_RULE.convert(findings).next()
 }
 
 fn entries_stay(input: &RuleInput<'_>, findings: &mut FieldFindings) {

@@ -55,7 +55,7 @@ pub struct Before<'a> {
     pub upstream: Option<&'a AksConfig>,
     /// The other observed properties.
     pub details: &'a ClusterDetails,
-    /// The entries of lists and maps of an imported cluster that its user manages.
+    /// The entries of lists and maps of an imported cluster that belong to its user.
     pub user_entries: Option<&'a UserEntries>,
     /// Whether project network isolation was requested.
     pub isolation: bool,
@@ -163,7 +163,7 @@ impl<'a> RuleInput<'a> {
         }
     }
 
-    /// Whether this is an import without any known state, so that no field is required.
+    /// Whether this is an import whose state in Azure is not known yet, so that only the keys that identify it are required.
     pub(super) fn is_import(&self) -> bool {
         self.current.is_none() && (matches!(self.purpose, Purpose::Import) || self.requested.is_import())
     }
@@ -238,7 +238,7 @@ impl<'a> RuleInput<'a> {
     }
 
     /// The subnet of a pool in the user's own network. A new pool without a subnet in an existing cluster gets the subnet of the
-    /// other pools, as `manifest` sends it.
+    /// other pools, as in [`manifest::pool`](crate::provision::manifest::pool).
     pub(super) fn subnet_of(&self, pool: &NodePool) -> Option<SubnetRef> {
         if let Some(id) = &pool.vnet_subnet_id {
             return self.subnet_by_id(id);
@@ -250,14 +250,14 @@ impl<'a> RuleInput<'a> {
         if pool.name.as_ref().is_some_and(|name| current.pool(name).is_some()) {
             return None;
         }
-        let in_same_network = subnet_of_cluster(&self.spec).filter(|subnet| {
+        let specified_subnet = subnet_of_cluster(&self.spec).filter(|subnet| {
             pools_with_subnet()
                 .filter_map(|(_, id)| self.subnet_by_id(id))
                 .any(|other| other.network == subnet.network)
         });
         let system_subnet =
             pools_with_subnet().find(|(other, _)| other.is_system()).map_or(first_subnet, |(_, id)| id);
-        in_same_network.or_else(|| self.subnet_by_id(system_subnet))
+        specified_subnet.or_else(|| self.subnet_by_id(system_subnet))
     }
 
     /// Parses a subnet ID. The subscription is omitted if it is that of the cluster.
@@ -277,11 +277,11 @@ impl<'a> RuleInput<'a> {
 
     /// Whether a requested version differs from the running one.
     pub(super) fn has_version_change(&self) -> bool {
-        let changes = |desired: Option<&str>, running: Option<&str>| {
+        let differs = |desired: Option<&str>, running: Option<&str>| {
             desired.is_some_and(|desired| running.is_none_or(|running| !versions::is_same(desired, running)))
         };
-        changes(self.spec.kubernetes_version.as_deref(), self.running_version())
-            || self.pools().iter().any(|pool| changes(pool.version(), pool.running_version()))
+        differs(self.spec.kubernetes_version.as_deref(), self.running_version())
+            || self.pools().iter().any(|pool| differs(pool.version(), pool.running_version()))
     }
 }
 
@@ -354,7 +354,7 @@ fn with_current_values(requested: &AksConfig, current: &AksConfig) -> AksConfig 
         }
     }
     add_missing_values(&mut spec, &current);
-    // Both were serialized from this type.
+    // Both values were serialized from `AksConfig`.
     serde_json::from_value(spec).unwrap_or_default()
 }
 
