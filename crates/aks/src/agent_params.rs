@@ -76,24 +76,24 @@ mod tests {
 
     #[test]
     fn invalid_parameters_have_ranchers_messages() {
-        let encoded = |text: &str| BASE64_STANDARD.encode(text);
-        let good = r#"{"cluster":{"address":"10.0.0.1:443","caCert":"Q0E=","token":"canary"}}"#;
-        assert_eq!(check(encoded(good).as_bytes()), Ok(()));
-        for (header, text) in [
+        let encode = |json: &str| BASE64_STANDARD.encode(json);
+        let valid = r#"{"cluster":{"address":"10.0.0.1:443","caCert":"Q0E=","token":"canary"}}"#;
+        assert_eq!(check(encode(valid).as_bytes()), Ok(()));
+        for (header, message) in [
             (String::new(), "unexpected end of JSON input"),
-            (encoded("{"), "unexpected end of JSON input"),
+            (encode("{"), "unexpected end of JSON input"),
             ("!!!".to_owned(), "illegal base64 data at input byte 0"),
             ("QUJD!".to_owned(), "illegal base64 data at input byte 4"),
-            (encoded("hello"), "invalid character 'h' looking for beginning of value"),
-            (encoded("{}"), "missing node or cluster registration info"),
-            (encoded(r#"{"cluster":null}"#), "missing node or cluster registration info"),
-            (encoded(r#"{"node":{}}"#), "invalid input, hostname empty"),
-            (encoded(r#"{"cluster":{}}"#), "invalid input, address empty"),
-            (encoded(r#"{"cluster":{"address":"a"}}"#), "invalid input, token empty"),
-            (encoded(r#"{"cluster":{"address":"a","token":"t"}}"#), "invalid input, caCert empty"),
-            (encoded(r#"{"cluster":{"address":1,"token":"t"}}"#), "invalid input, address empty"),
+            (encode("hello"), "invalid character 'h' looking for beginning of value"),
+            (encode("{}"), "missing node or cluster registration info"),
+            (encode(r#"{"cluster":null}"#), "missing node or cluster registration info"),
+            (encode(r#"{"node":{}}"#), "invalid input, hostname empty"),
+            (encode(r#"{"cluster":{}}"#), "invalid input, address empty"),
+            (encode(r#"{"cluster":{"address":"a"}}"#), "invalid input, token empty"),
+            (encode(r#"{"cluster":{"address":"a","token":"t"}}"#), "invalid input, caCert empty"),
+            (encode(r#"{"cluster":{"address":1,"token":"t"}}"#), "invalid input, address empty"),
         ] {
-            assert_eq!(check(header.as_bytes()).unwrap_err().to_string(), text, "{header}");
+            assert_eq!(check(header.as_bytes()).unwrap_err().to_string(), message, "{header}");
         }
     }
 }

@@ -32,11 +32,11 @@ pub struct Node {
     pub unschedulable: bool,
     /// The reason why it is not ready; `None` if it is.
     pub not_ready: Option<String>,
-    /// Quantities of Kubernetes by resource.
+    /// Kubernetes quantities by resource, for example `cpu` and `memory`.
     pub capacity: Strings,
     /// The part of the capacity that pods may use.
     pub allocatable: Strings,
-    /// `None` if the information is incomplete.
+    /// Its software and size; `None` if they are incomplete.
     pub info: Option<NodeInfo>,
 }
 
@@ -124,7 +124,7 @@ impl Node {
         names.iter().any(|name| self.labels.contains_key(&format!("node-role.kubernetes.io/{name}")))
     }
 
-    /// The approximate size in memory, in bytes.
+    /// The approximate size of this value in memory, in bytes.
     pub fn weight(&self) -> usize {
         let maps = [&self.labels, &self.annotations, &self.capacity, &self.allocatable];
         let strings = maps.into_iter().flatten().map(|(key, value)| 64 + key.len() + value.len());
@@ -135,7 +135,7 @@ impl Node {
 /// Parses a CPU quantity (`4`, `1930m`) and rounds it down.
 fn whole_cpus(quantity: &str) -> Option<i64> {
     match quantity.strip_suffix('m') {
-        Some(thousandths) => thousandths.parse::<i64>().ok().map(|number| number / 1_000),
+        Some(millicpus) => millicpus.parse::<i64>().ok().map(|number| number / 1_000),
         None => quantity.parse().ok(),
     }
 }

@@ -5,7 +5,7 @@
 pub struct Project {
     /// `p-xxxxx`; stable while the cluster exists.
     pub name: String,
-    /// The name that people see.
+    /// The display name.
     pub title: &'static str,
     /// The description.
     pub description: &'static str,
@@ -16,9 +16,9 @@ pub struct Project {
 /// The projects of the cluster with this UUID, the default project first. Their names are derived from the UUID and need not be
 /// stored.
 pub fn of_cluster(uuid: &str) -> [Project; 2] {
-    let name = |skipped: usize| {
-        // FNV-1a over the UUID, which is random itself; two offsets give two names.
-        let digits = uuid.bytes().skip(skipped).filter(u8::is_ascii_hexdigit);
+    let name = |skipped_digits: usize| {
+        // FNV-1a over the digits of the UUID, which are random. The second name skips the first digit.
+        let digits = uuid.bytes().skip(skipped_digits).filter(u8::is_ascii_hexdigit);
         let hash = digits.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });

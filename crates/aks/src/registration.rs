@@ -10,9 +10,8 @@ pub use self::agent::{AGENT_NAME, Agent, INSTALLATION_LABEL, NAMESPACE, ca_check
 pub use self::manifest::{Manifest, REVISION_ANNOTATION, to_yaml};
 use super::shell;
 
-/// Nodes cannot be registered in AKS, but Terraform waits for a non-empty command
-/// (`docs/contract/terraform.md#registration-token`). This command is a comment in every shell, so that pasting it does
-/// nothing.
+/// The command for registering a single node, which AKS does not support: a comment in every shell, so that pasting it does
+/// nothing. It is not empty, because Terraform waits for a command (`docs/contract/terraform.md#registration-token`).
 pub const NODE_COMMAND: &str =
     "# nodes join an AKS cluster through its node pools: there is no command for single nodes";
 
@@ -26,7 +25,7 @@ pub enum ManifestName<'a> {
         /// The cluster, `c-xxxxx`.
         cluster_id: &'a str,
     },
-    /// It has this form, but the token or the cluster ID is empty.
+    /// A name of this form in which the token or the cluster ID is empty.
     Incomplete,
     /// Any other name.
     Other,

@@ -30,7 +30,7 @@ pub struct Agent<'a> {
     pub token: &'a str,
     /// The CA certificates that the agent must trust, PEM; empty for the public ones.
     pub ca_certificates: &'a str,
-    /// The image, unless the cluster names another one.
+    /// The default image, for a cluster without `desiredAgentImage`.
     pub image: &'a str,
     /// `<host>:<port>` of the cluster's API server, the only address to which this server can connect through the agent.
     pub api_server: Option<&'a str>,

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use super::agent::{Agent, metadata};
 use super::pod;
 
-const HTTPS: u16 = 443;
-const DNS: u16 = 53;
+const HTTPS_PORT: u16 = 443;
+const DNS_PORT: u16 = 53;
 
-/// Variables that name a proxy.
+/// Environment variables that contain the address of a proxy.
 const PROXY_VARIABLES: [&str; 3] = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"];
 
 /// Builds the network policy.
 pub(super) fn policy(agent: &Agent<'_>) -> Value {
-    let mut ports: Vec<u16> = vec![HTTPS];
+    let mut ports: Vec<u16> = vec![HTTPS_PORT];
     let proxies = pod::user_variables(agent.cluster)
         .into_iter()
         .filter(|(name, _)| PROXY_VARIABLES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)));
@@ -26,7 +26,7 @@ pub(super) fn policy(agent: &Agent<'_>) -> Value {
         }
     }
     let tcp = ports.iter().map(|port| json!({"protocol": "TCP", "port": port}));
-    let dns = ["TCP", "UDP"].map(|protocol| json!({"protocol": protocol, "port": DNS}));
+    let dns = ["TCP", "UDP"].map(|protocol| json!({"protocol": protocol, "port": DNS_PORT}));
     let egress: Vec<Value> = tcp.chain(dns).collect();
     json!({
         "apiVersion": "networking.k8s.io/v1",
@@ -48,7 +48,7 @@ fn port_of(address: &str) -> Option<u16> {
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let after_host = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
     let default_port = match scheme.to_ascii_lowercase().as_str() {
-        "https" => HTTPS,
+        "https" => HTTPS_PORT,
         "http" => 80,
         // SOCKS: `socks5`, `socks5h` and so on.
         _ => 1080,

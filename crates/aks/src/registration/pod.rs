@@ -7,15 +7,15 @@ use crate::image;
 use crate::spec::Object;
 
 /// The name of the container, as in Rancher.
-const CONTAINER: &str = "cluster-register";
+const CONTAINER_NAME: &str = "cluster-register";
 
 /// The volume with the credentials.
-const CREDENTIALS: &str = "cattle-credentials";
+const CREDENTIALS_VOLUME: &str = "cattle-credentials";
 
-/// User and group of the image.
-const USER: u32 = 65532;
+/// The ID of the user and the group of the image.
+const USER_ID: u32 = 65532;
 
-/// Readable by owner and group; the group is `fsGroup` of the pod.
+/// The file mode of the credentials: readable by owner and group. The group is `fsGroup` of the pod.
 const SECRET_MODE: u32 = 0o440;
 
 /// The port of the agent's health checks.
@@ -45,8 +45,8 @@ pub(super) fn deployment(agent: &Agent<'_>, secret_name: &str) -> Value {
 fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
     let cluster = agent.cluster;
     let customization = |key: &str| {
-        let all = cluster.get("clusterAgentDeploymentCustomization");
-        all.and_then(|all| all.get(key)).filter(|value| !value.is_null())
+        let customizations = cluster.get("clusterAgentDeploymentCustomization");
+        customizations.and_then(|customizations| customizations.get(key)).filter(|value| !value.is_null())
     };
     let mut tolerations = vec![
         json!({"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}),
@@ -60,15 +60,15 @@ fn pod(agent: &Agent<'_>, secret_name: &str) -> Value {
         "automountServiceAccountToken": false,
         "securityContext": {
             "runAsNonRoot": true,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
+            "runAsUser": USER_ID,
+            "runAsGroup": USER_ID,
+            "fsGroup": USER_ID,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "nodeSelector": {"kubernetes.io/os": "linux"},
         "tolerations": tolerations,
         "containers": [container(agent, customization("overrideResourceRequirements"))],
-        "volumes": [{"name": CREDENTIALS, "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}}],
+        "volumes": [{"name": CREDENTIALS_VOLUME, "secret": {"secretName": secret_name, "defaultMode": SECRET_MODE}}],
     });
     if let Some(pod) = pod.as_object_mut() {
         if let Some(affinity) = customization("overrideAffinity") {
@@ -88,7 +88,7 @@ fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
     );
     let probe = |path: &str| json!({"httpGet": {"path": path, "port": HEALTH_PORT}});
     json!({
-        "name": CONTAINER,
+        "name": CONTAINER_NAME,
         "image": image(agent),
         "imagePullPolicy": "IfNotPresent",
         "args": ["agent"],
@@ -102,7 +102,7 @@ fn container(agent: &Agent<'_>, resources: Option<&Value>) -> Value {
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": true,
         },
-        "volumeMounts": [{"name": CREDENTIALS, "mountPath": "/cattle-credentials", "readOnly": true}],
+        "volumeMounts": [{"name": CREDENTIALS_VOLUME, "mountPath": "/cattle-credentials", "readOnly": true}],
     })
 }
 
@@ -126,9 +126,9 @@ fn private_registry(cluster: &Object) -> Option<&str> {
 fn environment(agent: &Agent<'_>) -> Vec<Value> {
     let checksum = ca_checksum(agent.ca_certificates);
     // With STRICT_VERIFY=true and no CA certificate, Rancher's agent exits.
-    let strict = if checksum.is_empty() { "false" } else { "true" };
+    let strict_verify = if checksum.is_empty() { "false" } else { "true" };
     let secret_name = agent.secret_name();
-    let ours = [
+    let own_variables = [
         ("CATTLE_SERVER", agent.server),
         ("CATTLE_CA_CHECKSUM", &checksum),
         ("CATTLE_CLUSTER", "true"),
@@ -137,12 +137,17 @@ fn environment(agent: &Agent<'_>) -> Vec<Value> {
         ("CATTLE_SERVER_VERSION", agent.server_version),
         ("CATTLE_INSTALL_UUID", agent.install_uuid),
         ("CATTLE_SYSTEM_DEFAULT_REGISTRY", private_registry(agent.cluster).unwrap_or_default()),
-        ("STRICT_VERIFY", strict),
+        ("STRICT_VERIFY", strict_verify),
     ];
-    let ours = ours.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
+    let own_variables =
+        own_variables.into_iter().chain(agent.api_server.map(|address| ("NORMAN_AKS_API_SERVER", address)));
     let overrides = user_variables(agent.cluster);
-    let ours = ours.filter(|(name, _)| overrides.iter().all(|(overridden, _)| overridden != name));
-    ours.chain(overrides.iter().copied()).map(|(name, value)| json!({"name": name, "value": value})).collect()
+    let own_variables =
+        own_variables.filter(|(name, _)| overrides.iter().all(|(overridden, _)| overridden != name));
+    own_variables
+        .chain(overrides.iter().copied())
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect()
 }
 
 /// The user's `agentEnvVars` in order. If a name occurs more than once, only its last occurrence is kept.
@@ -191,7 +196,7 @@ mod tests {
         &deployment["spec"]["template"]["spec"]["containers"][0]
     }
 
-    fn variable<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
+    fn variable_values<'a>(deployment: &'a Value, name: &str) -> Vec<&'a str> {
         let variables = container_of(deployment)["env"].as_array().unwrap().iter();
         variables
             .filter(|variable| variable["name"] == name)
@@ -256,12 +261,12 @@ mod tests {
             ("STRICT_VERIFY", "true"),
             ("NORMAN_AKS_API_SERVER", "one.hcp.eastus.azmk8s.io:443"),
         ] {
-            assert_eq!(variable(&deployment, name), [expected], "{name}");
+            assert_eq!(variable_values(&deployment, name), [expected], "{name}");
         }
         let deployment = deployment_of(&Agent { api_server: None, ..agent(&body) });
-        assert_eq!(variable(&deployment, "STRICT_VERIFY"), ["false"], "without a CA certificate");
-        assert_eq!(variable(&deployment, "CATTLE_CA_CHECKSUM"), [""]);
-        assert!(variable(&deployment, "NORMAN_AKS_API_SERVER").is_empty());
+        assert_eq!(variable_values(&deployment, "STRICT_VERIFY"), ["false"], "without a CA certificate");
+        assert_eq!(variable_values(&deployment, "CATTLE_CA_CHECKSUM"), [""]);
+        assert!(variable_values(&deployment, "NORMAN_AKS_API_SERVER").is_empty());
     }
 
     #[test]
@@ -272,7 +277,7 @@ mod tests {
         let agent = agent(body.as_object().unwrap());
         let deployment = deployment_of(&agent);
         for (name, expected) in [("STRICT_VERIFY", "no"), ("A", "2"), ("EMPTY", "")] {
-            assert_eq!(variable(&deployment, name), [expected], "{name}");
+            assert_eq!(variable_values(&deployment, name), [expected], "{name}");
         }
         assert_eq!(container_of(&deployment)["env"].as_array().unwrap().last().unwrap()["name"], "A");
         let yaml = Manifest::new(&agent).to_yaml();
@@ -293,7 +298,7 @@ mod tests {
                 json!({"desiredAgentImage": desired, "importedConfig": {"privateRegistryURL": registry}});
             let deployment = deployment_of(&agent(body.as_object().unwrap()));
             assert_eq!(container_of(&deployment)["image"], expected, "{desired} {registry}");
-            let default_registry = variable(&deployment, "CATTLE_SYSTEM_DEFAULT_REGISTRY");
+            let default_registry = variable_values(&deployment, "CATTLE_SYSTEM_DEFAULT_REGISTRY");
             assert_eq!(default_registry, [registry.trim_end_matches('/')]);
         }
     }
