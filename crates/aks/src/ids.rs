@@ -18,14 +18,14 @@ pub fn token_secret(random: [u8; 54]) -> String {
 }
 
 fn encode(prefix: &str, random: &[u8]) -> String {
-    let mut text = String::with_capacity(prefix.len() + random.len());
-    text.push_str(prefix);
+    let mut encoded = String::with_capacity(prefix.len() + random.len());
+    encoded.push_str(prefix);
     // 256 is not a multiple of 27: the first 13 characters are slightly more frequent, with 10 of 256 values instead of 9.
     // This does not matter for a name, and costs a secret less than half a bit in total.
-    text.extend(
+    encoded.extend(
         random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte % 27))).map(|c| char::from(*c)),
     );
-    text
+    encoded
 }
 
 /// Splits `namespace:name` at the first colon; `None` if there is no colon or a part is empty.

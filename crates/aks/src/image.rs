@@ -31,26 +31,26 @@ pub enum InvalidImage {
 ///
 /// # Errors
 /// The invalid part.
-pub fn check(text: &str) -> Result<(), InvalidImage> {
-    if text.is_empty() {
+pub fn check(reference: &str) -> Result<(), InvalidImage> {
+    if reference.is_empty() {
         return Err(InvalidImage::Empty);
     }
-    if text.len() > MAX_LEN {
+    if reference.len() > MAX_LEN {
         return Err(InvalidImage::TooLong);
     }
-    let (name, digest) = split_optional(text, '@');
+    let (name, digest) = split_optional(reference, '@');
     if digest.is_some_and(|digest| !is_digest(digest)) {
         return Err(InvalidImage::Digest);
     }
-    let (registry, rest) = split_registry(name);
+    let (registry, path_and_tag) = split_registry(name);
     if registry.is_some_and(|registry| !is_registry(registry)) {
         return Err(InvalidImage::Registry);
     }
-    let (path, tag) = split_optional(rest, ':');
+    let (path, tag) = split_optional(path_and_tag, ':');
     if tag.is_some_and(|tag| !is_tag(tag)) {
         return Err(InvalidImage::Tag);
     }
-    if path.split('/').all(is_component) { Ok(()) } else { Err(InvalidImage::Path) }
+    if path.split('/').all(is_path_component) { Ok(()) } else { Err(InvalidImage::Path) }
 }
 
 /// Splits at the first `separator`; the second part is `None` without one.
@@ -82,7 +82,7 @@ fn is_registry(text: &str) -> bool {
     host.split('.').all(is_label) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-fn is_component(text: &str) -> bool {
+fn is_path_component(text: &str) -> bool {
     let is_alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     text.bytes().next().is_some_and(is_alphanumeric)
         && text.bytes().last().is_some_and(is_alphanumeric)

@@ -39,7 +39,7 @@ pub fn strip_bom(body: &[u8]) -> Result<&[u8], Utf16Body> {
     Ok(body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body))
 }
 
-/// Like [`trim_id`], but returns an ID that needs no change without copying it.
+/// Like [`trim_id`], but does not copy an ID that is already trimmed.
 pub fn trim_owned_id(text: String) -> String {
     match trim_id(&text) {
         trimmed if trimmed.len() == text.len() => text,
@@ -47,7 +47,7 @@ pub fn trim_owned_id(text: String) -> String {
     }
 }
 
-/// Like [`trim`], but returns a string that needs no change without copying it.
+/// Like [`trim`], but does not copy a string that is already trimmed.
 pub fn trim_cow(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(trim(text)),

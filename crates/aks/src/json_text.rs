@@ -7,31 +7,30 @@ pub fn indent(json: &str) -> String {
     // After an opening bracket, the next character determines whether a line break follows.
     let mut after_opening = false;
     for token in tokens(json) {
-        let is_closing = matches!(token, Token::Mark('}' | ']'));
+        let is_closing = matches!(token, Token::Punctuation('}' | ']'));
         if after_opening && !is_closing {
             depth += 1;
             push_new_line(&mut out, depth);
         }
         match token {
-            Token::Mark(mark @ ('{' | '[')) => out.push(mark),
-            Token::Mark(mark @ ('}' | ']')) => {
+            Token::Punctuation(c @ ('{' | '[')) | Token::Other(c) => out.push(c),
+            Token::Punctuation(c @ ('}' | ']')) => {
                 if !after_opening {
                     depth = depth.saturating_sub(1);
                     push_new_line(&mut out, depth);
                 }
-                out.push(mark);
+                out.push(c);
             }
-            Token::Mark(',') => {
+            Token::Punctuation(',') => {
                 out.push(',');
                 push_new_line(&mut out, depth);
             }
-            Token::Mark(mark) => {
-                out.push(mark);
+            Token::Punctuation(c) => {
+                out.push(c);
                 out.push(' ');
             }
-            Token::Other(c) => out.push(c),
         }
-        after_opening = matches!(token, Token::Mark('{' | '['));
+        after_opening = matches!(token, Token::Punctuation('{' | '['));
     }
     out
 }
@@ -40,7 +39,7 @@ pub fn indent(json: &str) -> String {
 pub fn compact(json: &str) -> String {
     tokens(json)
         .map(|token| match token {
-            Token::Mark(c) | Token::Other(c) => c,
+            Token::Punctuation(c) | Token::Other(c) => c,
         })
         .collect()
 }
@@ -48,7 +47,7 @@ pub fn compact(json: &str) -> String {
 #[derive(Clone, Copy)]
 enum Token {
     /// One of `{ } [ ] , :` outside of strings.
-    Mark(char),
+    Punctuation(char),
     /// Any other character; never whitespace outside of strings.
     Other(char),
 }
@@ -65,7 +64,7 @@ fn tokens(json: &str) -> impl Iterator<Item = Token> {
         in_string = c == '"';
         match c {
             ' ' | '\t' | '\r' | '\n' => None,
-            '{' | '}' | '[' | ']' | ',' | ':' => Some(Token::Mark(c)),
+            '{' | '}' | '[' | ']' | ',' | ':' => Some(Token::Punctuation(c)),
             _ => Some(Token::Other(c)),
         }
     })

@@ -1,4 +1,4 @@
-//! AKS clusters as the listing shows them (`docs/contract/meta-actions.md#aksclusters`).
+//! AKS clusters as `aksClusters` lists them (`docs/contract/meta-actions.md#aksclusters`).
 
 use super::{arm, resource_group};
 

@@ -1,4 +1,4 @@
-//! Virtual networks as the listing shows them (`docs/contract/meta-actions.md#aksvirtualnetworks`).
+//! Virtual networks as `aksVirtualNetworks` lists them (`docs/contract/meta-actions.md#aksvirtualnetworks`).
 
 use super::{arm, resource_group};
 
@@ -24,7 +24,7 @@ pub struct Subnet<'a> {
     pub address_range: &'a str,
 }
 
-/// Reads one network of Azure's list; the error is Rancher's text.
+/// Reads one network of Azure's list; the error is Rancher's message.
 pub fn from_arm(network: &arm::VirtualNetwork) -> Result<Network<'_>, &'static str> {
     let id = network.id.as_deref().ok_or("no ID on virtual network")?;
     let resource_group = resource_group::from_id(id).ok_or("could not parse virtual network ID")?;

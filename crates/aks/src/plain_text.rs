@@ -38,8 +38,8 @@ pub struct ForbiddenCharacter {
 /// # Errors
 /// The first forbidden character.
 pub fn check(field: &str, text: &str, lines: Lines) -> Result<(), ForbiddenCharacter> {
-    let allowed = |character| lines == Lines::Many && matches!(character, '\n' | '\r' | '\t');
-    match text.chars().find(|character| is_forbidden(*character) && !allowed(*character)) {
+    let is_allowed = |character| lines == Lines::Many && matches!(character, '\n' | '\r' | '\t');
+    match text.chars().find(|character| is_forbidden(*character) && !is_allowed(*character)) {
         Some(character) => Err(ForbiddenCharacter { field: field.to_owned(), character }),
         None => Ok(()),
     }
@@ -50,13 +50,13 @@ pub fn check(field: &str, text: &str, lines: Lines) -> Result<(), ForbiddenChara
 #[derive(Debug, Default)]
 pub struct TextCheck {
     stored: BTreeSet<String>,
-    documents: &'static [&'static str],
+    document_prefixes: &'static [&'static str],
 }
 
 impl TextCheck {
-    /// A check in which fields that start with one of `documents` (`annotations.`) may have several lines.
-    pub fn new(documents: &'static [&'static str]) -> Self {
-        Self { stored: BTreeSet::new(), documents }
+    /// A check in which fields that start with one of `document_prefixes` (`annotations.`) may have several lines.
+    pub fn new(document_prefixes: &'static [&'static str]) -> Self {
+        Self { stored: BTreeSet::new(), document_prefixes }
     }
 
     /// Accepts a string that is already stored.
@@ -86,7 +86,7 @@ impl TextCheck {
     /// # Errors
     /// The first forbidden character.
     pub fn text(&self, field: &str, text: &str) -> Result<(), ForbiddenCharacter> {
-        let is_document = self.documents.iter().any(|document| field.starts_with(document));
+        let is_document = self.document_prefixes.iter().any(|prefix| field.starts_with(prefix));
         let lines = if is_document { Lines::Many } else { Lines::One };
         check(field, text, lines).or_else(|error| self.accept_if_stored(text, error))
     }
@@ -162,32 +162,32 @@ mod tests {
     fn documents_may_have_line_breaks_but_no_other_controls() {
         assert!(check("cacerts", "a\r\n\tb", Lines::Many).is_ok());
         assert!(check("cacerts", "a\u{1b}[2J", Lines::Many).is_err());
-        let texts = TextCheck::new(&["annotations."]);
-        assert!(texts.value("annotations.a", &json!("x\ny")).is_ok());
-        let error = texts.value("annotations", &json!({"a\n": "x"})).unwrap_err();
+        let text_check = TextCheck::new(&["annotations."]);
+        assert!(text_check.value("annotations.a", &json!("x\ny")).is_ok());
+        let error = text_check.value("annotations", &json!({"a\n": "x"})).unwrap_err();
         assert_eq!(error.field, "annotations", "keys are names");
     }
 
     #[test]
     fn errors_name_nested_fields() {
-        let texts = TextCheck::default();
+        let text_check = TextCheck::default();
         for (value, field) in [
             (json!({"a": {"b": [{"c": "x"}, {"c": "\n"}]}}), "a.b[1].c"),
             (json!({"tags": {"\u{202e}": "x"}}), "tags"),
             (json!({"tags": {"k": "\u{2028}"}}), "tags.k"),
             (json!(["", "\0"]), "[1]"),
         ] {
-            assert_eq!(texts.value("", &value).unwrap_err().field, field, "{value}");
+            assert_eq!(text_check.value("", &value).unwrap_err().field, field, "{value}");
         }
-        assert!(texts.value("", &json!({"a": [1, null, true, "b"]})).is_ok());
+        assert!(text_check.value("", &json!({"a": [1, null, true, "b"]})).is_ok());
     }
 
     #[test]
-    fn stored_texts_are_accepted() {
-        let mut texts = TextCheck::default();
-        texts.allow_stored_value(&json!({"tags": {"old\nkey": "old\tvalue"}, "fine": "fine"}));
-        assert!(texts.value("", &json!({"tags": {"old\nkey": "old\tvalue"}})).is_ok());
-        assert!(texts.value("", &json!({"tags": {"old\nkey": "new\tvalue"}})).is_err());
-        assert_eq!(texts.stored.len(), 2);
+    fn stored_strings_are_accepted() {
+        let mut text_check = TextCheck::default();
+        text_check.allow_stored_value(&json!({"tags": {"old\nkey": "old\tvalue"}, "fine": "fine"}));
+        assert!(text_check.value("", &json!({"tags": {"old\nkey": "old\tvalue"}})).is_ok());
+        assert!(text_check.value("", &json!({"tags": {"old\nkey": "new\tvalue"}})).is_err());
+        assert_eq!(text_check.stored.len(), 2);
     }
 }

@@ -3,8 +3,8 @@
 /// Normalizes the name of a region: `East US`, `EastUS`, `east-us` and the portal's `(US) East US` become `eastus`.
 pub fn normalize(region: &str) -> String {
     let trimmed = region.trim();
-    let in_parentheses = trimmed.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-    let name = in_parentheses.map_or(trimmed, |(_geography, name)| name);
+    let geography_and_name = trimmed.strip_prefix('(').and_then(|rest| rest.split_once(')'));
+    let name = geography_and_name.map_or(trimmed, |(_geography, name)| name);
     name.chars()
         .filter(|c| !c.is_whitespace() && *c != '-' && *c != '_')
         .flat_map(char::to_lowercase)
@@ -28,8 +28,8 @@ mod tests {
             assert_eq!(normalize(spelling), "eastus", "{spelling}");
         }
         assert!(is_valid_name("eastus2euap"));
-        for bad in ["", "east'us", "east/us", "östlich", &"x".repeat(65)] {
-            assert!(!is_valid_name(bad), "{bad}");
+        for invalid in ["", "east'us", "east/us", "östlich", &"x".repeat(65)] {
+            assert!(!is_valid_name(invalid), "{invalid}");
         }
     }
 }

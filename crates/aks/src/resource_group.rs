@@ -22,12 +22,12 @@ pub fn is_valid_name(name: &str) -> bool {
 /// The part after `/resourceGroups/` up to the next slash, spelled as in the ID. Azure uses `resourceGroups`,
 /// `resourcegroups` and, in a few places, other mixtures.
 ///
-/// `None` if there is no such part, if it is empty, or if nothing follows it.
+/// `None` if there is no such part, or no slash after it.
 pub fn from_id(resource_id: &str) -> Option<&str> {
     const KEYWORD: &str = "/resourcegroups/";
     // ASCII lower-casing keeps byte positions.
-    let at = resource_id.to_ascii_lowercase().find(KEYWORD)?;
-    let rest = resource_id.get(at + KEYWORD.len()..)?;
+    let start = resource_id.to_ascii_lowercase().find(KEYWORD)?;
+    let rest = resource_id.get(start + KEYWORD.len()..)?;
     // Like Rancher's pattern `(.+?)/`: at least one character, up to the first slash after it.
     let mut characters = rest.char_indices();
     characters.next()?;

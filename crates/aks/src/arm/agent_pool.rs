@@ -23,7 +23,7 @@ lenient_structs! {
         provisioning_state: Option<String>,
         /// `Running` or `Stopped`.
         power_state: Option<PowerState>,
-        /// The desired number of nodes, or the current one of an autoscaled pool.
+        /// The desired number of nodes; in an autoscaled pool, the current number.
         count: Option<i64>,
         /// Whether the autoscaler sets the number of nodes.
         enable_auto_scaling: Option<bool>,

@@ -48,12 +48,13 @@ pub trait FromJson<'de>: Sized {
 }
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Lenient<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(JsonVisitor(PhantomData)).map(Lenient)
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor(PhantomData)).map(Lenient)
     }
 }
 
-/// An element of a list of resources, which must be an object or `null`: any other list is not the requested one.
+/// An element of a list of resources: an object or `null`. Any other element is an error, because the response is then not the
+/// requested list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Element<T> {
     /// `null`.
@@ -63,8 +64,8 @@ pub enum Element<T> {
 }
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Element<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(ObjectOrNull(PhantomData))
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ObjectOrNull(PhantomData))
     }
 }
 
@@ -87,15 +88,17 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for ObjectOrNull<T> {
 }
 
 /// For `#[serde(deserialize_with)]` of an optional field.
-pub(super) fn maybe<'de, D: Deserializer<'de>, T: FromJson<'de>>(from: D) -> Result<Option<T>, D::Error> {
-    Lenient::deserialize(from).map(|value| value.0)
+pub(super) fn or_none<'de, D: Deserializer<'de>, T: FromJson<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Lenient::deserialize(deserializer).map(|value| value.0)
 }
 
 /// For `#[serde(deserialize_with)]` of a field whose absence equals its default.
 pub(super) fn or_default<'de, D: Deserializer<'de>, T: FromJson<'de> + Default>(
-    from: D,
+    deserializer: D,
 ) -> Result<T, D::Error> {
-    maybe(from).map(Option::unwrap_or_default)
+    or_none(deserializer).map(Option::unwrap_or_default)
 }
 
 struct JsonVisitor<T>(PhantomData<T>);
@@ -199,23 +202,23 @@ impl FromJson<'_> for i64 {
     }
 }
 
-/// The number of elements of a list.
+/// The number of elements of an array. The elements are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Length(pub(super) usize);
+pub(super) struct ElementCount(pub(super) usize);
 
-impl<'de> FromJson<'de> for Length {
+impl<'de> FromJson<'de> for ElementCount {
     fn from_array<A: SeqAccess<'de>>(mut array: A) -> Result<Option<Self>, A::Error> {
-        let mut length = 0;
+        let mut count = 0;
         while array.next_element::<IgnoredAny>()?.is_some() {
-            length += 1;
+            count += 1;
         }
-        Ok(Some(Self(length)))
+        Ok(Some(Self(count)))
     }
 }
 
-/// For `#[serde(deserialize_with)]` of a field that contains only the length of a list.
-pub(super) fn length<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
-    or_default::<D, Length>(from).map(|length| length.0)
+/// For `#[serde(deserialize_with)]` of a field that counts the elements of a list.
+pub(super) fn element_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    or_default::<D, ElementCount>(deserializer).map(|count| count.0)
 }
 
 impl<'de, T: FromJson<'de>> FromJson<'de> for Vec<T> {
@@ -260,12 +263,12 @@ pub(super) use read_from_object;
 
 /// Declares structs of JSON objects whose fields are read leniently.
 macro_rules! lenient_structs {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })+) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
         #[serde(default, rename_all = "camelCase")]
         pub struct $name {
-            $($(#[$field_meta])* #[serde(deserialize_with = "crate::arm::lenient::or_default")] pub $field: $kind,)*
+            $($(#[$field_meta])* #[serde(deserialize_with = "crate::arm::lenient::or_default")] pub $field: $type,)*
         }
         $crate::arm::lenient::read_from_object!($name);
     )+};
@@ -281,19 +284,19 @@ mod tests {
     #[derive(Debug, Default, PartialEq, Deserialize)]
     #[serde(default)]
     struct Thing {
-        #[serde(deserialize_with = "maybe")]
+        #[serde(deserialize_with = "or_none")]
         text: Option<String>,
-        #[serde(deserialize_with = "maybe")]
+        #[serde(deserialize_with = "or_none")]
         flag: Option<bool>,
-        #[serde(deserialize_with = "maybe")]
+        #[serde(deserialize_with = "or_none")]
         number: Option<i64>,
-        #[serde(deserialize_with = "length")]
+        #[serde(deserialize_with = "element_count")]
         list_len: usize,
         #[serde(deserialize_with = "or_default")]
         list: Vec<String>,
         #[serde(deserialize_with = "or_default")]
         map: BTreeMap<String, Vec<String>>,
-        #[serde(deserialize_with = "maybe")]
+        #[serde(deserialize_with = "or_none")]
         inner: Option<Box<Thing>>,
     }
     read_from_object!(Thing);

@@ -3,7 +3,7 @@
 use super::lenient::lenient_structs;
 
 lenient_structs! {
-    /// A region. The fields depend on the api-version: zones since `2022-12-01`.
+    /// A region. The zones are returned since API version `2022-12-01`.
     #[derive(serde::Serialize)]
     Location {
         /// For example `eastus`.
@@ -36,7 +36,7 @@ lenient_structs! {
 impl Location {
     /// Whether it can have clusters: it is physical, or Azure does not report its type.
     pub fn is_physical(&self) -> bool {
-        let kind = self.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
-        kind.is_none_or(|kind| kind.eq_ignore_ascii_case("Physical"))
+        let region_type = self.metadata.as_ref().and_then(|metadata| metadata.region_type.as_deref());
+        region_type.is_none_or(|region_type| region_type.eq_ignore_ascii_case("Physical"))
     }
 }

@@ -32,7 +32,7 @@ lenient_structs! {
         current_kubernetes_version: Option<String>,
         /// For example `Succeeded`, `Creating`, `Failed`.
         provisioning_state: Option<String>,
-        /// A stopped cluster is `Succeeded` as well, and cannot be changed.
+        /// Whether it is running. A stopped cluster is in the provisioning state `Succeeded` too, but cannot be changed.
         power_state: Option<PowerState>,
         /// The host name of the Kubernetes API; private clusters may have none.
         fqdn: Option<String>,
@@ -41,7 +41,7 @@ lenient_structs! {
         private_fqdn: Option<String>,
         /// The resource group that Azure creates for the nodes.
         node_resource_group: Option<String>,
-        /// Whether Azure provides no static credentials for it.
+        /// Whether local accounts are disabled, so that Azure provides no static credentials for the cluster.
         disable_local_accounts: Option<bool>,
         /// The access of Microsoft Entra users; `None` if they have none.
         aad_profile: Option<AadProfile>,
@@ -63,7 +63,7 @@ lenient_structs! {
 
     /// The network access to the Kubernetes API.
     ApiServerAccessProfile {
-        /// Whether it has no public address.
+        /// Whether the Kubernetes API has no public address.
         enable_private_cluster: Option<bool>,
         /// The allowed ranges in CIDR notation; empty if all are allowed.
         #[serde(rename = "authorizedIPRanges")]

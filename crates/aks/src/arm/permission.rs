@@ -23,20 +23,20 @@ impl Permission {
 /// Whether a pattern with `*` covers an action, in any letter case.
 fn matches(pattern: &str, action: &str) -> bool {
     let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else { return false };
-    let mut parts = parts.peekable();
-    if parts.peek().is_none() {
+    let mut literals = pattern.split('*');
+    let Some(mut rest) = literals.next().and_then(|first| action.strip_prefix(first)) else { return false };
+    let mut literals = literals.peekable();
+    if literals.peek().is_none() {
         return rest.is_empty();
     }
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
+    while let Some(literal) = literals.next() {
+        if literals.peek().is_none() {
+            return rest.ends_with(literal);
         }
-        let Some(end) = rest.find(part).and_then(|start| rest.get(start + part.len()..)) else {
+        let Some(after) = rest.find(literal).and_then(|start| rest.get(start + literal.len()..)) else {
             return false;
         };
-        rest = end;
+        rest = after;
     }
     true
 }
@@ -49,8 +49,8 @@ mod tests {
     fn permission_grants_by_pattern() {
         const WRITE: &str = "Microsoft.ContainerService/managedClusters/write";
         let role = |actions: &[&str], not_actions: &[&str]| {
-            let text = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
-            Permission { actions: text(actions), not_actions: text(not_actions) }
+            let owned = |list: &[&str]| list.iter().map(|action| (*action).to_owned()).collect();
+            Permission { actions: owned(actions), not_actions: owned(not_actions) }
         };
         for (actions, not_actions, expected) in [
             (&["*"][..], &[][..], true),
@@ -71,16 +71,16 @@ mod tests {
         }
     }
 
-    /// Like `matches`, but tries all positions.
-    fn matches_by_trying(pattern: &[u8], action: &[u8]) -> bool {
+    /// The same as `matches`, by backtracking over all positions of each `*`.
+    fn matches_by_backtracking(pattern: &[u8], action: &[u8]) -> bool {
         match (pattern.split_first(), action.split_first()) {
             (None, None) => true,
             (Some((b'*', rest)), _) => {
-                (0..=action.len()).any(|skipped| matches_by_trying(rest, &action[skipped..]))
+                (0..=action.len()).any(|skipped| matches_by_backtracking(rest, &action[skipped..]))
             }
             (None, Some(_)) | (Some(_), None) => false,
             (Some((expected, pattern)), Some((byte, action))) => {
-                expected.eq_ignore_ascii_case(byte) && matches_by_trying(pattern, action)
+                expected.eq_ignore_ascii_case(byte) && matches_by_backtracking(pattern, action)
             }
         }
     }
@@ -90,7 +90,7 @@ mod tests {
         fn patterns_match_as_if_all_positions_were_tried(
             pattern in "[aAb/*]{0,8}", action in "[aAb/]{0,10}",
         ) {
-            let expected = matches_by_trying(pattern.as_bytes(), action.as_bytes());
+            let expected = matches_by_backtracking(pattern.as_bytes(), action.as_bytes());
             proptest::prop_assert_eq!(matches(&pattern, &action), expected);
         }
     }

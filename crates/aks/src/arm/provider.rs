@@ -36,10 +36,10 @@ impl Provider {
 
     /// The normalized names of the regions that have a resource type; none if the type is not listed.
     pub fn regions_of(&self, resource_type: &str) -> Vec<String> {
-        let is_requested = |kind: &&ResourceType| {
-            kind.resource_type.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(resource_type))
+        let is_requested = |entry: &&ResourceType| {
+            entry.resource_type.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(resource_type))
         };
-        let locations = self.resource_types.iter().filter(is_requested).flat_map(|kind| &kind.locations);
+        let locations = self.resource_types.iter().filter(is_requested).flat_map(|entry| &entry.locations);
         locations.map(|location| regions::normalize(location)).collect()
     }
 

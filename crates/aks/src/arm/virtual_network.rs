@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::lenient::{length, lenient_structs, maybe, or_default, read_from_object};
+use super::lenient::{element_count, lenient_structs, or_default, or_none, read_from_object};
 
 lenient_structs! {
     /// A virtual network.
@@ -47,22 +47,22 @@ lenient_structs! {
 #[serde(default, rename_all = "camelCase")]
 pub struct SubnetProperties {
     /// The range in CIDR notation; newer subnets have only [`SubnetProperties::address_prefixes`].
-    #[serde(deserialize_with = "maybe")]
+    #[serde(deserialize_with = "or_none")]
     pub address_prefix: Option<String>,
     /// The ranges in CIDR notation.
     #[serde(deserialize_with = "or_default")]
     pub address_prefixes: Vec<String>,
     /// The number of used addresses; Azure reserves five more and does not list them.
-    #[serde(rename = "ipConfigurations", deserialize_with = "length")]
+    #[serde(rename = "ipConfigurations", deserialize_with = "element_count")]
     pub used_addresses: usize,
     /// The services to which the subnet is delegated.
     #[serde(deserialize_with = "or_default")]
     pub delegations: Vec<Delegation>,
     /// The NAT gateway for outgoing traffic.
-    #[serde(deserialize_with = "maybe")]
+    #[serde(deserialize_with = "or_none")]
     pub nat_gateway: Option<Reference>,
     /// The route table.
-    #[serde(deserialize_with = "maybe")]
+    #[serde(deserialize_with = "or_none")]
     pub route_table: Option<Reference>,
 }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess};
 use serde::{Deserialize, Serialize};
 
-use super::lenient::{FromJson, Lenient, maybe, or_default, read_from_object, read_object};
+use super::lenient::{FromJson, Lenient, or_default, or_none, read_from_object, read_object};
 
 /// The resource type of VM sizes; the list also contains disks and other resources.
 const RESOURCE_TYPE: &str = "virtualMachines";
@@ -121,7 +121,7 @@ impl VmSku {
         self.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name))
     }
 
-    /// The approximate size in memory, in bytes.
+    /// The approximate size of this value in memory, in bytes.
     pub fn weight(&self) -> usize {
         let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let zones = (self.zones.len() + self.restricted_zones.len()) * (size_of::<String>() + 8);
@@ -136,8 +136,8 @@ impl<'de> FromJson<'de> for VmSku {
         while let Some(key) = object.next_key()? {
             match key {
                 Key::ResourceType => {
-                    let Lenient(kind) = object.next_value::<Lenient<Cow<'_, str>>>()?;
-                    is_size = kind.as_deref() == Some(RESOURCE_TYPE);
+                    let Lenient(resource_type) = object.next_value::<Lenient<Cow<'_, str>>>()?;
+                    is_size = resource_type.as_deref() == Some(RESOURCE_TYPE);
                     if !is_size {
                         // Azure sends this key first, so other resources are skipped without further parsing.
                         while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
@@ -214,7 +214,7 @@ read_from_object!(LocationInfo);
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Restriction<'a> {
-    #[serde(borrow, deserialize_with = "maybe")]
+    #[serde(borrow, deserialize_with = "or_none")]
     r#type: Option<Cow<'a, str>>,
     #[serde(deserialize_with = "or_default")]
     restriction_info: LocationInfo,
@@ -226,7 +226,7 @@ impl<'de> FromJson<'de> for Restriction<'de> {
     }
 }
 
-/// The largest ephemeral OS disk of any size.
+/// The maximum size of an ephemeral OS disk, whatever the VM size.
 pub const MAX_EPHEMERAL_GIB: i64 = 2_040;
 const BYTES_PER_GIB: i64 = 1 << 30;
 const MIB_PER_GIB: i64 = 1_024;
@@ -284,9 +284,9 @@ impl<'de> FromJson<'de> for VmCapabilities {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Capability<'a> {
-    #[serde(borrow, deserialize_with = "maybe")]
+    #[serde(borrow, deserialize_with = "or_none")]
     name: Option<Cow<'a, str>>,
-    #[serde(borrow, deserialize_with = "maybe")]
+    #[serde(borrow, deserialize_with = "or_none")]
     value: Option<Cow<'a, str>>,
 }
 
@@ -410,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn catalog_properties_are_read() {
+    fn properties_for_the_catalog_are_read() {
         let sizes = read(
             r#"[{"resourceType":"virtualMachines","capabilities":[{"name":"CpuArchitectureType","value":"Arm64"},
             {"name":"GPUs","value":"1"},{"name":"MaxDataDiskCount","value":"8"},{"name":"PremiumIO","value":"True"},
@@ -451,7 +451,7 @@ mod tests {
 
     #[test]
     fn dates_are_read_as_month_day_and_year() {
-        let date =
+        let date_and_days =
             |text| CalendarDate::parse(text).map(|date| (date.to_string(), date.start_ms() / 86_400_000));
         for (text, expected) in [
             ("01/01/1970", Some(("1970-01-01", 0))),
@@ -463,7 +463,7 @@ mod tests {
             ("09/03/2024/1", None),
             ("", None),
         ] {
-            assert_eq!(date(text), expected.map(|(text, days)| (text.to_owned(), days)), "{text}");
+            assert_eq!(date_and_days(text), expected.map(|(text, days)| (text.to_owned(), days)), "{text}");
         }
     }
 }

@@ -33,7 +33,7 @@ pub struct PatchVersion {
 /// The versions of a region, ascending. Minor versions without a name or without patches are omitted.
 pub fn minor_versions(offered: &[KubernetesVersion]) -> Vec<MinorVersion> {
     let mut minors: Vec<MinorVersion> = offered.iter().filter_map(minor_version).collect();
-    minors.sort_by(|one, other| versions::compare(&one.version, &other.version));
+    minors.sort_by(|a, b| versions::compare(&a.version, &b.version));
     minors
 }
 
@@ -52,7 +52,7 @@ fn minor_version(minor: &KubernetesVersion) -> Option<MinorVersion> {
             PatchVersion { version: version.clone(), upgrades }
         })
         .collect();
-    patches.sort_by(|one, other| versions::compare(&one.version, &other.version));
+    patches.sort_by(|a, b| versions::compare(&a.version, &b.version));
     (!patches.is_empty()).then(|| MinorVersion {
         version,
         is_preview: minor.is_preview == Some(true),
@@ -78,13 +78,13 @@ mod tests {
         let minors = minor_versions(&serde_json::from_str::<Vec<KubernetesVersion>>(json).unwrap());
         let names: Vec<_> = minors.iter().map(|minor| minor.version.as_str()).collect();
         assert_eq!(names, ["1.9", "1.10", "1.34"]);
-        let [old, long, preview] = minors.as_slice() else { panic!("{minors:?}") };
+        let [old, long_term, preview] = minors.as_slice() else { panic!("{minors:?}") };
         assert_eq!(old.support_plans, ["AKSLongTermSupport", "KubernetesOfficial"]);
         assert!(old.is_default && !old.is_preview && !old.needs_long_term_support);
         let patches: Vec<_> = old.patches.iter().map(|patch| patch.version.as_str()).collect();
         assert_eq!(patches, ["1.9.9", "1.9.10"]);
         assert_eq!(old.patches[1].upgrades, ["1.10.2", "1.10.10", "1.34.0"]);
-        assert!(long.needs_long_term_support && !long.is_preview && !long.is_default);
+        assert!(long_term.needs_long_term_support && !long_term.is_preview && !long_term.is_default);
         assert!(
             preview.is_preview && !preview.needs_long_term_support && preview.patches[0].upgrades.is_empty()
         );

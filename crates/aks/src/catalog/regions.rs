@@ -45,7 +45,7 @@ pub struct AssessedRegion {
     pub display_name: String,
     /// The zones in which the requested size is usable; without a size, those of the region. Ascending.
     pub zones: Vec<String>,
-    /// The number of nodes of the size that still fit into the quotas.
+    /// The number of nodes of the requested size that still fit into the quotas.
     pub nodes: Option<i64>,
     /// Whether the cluster can be created there.
     pub verdict: Verdict,

@@ -57,8 +57,9 @@ impl<'a> SizeQuota<'a> {
         let family = size.family.as_deref().and_then(|family| Quota::find(usages, family));
         let regional = Quota::find(usages, REGIONAL_QUOTA);
         let vcpus = size.capabilities.quota_vcpus.filter(|vcpus| *vcpus > 0);
-        let left = family.zip(regional).map(|(family, regional)| family.left().min(regional.left()));
-        Self { family, regional, nodes: left.zip(vcpus).and_then(|(left, vcpus)| left.checked_div(vcpus)) }
+        let vcpus_left = family.zip(regional).map(|(family, regional)| family.left().min(regional.left()));
+        let nodes = vcpus_left.zip(vcpus).and_then(|(left, vcpus)| left.checked_div(vcpus));
+        Self { family, regional, nodes }
     }
 }
 
@@ -153,14 +154,14 @@ mod tests {
     use super::*;
     use crate::arm::Lenient;
 
-    fn size(more: &[(&str, &str)], restrictions: Value) -> VmSku {
+    fn size(extra: &[(&str, &str)], restrictions: Value) -> VmSku {
         let mut capabilities = vec![
             json!({"name": "vCPUs", "value": "4"}),
             json!({"name": "MemoryGB", "value": "16"}),
             json!({"name": "EphemeralOSDiskSupported", "value": "True"}),
             json!({"name": "CachedDiskBytes", "value": "107374182400"}),
         ];
-        capabilities.extend(more.iter().map(|(name, value)| json!({"name": name, "value": value})));
+        capabilities.extend(extra.iter().map(|(name, value)| json!({"name": name, "value": value})));
         let list = json!([{"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
             "locationInfo": [{"zones": ["3", "1", "2"]}], "capabilities": capabilities, "restrictions": restrictions}]);
         let list: Lenient<Vec<VmSku>> = serde_json::from_value(list).unwrap();
@@ -199,7 +200,7 @@ mod tests {
         let windows = Demand { is_windows: true, ..demand() };
         let small: &[_] = &[("MemoryGB", "2")];
         let arm: &[_] = &[("CpuArchitectureType", "Arm64")];
-        for (more, restrictions, demand, verdict, codes) in [
+        for (extra, restrictions, demand, verdict, codes) in [
             (&[][..], &none, demand(), Usable, ""),
             (&[], &location, demand(), Unusable, "notOfferedToSubscription"),
             (&[], &zone, demand(), Limited, "zonesRestricted"),
@@ -226,9 +227,9 @@ mod tests {
             (&[], &none, Demand { nodes: 26, ..demand() }, Unusable, "quotaShort quotaShort"),
             (&[], &none, Demand { nodes: 5, ..demand() }, Usable, ""),
         ] {
-            let (size, usages) = (size(more, restrictions.clone()), usages(20, 100));
-            let found = summary(&size, Ok(&usages), &demand);
-            assert_eq!(found, (verdict, codes.to_owned()), "{more:?} {restrictions} {demand:?}");
+            let (size, usages) = (size(extra, restrictions.clone()), usages(20, 100));
+            let assessed = summary(&size, Ok(&usages), &demand);
+            assert_eq!(assessed, (verdict, codes.to_owned()), "{extra:?} {restrictions} {demand:?}");
             for reason in assess(&size, Ok(&usages), &demand, "eastus", 0).reasons {
                 let texts = [&*reason.message, &*reason.remedy, reason.source];
                 assert!(texts.iter().all(|text| text.len() > 10), "{reason:?}");
