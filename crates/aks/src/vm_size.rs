@@ -18,7 +18,7 @@ const WINDOWS: &str = "docs/contract/clusters.md#validation-on-save";
 /// The ID of the quota for all vCPUs in a region.
 pub const REGIONAL_QUOTA: &str = "cores";
 
-/// The minimum memory of a node in a pool of mode `System`.
+/// The minimum memory, in MiB, of a node in a pool of mode `System`.
 const MIN_SYSTEM_MIB: i64 = 4 * 1_024;
 /// The minimum number of vCPUs of a node.
 const MIN_VCPUS: i64 = 2;
@@ -26,11 +26,11 @@ const MIN_VCPUS: i64 = 2;
 /// The requirements of a pool for a VM size, except quota.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Requirements<'a> {
-    /// The zones of its nodes.
+    /// The zones of the pool.
     pub zones: &'a [String],
-    /// Whether its mode is `System`.
+    /// Whether the mode of the pool is `System`.
     pub is_system: bool,
-    /// Whether its nodes run Windows.
+    /// Whether the nodes run Windows.
     pub is_windows: bool,
     /// Whether the OS disk is ephemeral.
     pub ephemeral_disk: bool,
@@ -43,23 +43,23 @@ pub struct Requirements<'a> {
 /// A reason why a VM size cannot be used, now or later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// Azure does not offer it in the region.
+    /// Azure does not offer the size in the region.
     NotInRegion,
-    /// The subscription may not use it in the region.
+    /// The subscription may not use the size in the region.
     NotForSubscription,
-    /// AKS does not support it for nodes, because it has too few vCPUs.
+    /// AKS does not support the size for nodes, because it has too few vCPUs.
     TooFewVcpus,
-    /// AKS does not support it for nodes, because its tier is `Basic`.
+    /// AKS does not support the size for nodes, because its tier is `Basic`.
     BasicTier,
-    /// Too little memory for a pool of mode `System`; contains its memory in MiB.
+    /// The size has too little memory for a pool of mode `System`; contains the memory in MiB.
     TooSmallForSystemPool(i64),
-    /// Azure advises against it for a pool of mode `System`.
+    /// Azure advises against the size for a pool of mode `System`.
     WeakForSystemPool(Weakness),
     /// The processors are Arm64, but the nodes run Windows.
     Architecture,
     /// New pools of Windows nodes are rejected, as by Rancher.
     Windows,
-    /// It does not support an ephemeral OS disk.
+    /// The size does not support an ephemeral OS disk.
     NoEphemeralDisk,
     /// The OS disk is larger than the ephemeral disk of the size.
     EphemeralDiskTooLarge {
@@ -68,16 +68,16 @@ pub enum Obstacle {
         /// GiB.
         available: i64,
     },
-    /// The subscription cannot use it in some of the zones.
+    /// The subscription cannot use the size in some of the zones.
     Zones {
-        /// The requested zones in which it cannot be used.
+        /// The requested zones in which the size cannot be used.
         missing: Vec<String>,
         /// The zones that can be used instead, ascending.
         usable: Vec<String>,
     },
-    /// Azure retired it on this date.
+    /// Azure retired the size on this date.
     Retired(CalendarDate),
-    /// Azure will retire it on this date.
+    /// Azure will retire the size on this date.
     Retires(CalendarDate),
     /// A quota is too small.
     Quota(Shortage),
@@ -297,7 +297,7 @@ impl<'a> Quota<'a> {
         self.limit.saturating_sub(self.used).max(0)
     }
 
-    /// The shortage if `need` more do not fit.
+    /// The shortage if less than `need` is left.
     pub fn shortage(&self, need: i64) -> Option<Shortage> {
         let left = self.left();
         (need > left).then(|| Shortage { need, quota: self.name.to_owned(), left })
@@ -319,7 +319,7 @@ pub struct Shortage {
 pub(crate) const SURGE_REMEDY: &str = "ask Azure for more quota, lower maxSurge, or remove nodes first";
 
 /// Messages about quotas that are too small for the surge nodes of a pool's upgrade.
-pub(crate) fn surge_shortages(
+pub(crate) fn surge_shortage_messages(
     pool: &str,
     size: &VmSku,
     nodes: i64,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::input::RuleInput;
-use super::names::has_plain_ends;
+use super::names::has_alphanumeric_ends;
 use super::rule::{FieldFindings, Rule};
 use super::sources::learn;
 use crate::provision::OWNER_TAG;
@@ -13,8 +13,8 @@ const TAGS: &str = learn!(
     "azure/azure-resource-manager/management/tag-resources"
 );
 const LABELS: &str = learn!("Use labels in an AKS cluster", "azure/aks/use-labels");
-// Azure rejects a taint without `=` as `invalid taint spec` (github.com/hashicorp/terraform-provider-azurerm/pull/32269); its
-// command line also rejects an empty value.
+// Azure rejects a taint without `=` as `invalid taint spec` (github.com/hashicorp/terraform-provider-azurerm/pull/32269); the
+// Azure CLI also rejects an empty value.
 const TAINTS: &str = learn!("Use node taints in an AKS cluster", "azure/aks/use-node-taints");
 
 pub(super) const RULES: &[Rule] = &[
@@ -26,11 +26,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule::warning("node-taints-empty", TAINTS, taints_without_value),
 ];
 
-/// The limit of Azure is 50, and one tag marks the owner.
+/// Azure allows 50 tags, and this server adds one that marks the owner.
 const MAX_TAGS: usize = 49;
 
 fn tags(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let mut seen = BTreeSet::new();
+    let mut seen_keys = BTreeSet::new();
     let mut add = |message: String, remedy: &str| {
         findings.add("tags", message, remedy);
     };
@@ -42,12 +42,12 @@ fn tags(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         if value.chars().count() > 256 {
             add(format!("the value of {key:?} in tags is longer than 256 characters"), "shorten it");
         }
-        let lower = key.to_lowercase();
-        if ["azure", "microsoft", "windows"].iter().any(|prefix| lower.starts_with(prefix)) {
+        let lower_key = key.to_lowercase();
+        if ["azure", "microsoft", "windows"].iter().any(|prefix| lower_key.starts_with(prefix)) {
             let message = format!("the key {key:?} in tags starts with a word that Azure reserves");
             add(message, "do not start keys with azure, microsoft or windows");
         }
-        if !seen.insert(lower) {
+        if !seen_keys.insert(lower_key) {
             let message = format!("the key {key:?} in tags occurs twice, because Azure ignores letter case");
             add(message, "remove one of them");
         }
@@ -68,7 +68,7 @@ fn tag_count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 fn labels(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         for (key, value) in pool.spec.node_labels.iter().flatten() {
-            if !is_key(key) || !is_value(value) {
+            if !is_qualified_name(key) || !is_label_value(value) {
                 let name = pool.name();
                 let message = format!(
                     "{key:?}: {value:?} in nodeLabels of node pool {name} is not a valid Kubernetes label"
@@ -85,8 +85,9 @@ fn reserved_labels(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         for (key, value) in pool.spec.node_labels.iter().flatten() {
             let host = key.split_once('/').map_or("", |(host, _)| host);
-            let exists = pool.current.and_then(|pool| pool.node_labels.as_ref()?.get(key)) == Some(value);
-            if !exists && (host == "kubernetes.azure.com" || host.ends_with(".kubernetes.azure.com")) {
+            let is_unchanged =
+                pool.current.and_then(|pool| pool.node_labels.as_ref()?.get(key)) == Some(value);
+            if !is_unchanged && (host == "kubernetes.azure.com" || host.ends_with(".kubernetes.azure.com")) {
                 let message = format!(
                     "{key:?} in nodeLabels of node pool {} has a prefix that AKS reserves",
                     pool.name()
@@ -123,14 +124,15 @@ fn taints_without_value(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// Whether a text is a qualified name of Kubernetes without a prefix.
-fn is_name(text: &str) -> bool {
+/// Whether a string is a name segment: a Kubernetes qualified name without its prefix.
+fn is_name_segment(text: &str) -> bool {
     text.len() <= 63
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        && has_plain_ends(text)
+        && has_alphanumeric_ends(text)
 }
 
-fn is_key(text: &str) -> bool {
+/// Whether a string is a Kubernetes qualified name, such as the key of a label or taint.
+fn is_qualified_name(text: &str) -> bool {
     let is_host_part = |part: &str| {
         !part.is_empty()
             && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -138,17 +140,19 @@ fn is_key(text: &str) -> bool {
             && !part.ends_with('-')
     };
     match text.split_once('/') {
-        Some((host, name)) => host.len() <= 253 && host.split('.').all(is_host_part) && is_name(name),
-        None => is_name(text),
+        Some((host, name)) => host.len() <= 253 && host.split('.').all(is_host_part) && is_name_segment(name),
+        None => is_name_segment(text),
     }
 }
 
-fn is_value(text: &str) -> bool {
-    text.is_empty() || is_name(text)
+fn is_label_value(text: &str) -> bool {
+    text.is_empty() || is_name_segment(text)
 }
 
 fn is_taint(text: &str) -> bool {
-    let Some((rest, effect)) = text.rsplit_once(':') else { return false };
-    let Some((key, value)) = rest.split_once('=') else { return false };
-    matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute") && is_key(key) && is_value(value)
+    let Some((key_value, effect)) = text.rsplit_once(':') else { return false };
+    let Some((key, value)) = key_value.split_once('=') else { return false };
+    matches!(effect, "NoSchedule" | "PreferNoSchedule" | "NoExecute")
+        && is_qualified_name(key)
+        && is_label_value(value)
 }

@@ -13,27 +13,32 @@ const REGIONS: &str =
     learn!("List locations of a subscription", "rest/api/resources/subscriptions/list-locations");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("cluster-name", NAMING, |input, findings| check_formats(input, findings, &CLUSTER))
+    Rule::error("cluster-name", NAMING, |input, findings| check_formats(input, findings, &CLUSTER_FORMATS))
         .scope(Scope::Any),
-    Rule::error("resource-group-name", NAMING, |input, findings| check_formats(input, findings, &GROUPS))
-        .scope(Scope::Any),
+    Rule::error("resource-group-name", NAMING, |input, findings| {
+        check_formats(input, findings, &GROUP_FORMATS);
+    })
+    .scope(Scope::Any),
     Rule::error("node-resource-group-name", NODE_GROUP, |input, findings| {
-        check_formats(input, findings, &NODES);
+        check_formats(input, findings, &NODE_GROUP_FORMATS);
     }),
-    Rule::error("node-resource-group-own", NODE_GROUP, node_group_own),
-    Rule::error("dns-prefix", NAMING, |input, findings| check_formats(input, findings, &DNS_PREFIX)),
-    Rule::error("pool-name", SYSTEM_POOLS, pools),
-    Rule::error("network-name", NAMING, |input, findings| check_formats(input, findings, &NETWORKS)),
+    Rule::error("node-resource-group-own", NODE_GROUP, node_group_is_cluster_group),
+    Rule::error("dns-prefix", NAMING, |input, findings| check_formats(input, findings, &DNS_PREFIX_FORMATS)),
+    Rule::error("pool-name", SYSTEM_POOLS, pool_names),
+    Rule::error("network-name", NAMING, |input, findings| check_formats(input, findings, &NETWORK_FORMATS)),
     Rule::error("subnet-id", NAMING, subnet_ids),
-    Rule::error("workspace-name", NAMING, |input, findings| check_formats(input, findings, &WORKSPACE)),
-    Rule::error("region-name", REGIONS, region).scope(Scope::Any),
+    Rule::error("workspace-name", NAMING, |input, findings| {
+        check_formats(input, findings, &WORKSPACE_FORMATS);
+    }),
+    Rule::error("region-name", REGIONS, region_name).scope(Scope::Any),
     Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).scope(Scope::New),
 ];
 
-/// The format of the name in a key.
+/// The format of a name, and the key of `aksConfig` that contains the name.
 struct NameFormat {
     key: &'static str,
     read: fn(&AksConfig) -> Option<&String>,
+    /// In characters.
     length: std::ops::RangeInclusive<usize>,
     /// A description of the allowed characters.
     allowed_characters: &'static str,
@@ -49,17 +54,18 @@ const fn name_format(
     NameFormat { key, read, length, allowed_characters, matches }
 }
 
-const CLUSTER_NAME: (&str, fn(&str) -> bool) =
+const CLUSTER_CHARACTERS: (&str, fn(&str) -> bool) =
     ("letters, digits, hyphens and underscores, starting and ending with a letter or digit", |text| {
-        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')) && has_plain_ends(text)
+        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && has_alphanumeric_ends(text)
     });
-const GROUP_NAME: (&str, fn(&str) -> bool) =
+const GROUP_CHARACTERS: (&str, fn(&str) -> bool) =
     (resource_group::ALLOWED_CHARACTERS, resource_group::has_allowed_characters);
-const DNS_NAME: (&str, fn(&str) -> bool) =
+const DNS_CHARACTERS: (&str, fn(&str) -> bool) =
     ("letters, digits and hyphens, starting and ending with a letter or digit", |text| {
-        text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && has_plain_ends(text)
+        text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && has_alphanumeric_ends(text)
     });
-const NETWORK_NAME: (&str, fn(&str) -> bool) = (
+const NETWORK_CHARACTERS: (&str, fn(&str) -> bool) = (
     "letters, digits, hyphens, underscores and dots, starting with a letter or digit and ending with one or an underscore",
     |text| {
         text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
@@ -68,38 +74,39 @@ const NETWORK_NAME: (&str, fn(&str) -> bool) = (
     },
 );
 
-const GROUP_LENGTH: std::ops::RangeInclusive<usize> = 1..=resource_group::MAX_NAME_LEN;
+const GROUP_NAME_LENGTH: std::ops::RangeInclusive<usize> = 1..=resource_group::MAX_NAME_LEN;
 
-const CLUSTER: [NameFormat; 1] =
-    [name_format("clusterName", 1..=63, CLUSTER_NAME, |spec| spec.cluster_name.as_ref())];
-const GROUPS: [NameFormat; 3] = [
-    name_format("resourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| spec.resource_group.as_ref()),
-    name_format("virtualNetworkResourceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
+const CLUSTER_FORMATS: [NameFormat; 1] =
+    [name_format("clusterName", 1..=63, CLUSTER_CHARACTERS, |spec| spec.cluster_name.as_ref())];
+const GROUP_FORMATS: [NameFormat; 3] = [
+    name_format("resourceGroup", GROUP_NAME_LENGTH, GROUP_CHARACTERS, |spec| spec.resource_group.as_ref()),
+    name_format("virtualNetworkResourceGroup", GROUP_NAME_LENGTH, GROUP_CHARACTERS, |spec| {
         spec.virtual_network_resource_group.as_ref()
     }),
-    name_format("logAnalyticsWorkspaceGroup", GROUP_LENGTH, GROUP_NAME, |spec| {
+    name_format("logAnalyticsWorkspaceGroup", GROUP_NAME_LENGTH, GROUP_CHARACTERS, |spec| {
         spec.log_analytics_workspace_group.as_ref()
     }),
 ];
-const NODES: [NameFormat; 1] =
-    [name_format("nodeResourceGroup", 1..=80, GROUP_NAME, |spec| spec.node_resource_group.as_ref())];
-const DNS_PREFIX: [NameFormat; 1] =
-    [name_format("dnsPrefix", 1..=54, DNS_NAME, |spec| spec.dns_prefix.as_ref())];
-const NETWORKS: [NameFormat; 2] = [
-    name_format("virtualNetwork", 2..=64, NETWORK_NAME, |spec| spec.virtual_network.as_ref()),
-    name_format("subnet", 1..=80, NETWORK_NAME, |spec| spec.subnet.as_ref()),
+const NODE_GROUP_FORMATS: [NameFormat; 1] =
+    [name_format("nodeResourceGroup", 1..=80, GROUP_CHARACTERS, |spec| spec.node_resource_group.as_ref())];
+const DNS_PREFIX_FORMATS: [NameFormat; 1] =
+    [name_format("dnsPrefix", 1..=54, DNS_CHARACTERS, |spec| spec.dns_prefix.as_ref())];
+const NETWORK_FORMATS: [NameFormat; 2] = [
+    name_format("virtualNetwork", 2..=64, NETWORK_CHARACTERS, |spec| spec.virtual_network.as_ref()),
+    name_format("subnet", 1..=80, NETWORK_CHARACTERS, |spec| spec.subnet.as_ref()),
 ];
-const WORKSPACE: [NameFormat; 1] = [name_format("logAnalyticsWorkspaceName", 4..=63, DNS_NAME, |spec| {
-    spec.log_analytics_workspace_name.as_ref()
-})];
+const WORKSPACE_FORMATS: [NameFormat; 1] =
+    [name_format("logAnalyticsWorkspaceName", 4..=63, DNS_CHARACTERS, |spec| {
+        spec.log_analytics_workspace_name.as_ref()
+    })];
 
 /// Whether a string starts and ends with a letter or digit.
-pub(super) fn has_plain_ends(text: &str) -> bool {
+pub(super) fn has_alphanumeric_ends(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.ends_with(|c: char| c.is_ascii_alphanumeric())
 }
 
-/// Checks the names with these formats.
+/// Checks the names in the keys of these formats.
 fn check_formats(input: &RuleInput<'_>, findings: &mut FieldFindings, formats: &[NameFormat]) {
     for format in formats {
         let Some(text) = (format.read)(&input.spec) else { continue };
@@ -111,7 +118,7 @@ fn check_formats(input: &RuleInput<'_>, findings: &mut FieldFindings, formats: &
     }
 }
 
-fn node_group_own(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn node_group_is_cluster_group(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if let (Some(node_group), Some(group)) = (&input.spec.node_resource_group, &input.spec.resource_group)
         && node_group.eq_ignore_ascii_case(group)
     {
@@ -126,7 +133,7 @@ fn node_group_own(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn pools(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn pool_names(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         let name = pool.name();
         let is_valid = name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -153,7 +160,7 @@ fn subnet_ids(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn region_name(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let region = input.region();
     if !region.is_empty() && !regions::is_valid_name(&regions::normalize(region)) {
         let message = format!("resourceLocation {region:?} is not a valid name of a region");

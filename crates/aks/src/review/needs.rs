@@ -35,7 +35,7 @@ pub(super) fn needed(input: &RuleInput<'_>) -> BTreeSet<Block> {
         }
         Purpose::Update(before) => {
             let is_unobserved = before.upstream.is_none() && before.applied.is_none();
-            // A change requires writes to Azure, which may be denied to this credential.
+            // A change requires writes to Azure; these blocks show whether the credential permits them.
             let has_changes = before.stored != input.requested;
             need(
                 Block::Cluster,

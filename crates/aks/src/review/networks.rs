@@ -11,22 +11,22 @@ use super::sources::{CNI_PREREQUISITES, PLANNING, SERVICE_OVERLAP};
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("range-form", PLANNING, range_format),
-    Rule::error("service-range-size", PLANNING, service_size),
+    Rule::error("service-range-size", PLANNING, service_range_size),
     Rule::error("ranges-reserved", CNI_PREREQUISITES, reserved_ranges),
     Rule::error("ranges-apart", PLANNING, ranges_overlap),
     Rule::error("dns-address", PLANNING, dns_address),
-    Rule::warning("managed-network-apart", SERVICE_OVERLAP, managed_network),
+    Rule::warning("managed-network-apart", SERVICE_OVERLAP, managed_network_overlap),
 ];
 
 /// Azure's defaults.
-const DEFAULT_SERVICES: &str = "10.0.0.0/16";
-const DEFAULT_DNS: &str = "10.0.0.10";
-const DEFAULT_PODS: &str = "10.244.0.0/16";
+const DEFAULT_SERVICE_CIDR: &str = "10.0.0.0/16";
+const DEFAULT_DNS_SERVICE_IP: &str = "10.0.0.10";
+const DEFAULT_POD_CIDR: &str = "10.244.0.0/16";
 
-/// Marks a default in messages.
+/// Follows a default value in messages.
 const DEFAULT_NOTE: &str = " (Azure's default)";
 
-/// An effective range.
+/// The effective range of services or pods: the value of its key, or Azure's default.
 pub(super) struct Range {
     pub(super) key: &'static str,
     is_set: bool,
@@ -46,12 +46,12 @@ impl std::fmt::Display for Range {
 }
 
 fn service_range(input: &RuleInput<'_>) -> Option<Range> {
-    Range::new("serviceCidr", input.spec.service_cidr.as_deref(), DEFAULT_SERVICES)
+    Range::new("serviceCidr", input.spec.service_cidr.as_deref(), DEFAULT_SERVICE_CIDR)
 }
 
-/// The range of pods, which exists with kubenet and in an overlay.
+/// The range of pods, which exists if it is set, with kubenet, and in an overlay.
 fn pod_range(input: &RuleInput<'_>) -> Option<Range> {
-    let range = Range::new("podCidr", input.spec.pod_cidr.as_deref(), DEFAULT_PODS);
+    let range = Range::new("podCidr", input.spec.pod_cidr.as_deref(), DEFAULT_POD_CIDR);
     range.filter(|range| range.is_set || input.network_plugin() == "kubenet" || input.is_overlay())
 }
 
@@ -78,7 +78,7 @@ fn range_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn service_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn service_range_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if let Some(range) = service_range(input).filter(|range| range.net.prefix_len() <= 12) {
         let message = format!("serviceCidr {} is too large: it must be smaller than /12", range.net);
         findings.add("serviceCidr", message, "use a longer prefix, for example /16");
@@ -109,29 +109,30 @@ fn ranges_overlap(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 
 fn dns_address(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let text = input.spec.dns_service_ip.as_deref();
-    let (Some(range), Ok(address)) = (service_range(input), text.unwrap_or(DEFAULT_DNS).parse::<Ipv4Addr>())
+    let (Some(range), Ok(address)) =
+        (service_range(input), text.unwrap_or(DEFAULT_DNS_SERVICE_IP).parse::<Ipv4Addr>())
     else {
         return;
     };
-    let default = if text.is_some() { "" } else { DEFAULT_NOTE };
-    let (first, dns) = (u32::from(range.net.network()), u32::from(address));
+    let default_note = if text.is_some() { "" } else { DEFAULT_NOTE };
+    let (network_address, dns_ip) = (u32::from(range.net.network()), u32::from(address));
     let problem = if !range.net.contains(&address) {
         "is not within"
-    } else if dns == first {
+    } else if dns_ip == network_address {
         "is the network address of"
-    } else if dns == first.saturating_add(1) {
+    } else if dns_ip == network_address.saturating_add(1) {
         "is the first address, which the API server has, of"
     } else {
         return;
     };
-    let example =
-        Some(Ipv4Addr::from(first.saturating_add(10))).filter(|example| range.net.contains(example));
+    let example = Some(Ipv4Addr::from(network_address.saturating_add(10)))
+        .filter(|example| range.net.contains(example));
     let example = example.map(|example| format!(", for example {example}")).unwrap_or_default();
-    let message = format!("dnsServiceIp {address}{default} {problem} {range}");
+    let message = format!("dnsServiceIp {address}{default_note} {problem} {range}");
     findings.add("dnsServiceIp", message, format!("use another address of that range{example}"));
 }
 
-fn managed_network(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn managed_network_overlap(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let managed: IpNet = cidr::MANAGED_NETWORK.into();
     for range in ranges(input) {
         if !input.has_own_network() && cidr::overlap(&managed, &range.net.into()) {

@@ -12,7 +12,7 @@ pub(super) struct Pool<'a> {
     pub(super) requested: Option<&'a NodePool>,
     /// The pool with this name in Azure.
     pub(super) current: Option<&'a NodePool>,
-    /// The pool with this name before the change.
+    /// The pool with this name in the specification before the change.
     pub(super) stored: Option<&'a NodePool>,
     /// The version of its nodes, if Azure reports it.
     pub(super) reported_version: Option<&'a String>,
@@ -44,7 +44,7 @@ impl Pool<'_> {
         self.spec.vm_size.as_deref().unwrap_or_default()
     }
 
-    /// Whether it does not exist in Azure.
+    /// Whether the pool does not exist in Azure.
     pub(super) fn is_new(&self) -> bool {
         self.current.is_none()
     }
@@ -67,19 +67,19 @@ impl Pool<'_> {
     /// The number of nodes that the change itself adds; negative if it removes some. An existing autoscaled pool only grows to
     /// its minimum, because the autoscaler controls its count within the limits.
     pub(super) fn added_nodes(&self) -> i64 {
-        let clamp = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_COUNT);
+        let clamp_count = |count: Option<i64>| count.unwrap_or_default().clamp(0, MAX_COUNT);
         let minimum = self.spec.min_count.filter(|_| self.is_autoscaled());
-        let Some(current) = self.current else { return clamp(self.spec.count.max(minimum)) };
-        let running = clamp(current.count);
+        let Some(current) = self.current else { return clamp_count(self.spec.count.max(minimum)) };
+        let running = clamp_count(current.count);
         if self.is_autoscaled() {
-            return clamp(minimum).saturating_sub(running).max(0);
+            return clamp_count(minimum).saturating_sub(running).max(0);
         }
-        clamp(self.spec.count) - running
+        clamp_count(self.spec.count) - running
     }
 
     /// The increase of the maximum number of nodes, compared with the current or the stored pool, whichever has more.
     pub(super) fn max_growth(&self) -> i64 {
-        // A stored pool that does not exist in Azure has no nodes.
+        // A pool that does not exist in Azure has no nodes, even if it is in the stored specification.
         let Some(current) = self.current else { return max_nodes(self.spec) };
         max_nodes(self.spec) - max_nodes(current).max(self.stored.map_or(0, max_nodes))
     }
@@ -97,12 +97,12 @@ pub(super) fn max_nodes(pool: &NodePool) -> i64 {
 /// The number of surge nodes for an upgrade of `nodes` nodes, rounded up. The default of AKS is 10 %.
 pub(crate) fn surge_nodes(pool: &NodePool, nodes: i64) -> i64 {
     let nodes = nodes.clamp(0, MAX_COUNT);
-    let percentage = |percent: i64| (nodes * percent + 99).div_euclid(100);
+    let percent_of_nodes = |percent: i64| (nodes * percent + 99).div_euclid(100);
     match pool.max_surge.as_deref() {
-        None => percentage(10),
-        Some(text) => match text.strip_suffix('%') {
-            Some(percent) => percentage(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
-            None => text.parse::<i64>().unwrap_or(1).clamp(0, MAX_COUNT),
+        None => percent_of_nodes(10),
+        Some(max_surge) => match max_surge.strip_suffix('%') {
+            Some(percent) => percent_of_nodes(percent.parse::<i64>().unwrap_or(10).clamp(0, 100)),
+            None => max_surge.parse::<i64>().unwrap_or(1).clamp(0, MAX_COUNT),
         },
     }
 }

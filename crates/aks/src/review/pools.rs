@@ -13,17 +13,21 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("pool-mode", "docs/contract/aks-config.md#node-pool-fields", mode),
     Rule::error("pool-count", LIMITS, count),
     Rule::error("pool-scaling", AUTOSCALER, scaling),
-    Rule::error("pool-scaling-off", "docs/contract/provisioning.md#pool-differences", scaling_off),
-    Rule::error("pool-limits", LIMITS, limits),
-    Rule::error("pods-of-a-node", LIMITS, pods),
-    Rule::error("pods-of-system-pools", SYSTEM_POOLS, system_pods),
+    Rule::error(
+        "pool-scaling-off",
+        "docs/contract/provisioning.md#pool-differences",
+        limits_without_autoscaling,
+    ),
+    Rule::error("pool-limits", LIMITS, cluster_limits),
+    Rule::error("pods-of-a-node", LIMITS, max_pods),
+    Rule::error("pods-of-system-pools", SYSTEM_POOLS, system_pool_pods),
     Rule::error("pool-surge", SURGE, surge),
     Rule::error("disk-size", AGENT_POOLS, disk_size),
     Rule::error("disk-type", AGENT_POOLS, disk_type),
 ];
 
-/// Adds a finding `<key> <value> of node pool <name> <problem>`.
-fn add(
+/// Adds the finding `<key> <value> of node pool <name> <problem>`.
+fn add_problem(
     findings: &mut FieldFindings,
     pool: &Pool<'_>,
     key: &str,
@@ -37,8 +41,8 @@ fn add(
 
 const OUT_OF_RANGE: &str = "is out of range";
 
-fn is_one_of(text: &str, supported: [&str; 2]) -> bool {
-    supported.iter().any(|name| name.eq_ignore_ascii_case(text))
+fn is_one_of_ignoring_case(value: &str, supported: [&str; 2]) -> bool {
+    supported.iter().any(|name| name.eq_ignore_ascii_case(value))
 }
 
 fn mode(input: &RuleInput<'_>, findings: &mut FieldFindings) {
@@ -46,8 +50,8 @@ fn mode(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         let Some(mode) = pool.spec.mode.as_deref() else { continue };
         // Azure may have pools of other modes.
         let is_unchanged = pool.current.is_some_and(|current| current.mode == pool.spec.mode);
-        if !is_one_of(mode, ["System", "User"]) && !is_unchanged {
-            add(
+        if !is_one_of_ignoring_case(mode, ["System", "User"]) && !is_unchanged {
+            add_problem(
                 findings,
                 &pool,
                 "mode",
@@ -71,7 +75,7 @@ fn count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         if !(min..=max).contains(&count) {
             let mode = if pool.is_system() { "System" } else { "User" };
             let remedy = format!("use {min} to {max} for a pool of mode {mode}");
-            add(findings, &pool, "count", &count.to_string(), OUT_OF_RANGE, remedy);
+            add_problem(findings, &pool, "count", &count.to_string(), OUT_OF_RANGE, remedy);
         }
     }
 }
@@ -79,7 +83,7 @@ fn count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 fn scaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools().iter().filter(|pool| pool.is_autoscaled()) {
         let (lower_limit, upper_limit) = count_limits(pool);
-        // Clients send 0 for unset limits.
+        // Clients send 0 for an unset maxCount; a minCount of 0 is valid.
         let (min, max) = (pool.spec.min_count, pool.spec.max_count.filter(|max| *max != 0));
         let (Some(min), Some(max)) = (min, max) else {
             let key = if min.is_none() { "minCount" } else { "maxCount" };
@@ -95,9 +99,9 @@ fn scaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         let smallest_max_count = lower_limit.max(1);
         if (lower_limit..=upper_limit).contains(&max) && (min < lower_limit || min > max) {
             let remedy = format!("use {lower_limit} up to maxCount, which is {max}");
-            add(findings, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
+            add_problem(findings, pool, "minCount", &min.to_string(), OUT_OF_RANGE, remedy);
         } else if !(smallest_max_count..=upper_limit).contains(&max) {
-            add(
+            add_problem(
                 findings,
                 pool,
                 "maxCount",
@@ -109,14 +113,21 @@ fn scaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
             && pool.is_new()
             && !(min..=max).contains(&count)
         {
-            // The autoscaler controls the count of an existing pool.
+            // Only for a new pool: the autoscaler controls the count of an existing one.
             let problem = format!("is not between minCount {min} and maxCount {max}");
-            add(findings, pool, "count", &count.to_string(), &problem, "use a number between the two");
+            add_problem(
+                findings,
+                pool,
+                "count",
+                &count.to_string(),
+                &problem,
+                "use a number between the two",
+            );
         }
     }
 }
 
-fn scaling_off(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn limits_without_autoscaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         let Some(requested) = pool.requested else { continue };
         let has_limits = requested.min_count.is_some() && requested.max_count.is_some();
@@ -128,7 +139,7 @@ fn scaling_off(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn limits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn cluster_limits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_POOLS: usize = 100;
     const MAX_NODES: i64 = 5_000;
     let pools = input.spec.pools();
@@ -144,15 +155,15 @@ fn limits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn max_pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         if let Some(pods) = pool.spec.max_pods.filter(|pods| !(10..=250).contains(pods)) {
-            add(findings, &pool, "maxPods", &pods.to_string(), OUT_OF_RANGE, "use 10 to 250");
+            add_problem(findings, &pool, "maxPods", &pods.to_string(), OUT_OF_RANGE, "use 10 to 250");
         }
     }
 }
 
-fn system_pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn system_pool_pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MIN_PODS: i64 = 30;
     for pool in input.pools().iter().filter(|pool| pool.is_system() && pool.is_new()) {
         let nodes = if pool.is_autoscaled() { pool.spec.min_count } else { pool.spec.count };
@@ -161,22 +172,22 @@ fn system_pods(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         if pods > 0 && nodes > 0 && total < MIN_PODS {
             let problem = format!("allows {total} pods, but a pool of mode System needs room for {MIN_PODS}");
             let remedy = format!("set maxPods to {MIN_PODS} or more");
-            add(findings, pool, "maxPods", &pods.to_string(), &problem, remedy);
+            add_problem(findings, pool, "maxPods", &pods.to_string(), &problem, remedy);
         }
     }
 }
 
 fn surge(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
-        let Some(text) = pool.spec.max_surge.as_deref() else { continue };
-        let is_valid = match text.strip_suffix('%') {
+        let Some(max_surge) = pool.spec.max_surge.as_deref() else { continue };
+        let is_valid = match max_surge.strip_suffix('%') {
             Some(percent) => percent.parse().is_ok_and(|percent: u32| (1..=100).contains(&percent)),
-            None => text.parse().is_ok_and(|nodes: u32| nodes <= 1_000),
+            None => max_surge.parse().is_ok_and(|nodes: u32| nodes <= 1_000),
         };
         if !is_valid {
             let problem = "is neither a number nor a percentage";
             let remedy = "use a number of nodes such as 1, or a percentage such as 33%";
-            add(findings, &pool, "maxSurge", &format!("{text:?}"), problem, remedy);
+            add_problem(findings, &pool, "maxSurge", &format!("{max_surge:?}"), problem, remedy);
         }
     }
 }
@@ -186,17 +197,17 @@ fn disk_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         let size = pool.spec.os_disk_size_gb.filter(|size| *size != 0 && !(30..=2_048).contains(size));
         if let Some(size) = size {
             let remedy = "use 30 to 2048, or 0 for the default of the VM size";
-            add(findings, &pool, "osDiskSizeGB", &size.to_string(), OUT_OF_RANGE, remedy);
+            add_problem(findings, &pool, "osDiskSizeGB", &size.to_string(), OUT_OF_RANGE, remedy);
         }
     }
 }
 
 fn disk_type(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
-        let Some(kind) = pool.spec.os_disk_type.as_deref() else { continue };
-        if !is_one_of(kind, ["Managed", "Ephemeral"]) {
+        let Some(disk_type) = pool.spec.os_disk_type.as_deref() else { continue };
+        if !is_one_of_ignoring_case(disk_type, ["Managed", "Ephemeral"]) {
             let remedy = "set osDiskType to Managed or Ephemeral";
-            add(findings, &pool, "osDiskType", &format!("{kind:?}"), "is not supported", remedy);
+            add_problem(findings, &pool, "osDiskType", &format!("{disk_type:?}"), "is not supported", remedy);
         }
     }
 }

@@ -44,7 +44,7 @@ fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// `field [x] must be provided …`
+/// Adds Rancher's finding `field [x] must be provided …` unless the key is set.
 fn require(input: &RuleInput<'_>, findings: &mut FieldFindings, key: &str, is_set: bool) {
     if !is_set {
         let message = format!("field [{key}] must be provided for cluster [{}] config", input.display_name());
@@ -55,9 +55,10 @@ fn require(input: &RuleInput<'_>, findings: &mut FieldFindings, key: &str, is_se
 fn fields(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     require(input, findings, "resourceGroup", input.spec.resource_group.is_some());
     require(input, findings, "clusterName", input.spec.cluster_name.is_some());
-    // The credential is unknown to Azure, so only the request can set it.
-    let credential = input.facts.credential_sent_along || input.requested.azure_credential_secret.is_some();
-    require(input, findings, "azureCredentialSecret", credential);
+    // Azure does not store the credential's ID, so only the requested specification can contain it.
+    let has_credential =
+        input.facts.credential_sent_along || input.requested.azure_credential_secret.is_some();
+    require(input, findings, "azureCredentialSecret", has_credential);
 }
 
 fn version(input: &RuleInput<'_>, findings: &mut FieldFindings) {

@@ -14,11 +14,11 @@ pub struct Rule {
     pub severity: Severity,
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
-    /// The Azure data that it reads.
+    /// The Azure data that the rule reads.
     pub needs: &'static [Block],
-    /// Whether it depends on Azure's responses.
+    /// Whether the findings depend on Azure's responses.
     pub rests_on_azure: bool,
-    /// The clusters to which it applies.
+    /// The clusters to which the rule applies.
     pub(super) scope: Scope,
     pub(super) check: Check,
 }
@@ -126,7 +126,7 @@ impl Rule {
         Self { needs, rests_on_azure: true, ..self }
     }
 
-    /// Marks a rule whose errors depend on Azure's responses to any request.
+    /// Marks a rule that needs no particular data, but depends on whether Azure rejects a request.
     #[must_use]
     pub(super) const fn resting_on_azure(self) -> Self {
         Self { rests_on_azure: true, ..self }

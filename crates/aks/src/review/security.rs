@@ -13,10 +13,10 @@ const ROUTING: &str =
     learn!("HTTP application routing add-on (retired)", "azure/aks/http-application-routing");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("authorized-ranges", AUTHORIZED_RANGES, ranges),
+    Rule::error("authorized-ranges", AUTHORIZED_RANGES, range_format),
     Rule::error("authorized-ranges-count", AUTHORIZED_RANGES, range_count),
     Rule::warning("authorized-ranges-public", AUTHORIZED_RANGES, private_ranges),
-    Rule::error("authorized-ranges-private-cluster", AUTHORIZED_RANGES, ranges_of_private),
+    Rule::error("authorized-ranges-private-cluster", AUTHORIZED_RANGES, ranges_of_private_cluster),
     Rule::error("private-dns-zone", PRIVATE_CLUSTERS, dns_zone),
     Rule::error("private-dns-zone-identity", PRIVATE_CLUSTERS, dns_zone_identity),
     Rule::warning("private-dns-zone-unused", PRIVATE_CLUSTERS, dns_zone_unused),
@@ -37,7 +37,7 @@ fn parse_range(text: &str) -> Option<ipnet::Ipv4Net> {
     cidr::parse_v4(text).or_else(|| text.parse::<std::net::Ipv4Addr>().ok().map(ipnet::Ipv4Net::from))
 }
 
-fn ranges(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn range_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for text in authorized_ranges(input).filter(|text| parse_range(text).is_none()) {
         let message = format!("{text:?} in authorizedIpRanges is not an IPv4 range");
         let remedy = "use CIDR notation, for example 203.0.113.0/24 or 203.0.113.7/32";
@@ -65,7 +65,7 @@ fn private_ranges(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn ranges_of_private(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn ranges_of_private_cluster(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if input.spec.private_cluster == Some(true) && authorized_ranges(input).next().is_some() {
         let message =
             "authorizedIpRanges cannot be used with privateCluster, whose API server has no public address";
@@ -81,17 +81,17 @@ fn custom_zone<'a>(input: &'a RuleInput<'_>) -> Option<&'a str> {
 
 /// The name of a zone for a region, which depends on the cloud of the region.
 fn zone_name(region: &str) -> String {
-    let cloud = if region.starts_with("usgov") || region.starts_with("usdod") {
+    let suffix = if region.starts_with("usgov") || region.starts_with("usdod") {
         "cx.aks.containerservice.azure.us"
     } else if region.starts_with("china") {
         "cx.prod.service.azk8s.cn"
     } else {
         "azmk8s.io"
     };
-    format!("privatelink.{region}.{cloud}")
+    format!("privatelink.{region}.{suffix}")
 }
 
-/// Whether a name is that of a zone for a region, or of one of its subzones.
+/// Whether a name is that of a private zone for a region, or of a subzone. Azure accepts `private` instead of `privatelink`.
 fn is_zone_of(name: &str, region: &str) -> bool {
     let zone = zone_name(region);
     let alternative = zone.replacen("privatelink", "private", 1);
@@ -104,8 +104,9 @@ fn dns_zone(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let Some(zone) = custom_zone(input) else { return };
     let region = regions::normalize(input.region());
     let lower = zone.to_lowercase();
-    let name = lower.starts_with("/subscriptions/").then(|| lower.split_once("/privatednszones/")).flatten();
-    if name.is_none_or(|(_, name)| !is_zone_of(name, &region)) {
+    let prefix_and_name =
+        lower.starts_with("/subscriptions/").then(|| lower.split_once("/privatednszones/")).flatten();
+    if prefix_and_name.is_none_or(|(_, name)| !is_zone_of(name, &region)) {
         let message =
             format!("privateDnsZone {zone:?} is neither system nor none nor the ID of a zone for {region}");
         let remedy = format!("use the ID of a zone named [<sub>.]{}, or system", zone_name(&region));
@@ -172,18 +173,19 @@ fn admin_name(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 /// The type of a key in OpenSSH's one-line format, if the first word and the data agree on it.
 fn key_type(key: &str) -> Option<&str> {
     let mut words = key.trim().split(' ').filter(|word| !word.is_empty());
-    let (kind, data) = (words.next()?, words.next()?);
-    let data = STANDARD.decode(data).ok()?;
-    let (length, rest) = data.split_first_chunk::<4>()?;
+    let (declared_type, encoded) = (words.next()?, words.next()?);
+    let data = STANDARD.decode(encoded).ok()?;
+    let (length, remainder) = data.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-    (rest.get(..length)? == kind.as_bytes() && !key.trim().contains(['\n', '\r'])).then_some(kind)
+    (remainder.get(..length)? == declared_type.as_bytes() && !key.trim().contains(['\n', '\r']))
+        .then_some(declared_type)
 }
 
 fn ssh_key(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let Some(key) = &input.spec.ssh_public_key else { return };
     let message = match key_type(key) {
         Some("ssh-rsa" | "ssh-ed25519") => return,
-        Some(kind) => format!("sshPublicKey has the type {kind}, which Azure does not accept"),
+        Some(key_type) => format!("sshPublicKey has the type {key_type}, which Azure does not accept"),
         None => "sshPublicKey is not a public key in OpenSSH format".to_owned(),
     };
     let remedy = "use one line such as \"ssh-rsa AAAA…\", as ssh-keygen -t rsa -b 4096 writes it";

@@ -26,10 +26,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("size-of-nodes", LIMITS, node_size).needs(&[Block::Sizes]),
     Rule::error("size-of-system-nodes", SYSTEM_POOLS, system_node_size).needs(&[Block::Sizes]),
     Rule::error("ephemeral-disk-fits", EPHEMERAL, ephemeral_disk).needs(&[Block::Sizes]),
-    Rule::error("zone-offered", ZONES, zones).needs(&[Block::Sizes]),
+    Rule::error("zone-offered", ZONES, offered_zones).needs(&[Block::Sizes]),
     Rule::error("size-architecture", ARM, architecture).needs(&[Block::Sizes]),
-    Rule::error("size-retired", RETIREMENT, retired).needs(&[Block::Sizes]),
-    Rule::warning("size-retires", RETIREMENT, retires).needs(&[Block::Sizes]),
+    Rule::error("size-retired", RETIREMENT, retired_size).needs(&[Block::Sizes]),
+    Rule::warning("size-retires", RETIREMENT, retiring_size).needs(&[Block::Sizes]),
     Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
     Rule::error(QUOTA_OF_UPGRADE, QUOTAS, quota_of_upgrade)
         .needs(&[Block::Sizes, Block::Usages])
@@ -86,21 +86,21 @@ fn add_obstacle(input: &RuleInput<'_>, findings: &mut FieldFindings, pool: &Pool
     findings.add(pool.key(obstacle.key()), message, obstacle.remedy());
 }
 
-/// Adds the obstacles of one kind to each new pool.
-fn add_obstacles(input: &RuleInput<'_>, findings: &mut FieldFindings, is_of_kind: fn(&Obstacle) -> bool) {
+/// Adds a finding for each obstacle of a new pool that `is_selected` accepts.
+fn add_obstacles(input: &RuleInput<'_>, findings: &mut FieldFindings, is_selected: fn(&Obstacle) -> bool) {
     for_each_new_pool(input, |pool, offer, _| {
-        let equals = |value: &Option<String>, expected: &str| {
+        let eq_ignoring_case = |value: &Option<String>, expected: &str| {
             value.as_deref().is_some_and(|value| value.eq_ignore_ascii_case(expected))
         };
         let required = Requirements {
             zones: pool.spec.zones().unwrap_or_default(),
             is_system: pool.is_system(),
-            is_windows: equals(&pool.spec.os_type, "Windows"),
-            ephemeral_disk: equals(&pool.spec.os_disk_type, "Ephemeral"),
+            is_windows: eq_ignoring_case(&pool.spec.os_type, "Windows"),
+            ephemeral_disk: eq_ignoring_case(&pool.spec.os_disk_type, "Ephemeral"),
             disk_gib: pool.spec.os_disk_size_gb,
             now_ms: input.facts.now_ms,
         };
-        for obstacle in vm_size::obstacles(offer, &required).iter().filter(|obstacle| is_of_kind(obstacle)) {
+        for obstacle in vm_size::obstacles(offer, &required).iter().filter(|obstacle| is_selected(obstacle)) {
             add_obstacle(input, findings, pool, obstacle);
         }
     });
@@ -130,15 +130,15 @@ fn ephemeral_disk(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     });
 }
 
-fn zones(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn offered_zones(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Zones { .. }));
 }
 
-fn retired(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn retired_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Retired(_)));
 }
 
-fn retires(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn retiring_size(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     add_obstacles(input, findings, |obstacle| matches!(obstacle, Obstacle::Retires(_)));
 }
 
@@ -158,7 +158,7 @@ fn quota_of_autoscaling(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-// Function pointers to the methods would not be general over the lifetime of a pool.
+// Functions, because a pointer to the method of `Pool<'_>` would be bound to a single lifetime.
 fn added_nodes(pool: &Pool<'_>) -> i64 {
     pool.added_nodes()
 }
@@ -173,7 +173,7 @@ fn quota_of_upgrade(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         let (Some(offer), Some(current)) = (find_offer(input, pool), pool.current) else { continue };
         let nodes = surge_nodes(pool.spec, current.count.unwrap_or_default());
         let usages = list(&input.azure.usages);
-        for message in vm_size::surge_shortages(pool.name(), offer, nodes, usages, input.region()) {
+        for message in vm_size::surge_shortage_messages(pool.name(), offer, nodes, usages, input.region()) {
             findings.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
         }
     }
@@ -187,16 +187,16 @@ fn add_shortage(input: &RuleInput<'_>, findings: &mut FieldFindings, shortage: &
     findings.add("nodePools", message, QUOTA_REMEDY);
 }
 
-/// The quotas, of the region and of each size family, that are too small for the additional `nodes` of each pool.
-fn shortages(input: &RuleInput<'_>, nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
-    let mut needs: BTreeMap<String, i64> = BTreeMap::new();
+/// The quotas, of the region and of each size family, that are too small for the `additional_nodes` of all pools together.
+fn shortages(input: &RuleInput<'_>, additional_nodes: fn(&Pool<'_>) -> i64) -> Vec<Shortage> {
+    let mut needed_vcpus: BTreeMap<String, i64> = BTreeMap::new();
     for pool in input.pools() {
         let Some(offer) = find_offer(input, &pool) else { continue };
-        let more = offer.capabilities.quota_vcpus.unwrap_or_default() * nodes(&pool);
+        let vcpus = offer.capabilities.quota_vcpus.unwrap_or_default() * additional_nodes(&pool);
         for name in [Some(REGIONAL_QUOTA), offer.family.as_deref()].into_iter().flatten() {
-            *needs.entry(name.to_ascii_lowercase()).or_default() += more;
+            *needed_vcpus.entry(name.to_ascii_lowercase()).or_default() += vcpus;
         }
     }
     let usages = list(&input.azure.usages);
-    needs.iter().filter_map(|(name, need)| Quota::find(usages, name)?.shortage(*need)).collect()
+    needed_vcpus.iter().filter_map(|(name, need)| Quota::find(usages, name)?.shortage(*need)).collect()
 }

@@ -1,4 +1,4 @@
-//! Sources that several rules share.
+//! Sources of rules (documents) that several modules cite.
 
 /// A page of Microsoft's documentation, with its title.
 macro_rules! learn {
@@ -23,7 +23,7 @@ pub(crate) const CNI_PREREQUISITES: &str = learn!(
     "CNI networking overview, AKS CNI networking prerequisites",
     "azure/aks/concepts-network-cni-overview"
 );
-/// The page of Microsoft Entra about the numbers behind `AADSTS`.
+/// The page of Microsoft Entra about `AADSTS…` error codes.
 pub const CODES: &str = "Microsoft Entra: Authentication and authorization error codes, \
     https://learn.microsoft.com/entra/identity-platform/reference-error-codes";
 pub(crate) const CREATE_POOLS: &str = learn!("Create node pools, limitations", "azure/aks/create-node-pools");

@@ -12,25 +12,27 @@ use super::sources::{CNI_PREREQUISITES, OUTBOUND, PLANNING, SERVICE_OVERLAP, lea
 use crate::arm::{Subnet, SubnetProperties, VirtualNetwork};
 use crate::regions;
 
-const ROUTES: &str = learn!(
+const ROUTE_TABLES: &str = learn!(
     "Use kubenet networking in AKS, bring your own subnet and route table",
     "azure/aks/configure-kubenet#bring-your-own-subnet-and-route-table-with-kubenet"
 );
-const POOLS: &str =
+const UNIQUE_SUBNETS: &str =
     learn!("Create node pools with unique subnets, limitations", "azure/aks/node-pool-unique-subnet");
-const MIXED: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
+const POOL_WITHOUT_SUBNET: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("subnets-mixed", MIXED, mixed),
-    Rule::error("subnets-one-network", POOLS, one_network),
-    Rule::error("network-exists", PLANNING, exists).needs(&[Block::Networks]),
-    Rule::error("network-region", PLANNING, region).needs(&[Block::Networks]),
+    Rule::error("subnets-mixed", POOL_WITHOUT_SUBNET, mixed_subnets),
+    Rule::error("subnets-one-network", UNIQUE_SUBNETS, one_network),
+    Rule::error("network-exists", PLANNING, subnet_exists).needs(&[Block::Networks]),
+    Rule::error("network-region", PLANNING, network_region).needs(&[Block::Networks]),
     Rule::error("network-reserved", CNI_PREREQUISITES, network_reserved).needs(&[Block::Networks]),
-    Rule::error("network-apart", SERVICE_OVERLAP, network_apart).needs(&[Block::Networks]),
-    Rule::warning("network-space-apart", PLANNING, space_apart).needs(&[Block::Networks]).scope(Scope::New),
-    Rule::error("subnet-delegated", CNI_PREREQUISITES, delegated).needs(&[Block::Networks]),
+    Rule::error("network-apart", SERVICE_OVERLAP, overlap_with_subnet).needs(&[Block::Networks]),
+    Rule::warning("network-space-apart", PLANNING, overlap_with_address_space)
+        .needs(&[Block::Networks])
+        .scope(Scope::New),
+    Rule::error("subnet-delegated", CNI_PREREQUISITES, delegated_subnet).needs(&[Block::Networks]),
     Rule::error("subnet-way-out", OUTBOUND, outbound).needs(&[Block::Networks]),
-    Rule::error("subnet-route-table", ROUTES, route_table).needs(&[Block::Networks]).scope(Scope::New),
+    Rule::error("subnet-route-table", ROUTE_TABLES, route_table).needs(&[Block::Networks]).scope(Scope::New),
 ];
 
 /// A subnet with the pools in it.
@@ -44,16 +46,16 @@ pub(super) struct UsedSubnet<'a> {
 impl UsedSubnet<'_> {
     /// The key that names the subnet.
     pub(super) fn key(&self) -> String {
-        let own = self.pools.first().filter(|pool| pool.spec.vnet_subnet_id.is_some());
-        own.map_or_else(|| "subnet".to_owned(), |pool| pool.key("vnetSubnetID"))
+        let pool_with_id = self.pools.first().filter(|pool| pool.spec.vnet_subnet_id.is_some());
+        pool_with_id.map_or_else(|| "subnet".to_owned(), |pool| pool.key("vnetSubnetID"))
     }
 
     fn find_subnet(&self) -> Option<&Subnet> {
-        let name = |subnet: &Subnet| subnet.name.as_deref().map(str::to_lowercase);
-        subnets(self.network?).find(|subnet| name(subnet).as_ref() == Some(&self.subnet.subnet))
+        let lower_name = |subnet: &Subnet| subnet.name.as_deref().map(str::to_lowercase);
+        subnets(self.network?).find(|subnet| lower_name(subnet).as_ref() == Some(&self.subnet.subnet))
     }
 
-    /// Its properties, if it exists.
+    /// The properties of the subnet, if it exists.
     pub(super) fn properties(&self) -> Option<&SubnetProperties> {
         self.find_subnet()?.properties.as_ref()
     }
@@ -75,11 +77,11 @@ pub(super) fn used_subnets<'a>(input: &'a RuleInput<'_>) -> Vec<UsedSubnet<'a>> 
             same_subnet.pools.push(pool);
             continue;
         }
-        let read = list(&input.azure.networks).iter().find(|read| read.reference == subnet.network);
+        let read_network = list(&input.azure.networks).iter().find(|read| read.reference == subnet.network);
         used.push(UsedSubnet {
             subnet,
             pools: vec![pool],
-            network: read.and_then(|read| read.network.as_ref()),
+            network: read_network.and_then(|read| read.network.as_ref()),
         });
     }
     used
@@ -89,7 +91,7 @@ fn subnets(network: &VirtualNetwork) -> impl Iterator<Item = &Subnet> {
     network.properties.iter().flat_map(|properties| &properties.subnets)
 }
 
-fn exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn subnet_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for used in used_subnets(input).iter().filter(|used| used.find_subnet().is_none()) {
         let network = &used.subnet.network;
         let (name, group) = (&network.name, &network.group);
@@ -108,7 +110,7 @@ fn exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn network_region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let cluster_region = regions::normalize(input.region());
     for used in used_subnets(input) {
         let region = used.network.and_then(|network| network.location.as_deref()).map(regions::normalize);
@@ -148,21 +150,21 @@ fn network_reserved(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// The ranges of all subnets of a network. Azure rejects ranges that overlap with any of them, even with unused ones.
+/// The ranges of all subnets of a network. Azure rejects a cluster whose ranges overlap with any subnet, even an unused one.
 fn subnet_ranges(network: &VirtualNetwork) -> Vec<IpNet> {
     let properties = subnets(network).filter_map(|subnet| subnet.properties.as_ref());
     properties.flat_map(prefixes).filter_map(cidr::parse).collect()
 }
 
-fn overlapping<'r>(range: &Range, taken: &'r [IpNet]) -> Option<&'r IpNet> {
-    taken.iter().find(|taken| cidr::overlap(taken, &range.net.into()))
+fn find_overlap<'n>(range: &Range, nets: &'n [IpNet]) -> Option<&'n IpNet> {
+    nets.iter().find(|net| cidr::overlap(net, &range.net.into()))
 }
 
-fn network_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn overlap_with_subnet(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for (_, name, network) in networks(input) {
-        let taken = subnet_ranges(network);
+        let subnet_ranges = subnet_ranges(network);
         for range in ranges(input) {
-            if let Some(overlap) = overlapping(&range, &taken) {
+            if let Some(overlap) = find_overlap(&range, &subnet_ranges) {
                 let message = format!("{range} overlaps with the subnet {overlap} of virtualNetwork {name}");
                 findings.add(
                     range.key,
@@ -174,12 +176,12 @@ fn network_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// A range inside the address space of the network works as long as no subnet is created there.
-fn space_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+/// Only a warning: Azure accepts a range inside the network's address space as long as no subnet overlaps with it.
+fn overlap_with_address_space(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for (_, name, network) in networks(input) {
-        let (taken, space) = (subnet_ranges(network), address_space(network));
-        for range in ranges(input).filter(|range| overlapping(range, &taken).is_none()) {
-            if let Some(overlap) = overlapping(&range, &space) {
+        let (subnet_ranges, space) = (subnet_ranges(network), address_space(network));
+        for range in ranges(input).filter(|range| find_overlap(range, &subnet_ranges).is_none()) {
+            if let Some(overlap) = find_overlap(&range, &space) {
                 let message = format!(
                     "{range} is within {overlap} of virtualNetwork {name}, where a later subnet would overlap"
                 );
@@ -192,13 +194,13 @@ fn space_apart(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// The ranges of a subnet, from either key.
+/// The ranges of a subnet: `addressPrefixes`, else `addressPrefix`.
 pub(super) fn prefixes(subnet: &SubnetProperties) -> Vec<&str> {
     let single = subnet.address_prefix.iter().filter(|_| subnet.address_prefixes.is_empty());
     single.chain(&subnet.address_prefixes).map(String::as_str).collect()
 }
 
-fn delegated(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn delegated_subnet(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for used in used_subnets(input) {
         let delegations = used.properties().into_iter().flat_map(|properties| &properties.delegations);
         let mut properties = delegations.filter_map(|delegation| delegation.properties.as_ref());
@@ -226,7 +228,7 @@ fn outbound(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-/// With kubenet, Azure writes routes into the subnet's table, for which an identity needs permissions before the cluster exists.
+/// With kubenet, Azure writes routes into the subnet's table, so the identity needs permissions before the cluster exists.
 fn route_table(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if input.network_plugin() != "kubenet" || input.spec.user_identity().is_some() {
         return;
@@ -244,7 +246,7 @@ fn route_table(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 }
 
 /// Requires a subnet for all pools or for none. A new pool without one gets the subnet of the others.
-fn mixed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn mixed_subnets(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let has_subnet =
         |pool: &&Pool<'_>| pool.spec.vnet_subnet_id.is_some() || input.subnet_of(pool.spec).is_some();
     let pools = input.pools();

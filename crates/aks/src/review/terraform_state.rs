@@ -8,8 +8,8 @@ use super::finding::Review;
 use super::input::{Before, Subject};
 use crate::spec::{AksConfig, defaults};
 
-/// Keys of clusters and node pools that the provider reads from its state if the configuration does not set them (optional and
-/// computed attributes of its release 8.5).
+/// Keys of clusters and node pools that the Terraform provider reads from its state if the configuration does not set them
+/// (optional and computed attributes of release 8.5).
 const STATE_KEYS: [&str; 17] = [
     "dnsServiceIp",
     "dockerBridgeCidr",
@@ -36,26 +36,26 @@ const STATE_REMEDY: &str = "if the file no longer sets it, Terraform sends it fr
 /// Extends the remedy of errors about keys that the user never set and for which Azure has no value.
 pub(super) fn add_remedies(review: &mut Review, subject: &Subject<'_>, before: Before<'_>) {
     let upstream = before.upstream.filter(|_| !subject.spec.is_import());
-    let azure = upstream.map(|upstream| defaults::ObservedState {
+    let observed = upstream.map(|upstream| defaults::ObservedState {
         upstream,
         node_resource_group: before.details.node_resource_group.as_ref(),
     });
     for finding in review.findings.iter_mut().filter(|finding| finding.is_error()) {
         let name = finding.field.rsplit('.').next().unwrap_or_default();
         let Some(key) = STATE_KEYS.into_iter().find(|key| *key == name) else { continue };
-        let has_azure_value = azure.as_ref().is_some_and(|azure| defaults::has_value(azure, key));
+        let has_azure_value = observed.as_ref().is_some_and(|observed| defaults::has_value(observed, key));
         if !has_azure_value && !is_set(before.stored, subject.spec, &finding.field, key) {
             finding.remedy = format!("{}; {STATE_REMEDY}", finding.remedy);
         }
     }
 }
 
-/// Whether the user has set the key before, in the cluster or in the node pool with this name.
+/// Whether the user has set the key before: in the cluster or, for a field of a node pool, in the stored pool of that name.
 fn is_set(stored: &AksConfig, desired: &AksConfig, field: &str, key: &str) -> bool {
     let object = match field.strip_prefix("aksConfig.nodePools[") {
         None => json!(stored),
-        Some(rest) => {
-            let index = rest.split(']').next().and_then(|index| index.parse::<usize>().ok());
+        Some(pool_field) => {
+            let index = pool_field.split(']').next().and_then(|index| index.parse::<usize>().ok());
             let pool = index.and_then(|index| desired.pools().get(index));
             json!(pool.and_then(|pool| stored.pool(pool.name.as_deref()?)))
         }

@@ -19,7 +19,7 @@ use review_input::{
 };
 
 fn set_keys(keys: Value) -> impl Fn(&mut ReviewInput) {
-    move |s| s.set(keys.clone())
+    move |input| input.set(keys.clone())
 }
 
 #[test]
@@ -61,9 +61,9 @@ fn stored_value_without_effect_does_not_block() {
 }
 
 #[test]
-fn running_configuration_has_no_findings() {
+fn running_import_has_only_advice() {
     // Clusters that this server does not create: an overlay with cilium, UDR with kubenet, another plugin.
-    for (keys, requested) in [
+    for (keys, requested_keys) in [
         (
             json!({"networkPolicy": "cilium", "podCidr": "10.244.0.0/16"}),
             &["networkPlugin", "networkPolicy", "podCidr"][..],
@@ -88,34 +88,35 @@ fn running_configuration_has_no_findings() {
         let upstream = extended(upstream, json!({"clusterName": "theirs"}));
         import.spec = ReviewInput::import().spec;
         import.stored = Some(import.spec.clone());
-        for key in requested.iter().chain(&["nodePools"]) {
+        for key in requested_keys.iter().chain(&["nodePools"]) {
             import.set(json!({*key: upstream[*key]}));
         }
         import.upstream = Some(upstream);
         let review = import.review();
-        let serious = review.findings.iter().filter(|finding| finding.severity != Severity::Advice);
-        assert_eq!(serious.cloned().collect::<Vec<Finding>>(), [], "{keys}");
+        let beyond_advice = review.findings.iter().filter(|finding| finding.severity != Severity::Advice);
+        assert_eq!(beyond_advice.cloned().collect::<Vec<Finding>>(), [], "{keys}");
     }
 }
 
 #[test]
 fn region_can_be_corrected_until_the_cluster_is_in_azure() {
-    let moved = || set_keys(json!({"resourceLocation": "westus2"}));
-    let review = ReviewInput::update().with(moved()).review();
+    let in_westus2 = || set_keys(json!({"resourceLocation": "westus2"}));
+    let review = ReviewInput::update().with(in_westus2()).review();
     assert_eq!(review.first_error().unwrap().field, "aksConfig.resourceLocation");
     let network = json!({"name": "Net", "location": "westus2",
         "properties": {"subnets": [{"name": "nodes", "properties": {"addressPrefix": "10.40.0.0/16"}}]}});
-    let uncreated = |regions: &str| {
-        ReviewInput::update().with(moved()).with(in_network(network.clone())).with(|s| {
-            s.upstream = None;
-            s.azure.regions = Read::Known(from_json(json!([{"name": regions}])));
+    let not_in_azure = |offered_region: &str| {
+        ReviewInput::update().with(in_westus2()).with(in_network(network.clone())).with(|input| {
+            input.upstream = None;
+            input.azure.regions = Read::Known(from_json(json!([{"name": offered_region}])));
         })
     };
-    assert_eq!(uncreated("westus2").review().first_error(), None);
-    assert_eq!(uncreated("eastus").review().first_error().unwrap().rule, "region-exists");
+    assert_eq!(not_in_azure("westus2").review().first_error(), None);
+    assert_eq!(not_in_azure("eastus").review().first_error().unwrap().rule, "region-exists");
     // Azure's region is always accepted.
-    let corrected =
-        ReviewInput::update().with(moved()).with(|s| s.details.region = Some("westus2".to_owned()));
+    let corrected = ReviewInput::update()
+        .with(in_westus2())
+        .with(|input| input.details.region = Some("westus2".to_owned()));
     assert_eq!(corrected.review().first_error(), None);
 }
 
@@ -155,10 +156,10 @@ fn dashboard_and_terraform_specifications_are_accepted() {
             "orchestratorVersion": "", "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "vmSize": "Standard_D4s_v3"}],
     });
     for spec in [dashboard, terraform] {
-        let review = ReviewInput::create().with(|s| s.spec = spec.clone()).review();
+        let review = ReviewInput::create().with(|input| input.spec = spec.clone()).review();
         let only_advice = review.findings.iter().all(|finding| finding.severity == Severity::Advice);
         assert!(only_advice && review.unchecked.is_empty(), "{spec}: {review:#?}");
-        assert!(!review.findings.is_empty(), "kubenet, for one, could be better");
+        assert!(!review.findings.is_empty(), "expected advice, for example about kubenet");
     }
 }
 
@@ -167,7 +168,7 @@ fn rules_that_need_azure_are_unchecked_without_its_data() {
     let keys = json!({"dnsPrefix": "a_b", "kubernetesVersion": "1.32.99"});
     let review = ReviewInput::create()
         .with(set_keys(keys))
-        .with(|s| s.azure = AzureData::unknown("no answer"))
+        .with(|input| input.azure = AzureData::unknown("no answer"))
         .review();
     let errors: Vec<_> = review.errors().map(|finding| finding.rule.as_str()).collect();
     assert_eq!(errors, ["dns-prefix"]);
@@ -185,23 +186,27 @@ fn rules_that_need_azure_are_unchecked_without_its_data() {
 fn rejection_message_counts_further_errors() {
     let rejection = |keys: Value| ReviewInput::create().with(set_keys(keys)).review().rejection_message();
     assert_eq!(rejection(json!({})), None);
-    let several =
+    let three_errors =
         rejection(json!({"dnsPrefix": "a_b", "loadBalancerSku": "Gold", "networkPolicy": "cilium"})).unwrap();
     assert!(
-        several.ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
-        "{several}"
+        three_errors.ends_with(" or leave it out (and 2 more: POST /api/v1/aks/review lists all)"),
+        "{three_errors}"
     );
     // Warnings are not counted.
-    let one = rejection(json!({"dnsPrefix": "a_b", "httpApplicationRouting": true})).unwrap();
-    assert!(!one.contains(" more"), "{one}");
-    let ranchers = rejection(json!({"dnsPrefix": "a_b", "resourceLocation": null})).unwrap();
-    assert!(ranchers.starts_with("must provide region: ") && !ranchers.contains(" more"), "{ranchers}");
+    let one_error = rejection(json!({"dnsPrefix": "a_b", "httpApplicationRouting": true})).unwrap();
+    assert!(!one_error.contains(" more"), "{one_error}");
+    // Messages of Rancher's validation on save have no count.
+    let rancher_error = rejection(json!({"dnsPrefix": "a_b", "resourceLocation": null})).unwrap();
+    assert!(
+        rancher_error.starts_with("must provide region: ") && !rancher_error.contains(" more"),
+        "{rancher_error}"
+    );
 }
 
 #[test]
 fn missing_block_leaves_other_rules_checked() {
     let input = ReviewInput::create().with(set_keys(json!({"[1].vmSize": "Standard_D4s_v9"})));
-    let review = input.with(|s| s.azure.usages = Read::Unknown("403".to_owned())).review();
+    let review = input.with(|input| input.azure.usages = Read::Unknown("403".to_owned())).review();
     let unchecked = |rule: &str| Unchecked { rule: rule.to_owned(), reason: "403".to_owned() };
     assert_eq!(review.unchecked, [unchecked("quota"), unchecked("quota-of-autoscaling")]);
     assert_eq!(review.first_error().unwrap().rule, "size-exists");
@@ -210,31 +215,39 @@ fn missing_block_leaves_other_rules_checked() {
 #[test]
 fn change_is_blocked_only_by_errors_that_it_introduces() {
     // Errors of the stored specification are warnings.
-    let old = || set_keys(json!({"dnsPrefix": "a_b", "stored:dnsPrefix": "a_b", "tags": {"team": "b"}}));
-    let review = ReviewInput::update().with(old()).review();
+    let with_stored_error =
+        || set_keys(json!({"dnsPrefix": "a_b", "stored:dnsPrefix": "a_b", "tags": {"team": "b"}}));
+    let review = ReviewInput::update().with(with_stored_error()).review();
     assert_eq!(review.first_error(), None, "{review:#?}");
     let is_warning =
         |finding: &Finding| finding.rule == "dns-prefix" && finding.severity == Severity::Warning;
     assert!(review.findings.iter().any(is_warning));
-    let review = ReviewInput::update().with(old()).with(set_keys(json!({"tags": {"a/b": ""}}))).review();
+    let review =
+        ReviewInput::update().with(with_stored_error()).with(set_keys(json!({"tags": {"a/b": ""}}))).review();
     assert_eq!(review.first_error().unwrap().rule, "tags");
 }
 
 #[test]
-fn imports_are_blocked_only_by_impossible_changes() {
+fn imports_are_blocked_by_missing_cluster_or_fixed_field() {
     let review =
         ReviewInput::import().with(set_keys(json!({"clusterName": "a b", "resourceLocation": ""}))).review();
     assert_eq!(review.first_error(), None);
-    let review = ReviewInput::import().with(|s| s.azure.cluster = Read::Known(None)).review();
+    let review = ReviewInput::import().with(|input| input.azure.cluster = Read::Known(None)).review();
     assert_eq!(review.first_error().unwrap().rule, "import-exists");
-    let import = |change: Value| {
+    let review_import_change = |change: Value| {
         let stored = ReviewInput::import().spec;
         let spec = extended(stored.clone(), change);
         ReviewInput { spec, stored: Some(stored), ..ReviewInput::update() }.review()
     };
-    assert_eq!(import(json!({"dnsPrefix": "other"})).first_error().unwrap().field, "aksConfig.dnsPrefix");
-    assert_eq!(import(json!({"dnsPrefix": "shop", "networkPlugin": "azure"})).first_error(), None);
-    let review = import(json!({"kubernetesVersion": "1.30.0"}));
+    assert_eq!(
+        review_import_change(json!({"dnsPrefix": "other"})).first_error().unwrap().field,
+        "aksConfig.dnsPrefix"
+    );
+    assert_eq!(
+        review_import_change(json!({"dnsPrefix": "shop", "networkPlugin": "azure"})).first_error(),
+        None
+    );
+    let review = review_import_change(json!({"kubernetesVersion": "1.30.0"}));
     assert_eq!(review.first_error(), None);
     assert!(review.findings.iter().any(|finding| finding.rule == "version-not-lowered"), "{review:#?}");
 }
@@ -254,10 +267,14 @@ fn only_recent_permissions_may_be_transient() {
     for (input, expected) in [
         (ReviewInput::create(), false),
         (ReviewInput::create().with(recent()), true),
-        (ReviewInput::create().with(|s| s.azure.permissions = Read::Known(permissions(&["*/read"]))), true),
+        (
+            ReviewInput::create()
+                .with(|input| input.azure.permissions = Read::Known(permissions(&["*/read"]))),
+            true,
+        ),
         (ReviewInput::create().with(denied(DenialKind::Credential, "x", "y", false)), false),
         (ReviewInput::create().with(recent()).with(set_keys(json!({"dnsPrefix": "a_b"}))), false),
-        (ReviewInput::create().with(recent()).with(|s| s.advise = true), false),
+        (ReviewInput::create().with(recent()).with(|input| input.advise = true), false),
     ] {
         let is_transient =
             input.with_subject(|subject, azure| may_be_transient(&review(subject, azure), subject, azure));
@@ -290,7 +307,7 @@ fn value_from_terraform_state_has_a_remedy() {
 #[test]
 fn advise_turns_errors_from_azure_into_warnings() {
     let review_with_advise =
-        |keys: Value| ReviewInput::create().with(set_keys(keys)).with(|s| s.advise = true).review();
+        |keys: Value| ReviewInput::create().with(set_keys(keys)).with(|input| input.advise = true).review();
     let review = review_with_advise(json!({"kubernetesVersion": "1.32.99"}));
     let first = &review.findings[0];
     assert_eq!((first.rule.as_str(), first.severity), ("version-offered", Severity::Warning));
@@ -305,9 +322,12 @@ fn findings_are_sorted_by_severity_and_round_trip() {
     assert!(review.findings.is_sorted_by_key(|finding| finding.severity), "{review:#?}");
     let severities: BTreeSet<_> = review.findings.iter().map(|finding| finding.severity).collect();
     assert_eq!(severities.len(), 3);
-    let text = json!(review).to_string();
-    assert!(text.contains(r#""severity":"error""#) && text.contains(r#""restsOnAzure":false"#), "{text}");
-    assert_eq!(serde_json::from_str::<Review>(&text).unwrap(), review);
+    let serialized = json!(review).to_string();
+    assert!(
+        serialized.contains(r#""severity":"error""#) && serialized.contains(r#""restsOnAzure":false"#),
+        "{serialized}"
+    );
+    assert_eq!(serde_json::from_str::<Review>(&serialized).unwrap(), review);
 }
 
 #[test]

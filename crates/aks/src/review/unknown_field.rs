@@ -2,13 +2,13 @@
 
 use crate::mask::mask;
 
-/// The minimum similarity of a suggested name.
+/// Names with a higher Jaro-Winkler similarity are suggested.
 const MIN_SIMILARITY: f64 = 0.8;
 
 /// An unknown key in a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownField {
-    /// The path of its object, for example `aksConfig.nodePools[1]`.
+    /// The path of the object that contains the key, for example `aksConfig.nodePools[1]`.
     pub(super) parent: String,
     pub(super) key: String,
     pub(super) suggestion: Option<String>,
@@ -18,8 +18,8 @@ impl UnknownField {
     /// An unknown key of an object with the fields `fields`. A key that may be a misplaced secret is masked.
     pub fn new<'a>(parent: &str, key: &str, fields: impl Iterator<Item = &'a str>) -> Self {
         let lower = key.to_lowercase();
-        let rated = fields.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
-        let nearest = rated
+        let candidates = fields.map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
+        let nearest = candidates
             .filter(|(similarity, _)| *similarity > MIN_SIMILARITY)
             .max_by(|(a, _), (b, _)| a.total_cmp(b));
         Self {

@@ -13,25 +13,29 @@ use crate::versions::{self, Version, allowed_skew, canonical, is_official, is_pr
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("version-form", SUPPORTED, version_format),
-    Rule::error("version-not-lowered", UPGRADE, not_lowered).scope(Scope::Existing),
-    Rule::error("version-one-minor", UPGRADE, one_minor).needs(&[Block::Versions]).scope(Scope::Existing),
-    Rule::error("pool-version-skew", UPGRADE, skew),
-    Rule::error("pool-version-not-lowered", UPGRADE, pool_not_lowered).scope(Scope::Existing),
-    Rule::error("version-offered", SUPPORTED, offered).needs(&[Block::Versions]),
-    Rule::error("version-reachable", UPGRADE, reachable).needs(&[Block::Versions]).scope(Scope::Existing),
-    Rule::error("pool-version-offered", SUPPORTED, pool_offered).needs(&[Block::Versions]),
-    Rule::warning("version-preview", SUPPORTED, preview).needs(&[Block::Versions]),
+    Rule::error("version-not-lowered", UPGRADE, version_not_lowered).scope(Scope::Existing),
+    Rule::error("version-one-minor", UPGRADE, version_one_minor)
+        .needs(&[Block::Versions])
+        .scope(Scope::Existing),
+    Rule::error("pool-version-skew", UPGRADE, pool_version_skew),
+    Rule::error("pool-version-not-lowered", UPGRADE, pool_version_not_lowered).scope(Scope::Existing),
+    Rule::error("version-offered", SUPPORTED, version_offered).needs(&[Block::Versions]),
+    Rule::error("version-reachable", UPGRADE, version_reachable)
+        .needs(&[Block::Versions])
+        .scope(Scope::Existing),
+    Rule::error("pool-version-offered", SUPPORTED, pool_version_offered).needs(&[Block::Versions]),
+    Rule::warning("version-preview", SUPPORTED, version_preview).needs(&[Block::Versions]),
 ];
 
 const KEY: &str = "kubernetesVersion";
 
-fn desired<'a>(input: &'a RuleInput<'_>) -> Option<&'a str> {
+fn desired_version<'a>(input: &'a RuleInput<'_>) -> Option<&'a str> {
     input.spec.kubernetes_version.as_deref()
 }
 
 /// The desired and the running version, if they differ.
-fn change<'a>(input: &'a RuleInput<'_>) -> Option<(&'a str, &'a str)> {
-    let (desired, running) = (desired(input)?, input.running_version()?);
+fn version_change<'a>(input: &'a RuleInput<'_>) -> Option<(&'a str, &'a str)> {
+    let (desired, running) = (desired_version(input)?, input.running_version()?);
     (!is_same(desired, running)).then_some((desired, running))
 }
 
@@ -48,7 +52,7 @@ fn is_running(running: Option<&str>, version: &str) -> bool {
 /// Whether the cluster's own upgrade profile is needed: the control plane is upgraded, or a pool's version changes and the
 /// region's list is insufficient.
 pub(super) fn needs_own_upgrades(input: &RuleInput<'_>) -> bool {
-    change(input).is_some()
+    version_change(input).is_some()
         || input.running_version().filter(|_| input.has_version_change()).is_some_and(|running| {
             let offered = input.azure.versions.known();
             offered.is_some_and(|offered| {
@@ -58,17 +62,17 @@ pub(super) fn needs_own_upgrades(input: &RuleInput<'_>) -> bool {
 }
 
 /// The current state of the control plane, from which it is upgraded.
-fn start<'a>(input: &'a RuleInput<'_>, running: &'a str) -> UpgradeStart<'a> {
+fn upgrade_start<'a>(input: &'a RuleInput<'_>, running: &'a str) -> UpgradeStart<'a> {
     UpgradeStart { running, long_term: input.long_term(), own_targets: &input.azure.own_upgrades }
 }
 
-/// Calls a function with the current state and the versions of the region. A new cluster has an empty running version.
+/// Calls a function with the current state and the versions of the region. The running version of a new cluster is empty.
 fn with_start<T>(
     input: &RuleInput<'_>,
     call: impl FnOnce(&UpgradeStart<'_>, &[KubernetesVersion]) -> T,
 ) -> T {
     let running = input.running_version().map(canonical).unwrap_or_default();
-    call(&start(input, &running), list(&input.azure.versions))
+    call(&upgrade_start(input, &running), list(&input.azure.versions))
 }
 
 /// A remedy with only versions that are available to this cluster.
@@ -80,7 +84,7 @@ fn reachable_remedy(input: &RuleInput<'_>) -> String {
 }
 
 /// The remedy for a version that requires several upgrades: the first upgrade on the path ([`upgrade_path`]).
-fn upgrade_first(input: &RuleInput<'_>, desired: &str) -> Option<String> {
+fn first_upgrade_remedy(input: &RuleInput<'_>, desired: &str) -> Option<String> {
     let first = with_start(input, |start, offered| upgrade_path::first_step(start, offered, desired))?;
     Some(format!("upgrade to {first} first"))
 }
@@ -88,7 +92,7 @@ fn upgrade_first(input: &RuleInput<'_>, desired: &str) -> Option<String> {
 fn version_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let remedy = "write it as aksVersions lists it, for example 1.32.7";
     let is_invalid = |text: &&str| Version::parse(text).is_none();
-    if let Some(text) = desired(input).filter(is_invalid) {
+    if let Some(text) = desired_version(input).filter(is_invalid) {
         findings.add(KEY, format!("kubernetesVersion {text:?} is not a version of Kubernetes"), remedy);
     }
     for pool in input.pools() {
@@ -101,8 +105,8 @@ fn version_format(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     }
 }
 
-fn not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let Some((desired, running)) = change(input) else { return };
+fn version_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((desired, running)) = version_change(input) else { return };
     if parse_change((desired, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
         findings.add(
             KEY,
@@ -114,31 +118,35 @@ fn not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 
 /// The minor version after the running one, if the desired version skips it and Azure does not list that upgrade.
 fn skipped_minor(input: &RuleInput<'_>) -> Option<String> {
-    let (desired, _) = change(input)?;
+    let (desired, _) = version_change(input)?;
     with_start(input, |start, offered| upgrades::skipped_minor(start, offered, desired))
 }
 
-fn one_minor(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let (Some(next), Some((desired, running))) = (skipped_minor(input), change(input)) else { return };
-    let remedy = upgrade_first(input, desired).unwrap_or_else(|| {
+fn version_one_minor(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let (Some(next), Some((desired, running))) = (skipped_minor(input), version_change(input)) else {
+        return;
+    };
+    let remedy = first_upgrade_remedy(input, desired).unwrap_or_else(|| {
         let is_none_reachable = with_start(input, upgrades::reachable).is_empty();
         if is_none_reachable { format!("upgrade to {next} first") } else { reachable_remedy(input) }
     });
     findings.add(KEY, upgrades::skipped_minor_message(running, desired), remedy);
 }
 
-/// The version of the control plane after the change: the full running version if it does not change.
-fn control_plane(input: &RuleInput<'_>) -> Option<Version> {
-    let desired = desired(input)?;
+/// The version of the control plane after the change. An unchanged version is the running one, which includes the patch.
+fn control_plane_version(input: &RuleInput<'_>) -> Option<Version> {
+    let desired = desired_version(input)?;
     Version::parse(input.running_version().filter(|running| is_same(desired, running)).unwrap_or(desired))
 }
 
-fn skew(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let Some((text, control_plane)) = desired(input).zip(control_plane(input)) else { return };
+fn pool_version_skew(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((desired, control_plane)) = desired_version(input).zip(control_plane_version(input)) else {
+        return;
+    };
     for pool in input.pools() {
         let Some(pool_version) = pool.version() else { continue };
-        let unchanged = pool.running_version().filter(|running| is_same(pool_version, running));
-        let Some(version) = Version::parse(unchanged.unwrap_or(pool_version)) else { continue };
+        let unchanged_version = pool.running_version().filter(|running| is_same(pool_version, running));
+        let Some(version) = Version::parse(unchanged_version.unwrap_or(pool_version)) else { continue };
         let (problem, remedy) = if control_plane.is_lower_than(version) {
             let remedy = "upgrade the control plane first, or set orchestratorVersion to its version";
             ("is newer than", remedy.to_owned())
@@ -151,13 +159,13 @@ fn skew(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         };
         let name = pool.name();
         let message = format!(
-            "orchestratorVersion {pool_version} of node pool {name} {problem} kubernetesVersion {text}"
+            "orchestratorVersion {pool_version} of node pool {name} {problem} kubernetesVersion {desired}"
         );
         findings.add(pool.key("orchestratorVersion"), message, remedy);
     }
 }
 
-fn pool_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn pool_version_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools() {
         let Some((desired, running)) = pool.version().zip(pool.running_version()) else { continue };
         if parse_change((desired, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
@@ -196,7 +204,7 @@ fn example_versions(offered: &[KubernetesVersion]) -> String {
 
 /// A remedy with only versions that are available to the pool.
 fn pool_version_remedy(input: &RuleInput<'_>, pool: &Pool<'_>) -> String {
-    let control_plane = control_plane(input);
+    let control_plane = control_plane_version(input);
     let running = pool.running_version().and_then(Version::parse);
     let is_allowed = |minor: &KubernetesVersion, patch: &str| {
         let Some(version) = Version::parse(patch) else { return false };
@@ -216,47 +224,54 @@ fn pool_version_remedy(input: &RuleInput<'_>, pool: &Pool<'_>) -> String {
 }
 
 /// The reason why a version is not available.
-fn unavailable(input: &RuleInput<'_>, text: &str) -> Option<String> {
-    let reason = with_start(input, |start, offered| upgrades::unavailable(start, offered, text))?;
+fn unavailable_reason(input: &RuleInput<'_>, version: &str) -> Option<String> {
+    let reason = with_start(input, |start, offered| upgrades::unavailable(start, offered, version))?;
     Some(reason.describe(input.region(), input.current.is_some()))
 }
 
-fn offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn version_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let is_valid_change =
-        |text: &&str| !is_running(input.running_version(), text) && Version::parse(text).is_some();
-    let Some(text) = desired(input).filter(is_valid_change) else { return };
-    if let Some(reason) = unavailable(input, text) {
-        findings.add(KEY, format!("kubernetesVersion {text} {reason}"), reachable_remedy(input));
+        |desired: &&str| !is_running(input.running_version(), desired) && Version::parse(desired).is_some();
+    let Some(desired) = desired_version(input).filter(is_valid_change) else { return };
+    if let Some(reason) = unavailable_reason(input, desired) {
+        findings.add(KEY, format!("kubernetesVersion {desired} {reason}"), reachable_remedy(input));
     }
 }
 
-fn reachable(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let Some((desired, running)) = change(input) else { return };
+fn version_reachable(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some((desired, running)) = version_change(input) else { return };
     let is_unlisted = with_start(input, |start, offered| upgrades::is_unlisted(start, offered, desired));
     // Another rule reports a skipped minor version.
     if is_unlisted && skipped_minor(input).is_none() {
-        let remedy = upgrade_first(input, desired).unwrap_or_else(|| reachable_remedy(input));
+        let remedy = first_upgrade_remedy(input, desired).unwrap_or_else(|| reachable_remedy(input));
         findings.add(KEY, upgrades::unlisted_message(running, desired), remedy);
     }
 }
 
-fn pool_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let control_plane = [desired(input), input.running_version()].map(|version| version.map(canonical));
+fn pool_version_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let control_plane =
+        [desired_version(input), input.running_version()].map(|version| version.map(canonical));
     for pool in input.pools() {
-        let Some(text) = pool.version().filter(|text| Version::parse(text).is_some()) else { continue };
-        if is_running(pool.running_version(), text) || control_plane.contains(&Some(canonical(text))) {
+        let Some(desired) = pool.version().filter(|desired| Version::parse(desired).is_some()) else {
+            continue;
+        };
+        if is_running(pool.running_version(), desired) || control_plane.contains(&Some(canonical(desired))) {
             continue;
         }
-        if let Some(reason) = unavailable(input, text) {
-            let message = format!("orchestratorVersion {text} of node pool {} {reason}", pool.name());
+        if let Some(reason) = unavailable_reason(input, desired) {
+            let message = format!("orchestratorVersion {desired} of node pool {} {reason}", pool.name());
             findings.add(pool.key("orchestratorVersion"), message, pool_version_remedy(input, &pool));
         }
     }
 }
 
-fn preview(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let Some(text) = desired(input).filter(|text| !is_running(input.running_version(), text)) else { return };
-    if is_preview(list(&input.azure.versions), text) {
-        findings.add(KEY, upgrades::preview_message(text, input.region()), reachable_remedy(input));
+fn version_preview(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+    let Some(desired) =
+        desired_version(input).filter(|desired| !is_running(input.running_version(), desired))
+    else {
+        return;
+    };
+    if is_preview(list(&input.azure.versions), desired) {
+        findings.add(KEY, upgrades::preview_message(desired, input.region()), reachable_remedy(input));
     }
 }

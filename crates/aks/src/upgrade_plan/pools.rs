@@ -18,9 +18,9 @@ use crate::vm_size::{self, QUOTAS, SURGE_REMEDY};
 pub struct PoolState {
     /// The pool with the keys of `aksConfig`.
     pub spec: NodePool,
-    /// The version of its nodes, if it is known.
+    /// The running version of the nodes, if known.
     pub version: Option<String>,
-    /// Whether its nodes are stopped.
+    /// Whether the nodes are stopped.
     pub stopped: bool,
 }
 
@@ -55,29 +55,33 @@ pub fn pool_states(
     upstream.pools().iter().filter_map(state).collect()
 }
 
-/// The block for a pool that is too old for the control plane even after its upgrade.
+/// The block for a pool whose own upgrade leaves it too old for the control plane.
 pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
     let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
     let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
     Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
 }
 
-/// The target of a pool while the control plane runs its current version: the newest version up to `plane` that Azure lists for
-/// this pool, or `plane` if there is none.
-pub(super) fn target(pool: &PoolState, plane: &str, input: &UpgradePlanInput<'_>) -> String {
+/// The target of a pool while the control plane runs its current version, `control_plane`: the newest version up to it that
+/// Azure lists for this pool, or `control_plane` if there is none.
+pub(super) fn target(pool: &PoolState, control_plane: &str, input: &UpgradePlanInput<'_>) -> String {
     let listed = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
     let offered = input.offered.unwrap_or_default();
     let start = UpgradeStart { own_targets: &[], ..input.start };
     let is_allowed = |version: &&String| {
-        let versions = Version::parse(version).zip(Version::parse(plane)).zip(pool.parsed_version());
-        versions.is_some_and(|((version, plane), from)| {
-            from.is_lower_than(version) && !plane.is_lower_than(version)
+        let versions = Version::parse(version).zip(Version::parse(control_plane)).zip(pool.parsed_version());
+        versions.is_some_and(|((version, control_plane), from)| {
+            from.is_lower_than(version) && !control_plane.is_lower_than(version)
         }) && !is_preview(offered, version)
             && upgrades::unavailable(&start, offered, version).is_none()
     };
     let newest = listed.iter().filter(is_allowed).max_by(|one, other| versions::compare(one, other));
-    if listed.iter().any(|version| version == plane) { plane } else { newest.map_or(plane, String::as_str) }
-        .to_owned()
+    if listed.iter().any(|version| version == control_plane) {
+        control_plane
+    } else {
+        newest.map_or(control_plane, String::as_str)
+    }
+    .to_owned()
 }
 
 /// The nodes that an upgrade of the pool adds; `None` if the pool has no running nodes.
@@ -96,7 +100,7 @@ pub(super) fn quota_blocks(
 ) -> Vec<Block> {
     let offer = input.sizes.and_then(|sizes| pool.find_size(sizes));
     let (Some(surge), Some(offer), Some(usages)) = (surge, offer, input.usages) else { return Vec::new() };
-    let messages = vm_size::surge_shortages(pool.name(), offer, surge.nodes, usages, input.region);
+    let messages = vm_size::surge_shortage_messages(pool.name(), offer, surge.nodes, usages, input.region);
     let block = |message| Block::new(Code::QuotaShort, QUOTAS, message, SURGE_REMEDY);
     messages.into_iter().map(block).collect()
 }

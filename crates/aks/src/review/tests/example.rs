@@ -11,13 +11,13 @@ use crate::review::{Severity, changes, rules};
 
 pub(super) type Change = Box<dyn Fn(&mut ReviewInput)>;
 
-/// A rule with changes of an input that break it, each with the expected field, and similar changes that do not. The
-/// input itself does not break the rule.
+/// A rule with changes of an input that break the rule, each with the field of the expected finding, and similar changes that
+/// comply with it. The unchanged input also complies.
 pub(super) struct Example {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> ReviewInput,
     pub(super) breaks: Vec<(&'static str, Change)>,
-    pub(super) keeps: Vec<Change>,
+    pub(super) complies: Vec<Change>,
 }
 
 /// Boxes a change.
@@ -36,20 +36,20 @@ macro_rules! change {
 }
 pub(super) use change;
 
-/// Examples: a rule, an input, the changes that break the rule by field, and the changes that do not break it.
+/// Examples: a rule, an input, the changes that break the rule by field, and the changes that comply with it.
 macro_rules! examples {
-    ($($rule:literal, $start:ident, [$($field:literal [$($break:tt)+]),*], [$($keep:tt)*];)+) => {
+    ($($rule:literal, $start:ident, [$($field:literal [$($break:tt)+]),*], [$($comply:tt)*];)+) => {
         vec![$(Example {
             rule: $rule,
             start: ReviewInput::$start,
             breaks: vec![$($(($field, change!($break))),+),*],
-            keeps: vec![$(change!($keep)),*],
+            complies: vec![$(change!($comply)),*],
         }),+]
     };
 }
 pub(super) use examples;
 
-/// An accepted and a rejected change, each with its description: a row of the second table of docs/review.md.
+/// A change that a rule accepts and one that it rejects, each with a description: a row of the second table of docs/review.md.
 pub(super) struct Behavior {
     pub(super) rule: &'static str,
     pub(super) start: fn() -> ReviewInput,
@@ -70,7 +70,7 @@ macro_rules! behavior_table {
 pub(super) use behavior_table;
 
 #[test]
-fn examples_break_and_keep_their_rules() {
+fn examples_break_or_comply_with_their_rules() {
     for example in all_examples() {
         let rule = rules().find(|rule| rule.name == example.rule).expect(example.rule);
         let name = rule.name;
@@ -88,9 +88,9 @@ fn examples_break_and_keep_their_rules() {
                 assert!(finding.source == rule.source || has_own_sources, "{name}");
             }
         }
-        for (index, change) in example.keeps.iter().enumerate() {
+        for (index, change) in example.complies.iter().enumerate() {
             let input = (example.start)().with(change);
-            assert_eq!(input.fields(name), [""; 0], "{name} should be kept by {index}");
+            assert_eq!(input.fields(name), [""; 0], "{name}: change {index} should comply");
         }
     }
 }
@@ -156,7 +156,7 @@ fn rules_agree_with_azures_behavior() {
 }
 
 /// The tables of docs/review.md: every rule with the sentence of its first example, and Azure's behavior.
-fn tables() -> String {
+fn generate_tables() -> String {
     let examples = all_examples();
     let mut tables =
         "| Rule | Severity | Needs Azure | Example of a finding | Source |\n|---|---|---|---|---|\n"
@@ -185,12 +185,15 @@ fn tables() -> String {
 fn document_lists_every_rule() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/review.md");
     let document = std::fs::read_to_string(path).unwrap();
-    let (prose, current) = document.split_at(document.find("| Rule |").unwrap());
-    let generated = tables();
+    let (prose, current_tables) = document.split_at(document.find("| Rule |").unwrap());
+    let generated_tables = generate_tables();
     #[expect(clippy::disallowed_methods, reason = "a switch for developers, not part of the program")]
     if std::env::var("UPDATE_REVIEW").is_ok() {
-        std::fs::write(path, format!("{prose}{generated}")).unwrap();
+        std::fs::write(path, format!("{prose}{generated_tables}")).unwrap();
         return;
     }
-    assert!(current == generated, "docs/review.md is stale: UPDATE_REVIEW=1 cargo test -p aks review");
+    assert!(
+        current_tables == generated_tables,
+        "docs/review.md is stale: UPDATE_REVIEW=1 cargo test -p aks review"
+    );
 }

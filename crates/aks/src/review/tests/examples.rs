@@ -83,8 +83,8 @@ pub(super) fn behaviors() -> Vec<Behavior> {
             "a Windows pool that is in Azure, scaled" {"azure:[1].osType": "Windows", "[1].osType": "Windows", "[1].maxCount": 4},
             "a new Windows pool in a cluster that was created without a Windows profile" {"[1].name": "win", "[1].osType": "Windows"};
         "network-isolation", update,
-            "network policies with cilium" [(overlay) (|s| s.isolation = true)],
-            "network policies where no engine enforces them" [(overlay) {"azure:networkPolicy": "none"} (|s| s.isolation = true)];
+            "network policies with cilium" [(overlay) (|input| input.isolation = true)],
+            "network policies where no engine enforces them" [(overlay) {"azure:networkPolicy": "none"} (|input| input.isolation = true)];
         "region-exists", create,
             "eastus" {},
             "middleearth" {"resourceLocation": "middleearth"};

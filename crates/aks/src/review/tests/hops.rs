@@ -22,7 +22,7 @@ struct UpgradeCase {
     running: String,
     long_term: bool,
     own_targets: Vec<String>,
-    pools: [String; 2],
+    pool_versions: [String; 2],
     vcpus_left: i64,
     requested: String,
 }
@@ -32,7 +32,7 @@ impl UpgradeCase {
         let mut input = ReviewInput::update();
         for scope in ["spec", "before"] {
             input.set(json!({format!("{scope}:kubernetesVersion"): self.running}));
-            for (index, version) in self.pools.iter().enumerate() {
+            for (index, version) in self.pool_versions.iter().enumerate() {
                 input.set(json!({format!("{scope}:[{index}].orchestratorVersion"): version}));
             }
         }
@@ -74,7 +74,7 @@ fn spec_after_put(stored: &Value, change: Object) -> Value {
 }
 
 /// Simulates a hop in Azure.
-fn apply(input: &mut ReviewInput, hop: &Hop) {
+fn apply_hop(input: &mut ReviewInput, hop: &Hop) {
     input.stored = Some(input.spec.clone());
     let upstream = input.upstream.as_mut().unwrap();
     match &hop.part {
@@ -103,25 +103,25 @@ fn rejecting_rules(code: Code) -> &'static [&'static str] {
     }
 }
 
-fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
+fn check_hops(case: &UpgradeCase) -> Result<(), TestCaseError> {
     let mut input = case.input();
     let plan = case.plan(&input);
-    let (mut control_plane, mut is_first) = (case.running.clone(), true);
+    let (mut control_plane, mut is_initial_version) = (case.running.clone(), true);
     for hop in &plan.hops {
         input.spec = spec_after_put(&input.spec, hop.change.clone());
         let needs_own_targets = input.with_subject(needs_own_upgrades);
         input.azure.own_upgrades =
-            if needs_own_targets && is_first { case.own_targets.clone() } else { Vec::new() };
+            if needs_own_targets && is_initial_version { case.own_targets.clone() } else { Vec::new() };
         let review = input.review();
         for block in &hop.blocked_by {
             let severity = match block.code {
                 Code::PreviewOnly => Severity::Warning,
                 _ => Severity::Error,
             };
-            let rejects = review.findings.iter().any(|finding| {
+            let is_reported = review.findings.iter().any(|finding| {
                 rejecting_rules(block.code).contains(&finding.rule.as_str()) && finding.severity == severity
             });
-            prop_assert!(rejects, "{block:?} of {hop:?} is not in {review:#?}");
+            prop_assert!(is_reported, "{block:?} of {hop:?} is not in {review:#?}");
         }
         if hop.blocked_by.iter().any(|block| block.code != Code::PreviewOnly) {
             return Ok(());
@@ -129,7 +129,7 @@ fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
         prop_assert!(review.first_error().is_none(), "{hop:?} is rejected: {:#?}", review.first_error());
         if hop.part == Part::ControlPlane {
             let (from, to) = (Version::parse(&control_plane).unwrap(), Version::parse(&hop.to).unwrap());
-            let listed_upgrades = if is_first && !case.own_targets.is_empty() {
+            let listed_upgrades = if is_initial_version && !case.own_targets.is_empty() {
                 case.own_targets.clone()
             } else {
                 let minor = versions::find(&case.offered, &control_plane);
@@ -137,13 +137,13 @@ fn compare(case: &UpgradeCase) -> Result<(), TestCaseError> {
                     .and_then(|minor| minor.patch_versions.get(&control_plane))
                     .map_or_else(Vec::new, |patch| patch.upgrades.clone())
             };
-            let skips = to.minor > from.minor + 1;
-            prop_assert!(!skips || listed_upgrades.contains(&hop.to), "{hop:?} skips a minor version");
-            (control_plane, is_first) = (hop.to.clone(), false);
+            let skips_minor = to.minor > from.minor + 1;
+            prop_assert!(!skips_minor || listed_upgrades.contains(&hop.to), "{hop:?} skips a minor version");
+            (control_plane, is_initial_version) = (hop.to.clone(), false);
         }
-        apply(&mut input, hop);
+        apply_hop(&mut input, hop);
     }
-    // Nothing was blocked, so all parts run the version.
+    // Nothing was blocked, so all parts run the requested version.
     prop_assert!(versions::is_same(&control_plane, &case.requested), "{plan:?}");
     for pool in input.upstream.unwrap()["nodePools"].as_array().unwrap() {
         prop_assert!(
@@ -164,13 +164,13 @@ fn region_versions() -> impl Strategy<Value = Vec<KubernetesVersion>> {
             .flat_map(|((patches, ..), minor)| (0..*patches).map(move |patch| (minor, patch)))
             .collect();
         let count = minors.len();
-        let minors =
-            minors.iter().zip(28_u32..).enumerate().map(|(index, ((patches, plan, bits), minor))| {
+        let minors = minors.iter().zip(28_u32..).enumerate().map(
+            |(index, ((patches, plan_choice, random_bits), minor))| {
                 let patch = |patch: u32| {
-                    let bits = bits[patch as usize];
+                    let bits = random_bits[patch as usize];
                     let is_upgrade = |to: &&(u32, u32)| {
-                        let near = to.0 <= minor + 1 || (bits >> (8 + to.0 % 16)) & 1 == 1;
-                        **to > (minor, patch) && near && (bits >> (to.1 % 4)) & 3 != 0
+                        let is_near = to.0 <= minor + 1 || (bits >> (8 + to.0 % 16)) & 1 == 1;
+                        **to > (minor, patch) && is_near && (bits >> (to.1 % 4)) & 3 != 0
                     };
                     let upgrades: Vec<String> = all
                         .iter()
@@ -179,20 +179,21 @@ fn region_versions() -> impl Strategy<Value = Vec<KubernetesVersion>> {
                         .collect();
                     (format!("1.{minor}.{patch}"), json!({"upgrades": upgrades}))
                 };
-                let plans = if *plan == 0 {
+                let plans = if *plan_choice == 0 {
                     json!(["AKSLongTermSupport"])
                 } else {
                     json!(["KubernetesOfficial", "AKSLongTermSupport"])
                 };
                 let patches: serde_json::Map<String, Value> = (0..*patches).map(patch).collect();
-                json!({"version": format!("1.{minor}"), "isPreview": index + 1 == count && *plan == 3,
+                json!({"version": format!("1.{minor}"), "isPreview": index + 1 == count && *plan_choice == 3,
                 "capabilities": {"supportPlan": plans}, "patchVersions": patches})
-            });
+            },
+        );
         from_json(minors.collect::<Vec<_>>().into())
     })
 }
 
-/// Any version, or one of the region's by its position among all of them.
+/// A version: any, or one that the region offers, by its position among all offered versions.
 #[derive(Clone, Debug)]
 enum Choice {
     Any(u32, Option<u32>),
@@ -228,9 +229,10 @@ fn upgrade_cases() -> impl Strategy<Value = UpgradeCase> {
     )
         .prop_map(|(offered, running, long_term, own_targets, pool_lag, vcpus_left, requested)| {
             let (first, second) = (running.version(&offered), requested.version(&offered));
-            let swap =
+            // `vcpus_left` is random, so most downgrades, but not all, become upgrades.
+            let is_swapped =
                 Version::parse(&first).unwrap() > Version::parse(&second).unwrap() && vcpus_left % 8 != 0;
-            let (running, requested) = if swap { (second, first) } else { (first, second) };
+            let (running, requested) = if is_swapped { (second, first) } else { (first, second) };
             let from = Version::parse(&running).unwrap();
             let running = Version { patch: from.patch.or(Some(0)), ..from };
             let (minor, patch) = (running.minor, running.patch.unwrap());
@@ -245,7 +247,7 @@ fn upgrade_cases() -> impl Strategy<Value = UpgradeCase> {
                     .filter(|to| *to > (minor, patch))
                     .map(version_string)
                     .collect(),
-                pools: pool_lag.map(|(skew, pool_patch)| match skew {
+                pool_versions: pool_lag.map(|(skew, pool_patch)| match skew {
                     0 => version_string((minor, patch.min(pool_patch))),
                     _ => version_string((minor - skew, pool_patch)),
                 }),
@@ -260,6 +262,6 @@ proptest! {
 
     #[test]
     fn review_agrees_with_each_hop(case in upgrade_cases()) {
-        compare(&case)?;
+        check_hops(&case)?;
     }
 }

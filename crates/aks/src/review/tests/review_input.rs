@@ -1,4 +1,4 @@
-//! The input of a review, with functions by which examples change it.
+//! The input of a review, and changes of the input for examples.
 
 use serde_json::{Value, json};
 
@@ -51,10 +51,10 @@ pub(super) fn new_cluster() -> Value {
     })
 }
 
-pub(super) fn pool(more: Value) -> Value {
+pub(super) fn pool(keys: Value) -> Value {
     let pool = json!({"name": "p", "mode": "User", "count": 2, "maxPods": 60, "osDiskSizeGB": 64, "osDiskType": "Managed",
         "osType": "Linux", "vmSize": "Standard_D4s_v3", "orchestratorVersion": "1.32.7", "availabilityZones": ["1", "2"], "maxSurge": "1"});
-    extended(pool, more)
+    extended(pool, keys)
 }
 
 pub(super) fn network() -> Value {
@@ -67,12 +67,12 @@ pub(super) fn reference(name: &str) -> NetworkRef {
     NetworkRef { subscription: None, group: "rg-net".to_owned(), name: name.to_owned() }
 }
 
-pub(super) fn offer(more: Value) -> Value {
+pub(super) fn offer(keys: Value) -> Value {
     let offer = json!({"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
         "locationInfo": [{"zones": ["3", "1", "2"]}], "restrictions": [], "capabilities": [
             {"name": "vCPUs", "value": "4"}, {"name": "MemoryGB", "value": "16"}, {"name": "EphemeralOSDiskSupported", "value": "True"},
             {"name": "CachedDiskBytes", "value": "107374182400"}, {"name": "LowPriorityCapable", "value": "True"}]});
-    extended(offer, more)
+    extended(offer, keys)
 }
 
 fn offers(list: Value) -> Read<Vec<crate::arm::VmSku>> {
@@ -171,8 +171,8 @@ impl ReviewInput {
         self
     }
 
-    /// Sets keys of the specification, `[1].name` of a node pool, or those of `stored:`, `azure:` (upstream) or `before:` (both).
-    /// `null` removes a key.
+    /// Sets keys of the specification; `[1].name` is a key of a node pool, and `null` removes a key. The prefix `stored:`,
+    /// `azure:` (upstream) or `before:` (stored and upstream) selects other specifications.
     pub(super) fn set(&mut self, keys: Value) {
         for (key, value) in object(keys) {
             let (scope, key) = key.split_once(':').unwrap_or(("spec", &key));
@@ -183,14 +183,14 @@ impl ReviewInput {
                 _ => self.stored.iter_mut().chain(&mut self.upstream).collect(),
             };
             for spec in specs {
-                let (owner, key) = match key.strip_prefix('[').and_then(|key| key.split_once("].")) {
+                let (target, key) = match key.strip_prefix('[').and_then(|key| key.split_once("].")) {
                     Some((index, key)) => (&mut spec["nodePools"][index.parse::<usize>().unwrap()], key),
                     None => (spec, key),
                 };
-                let owner = owner.as_object_mut().unwrap();
+                let target = target.as_object_mut().unwrap();
                 match &value {
-                    Value::Null => drop(owner.remove(key)),
-                    value => drop(owner.insert(key.to_owned(), value.clone())),
+                    Value::Null => drop(target.remove(key)),
+                    value => drop(target.insert(key.to_owned(), value.clone())),
                 }
             }
         }
@@ -236,15 +236,15 @@ impl ReviewInput {
     }
 }
 
-/// The cluster is in this network.
+/// Puts the cluster into this network.
 pub(super) fn in_network(network: Value) -> impl Fn(&mut ReviewInput) {
-    move |s| {
+    move |input| {
         let network = ReadNetwork { reference: reference("net"), network: from_json(network.clone()) };
-        s.azure.networks = Read::Known(vec![network]);
+        input.azure.networks = Read::Known(vec![network]);
     }
 }
 
-/// The subnet of the nodes has these properties.
+/// Sets properties of the subnet of the nodes.
 pub(super) fn subnet(keys: Value) -> impl Fn(&mut ReviewInput) {
     let mut network = network();
     let properties = &mut network["properties"]["subnets"][0]["properties"];
@@ -252,100 +252,100 @@ pub(super) fn subnet(keys: Value) -> impl Fn(&mut ReviewInput) {
     in_network(network)
 }
 
-/// The network of Azure's tutorials, in which services and nodes share one large address space.
-pub(super) fn large_network(more: Value) -> impl Fn(&mut ReviewInput) {
+/// Puts the cluster into the network of Azure's tutorials, in which services and nodes share one large address space.
+pub(super) fn large_network(other_subnets: Value) -> impl Fn(&mut ReviewInput) {
     let mut subnets = vec![json!({"name": "nodes", "properties": {"addressPrefix": "10.240.0.0/16"}})];
-    subnets.extend(more.as_array().unwrap().clone());
+    subnets.extend(other_subnets.as_array().unwrap().clone());
     in_network(
         json!({"name": "Net", "location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}, "subnets": subnets}}),
     )
 }
 
-/// Azure offers the size with these properties.
+/// Makes Azure offer only the default VM size, with these properties.
 pub(super) fn size(keys: Value) -> impl Fn(&mut ReviewInput) {
     sizes(json!([offer(keys)]))
 }
 
 pub(super) fn sizes(list: Value) -> impl Fn(&mut ReviewInput) {
-    move |s| s.azure.sizes = offers(list.clone())
+    move |input| input.azure.sizes = offers(list.clone())
 }
 
-/// A quota of 100 with this usage.
+/// Sets the usage of the regional quota, which is 100 vCPUs.
 pub(super) fn used_cores(cores: i64) -> impl Fn(&mut ReviewInput) {
-    move |s| {
+    move |input| {
         let usages = json!([{"name": {"value": "cores"}, "currentValue": cores, "limit": 100}]);
-        s.azure.usages = Read::Known(from_json(usages));
+        input.azure.usages = Read::Known(from_json(usages));
     }
 }
 
-/// The cluster in Azure is an overlay with cilium.
-pub(super) fn overlay(s: &mut ReviewInput) {
-    s.details.overlay = true;
-    s.set(json!({"azure:networkPolicy": "cilium", "azure:podCidr": "10.244.0.0/16", "networkPolicy": null, "stored:networkPolicy": null}));
+/// Makes the cluster in Azure an overlay with cilium.
+pub(super) fn overlay(input: &mut ReviewInput) {
+    input.details.overlay = true;
+    input.set(json!({"azure:networkPolicy": "cilium", "azure:podCidr": "10.244.0.0/16", "networkPolicy": null, "stored:networkPolicy": null}));
 }
 
-/// The pods have their own subnet.
-pub(super) fn pod_subnet(s: &mut ReviewInput) {
-    s.details.pod_subnet_pools = ["system".to_owned(), "user".to_owned()].into();
+/// Gives the pods of both pools their own subnet.
+pub(super) fn pod_subnet(input: &mut ReviewInput) {
+    input.details.pod_subnet_pools = ["system".to_owned(), "user".to_owned()].into();
 }
 
-/// The cluster is in a network that Azure created.
-pub(super) fn in_managed_network(s: &mut ReviewInput) {
-    s.set(
+/// Moves the cluster in Azure into a network that Azure created.
+pub(super) fn in_managed_network(input: &mut ReviewInput) {
+    input.set(
         json!({"azure:virtualNetwork": null, "azure:virtualNetworkResourceGroup": null, "azure:subnet": null,
         "azure:[0].vnetSubnetID": null, "azure:[1].vnetSubnetID": null}),
     );
 }
 
-/// The cluster runs 1.30.100 with long-term support.
-pub(super) fn long_term_support(s: &mut ReviewInput) {
-    s.details.running_version = Some("1.30.100".to_owned());
-    s.details.long_term = true;
-    s.azure.own_upgrades = vec!["1.30.101".to_owned(), "1.32.7".to_owned()];
+/// Makes the cluster run 1.30.100 with long-term support.
+pub(super) fn long_term_support(input: &mut ReviewInput) {
+    input.details.running_version = Some("1.30.100".to_owned());
+    input.details.long_term = true;
+    input.azure.own_upgrades = vec!["1.30.101".to_owned(), "1.32.7".to_owned()];
     for scope in ["spec", "before"] {
         for key in ["kubernetesVersion", "[0].orchestratorVersion", "[1].orchestratorVersion"] {
-            s.set(json!({format!("{scope}:{key}"): "1.30.100"}));
+            input.set(json!({format!("{scope}:{key}"): "1.30.100"}));
         }
     }
 }
 
-/// The cluster runs this version.
+/// Sets the running version of the control plane.
 pub(super) fn running_version(version: &'static str) -> impl Fn(&mut ReviewInput) {
-    move |s| s.details.running_version = Some(version.to_owned())
+    move |input| input.details.running_version = Some(version.to_owned())
 }
 
-/// The cluster is an import.
-pub(super) fn imported(s: &mut ReviewInput) {
-    s.set(json!({"imported": true, "stored:imported": true}));
+/// Makes the cluster an import.
+pub(super) fn imported(input: &mut ReviewInput) {
+    input.set(json!({"imported": true, "stored:imported": true}));
 }
 
-/// Azure has the cluster in this region.
+/// Adds the cluster to Azure, in this region.
 pub(super) fn existing_in_region(region: &'static str) -> impl Fn(&mut ReviewInput) {
     existing_cluster(json!({"resourceLocation": region}), false)
 }
 
-/// Azure has this cluster, possibly after a failed creation.
+/// Adds this cluster to Azure; `failed` is whether its creation failed.
 pub(super) fn existing_cluster(spec: Value, failed: bool) -> impl Fn(&mut ReviewInput) {
-    move |s| {
+    move |input| {
         let cluster = ExistingCluster { spec: from_json(spec.clone()), failed, ..ExistingCluster::default() };
-        s.azure.cluster = Read::Known(Some(cluster));
+        input.azure.cluster = Read::Known(Some(cluster));
     }
 }
 
-/// Azure rejects everything.
+/// Makes Azure reject every request.
 pub(super) fn denied(
     kind: DenialKind,
     message: &'static str,
     remedy: &'static str,
     may_be_recent: bool,
 ) -> impl Fn(&mut ReviewInput) {
-    move |s| {
+    move |input| {
         let (message, remedy) = (message.to_owned(), remedy.to_owned());
-        s.azure.denial = Some(Denial { kind, message, remedy, may_be_recent });
+        input.azure.denial = Some(Denial { kind, message, remedy, may_be_recent });
     }
 }
 
-/// The state of the subscription.
+/// Sets the state of the subscription.
 pub(super) fn subscription(state: Option<&'static str>) -> impl Fn(&mut ReviewInput) {
-    move |s| s.azure.subscription = Read::Known(Subscription { state: state.map(str::to_owned) })
+    move |input| input.azure.subscription = Read::Known(Subscription { state: state.map(str::to_owned) })
 }

@@ -11,19 +11,20 @@ use crate::review::{DenialKind, ExistingCluster, Permissions, ProviderState, Rea
 pub(in crate::review::tests) fn access() -> Vec<Example> {
     use DenialKind::{Credential, Role, Subscription};
     let with_permissions = |actions: &'static [&str]| {
-        move |s: &mut ReviewInput| s.azure.permissions = Read::Known(permissions(actions))
+        move |input: &mut ReviewInput| input.azure.permissions = Read::Known(permissions(actions))
     };
-    let no_group = |s: &mut ReviewInput| {
+    let no_group = |input: &mut ReviewInput| {
         let permissions = permissions(&["Microsoft.ContainerService/*"]);
-        s.azure.permissions = Read::Known(Permissions { group_exists: false, ..permissions });
+        input.azure.permissions = Read::Known(Permissions { group_exists: false, ..permissions });
     };
-    let no_role = |s: &mut ReviewInput| {
-        s.azure.permissions = Read::Known(Permissions { roles: Vec::new(), ..permissions(&[]) });
+    // An application without any role may not read its roles, so an empty list proves nothing.
+    let no_role = |input: &mut ReviewInput| {
+        input.azure.permissions = Read::Known(Permissions { roles: Vec::new(), ..permissions(&[]) });
     };
     let unregistered = |actions: Option<&'static [&str]>| {
-        move |s: &mut ReviewInput| {
+        move |input: &mut ReviewInput| {
             let subscription_roles = actions.map(roles);
-            s.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles });
+            input.azure.provider = Read::Known(ProviderState { registered: false, subscription_roles });
         }
     };
     examples! {
@@ -44,15 +45,16 @@ pub(in crate::review::tests) fn access() -> Vec<Example> {
 }
 
 pub(in crate::review::tests) fn existing() -> Vec<Example> {
-    let no_local_accounts = |s: &mut ReviewInput| {
+    let no_local_accounts = |input: &mut ReviewInput| {
         let cluster = ExistingCluster { local_accounts_disabled: true, ..ExistingCluster::default() };
-        s.azure.cluster = Read::Known(Some(cluster));
+        input.azure.cluster = Read::Known(Some(cluster));
     };
-    let with_user_range = |s: &mut ReviewInput| s.user_entries.ranges = ["203.0.113.0/24".to_owned()].into();
+    let with_user_range =
+        |input: &mut ReviewInput| input.user_entries.ranges = ["203.0.113.0/24".to_owned()].into();
     examples! {
         "cluster-new", create, ["clusterName" [(existing_cluster(json!({}), false))]], [];
-        "node-resource-group-new", create, ["nodeResourceGroup" [(|s| s.azure.node_group = Read::Known(true))]], [];
-        "import-exists", import, ["clusterName" [(|s| s.azure.cluster = Read::Known(None))]], [];
+        "node-resource-group-new", create, ["nodeResourceGroup" [(|input| input.azure.node_group = Read::Known(true))]], [];
+        "import-exists", import, ["clusterName" [(|input| input.azure.cluster = Read::Known(None))]], [];
         "import-local-accounts", import, ["clusterName" [(no_local_accounts)]], [];
         "region-matches", import, ["resourceLocation" [(existing_in_region("westeurope"))]], [(existing_in_region("East US"))];
         "region-matches", update, ["resourceLocation" [{"azure:resourceLocation": "westeurope"}]], [{"azure:resourceLocation": "EAST-US"}];

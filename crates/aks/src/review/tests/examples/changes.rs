@@ -7,16 +7,16 @@ use crate::review::tests::review_input::{
     IDENTITY, ReviewInput, SUBNET, existing_cluster, in_managed_network, new_cluster,
 };
 
-fn not_in_azure(s: &mut ReviewInput) {
-    s.upstream = None;
+fn not_in_azure(input: &mut ReviewInput) {
+    input.upstream = None;
 }
 
-fn in_other_group(s: &mut ReviewInput) {
-    s.details.node_resource_group = Some("MC_rg_shop_eastus".to_owned());
+fn in_default_node_group(input: &mut ReviewInput) {
+    input.details.node_resource_group = Some("MC_rg_shop_eastus".to_owned());
 }
 
-fn never_in_network(s: &mut ReviewInput) {
-    s.set(json!({"before:virtualNetwork": null, "before:virtualNetworkResourceGroup": null, "before:subnet": null}));
+fn without_network_before(input: &mut ReviewInput) {
+    input.set(json!({"before:virtualNetwork": null, "before:virtualNetworkResourceGroup": null, "before:subnet": null}));
 }
 
 pub(in crate::review::tests) fn fixed() -> Vec<Example> {
@@ -30,15 +30,15 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             "virtualNetwork" [{"virtualNetwork": "other"}],
             "virtualNetworkResourceGroup" [{"virtualNetworkResourceGroup": "other"}],
             "privateCluster" [{"privateCluster": true} {"before:privateCluster": true, "privateCluster": false}],
-            // A value that only Azure has is compared too.
+            // Values that only Azure has are compared too.
             "podCidr" [{"podCidr": "10.9.0.0/16"}],
             "linuxAdminUsername" [{"linuxAdminUsername": "other"}],
             "subnet" [{"subnet": "other"} [(in_managed_network) {"subnet": "other"}]]
         ], [
             // Azure's value is always accepted, regardless of the stored value.
             {"stored:serviceCidr": "10.9.0.0/16"}
-            [(in_other_group) {"before:nodeResourceGroup": null, "nodeResourceGroup": "mc_rg_shop_eastus"}]
-            [(never_in_network) {"virtualNetwork": "NET", "virtualNetworkResourceGroup": "rg-net", "subnet": "nodes"}]
+            [(in_default_node_group) {"before:nodeResourceGroup": null, "nodeResourceGroup": "mc_rg_shop_eastus"}]
+            [(without_network_before) {"virtualNetwork": "NET", "virtualNetworkResourceGroup": "rg-net", "subnet": "nodes"}]
             {"dnsPrefix": "SHOP", "virtualNetwork": "NET", "networkPlugin": "AZURE"}
             {"dnsPrefix": "", "subnet": "", "podCidr": ""}
             {"dnsPrefix": null, "serviceCidr": null, "virtualNetwork": null, "subnet": null, "privateCluster": null}
@@ -58,7 +58,7 @@ pub(in crate::review::tests) fn fixed() -> Vec<Example> {
             "nodePools[1].vmSize" [[(not_in_azure) (existing_cluster(new_cluster(), false)) {"[1].vmSize": "Standard_D8s_v3"}]]
         ], [
             {"[1].vmSize": "standard_d4s_V3", "[1].osDiskType": "managed", "[1].osType": "linux"}
-            (|s| s.spec["nodePools"][1] = json!({"name": "user", "vmSize": "", "osDiskSizeGB": 0}))
+            (|input| input.spec["nodePools"][1] = json!({"name": "user", "vmSize": "", "osDiskSizeGB": 0}))
             {"[1].name": "other", "[1].vmSize": "Standard_D8s_v3"}
             [(not_in_azure) {"[1].vmSize": "Standard_D8s_v3"}]
         ];
@@ -103,9 +103,9 @@ pub(in crate::review::tests) fn set_too_late() -> Vec<Example> {
             "nodeResourceGroup" [{"before:nodeResourceGroup": null}],
             "managedIdentity" [{"before:managedIdentity": null}],
             "podCidr" [{"before:podCidr": null, "podCidr": "10.244.0.0/16"}],
-            "virtualNetwork" [[(never_in_network) (in_managed_network)]],
+            "virtualNetwork" [[(without_network_before) (in_managed_network)]],
             "networkPolicy" [{"stored:networkPolicy": null, "azure:networkPolicy": "none"}
-                // In an import too.
+                // Also in an import.
                 {"before:networkPolicy": null, "stored:imported": true, "imported": true}],
             "privateDnsZone" [{"privateDnsZone": "system"}],
             "userAssignedIdentity" [{"userAssignedIdentity": IDENTITY}],
@@ -133,7 +133,7 @@ pub(in crate::review::tests) fn without_effect() -> Vec<Example> {
         "without-effect", update, [
             "virtualNetwork" [(in_managed_network)],
             "networkPolicy" [{"azure:networkPolicy": "none"}],
-            "nodeResourceGroup" [[(in_other_group) {"azure:nodeResourceGroup": null}]],
+            "nodeResourceGroup" [[(in_default_node_group) {"azure:nodeResourceGroup": null}]],
             "nodePools[1].availabilityZones" [{"azure:[1].availabilityZones": []}],
             "dockerBridgeCidr" [{"dockerBridgeCidr": "172.17.0.1/16"}]
         ], [

@@ -9,8 +9,8 @@ use crate::review::tests::review_input::{
 };
 use crate::review::{Read, ReadNetwork};
 
-fn no_network(s: &mut ReviewInput) {
-    s.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
+fn no_network(input: &mut ReviewInput) {
+    input.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
 }
 
 pub(in crate::review::tests) fn ranges() -> Vec<Example> {
@@ -38,8 +38,8 @@ pub(in crate::review::tests) fn ranges() -> Vec<Example> {
 }
 
 pub(in crate::review::tests) fn networks() -> Vec<Example> {
-    let missing = |s: &mut ReviewInput| {
-        s.azure.networks = Read::Known(vec![ReadNetwork { reference: reference("net"), network: None }]);
+    let missing_network = |input: &mut ReviewInput| {
+        input.azure.networks = Read::Known(vec![ReadNetwork { reference: reference("net"), network: None }]);
     };
     let with_route_table = || subnet(json!({"routeTable": {"id": "/tables/rt"}}));
     let mut network_elsewhere = network();
@@ -49,7 +49,7 @@ pub(in crate::review::tests) fn networks() -> Vec<Example> {
         json!(["10.40.0.0/16", "172.16.0.0/12"]);
     examples! {
         "network-exists", create, [
-            "virtualNetwork" [(missing)],
+            "virtualNetwork" [(missing_network)],
             "subnet" [{"subnet": "other"}],
             "nodePools[1].vnetSubnetID" [
                 {"[1].vnetSubnetID": SUBNET.replace("nodes", "x")} {"[1].vnetSubnetID": SUBNET.replace("SUB", "sub").replace("/net/", "/other/")}
@@ -60,7 +60,7 @@ pub(in crate::review::tests) fn networks() -> Vec<Example> {
         "network-apart", create, [
             "serviceCidr" [{"serviceCidr": "10.40.2.0/24", "dnsServiceIp": "10.40.2.10"}],
             "podCidr" [{"podCidr": "10.40.0.0/17", "networkPlugin": "kubenet"}],
-            // Azure's default counts too, and so do subnets of others.
+            // Azure's default range is checked too, against all subnets of the network.
             "serviceCidr" [[
                 {"serviceCidr": null, "dnsServiceIp": null}
                 (large_network(json!([{"name": "other", "properties": {"addressPrefix": "10.0.8.0/24"}}])))
@@ -104,7 +104,7 @@ pub(in crate::review::tests) fn addresses() -> Vec<Example> {
     let in_range = |range: &str| subnet(json!({"addressPrefixes": [range]}));
     let in_use = |count: usize| subnet(json!({"ipConfigurations": vec![json!({}); count]}));
     examples! {
-        // (2 + 1) x 61 + (3 + 1) x 61 = 427 of 1024 - 5.
+        // A node needs 1 + 60 addresses. With surge, the pools have 2 + 1 and 3 + 1 nodes: 427 of the 1024 - 5 addresses.
         "subnet-fits", create, ["subnet" [
             (in_use(593))
             (in_range("10.40.0.0/24"))

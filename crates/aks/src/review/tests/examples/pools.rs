@@ -13,7 +13,7 @@ pub(in crate::review::tests) fn pools() -> Vec<Example> {
     };
     let with_pools = |pools: usize, count: i64| {
         let pools = pool_list(pools, count);
-        move |s: &mut ReviewInput| s.set(json!({"nodePools": pools}))
+        move |input: &mut ReviewInput| input.set(json!({"nodePools": pools}))
     };
     examples! {
         "pool-mode", create, ["nodePools[1].mode" [{"[1].mode": "Gateway"}]], [{"[1].mode": "user"}];
@@ -50,9 +50,9 @@ pub(in crate::review::tests) fn sizes() -> Vec<Example> {
     let restricted = |restriction: Value| size(json!({"restrictions": [restriction]}));
     let capability =
         |name: &str, value: &str| size(json!({"capabilities": [{"name": name, "value": value}]}));
-    let family_quota = |s: &mut ReviewInput| {
+    let family_quota = |input: &mut ReviewInput| {
         let usages = json!([{"name": {"value": "standarddsv3family"}, "currentValue": 0, "limit": 15}]);
-        s.azure.usages = Read::Known(from_json(usages));
+        input.azure.usages = Read::Known(from_json(usages));
     };
     examples! {
         "zone-form", create, ["nodePools[1].availabilityZones" [{"[1].availabilityZones": ["eastus-1"]} {"[1].availabilityZones": ["1", "1"]}]],

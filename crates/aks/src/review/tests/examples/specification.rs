@@ -15,7 +15,7 @@ pub(in crate::review::tests) fn required() -> Vec<Example> {
             "resourceGroup" [{"resourceGroup": ""}],
             "clusterName" [{"clusterName": null}],
             "azureCredentialSecret" [{"azureCredentialSecret": null}]
-        ], [[{"azureCredentialSecret": null} (|s| s.facts.credential_sent_along = true)]];
+        ], [[{"azureCredentialSecret": null} (|input| input.facts.credential_sent_along = true)]];
         "fields-given", update, ["azureCredentialSecret" [{"azureCredentialSecret": null} {"azureCredentialSecret": ""}]], [];
         "fields-given", import, ["azureCredentialSecret" [{"azureCredentialSecret": null}], "resourceGroup" [{"resourceGroup": ""}]], [];
         "version-given", create, ["kubernetesVersion" [{"kubernetesVersion": null} {"kubernetesVersion": ""}]], [];
@@ -33,7 +33,7 @@ pub(in crate::review::tests) fn required() -> Vec<Example> {
             "nodePools[1].mode" [{"[1].mode": null}],
             "nodePools[1].osType" [{"[1].osType": null}]
         ], [];
-        "pool-fields-given", update, [], [(|s| s.spec["nodePools"][1] = json!({"name": "user", "count": 3}))];
+        "pool-fields-given", update, [], [(|input| input.spec["nodePools"][1] = json!({"name": "user", "count": 3}))];
         "linux-pools", create, ["nodePools[1].osType" [{"[1].osType": "Windows"} {"[1].osType": "windows"} {"[1].osType": "Plan9"}]],
             [{"[1].osType": "linux"}];
         "linux-pools", update, ["nodePools[1].osType" [{"azure:[1].osType": "Windows", "[1].name": "new", "[1].osType": "Windows"}]],
@@ -46,18 +46,18 @@ pub(in crate::review::tests) fn required() -> Vec<Example> {
     }
 }
 
-fn isolated(s: &mut ReviewInput) {
-    s.isolation = true;
+fn isolated(input: &mut ReviewInput) {
+    input.isolation = true;
 }
 
 fn misspelled(parent: &'static str, key: &'static str) -> impl Fn(&mut ReviewInput) {
-    move |s| s.unknown_fields = vec![UnknownField::new(parent, key, ["count", "vmSize"].into_iter())]
+    move |input| input.unknown_fields = vec![UnknownField::new(parent, key, ["count", "vmSize"].into_iter())]
 }
 
 pub(in crate::review::tests) fn combinations() -> Vec<Example> {
-    let basic = |zones: Value| json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System", "availabilityZones": zones}))], "authorizedIpRanges": []});
-    let no_network = |s: &mut ReviewInput| {
-        s.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
+    let basic_load_balancer = |zones: Value| json!({"loadBalancerSku": "basic", "nodePools": [pool(json!({"mode": "System", "availabilityZones": zones}))], "authorizedIpRanges": []});
+    let no_network = |input: &mut ReviewInput| {
+        input.set(json!({"virtualNetwork": null, "virtualNetworkResourceGroup": null, "subnet": null}));
     };
     examples! {
         "network-plugin", create, ["networkPlugin" [{"networkPlugin": "none"} {"networkPlugin": "Azure"}]], [{"networkPlugin": ""}];
@@ -78,9 +78,9 @@ pub(in crate::review::tests) fn combinations() -> Vec<Example> {
         "load-balancer-sku", create, ["loadBalancerSku" [{"loadBalancerSku": "Gold"}]],
             [{"loadBalancerSku": "STANDARD"} {"loadBalancerSku": "basic"}];
         "load-balancer-standard", create, ["loadBalancerSku" [
-            [(move |s| s.set(basic(json!([])))) {"privateCluster": true}]
-            (move |s| s.set(basic(json!(["1", "2"]))))
-        ]], [(move |s| s.set(basic(json!([]))))];
+            [(move |input| input.set(basic_load_balancer(json!([])))) {"privateCluster": true}]
+            (move |input| input.set(basic_load_balancer(json!(["1", "2"]))))
+        ]], [(move |input| input.set(basic_load_balancer(json!([]))))];
         "load-balancer-basic-retired", create, ["loadBalancerSku" [{"loadBalancerSku": "Basic"}]], [];
         "pod-range-plugin", create, ["podCidr" [{"podCidr": "10.244.0.0/16"}]], [{"podCidr": "10.244.0.0/16", "networkPlugin": "kubenet"}];
     }
@@ -132,13 +132,13 @@ pub(in crate::review::tests) fn metadata() -> Vec<Example> {
     }
 }
 
-const ZONE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/sub.privatelink.eastus.azmk8s.io";
+const DNS_ZONE_ID: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/sub.privatelink.eastus.azmk8s.io";
 
 pub(in crate::review::tests) fn security() -> Vec<Example> {
-    fn zone(region: &str, cloud: &str) -> Value {
-        json!({"resourceLocation": region, "privateDnsZone": ZONE.replace("eastus", region).replace("azmk8s.io", cloud)})
+    fn zone(region: &str, suffix: &str) -> Value {
+        json!({"resourceLocation": region, "privateDnsZone": DNS_ZONE_ID.replace("eastus", region).replace("azmk8s.io", suffix)})
     }
-    let (us, china) = ("cx.aks.containerservice.azure.us", "cx.prod.service.azk8s.cn");
+    let (us_suffix, china_suffix) = ("cx.aks.containerservice.azure.us", "cx.prod.service.azk8s.cn");
     examples! {
         "authorized-ranges", create, ["authorizedIpRanges" [{"authorizedIpRanges": ["example.com"]} {"authorizedIpRanges": ["2001:db8::/32"]}]],
             [{"authorizedIpRanges": ["203.0.113.7", "0.0.0.0/32"]}];
@@ -150,20 +150,20 @@ pub(in crate::review::tests) fn security() -> Vec<Example> {
             [{"privateCluster": true, "authorizedIpRanges": []}];
         "private-dns-zone", create, ["privateDnsZone" [
             {"privateDnsZone": "mine"}
-            {"privateDnsZone": ZONE.replace("eastus", "westus")}
-            {"privateDnsZone": ZONE.replace("sub.", "sub")}
-            // Each cloud has its own names.
-            (|s| s.set(zone("usgovvirginia", "azmk8s.io")))
-            (move |s| s.set(zone("eastus", us)))
+            {"privateDnsZone": DNS_ZONE_ID.replace("eastus", "westus")}
+            {"privateDnsZone": DNS_ZONE_ID.replace("sub.", "sub")}
+            // Each cloud has its own zone names.
+            (|input| input.set(zone("usgovvirginia", "azmk8s.io")))
+            (move |input| input.set(zone("eastus", us_suffix)))
         ]], [
             {"privateDnsZone": "System"}
-            {"privateDnsZone": ZONE.to_uppercase()}
-            (move |s| s.set(zone("usgovvirginia", us)))
-            (move |s| s.set(zone("chinanorth3", china)))
-            {"privateDnsZone": ZONE.replace("sub.privatelink", "private")}
+            {"privateDnsZone": DNS_ZONE_ID.to_uppercase()}
+            (move |input| input.set(zone("usgovvirginia", us_suffix)))
+            (move |input| input.set(zone("chinanorth3", china_suffix)))
+            {"privateDnsZone": DNS_ZONE_ID.replace("sub.privatelink", "private")}
         ];
-        "private-dns-zone-identity", create, ["privateDnsZone" [{"privateCluster": true, "privateDnsZone": ZONE}]], [
-            {"privateCluster": true, "privateDnsZone": ZONE, "managedIdentity": true, "userAssignedIdentity": IDENTITY}
+        "private-dns-zone-identity", create, ["privateDnsZone" [{"privateCluster": true, "privateDnsZone": DNS_ZONE_ID}]], [
+            {"privateCluster": true, "privateDnsZone": DNS_ZONE_ID, "managedIdentity": true, "userAssignedIdentity": IDENTITY}
             {"privateCluster": true, "privateDnsZone": "none"}
         ];
         "private-dns-zone-unused", create, ["privateDnsZone" [{"privateDnsZone": "system"}]], [{"privateDnsZone": "system", "privateCluster": true}];
@@ -196,9 +196,10 @@ pub(in crate::review::tests) fn advice() -> Vec<Example> {
             (size(json!({"capabilities": [{"name": "vCPUs", "value": "2"}]}))) (size(json!({"family": "standardBSFamily"})))
         ]], [];
         "advice-spot", create, ["nodePools[1].vmSize" [{"[1].minCount": 0}]], [[{"[1].minCount": 0} (size(json!({"capabilities": []})))]];
-        "advice-secret-age", create, ["azureCredentialSecret" [(|s| s.facts.credential_changed_ms = Some(819 * DAY_MS))]],
-            [(|s| s.facts.credential_changed_ms = Some(820 * DAY_MS)) (|s| s.facts.credential_changed_ms = None)];
-        "advice-ssh-key-age", update, ["sshPublicKey" [(|s| s.facts.cluster_created_ms = Some(634 * DAY_MS))]],
-            [(|s| s.facts.cluster_created_ms = Some(635 * DAY_MS))];
+        // The reviews run on day 1,000. Secrets are old after 180 days, SSH keys after 365.
+        "advice-secret-age", create, ["azureCredentialSecret" [(|input| input.facts.credential_changed_ms = Some(819 * DAY_MS))]],
+            [(|input| input.facts.credential_changed_ms = Some(820 * DAY_MS)) (|input| input.facts.credential_changed_ms = None)];
+        "advice-ssh-key-age", update, ["sshPublicKey" [(|input| input.facts.cluster_created_ms = Some(634 * DAY_MS))]],
+            [(|input| input.facts.cluster_created_ms = Some(635 * DAY_MS))];
     }
 }

@@ -4,8 +4,8 @@ use crate::review::Read;
 use crate::review::tests::example::{Change, Example, boxed, change, examples};
 use crate::review::tests::review_input::{ReviewInput, long_term_support, running_version};
 
-fn user_pool_version(s: &mut ReviewInput) {
-    s.details.pool_versions.insert("user".to_owned(), "1.32.7".to_owned());
+fn user_pool_version(input: &mut ReviewInput) {
+    input.details.pool_versions.insert("user".to_owned(), "1.32.7".to_owned());
 }
 
 pub(in crate::review::tests) fn versions() -> Vec<Example> {
@@ -18,7 +18,7 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
             [{"kubernetesVersion": "1.32"} {"kubernetesVersion": "1.33.3"}];
         "version-one-minor", update, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [
             {"kubernetesVersion": "1.33.9"}
-            [{"kubernetesVersion": "1.34.1"} (|s| s.azure.own_upgrades = vec!["1.34.1".to_owned()])]
+            [{"kubernetesVersion": "1.34.1"} (|input| input.azure.own_upgrades = vec!["1.34.1".to_owned()])]
         ];
         "pool-version-skew", create, ["nodePools[1].orchestratorVersion" [
             {"[1].orchestratorVersion": "1.33.3"}
@@ -34,9 +34,9 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
             [{"[1].orchestratorVersion": ""}];
         "version-offered", create, ["kubernetesVersion" [{"kubernetesVersion": "1.32.8"} {"kubernetesVersion": "1.30.101"}]],
             [{"kubernetesVersion": "1.32"}];
-        // Azure has retired the version since, and the specification is unchanged.
+        // An unchanged version is accepted even after Azure has retired it.
         "version-offered", update, ["kubernetesVersion" [{"kubernetesVersion": "1.33.4"}]],
-            [[{"[1].orchestratorVersion": "1.31.0"} (|s| s.azure.versions = Read::Known(vec![]))]];
+            [[{"[1].orchestratorVersion": "1.31.0"} (|input| input.azure.versions = Read::Known(vec![]))]];
         "version-reachable", update, ["kubernetesVersion" [{"kubernetesVersion": "1.33.99"}]],
             [{"kubernetesVersion": "1.32.9"} {"kubernetesVersion": "1.33"}];
         "pool-version-offered", create, ["nodePools[1].orchestratorVersion" [{"[1].orchestratorVersion": "1.32.1"}]],
@@ -47,12 +47,12 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
         "pool-version-not-lowered", update, ["nodePools[1].orchestratorVersion" [
             [(user_pool_version) {"azure:[1].orchestratorVersion": "1.32", "[1].orchestratorVersion": "1.32.6"}]
         ]], [[(user_pool_version) {"[1].orchestratorVersion": "1.32"}]];
-        // Long-term support: only this cluster can have the versions that Azure offers to it.
+        // Versions with only long-term support are available only to clusters that have it.
         "version-offered", update, [], [[(long_term_support) {"kubernetesVersion": "1.30.101"}]];
         "pool-version-offered", update, ["nodePools[1].orchestratorVersion" [{"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]],
             [[(long_term_support) {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}]];
         "version-one-minor", update, [], [[(long_term_support) {"kubernetesVersion": "1.32.7"}]];
-        // The running version is retired, and the cluster's own profile is missing: the targets are unknown.
+        // The targets of a retired version are unknown without the cluster's own profile, so they are accepted.
         "version-reachable", update, ["kubernetesVersion" [[(long_term_support) {"kubernetesVersion": "1.31.1"}]]],
             [[(running_version("1.32.1")) {"kubernetesVersion": "1.33.3"}]];
         "version-preview", create, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [];
