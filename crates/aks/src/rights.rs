@@ -24,9 +24,9 @@ use crate::arm::Permission;
 /// Whether roles allow an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A role grants it.
+    /// A role grants the action.
     Allowed,
-    /// Azure lists roles, and none of them grants it.
+    /// Azure lists roles, and none of them grants the action.
     Denied,
     /// Unknown, for this reason.
     Unknown(String),

@@ -23,9 +23,9 @@ pub struct RightsInput {
 /// Whether the application may read the subscription, and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionState {
-    /// The application may read it.
+    /// The application may read the subscription.
     Known(Subscription),
-    /// Azure denies reading it for lack of a role.
+    /// The application lacks a role for reading the subscription.
     Denied,
     /// Unknown, for this reason.
     Unknown(String),
@@ -45,7 +45,7 @@ impl SubscriptionState {
 pub struct ScopeRights {
     /// The scope.
     pub scope: Scope,
-    /// Whether it exists; a missing resource group has the roles of the subscription.
+    /// Whether the scope exists; a missing resource group has the roles of the subscription.
     pub exists: bool,
     /// The actions of each role, or the reason why they are unknown.
     pub roles: Result<Vec<Permission>, String>,
@@ -79,7 +79,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Whether clusters can use it now or soon; `None` if unknown.
+    /// Whether clusters can use the provider now or soon; `None` if unknown.
     pub fn is_registered(&self) -> Option<bool> {
         let is_usable = |state: &String| {
             ["Registered", "Registering"].iter().any(|usable| usable.eq_ignore_ascii_case(state))
@@ -93,17 +93,17 @@ impl Registration {
 pub struct AssessedOperation {
     /// Azure's name.
     pub action: &'static str,
-    /// The uses that need it.
+    /// The purposes that need the operation.
     pub purposes: Vec<Purpose>,
-    /// The case in which it is needed; `None` if it always is.
+    /// The condition under which the operation is needed; `None` if it always is.
     pub condition: Option<Condition>,
-    /// Whether it is needed: always, or because its condition is met.
+    /// Whether the operation is needed: always, or because its condition is met.
     pub is_needed: bool,
     /// The scope.
     pub scope: Scope,
-    /// Whether the application may perform it.
+    /// Whether the application may perform the operation.
     pub decision: Decision,
-    /// The page of Azure's documentation that describes it.
+    /// The page of Azure's documentation that describes the operation.
     pub source: &'static str,
 }
 
@@ -125,8 +125,8 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
         {
             continue;
         }
-        let on_groups = operation.level == Level::ResourceGroup && !groups.is_empty();
-        let scopes = if on_groups { groups } else { std::slice::from_ref(subscription) };
+        let is_on_groups = operation.level == Level::ResourceGroup && !groups.is_empty();
+        let scopes = if is_on_groups { groups } else { std::slice::from_ref(subscription) };
         for rights in scopes {
             let existing = assessed.iter_mut().find(|other| {
                 other.action == operation.action
@@ -134,7 +134,7 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
                     && other.scope == rights.scope
             });
             match existing {
-                Some(other) => other.purposes.extend(operation.purposes),
+                Some(existing) => existing.purposes.extend(operation.purposes),
                 None => assessed.push(assessed_operation(input, operation, rights)),
             }
         }
@@ -143,7 +143,7 @@ pub fn assess(input: &RightsInput) -> Vec<AssessedOperation> {
     assessed
 }
 
-/// If an application may not read the kubeconfig for users, it needs the one for administrators: nothing else gives access.
+/// An application that may not read the kubeconfig for users needs the one for administrators: nothing else gives access.
 fn require_admin_kubeconfig_if_user_denied(assessed: &mut [AssessedOperation]) {
     let is_denied_under = |operation: &AssessedOperation, condition| {
         operation.condition == Some(condition) && operation.is_denied()

@@ -8,13 +8,13 @@ use crate::arm::Permission;
 /// A built-in role.
 #[derive(Debug, PartialEq, Eq)]
 pub struct BuiltInRole {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Its permissions.
+    /// The actions that the role grants.
     pub actions: &'static [&'static str],
-    /// Exceptions from them.
+    /// Exceptions from `actions`.
     pub not_actions: &'static [&'static str],
-    /// The page of Azure's documentation with its definition.
+    /// The page of Azure's documentation with the definition of the role.
     pub source: &'static str,
 }
 
@@ -139,18 +139,22 @@ pub fn smallest_roles(actions: &[&str]) -> Vec<&'static BuiltInRole> {
             actions.iter().map(|action| permission.grants(action)).collect()
         })
         .collect();
-    // Bit n of a set is role n. Sets in the order of their numbers are sorted by their broadest role, then the second one.
-    let has = |set: u32, role: usize| set & (1 << role) != 0;
+    // Bit n of a set is role n. In ascending order, sets are sorted by their broadest role, then by the second broadest.
+    let contains = |set: u32, role: usize| set & (1 << role) != 0;
     let covers = |set: &u32| {
         (0..actions.len()).all(|action| {
-            granted
-                .iter()
-                .enumerate()
-                .any(|(role, granted)| has(*set, role) && granted.get(action) == Some(&true))
+            granted.iter().enumerate().any(|(role, granted_by_role)| {
+                contains(*set, role) && granted_by_role.get(action) == Some(&true)
+            })
         })
     };
-    let set = (0..1_u32 << BUILT_IN_ROLES.len()).find(covers).unwrap_or_default();
-    BUILT_IN_ROLES.iter().enumerate().filter(|(role, _)| has(set, *role)).map(|(_, role)| role).collect()
+    let smallest_set = (0..1_u32 << BUILT_IN_ROLES.len()).find(covers).unwrap_or_default();
+    BUILT_IN_ROLES
+        .iter()
+        .enumerate()
+        .filter(|(role, _)| contains(smallest_set, *role))
+        .map(|(_, role)| role)
+        .collect()
 }
 
 #[cfg(test)]
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn contributor_grants_every_operation() {
+    fn every_operation_is_granted_by_a_role() {
         for operation in OPERATIONS {
             assert!(!smallest_roles(&[operation.action]).is_empty(), "{}", operation.action);
         }
@@ -218,11 +222,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn chosen_roles_cover_all_actions_and_none_is_superfluous(set: u64) {
+        fn chosen_roles_cover_all_actions_and_none_is_superfluous(selected: u64) {
             let actions: Vec<&str> = OPERATIONS
                 .iter()
                 .enumerate()
-                .filter(|(index, _)| set & (1 << index) != 0)
+                .filter(|(index, _)| selected & (1 << index) != 0)
                 .map(|(_, operation)| operation.action)
                 .collect();
             let chosen = smallest_roles(&actions);

@@ -64,7 +64,7 @@ pub fn check(input: RightsInput) -> CredentialCheck {
     reasons.extend(reasons::of_providers(&input));
     let policies = input.policies.unwrap_or_default();
     reasons.extend(reasons::of_policies(&policies));
-    // The sort is stable.
+    // The sort is stable, so reasons with the same verdict keep their order.
     reasons.sort_by_key(|reason| std::cmp::Reverse(reason.verdict));
     CredentialCheck {
         verdict: verdict(&reasons),
@@ -85,8 +85,8 @@ fn has_no_role(input: &RightsInput, operations: &[AssessedOperation]) -> bool {
         && operations.iter().all(|operation| is_unknown(operation) || operation.action == READ_SUBSCRIPTION)
 }
 
-/// The smallest assignments that add all missing operations: first those that are always needed, then those of each case.
-/// Each has the narrowest scope that suffices.
+/// The smallest assignments that add all missing operations: first those that are always needed, then those of each unmet
+/// condition. Each has the narrowest scope that suffices.
 fn smallest_assignments(
     input: &RightsInput,
     operations: &[AssessedOperation],
@@ -98,28 +98,28 @@ fn smallest_assignments(
         .filter(|operation| !matches!(operation.condition, Some(Condition::UnregisteredProvider(_))))
         .filter(|operation| is_missing(operation))
         .collect();
-    let mut cases: Vec<Option<Condition>> =
+    let mut unmet_conditions: Vec<Option<Condition>> =
         missing.iter().map(|operation| unmet_condition(operation)).collect();
-    cases.sort_unstable();
-    cases.dedup();
+    unmet_conditions.sort_unstable();
+    unmet_conditions.dedup();
     let mut assignments: Vec<RoleAssignment> = Vec::new();
-    for condition in cases {
+    for condition in unmet_conditions {
         for rights in &input.scopes {
-            let needed = missing.iter().filter(|operation| {
+            let to_grant = missing.iter().filter(|operation| {
                 unmet_condition(operation) == condition
                     && assignable_scope(input, operation) == rights.scope
                     && !is_granted(&assignments, operation, &rights.scope)
             });
-            let mut actions: Vec<&'static str> = needed.map(|operation| operation.action).collect();
+            let mut actions: Vec<&'static str> = to_grant.map(|operation| operation.action).collect();
             actions.sort_unstable();
             actions.dedup();
             for role in smallest_roles(&actions) {
-                let granted =
+                let granted_actions =
                     actions.iter().filter(|action| role.permission().grants(action)).copied().collect();
                 assignments.push(RoleAssignment {
                     role: role.name,
                     scope: rights.scope.clone(),
-                    actions: granted,
+                    actions: granted_actions,
                     condition,
                     command: assignment_command(&input.client_id, role.name, &rights.scope),
                     source: role.source,
@@ -141,7 +141,7 @@ fn assignable_scope(input: &RightsInput, operation: &AssessedOperation) -> Scope
     if exists { operation.scope.clone() } else { Scope { group: None, ..operation.scope.clone() } }
 }
 
-/// Whether an assignment for the same case, or one that is always needed, grants the operation on the scope.
+/// Whether an assignment for the same condition, or one that is always needed, grants the operation on the scope.
 fn is_granted(assignments: &[RoleAssignment], operation: &AssessedOperation, scope: &Scope) -> bool {
     assignments.iter().any(|assignment| {
         (assignment.scope.group.is_none() || assignment.scope == *scope)

@@ -45,11 +45,11 @@ pub struct RoleAssignment {
     pub role: &'static str,
     /// The scope.
     pub scope: Scope,
-    /// The missing actions that it grants.
+    /// The missing actions that the role grants.
     pub actions: Vec<&'static str>,
-    /// The case in which they are needed; `None` if they always are.
+    /// The condition under which the actions are needed; `None` if they always are.
     pub condition: Option<Condition>,
-    /// The command that creates it, for a POSIX shell.
+    /// The command that creates the assignment, for a POSIX shell.
     pub command: String,
     /// The page of Azure's documentation with the definition of the role.
     pub source: &'static str,

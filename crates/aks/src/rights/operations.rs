@@ -6,7 +6,7 @@
 //! Azure allows it to the principal that started the operation. The right to use a user-assigned identity is not listed either,
 //! because it is needed on the identity, which may be in any resource group.
 
-/// A use of a credential.
+/// A purpose for which a credential is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Purpose {
     /// Listing regions, sizes, versions, networks and clusters.
@@ -37,7 +37,7 @@ impl Purpose {
     }
 }
 
-/// A case in which only some clusters need an operation.
+/// A condition under which an operation is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Condition {
     /// The resource group does not exist yet.
@@ -70,7 +70,7 @@ impl Condition {
         }
     }
 
-    /// The task that is not possible without the operations, as an infinitive.
+    /// The task that requires the operations with this condition, as an infinitive.
     pub(super) fn describe(self) -> &'static str {
         match self {
             Self::NewResourceGroup => "create resource groups for clusters",
@@ -98,13 +98,13 @@ pub enum Level {
 pub struct Operation {
     /// Azure's name, for example `Microsoft.ContainerService/managedClusters/write`.
     pub action: &'static str,
-    /// The uses that need it.
+    /// The purposes that need the operation.
     pub purposes: &'static [Purpose],
-    /// The case in which it is needed; `None` if it always is.
+    /// The condition under which the operation is needed; `None` if it always is.
     pub condition: Option<Condition>,
-    /// The scope on which it is needed.
+    /// The scope on which the operation is needed.
     pub level: Level,
-    /// The page of Azure's documentation that describes it.
+    /// The page of Azure's documentation that describes the operation.
     pub source: &'static str,
 }
 
@@ -118,8 +118,8 @@ impl Operation {
         Self { action, purposes, condition: None, level, source }
     }
 
-    /// Adds the condition under which the operation is required.
-    const fn required_if(mut self, condition: Condition) -> Self {
+    /// Sets the condition under which the operation is needed.
+    const fn needed_if(mut self, condition: Condition) -> Self {
         self.condition = Some(condition);
         self
     }
@@ -138,7 +138,7 @@ const LIST: &[Purpose] = &[Purpose::List];
 const CREATE: &[Purpose] = &[Purpose::Create];
 const CHANGE: &[Purpose] = &[Purpose::Change];
 const DELETE: &[Purpose] = &[Purpose::Delete];
-const WRITES: &[Purpose] = &[Purpose::Create, Purpose::Change];
+const CREATE_OR_CHANGE: &[Purpose] = &[Purpose::Create, Purpose::Change];
 const CREATE_OR_IMPORT: &[Purpose] = &[Purpose::Create, Purpose::Import];
 const ALL_IN_GROUP: &[Purpose] = &[Purpose::Create, Purpose::Change, Purpose::Import, Purpose::Delete];
 
@@ -180,7 +180,12 @@ pub const OPERATIONS: &[Operation] = &[
         ResourceGroup,
         CONTAINERS,
     ),
-    Operation::new("Microsoft.ContainerService/managedClusters/write", WRITES, ResourceGroup, CONTAINERS),
+    Operation::new(
+        "Microsoft.ContainerService/managedClusters/write",
+        CREATE_OR_CHANGE,
+        ResourceGroup,
+        CONTAINERS,
+    ),
     Operation::new("Microsoft.ContainerService/managedClusters/delete", DELETE, ResourceGroup, CONTAINERS),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/upgradeProfiles/read",
@@ -212,65 +217,85 @@ pub const OPERATIONS: &[Operation] = &[
         ResourceGroup,
         CONTAINERS,
     )
-    .required_if(Condition::LocalAccounts),
+    .needed_if(Condition::LocalAccounts),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action",
         CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .required_if(Condition::NoLocalAccounts),
+    .needed_if(Condition::NoLocalAccounts),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/runCommand/action",
         CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .required_if(Condition::PrivateCluster),
+    .needed_if(Condition::PrivateCluster),
     Operation::new(
         "Microsoft.ContainerService/managedClusters/commandResults/read",
         CREATE_OR_IMPORT,
         ResourceGroup,
         CONTAINERS,
     )
-    .required_if(Condition::PrivateCluster),
+    .needed_if(Condition::PrivateCluster),
     Operation::new(
         "Microsoft.Resources/subscriptions/resourceGroups/write",
         CREATE,
         Subscription,
         MANAGEMENT,
     )
-    .required_if(Condition::NewResourceGroup),
+    .needed_if(Condition::NewResourceGroup),
     Operation::new("Microsoft.ContainerService/register/action", CREATE_OR_IMPORT, Subscription, CONTAINERS)
-        .required_if(Condition::UnregisteredProvider(AKS)),
+        .needed_if(Condition::UnregisteredProvider(AKS)),
     Operation::new("Microsoft.OperationalInsights/register/action", CREATE, Subscription, MONITOR)
-        .required_if(Condition::UnregisteredProvider(LOG_ANALYTICS)),
+        .needed_if(Condition::UnregisteredProvider(LOG_ANALYTICS)),
     Operation::new("Microsoft.Network/virtualNetworks/read", CREATE, ResourceGroup, NETWORKING)
-        .required_if(Condition::OwnNetwork),
+        .needed_if(Condition::OwnNetwork),
     Operation::new("Microsoft.Network/virtualNetworks/subnets/read", CREATE, ResourceGroup, NETWORKING)
-        .required_if(Condition::OwnNetwork),
+        .needed_if(Condition::OwnNetwork),
     Operation::new(
         "Microsoft.Network/virtualNetworks/subnets/join/action",
-        WRITES,
+        CREATE_OR_CHANGE,
         ResourceGroup,
         AKS_SERVICE,
     )
-    .required_if(Condition::OwnNetwork),
-    Operation::new("Microsoft.OperationalInsights/workspaces/read", WRITES, ResourceGroup, AKS_SERVICE)
-        .required_if(Condition::Monitoring),
-    Operation::new("Microsoft.OperationalInsights/workspaces/write", WRITES, ResourceGroup, MONITOR)
-        .required_if(Condition::Monitoring),
+    .needed_if(Condition::OwnNetwork),
+    Operation::new(
+        "Microsoft.OperationalInsights/workspaces/read",
+        CREATE_OR_CHANGE,
+        ResourceGroup,
+        AKS_SERVICE,
+    )
+    .needed_if(Condition::Monitoring),
+    Operation::new(
+        "Microsoft.OperationalInsights/workspaces/write",
+        CREATE_OR_CHANGE,
+        ResourceGroup,
+        MONITOR,
+    )
+    .needed_if(Condition::Monitoring),
     Operation::new(
         "Microsoft.OperationalInsights/workspaces/sharedKeys/read",
-        WRITES,
+        CREATE_OR_CHANGE,
         ResourceGroup,
         AKS_SERVICE,
     )
-    .required_if(Condition::Monitoring),
-    Operation::new("Microsoft.OperationsManagement/solutions/read", WRITES, ResourceGroup, AKS_SERVICE)
-        .required_if(Condition::Monitoring),
-    Operation::new("Microsoft.OperationsManagement/solutions/write", WRITES, ResourceGroup, AKS_SERVICE)
-        .required_if(Condition::Monitoring),
+    .needed_if(Condition::Monitoring),
+    Operation::new(
+        "Microsoft.OperationsManagement/solutions/read",
+        CREATE_OR_CHANGE,
+        ResourceGroup,
+        AKS_SERVICE,
+    )
+    .needed_if(Condition::Monitoring),
+    Operation::new(
+        "Microsoft.OperationsManagement/solutions/write",
+        CREATE_OR_CHANGE,
+        ResourceGroup,
+        AKS_SERVICE,
+    )
+    .needed_if(Condition::Monitoring),
 ];
 
 #[cfg(test)]
@@ -285,9 +310,9 @@ mod tests {
         for operation in OPERATIONS {
             let Operation { action, purposes, condition, level, source } = operation;
             assert!(seen.insert((*action, *condition, *level == Subscription)), "{action}");
-            let (provider, rest) = action.split_once('/').unwrap();
+            let (provider, path) = action.split_once('/').unwrap();
             assert!(provider.starts_with("Microsoft."), "{action}");
-            let verb = rest.rsplit('/').next().unwrap();
+            let verb = path.rsplit('/').next().unwrap();
             assert!(["read", "write", "delete", "action"].contains(&verb), "{action}");
             assert!(!purposes.is_empty() && source.starts_with("https://learn.microsoft.com/"), "{action}");
             if let Some(Condition::UnregisteredProvider(namespace)) = condition {
@@ -295,10 +320,10 @@ mod tests {
             }
         }
         for purpose in Purpose::ALL {
-            let always = |operation: &&Operation| {
+            let is_always_needed = |operation: &&Operation| {
                 operation.condition.is_none() && operation.purposes.contains(&purpose)
             };
-            assert!(OPERATIONS.iter().any(|operation| always(&operation)), "{purpose:?}");
+            assert!(OPERATIONS.iter().any(|operation| is_always_needed(&operation)), "{purpose:?}");
         }
     }
 }

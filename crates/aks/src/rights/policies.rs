@@ -23,14 +23,14 @@ pub struct AssignedPolicy {
     pub display_name: String,
     /// The resource ID of the scope of the assignment.
     pub scope: String,
-    /// Its effect.
+    /// The effect of the policy.
     pub effect: PolicyEffect,
 }
 
 /// The effect of an assigned policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyEffect {
-    /// It denies requests for clusters, or may deny them.
+    /// The policy denies requests for clusters, or may deny them.
     Denies(Denied),
     /// Unknown, for this reason.
     Unknown(String),
@@ -39,11 +39,11 @@ pub enum PolicyEffect {
 /// The requests that a policy denies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// Descriptions of resources that every cluster needs and whose creation and change it always denies.
+    /// Descriptions of resources that every cluster needs and whose creation and change the policy always denies.
     pub essentials: Vec<&'static str>,
-    /// The resources whose creation or change it may deny.
+    /// The resources whose creation or change the policy may deny.
     pub writes: Option<Resources>,
-    /// The resources whose deletion it may deny.
+    /// The resources whose deletion the policy may deny.
     pub deletes: Option<Resources>,
 }
 
@@ -77,9 +77,9 @@ impl AssignedPolicy {
 
 /// The scopes and resources to which an assignment applies.
 struct Reach {
-    /// Whether it applies to a resource group only, so not to the node resource group of a cluster.
+    /// Whether the scope is a resource group, so that the assignment does not apply to the node resource group of a cluster.
     is_group_scope: bool,
-    /// Whether it excludes some resources or scopes.
+    /// Whether the assignment excludes some resources or scopes.
     is_restricted: bool,
 }
 
@@ -95,8 +95,8 @@ impl Reach {
         }
     }
 
-    fn includes(&self, kind: &ResourceType) -> bool {
-        !self.is_group_scope || kind.scope == CreationScope::ClusterGroup
+    fn includes(&self, resource_type: &ResourceType) -> bool {
+        !self.is_group_scope || resource_type.scope == CreationScope::ClusterGroup
     }
 }
 
@@ -151,31 +151,34 @@ fn effect(reach: &Reach, values: Values, definition: &Resource<PolicyDefinition>
 
 /// The types of resources that a rule may affect.
 struct AffectedTypes {
-    /// Each type with whether the rule applies to all its resources.
+    /// Each type, and whether the rule certainly applies to all resources of the type.
     types: Vec<(&'static ResourceType, bool)>,
-    /// Whether these are all types that a policy of this mode and scope can affect.
+    /// Whether `types` contains all types that a policy of this mode and scope can affect.
     is_all: bool,
 }
 
 impl AffectedTypes {
     fn new(reach: &Reach, mode: &str, condition: Option<&Value>, values: &Values) -> Self {
         let is_indexed = mode.eq_ignore_ascii_case("Indexed");
-        let possible = TYPES.iter().filter(|kind| reach.includes(kind) && (kind.is_indexed || !is_indexed));
-        let possible: Vec<&ResourceType> = possible.collect();
-        let affected = possible.iter().filter_map(|kind| {
-            let held = condition.and_then(|condition| holds(condition, kind.name, values));
-            (held != Some(false)).then_some((*kind, held == Some(true)))
+        let possible = TYPES.iter().filter(|resource_type| {
+            reach.includes(resource_type) && (resource_type.is_indexed || !is_indexed)
         });
-        let types: Vec<_> = affected.collect();
+        let possible: Vec<&ResourceType> = possible.collect();
+        let affected_types = possible.iter().filter_map(|resource_type| {
+            let is_met = condition.and_then(|condition| holds(condition, resource_type.name, values));
+            (is_met != Some(false)).then_some((*resource_type, is_met == Some(true)))
+        });
+        let types: Vec<_> = affected_types.collect();
         Self { is_all: types.len() == possible.len(), types }
     }
 
     fn denied_writes(&self, reach: &Reach) -> Denied {
         let is_certain = !reach.is_restricted && !reach.is_group_scope;
-        let essentials =
-            self.types.iter().filter(|(kind, always)| is_certain && *always && kind.is_essential);
+        let essentials = self.types.iter().filter(|(resource_type, is_always_met)| {
+            is_certain && *is_always_met && resource_type.is_essential
+        });
         Denied {
-            essentials: essentials.map(|(kind, _)| kind.description).collect(),
+            essentials: essentials.map(|(resource_type, _)| resource_type.description).collect(),
             writes: Some(self.resources(|_| true)),
             deletes: None,
         }
@@ -183,10 +186,10 @@ impl AffectedTypes {
 
     /// `denyAction` denies only deleting (<https://learn.microsoft.com/azure/governance/policy/concepts/effect-deny-action>).
     fn denied_deletes(&self) -> Option<Denied> {
-        let is_deleted = |kind: &ResourceType| kind.is_deleted;
+        let is_deleted = |resource_type: &ResourceType| resource_type.is_deleted;
         self.types
             .iter()
-            .any(|(kind, _)| is_deleted(kind))
+            .any(|(resource_type, _)| is_deleted(resource_type))
             .then(|| Denied { deletes: Some(self.resources(is_deleted)), ..Denied::default() })
     }
 
@@ -195,8 +198,8 @@ impl AffectedTypes {
             return Resources::All;
         }
         let mut descriptions = Vec::new();
-        for (kind, _) in self.types.iter().filter(|(kind, _)| is_selected(kind)) {
-            push_unique(&mut descriptions, kind.description);
+        for (resource_type, _) in self.types.iter().filter(|(resource_type, _)| is_selected(resource_type)) {
+            push_unique(&mut descriptions, resource_type.description);
         }
         Resources::Some(descriptions)
     }

@@ -28,7 +28,7 @@ const REGISTERED_ON_DEMAND: [&str; 2] = [AKS, LOG_ANALYTICS];
 /// The providers that only clusters with monitoring need.
 const FOR_MONITORING: [&str; 2] = [LOG_ANALYTICS, "Microsoft.OperationsManagement"];
 
-/// A note for new role assignments.
+/// Ends each remedy that proposes a role assignment.
 const ROLE_DELAY: &str = "a new role takes effect after a few minutes";
 
 /// The reason for a subscription that is read-only.
@@ -83,8 +83,8 @@ pub(super) fn of_operations(
                 .filter(|operation| operation.is_needed && operation.purposes.contains(&purpose));
             let actions: Vec<&str> = actions.map(|operation| operation.action).collect();
             if !actions.is_empty() {
-                let blocks = is_unusable && matches!(purpose, Purpose::Create | Purpose::Import);
-                let verdict = if blocks { Verdict::Unusable } else { Verdict::Limited };
+                let is_blocking = is_unusable && matches!(purpose, Purpose::Create | Purpose::Import);
+                let verdict = if is_blocking { Verdict::Unusable } else { Verdict::Limited };
                 reasons.push(missing_actions_reason(
                     purpose_code(purpose),
                     describe_purpose(purpose),
@@ -98,7 +98,7 @@ pub(super) fn of_operations(
         let is_denied = |purpose: &Purpose| {
             denied.iter().any(|operation| operation.is_needed && operation.purposes.contains(purpose))
         };
-        // The reasons above cover the purposes that are denied in any case.
+        // Skip operations all of whose purposes are denied anyway: the reasons above cover them.
         for condition in CONDITIONS_WITH_REASON {
             let conditional = denied.iter().filter(|operation| {
                 operation.condition == Some(condition)
@@ -141,7 +141,8 @@ fn is_target(input: &RightsInput, rights: &ScopeRights) -> bool {
     rights.scope.group.is_some() || input.scopes.len() == 1
 }
 
-/// Whether the application may perform every operation that a purpose needs on the scope; unknown counts as allowed.
+/// Whether the application may perform every operation that a purpose needs on the scope; unknown decisions are treated as
+/// allowed.
 fn is_allowed(operations: &[AssessedOperation], rights: &ScopeRights, purpose: Purpose) -> bool {
     !operations.iter().any(|operation| {
         let applies_here = match operation.condition {
@@ -193,7 +194,7 @@ fn missing_actions_reason(
     assignments: &[RoleAssignment],
     verdict: Verdict,
 ) -> Reason {
-    let fixes = assignments.iter().filter(|assignment| {
+    let matching_assignments = assignments.iter().filter(|assignment| {
         (assignment.scope == *scope || assignment.scope.group.is_none())
             && assignment.actions.iter().any(|action| actions.contains(action))
     });
@@ -204,7 +205,7 @@ fn missing_actions_reason(
             scope.describe(),
             actions.join(", ")
         ),
-        remedy: assignment_remedy(fixes),
+        remedy: assignment_remedy(matching_assignments),
         source: ROLES,
         verdict,
     }
@@ -277,7 +278,7 @@ fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
         "compare the clusters with its rule ({}), or ask its owner for an exemption",
         show_command(policy)
     );
-    let writes = denied.writes.as_ref().map(|resources| Reason {
+    let write_reason = denied.writes.as_ref().map(|resources| Reason {
         code: "policyDenies",
         message: match resources {
             _ if !denied.essentials.is_empty() => {
@@ -294,7 +295,7 @@ fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
         source: DENY,
         verdict: if denied.essentials.is_empty() { Verdict::Limited } else { Verdict::Unusable },
     });
-    let deletes = denied.deletes.as_ref().map(|resources| Reason {
+    let delete_reason = denied.deletes.as_ref().map(|resources| Reason {
         code: "policyDeniesDelete",
         message: match resources {
             Resources::All => {
@@ -308,10 +309,10 @@ fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
         source: DENY_ACTION,
         verdict: Verdict::Limited,
     });
-    writes.into_iter().chain(deletes)
+    write_reason.into_iter().chain(delete_reason)
 }
 
-/// The command that shows an assignment.
+/// The command that shows a policy assignment.
 fn show_command(policy: &AssignedPolicy) -> String {
     let AssignedPolicy { name, scope, .. } = policy;
     shell::command(&["az", "policy", "assignment", "show", "--name", name, "--scope", scope])

@@ -10,7 +10,7 @@ use crate::arm::PolicyValue;
 /// The values of parameters, by name in lower case.
 pub(super) type Values = BTreeMap<String, PolicyValue>;
 
-/// Whether a condition holds for every resource of a type, or for none; `None` if other properties decide.
+/// Whether a condition holds for every resource of a type (true) or for none (false); `None` if other properties decide.
 pub(super) fn holds(condition: &Value, resource_type: &str, values: &Values) -> Option<bool> {
     let list = |key| condition.get(key).and_then(Value::as_array);
     if let Some(all) = list("allOf") {
@@ -22,10 +22,11 @@ pub(super) fn holds(condition: &Value, resource_type: &str, values: &Values) -> 
     if let Some(inner) = condition.get("not") {
         return holds(inner, resource_type, values).map(|held| !held);
     }
-    if is_about_type(condition) { compare(condition, resource_type, values) } else { None }
+    if is_about_type(condition) { compare_type(condition, resource_type, values) } else { None }
 }
 
-/// Combines conditions: `!neutral` if any part has this value, `neutral` if all parts are `neutral`, else `None`.
+/// Combines the parts of `allOf` (`neutral` is true) or `anyOf` (false): `!neutral` if any part is `!neutral`, `neutral` if all
+/// parts are `neutral`, else `None`.
 fn combine(parts: &[Value], neutral: bool, holds: impl Fn(&Value) -> Option<bool>) -> Option<bool> {
     let mut result = Some(neutral);
     for held in parts.iter().map(holds) {
@@ -45,7 +46,7 @@ fn is_about_type(condition: &Value) -> bool {
     has("field", "type") || has("value", "[field('type')]")
 }
 
-fn compare(condition: &Value, resource_type: &str, values: &Values) -> Option<bool> {
+fn compare_type(condition: &Value, resource_type: &str, values: &Values) -> Option<bool> {
     let operand = |key| condition.get(key).map(|operand| operand_strings(operand, values));
     let is_equal =
         |strings: Vec<Option<&str>>| any_matches(&strings, |text| text.eq_ignore_ascii_case(resource_type));
@@ -89,12 +90,12 @@ fn any_matches(strings: &[Option<&str>], is_match: impl Fn(&str) -> bool) -> Opt
     strings.iter().all(Option::is_some).then_some(false)
 }
 
-/// Whether a string matches a pattern, in which one `*` may stand for any string.
+/// Whether a string matches a pattern, in which one `*` matches any string.
 fn is_like(text: &str, pattern: &str) -> bool {
     let (text, pattern) = (text.to_ascii_lowercase(), pattern.to_ascii_lowercase());
     match pattern.split_once('*') {
         Some((start, end)) => {
-            text.strip_prefix(start).is_some_and(|rest| rest.ends_with(end)) && !end.contains('*')
+            text.strip_prefix(start).is_some_and(|tail| tail.ends_with(end)) && !end.contains('*')
         }
         None => text == pattern,
     }

@@ -7,7 +7,7 @@ use super::{PolicyEffect, Reach, effect, with_defaults};
 use crate::arm::{Initiative, InitiativeMember, PolicyAssignment, PolicyDefinition, PolicyValue, Resource};
 
 /// The start of the IDs of built-in definitions, which have no scope; in lower case.
-const BUILT_IN: &str = "/providers/microsoft.authorization/policydefinitions/";
+const BUILT_IN_PREFIX: &str = "/providers/microsoft.authorization/policydefinitions/";
 
 /// Definitions by resource ID in lower case, or the reason why they could not be read.
 #[derive(Debug, Default)]
@@ -137,11 +137,11 @@ fn members_with_values<'a>(
     })
 }
 
-/// Whether a built-in policy has an effect other than denying. The parameter `effect` of built-in policies sets their effect;
-/// custom policies may use that name for something else.
+/// Whether a member is a built-in policy whose effect is known and does not deny. The parameter `effect` of built-in policies
+/// sets their effect; custom policies may use that name for something else.
 fn is_known_harmless(member: &InitiativeMember, values: &Values) -> bool {
     let is_deny = |effect: &str| ["deny", "denyaction"].contains(&effect.to_ascii_lowercase().as_str());
-    member_id(member).starts_with(BUILT_IN)
+    member_id(member).starts_with(BUILT_IN_PREFIX)
         && match values.get("effect") {
             Some(PolicyValue::Text(effect)) => parse_literal(effect).is_some_and(|effect| !is_deny(effect)),
             _ => false,

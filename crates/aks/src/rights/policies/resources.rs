@@ -2,7 +2,7 @@
 //! resource group. Azure applies policies to all of them
 //! (<https://learn.microsoft.com/azure/aks/faq>, "Why are two resource groups created with AKS?").
 
-/// A type of resources.
+/// A type of resource.
 #[derive(Debug)]
 pub(super) struct ResourceType {
     /// Azure's name, in lower case.
@@ -10,11 +10,11 @@ pub(super) struct ResourceType {
     /// The resources in a sentence, and which clusters need them.
     pub(super) description: &'static str,
     pub(super) scope: CreationScope,
-    /// Whether every cluster needs it.
+    /// Whether every cluster needs such a resource.
     pub(super) is_essential: bool,
-    /// Whether it is deleted with a cluster, or with a node pool.
+    /// Whether the resources are deleted with a cluster or a node pool.
     pub(super) is_deleted: bool,
-    /// Whether policies of the mode `Indexed` apply to it: those to types with tags and a location
+    /// Whether policies of the mode `Indexed` apply, which affect only types with tags and a location
     /// (<https://learn.microsoft.com/azure/governance/policy/concepts/definition-structure-basics#resource-manager-modes>).
     pub(super) is_indexed: bool,
 }

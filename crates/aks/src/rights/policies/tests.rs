@@ -163,27 +163,27 @@ fn resources_of_the_node_resource_group_are_affected() {
         let denied = denied("All", condition.clone(), "deny").unwrap_or_default();
         assert!(describe(denied.writes.as_ref()).starts_with(expected), "{name}: {denied:?}");
         assert_eq!(denied.essentials, Vec::<&str>::new(), "{name}");
-        // An assignment to the group of a cluster does not reach the one for its nodes.
-        let of_group = assigned(
+        // An assignment to the resource group of a cluster does not apply to the node resource group.
+        let effect_on_group = assigned(
             json!({"scope": "/subscriptions/s/resourceGroups/shop"}),
             &rule("All", &condition, "deny"),
         );
-        assert_eq!(of_group, None, "{name}");
+        assert_eq!(effect_on_group, None, "{name}");
     }
 }
 
 #[test]
-fn denial_of_essential_resources_is_certain() {
-    let only = |name: &str| json!({"field": "type", "equals": name});
+fn denial_of_essentials_is_certain_only_if_unconditional() {
+    let is_type = |name: &str| json!({"field": "type", "equals": name});
     for (properties, condition, is_certain) in [
-        (json!({}), only(VMSS), true),
-        (json!({}), only(AKS), true),
-        (json!({}), json!({"allOf": [only(VMSS), {"value": "[field('type')]", "exists": true}]}), true),
-        (json!({}), json!({"allOf": [only(VMSS), {"field": "location", "equals": "eastus"}]}), false),
-        (json!({}), only("Microsoft.Network/publicIPAddresses"), false),
-        (json!({"notScopes": ["/subscriptions/s/resourceGroups/shop"]}), only(VMSS), false),
-        (json!({"resourceSelectors": [{"name": "eastus"}]}), only(VMSS), false),
-        (json!({"scope": "/subscriptions/s/resourceGroups/shop"}), only(AKS), false),
+        (json!({}), is_type(VMSS), true),
+        (json!({}), is_type(AKS), true),
+        (json!({}), json!({"allOf": [is_type(VMSS), {"value": "[field('type')]", "exists": true}]}), true),
+        (json!({}), json!({"allOf": [is_type(VMSS), {"field": "location", "equals": "eastus"}]}), false),
+        (json!({}), is_type("Microsoft.Network/publicIPAddresses"), false),
+        (json!({"notScopes": ["/subscriptions/s/resourceGroups/shop"]}), is_type(VMSS), false),
+        (json!({"resourceSelectors": [{"name": "eastus"}]}), is_type(VMSS), false),
+        (json!({"scope": "/subscriptions/s/resourceGroups/shop"}), is_type(AKS), false),
     ] {
         let effect = assigned(properties.clone(), &rule("Indexed", &condition, "deny"));
         let Some(PolicyEffect::Denies(denied)) = effect else {
@@ -199,19 +199,23 @@ fn lists_of_types_are_read_from_parameters() {
     let types = json!({"field": "type", "in": "[parameters('types')]"});
     let allowed = rule("Indexed", &json!({"not": types}), "deny");
     let not_allowed = rule("All", &types, "deny");
-    let with = |types: &[&str]| json!({"parameters": {"types": {"value": types}}});
+    let with_types = |types: &[&str]| json!({"parameters": {"types": {"value": types}}});
     let essentials = |effect: Option<PolicyEffect>| match effect {
         Some(PolicyEffect::Denies(denied)) => Some(denied.essentials.len()),
         _ => None,
     };
-    assert_eq!(essentials(assigned(with(&["Microsoft.Sql/servers"]), &not_allowed)), None);
-    assert_eq!(essentials(assigned(with(&["Microsoft.Sql/servers", VMSS]), &not_allowed)), Some(1));
-    assert_eq!(essentials(assigned(with(&[AKS]), &allowed)), Some(1));
-    let all: Vec<&str> = TYPES.iter().map(|kind| kind.name).collect();
-    assert_eq!(assigned(with(&all), &allowed), None);
-    // Types without tags are not evaluated.
-    let indexed: Vec<&str> = TYPES.iter().filter(|kind| kind.is_indexed).map(|kind| kind.name).collect();
-    assert_eq!(assigned(with(&indexed), &allowed), None);
+    assert_eq!(essentials(assigned(with_types(&["Microsoft.Sql/servers"]), &not_allowed)), None);
+    assert_eq!(essentials(assigned(with_types(&["Microsoft.Sql/servers", VMSS]), &not_allowed)), Some(1));
+    assert_eq!(essentials(assigned(with_types(&[AKS]), &allowed)), Some(1));
+    let all: Vec<&str> = TYPES.iter().map(|resource_type| resource_type.name).collect();
+    assert_eq!(assigned(with_types(&all), &allowed), None);
+    // The mode Indexed does not evaluate types without tags.
+    let indexed: Vec<&str> = TYPES
+        .iter()
+        .filter(|resource_type| resource_type.is_indexed)
+        .map(|resource_type| resource_type.name)
+        .collect();
+    assert_eq!(assigned(with_types(&indexed), &allowed), None);
 }
 
 #[test]
@@ -249,14 +253,14 @@ fn initiative_assignment(properties: Value) -> PolicyAssignment {
 fn initiative_denies_what_its_members_deny() {
     let location = rule("Indexed", &json!({"field": "location", "exists": "true"}), "[parameters('effect')]");
     let disks = rule("All", &json!({"field": "type", "equals": "Microsoft.Compute/disks"}), "deny");
-    let keep = rule("All", &json!({"field": "type", "equals": AKS}), "denyAction");
-    let (location_id, disks_id, keep_id) =
-        (format!("{ID}location"), format!("{ID}disks"), format!("{ID}keep"));
+    let deny_delete = rule("All", &json!({"field": "type", "equals": AKS}), "denyAction");
+    let (location_id, disks_id, deny_delete_id) =
+        (format!("{ID}location"), format!("{ID}disks"), format!("{ID}deny_delete"));
     let member = |id: &str, effect: &str| json!({"policyDefinitionId": id, "parameters": {"effect": {"value": effect}}});
     let by_mode = member(&location_id, "[parameters('mode')]");
     let effect = |assignment: Value, members: Value| {
         let mut definitions =
-            definitions(&[(&location_id, &location), (&disks_id, &disks), (&keep_id, &keep)]);
+            definitions(&[(&location_id, &location), (&disks_id, &disks), (&deny_delete_id, &deny_delete)]);
         definitions.initiatives.insert(INITIATIVE.to_owned(), Ok(initiative(&members)));
         AssignedPolicy::new(&initiative_assignment(assignment), &definitions).map(|policy| policy.effect)
     };
@@ -271,10 +275,11 @@ fn initiative_denies_what_its_members_deny() {
         Some(denies_everything())
     );
     // A custom policy may use the parameter `effect` for something else.
-    let Some(PolicyEffect::Denies(denied)) =
-        effect(json!({}), json!([by_mode, member(&disks_id, "Audit"), {"policyDefinitionId": keep_id}]))
-    else {
-        panic!("it denies");
+    let Some(PolicyEffect::Denies(denied)) = effect(
+        json!({}),
+        json!([by_mode, member(&disks_id, "Audit"), {"policyDefinitionId": deny_delete_id}]),
+    ) else {
+        panic!("the initiative should deny");
     };
     assert_eq!(describe(denied.writes.as_ref()), "disks (clusters with persistent volumes)");
     assert_eq!(describe(denied.deletes.as_ref()), "clusters");
