@@ -9,7 +9,7 @@ pub fn command(words: &[&str]) -> String {
 
 /// Puts `word` in single quotes if it contains characters that are special in a shell.
 pub fn quote(word: &str) -> Cow<'_, str> {
-    // `=` and `~` are special only at the start of a word, but a word is quoted as a whole anyway.
+    // `~` and (in zsh) `=` are special only at the start of a word, but quoting them everywhere is simpler.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@,+%".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         return Cow::Borrowed(word);

@@ -65,7 +65,7 @@ pub fn identity(subscription_id: Option<&str>, aks: &AksConfig) -> Option<String
     let subscription_id = subscription_id.map(input::trim_id);
     let parts = [subscription_id, aks.resource_group.as_deref(), aks.cluster_name.as_deref()];
     let parts: Option<Vec<String>> =
-        parts.into_iter().map(|part| part.filter(|text| !text.is_empty()).map(str::to_lowercase)).collect();
+        parts.into_iter().map(|part| part.filter(|part| !part.is_empty()).map(str::to_lowercase)).collect();
     parts.map(|parts| parts.join("/"))
 }
 
@@ -77,15 +77,15 @@ mod tests {
     use crate::testing::object;
 
     #[test]
-    fn body_round_trips_and_is_read_typed() {
+    fn stored_body_round_trips_with_typed_view() {
         let body = object(json!({
             "description": "d",
             "aksConfig": {"resourceGroup": "Grp", "nodePools": [{"name": "b"}, {"name": "a", "count": 2}]},
         }));
         let spec = ClusterSpec::new(body.clone()).unwrap();
-        let again = ClusterSpec::from_text(&spec.to_text()).unwrap();
-        assert_eq!(again.body(), &body);
-        let pools = again.aks().node_pools.as_ref().unwrap();
+        let parsed = ClusterSpec::from_text(&spec.to_text()).unwrap();
+        assert_eq!(parsed.body(), &body);
+        let pools = parsed.aks().node_pools.as_ref().unwrap();
         assert_eq!(pools[0].name.as_deref(), Some("b"));
         assert_eq!(pools[1].count, Some(2));
     }

@@ -21,19 +21,19 @@ pub struct ClusterStatus {
     /// Observed properties that `aksConfig` has no field for, such as running versions. Not displayed.
     #[serde(skip_serializing_if = "ClusterDetails::is_empty")]
     pub details: ClusterDetails,
-    /// Whether its Kubernetes API is reachable only through an agent.
+    /// Whether the Kubernetes API of the cluster is reachable only through an agent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_requires_tunnel: Option<bool>,
     /// Whether Kubernetes RBAC is on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rbac_enabled: Option<bool>,
-    /// `https://<host>[:port]` of its Kubernetes API, from Azure.
+    /// `https://<host>[:port]` of the Kubernetes API, from Azure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub api_endpoint: Option<String>,
-    /// The CA certificate of its Kubernetes API: PEM in base64.
+    /// The CA certificate of the Kubernetes API: PEM in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_cert: Option<String>,
-    /// The response of its Kubernetes API to `/version`.
+    /// The response of the Kubernetes API to `/version`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<Value>,
     /// The number of nodes.
@@ -70,7 +70,7 @@ pub struct ClusterStatus {
     pub agent: Option<Deployment>,
 }
 
-/// The changes that Azure accepted for one specification. They are counted, so that none is repeated indefinitely.
+/// The changes that Azure accepted for one specification. They are counted, so that no change is repeated indefinitely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateAttempts {
@@ -82,7 +82,7 @@ pub struct UpdateAttempts {
     /// The error message of the last change that failed in Azure.
     #[serde(rename = "said", default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// The part of the last accepted change; `None` if its step writes no part.
+    /// The part of the last accepted change; `None` if the step of that change writes no part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
     /// The time of the last change, in milliseconds since 1970.
@@ -192,8 +192,8 @@ impl ClusterStatus {
         self.failed_generation = None;
     }
 
-    /// The status for a generation of the specification. A new generation is a new attempt, so failures of earlier ones are
-    /// removed.
+    /// The status for a generation of the specification. A new generation is a new attempt, so failures of earlier generations
+    /// are removed.
     #[must_use]
     pub fn for_generation(mut self, generation: i64) -> Self {
         if self.failed_generation.is_none_or(|failed| failed == generation) {
@@ -255,7 +255,8 @@ impl ClusterStatus {
     }
 }
 
-/// The state of a cluster in the API. Terraform polls until it is the expected one (`docs/contract/terraform.md#states`).
+/// The state of a cluster in the API. Terraform polls until the cluster is in the expected state
+/// (`docs/contract/terraform.md#states`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Not yet active for the first time.
@@ -270,8 +271,8 @@ pub enum State {
 
 impl State {
     /// The state that follows from the generations of the desired and the applied specification.
-    pub fn new(removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
-        if removing {
+    pub fn new(is_removing: bool, was_active: bool, generation: i64, applied_generation: i64) -> Self {
+        if is_removing {
             Self::Removing
         } else if !was_active {
             Self::Provisioning
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn failure_is_shown_only_for_its_generation() {
+    fn new_generation_clears_the_failure() {
         let mut status = ClusterStatus::default();
         status.set_condition("Updated", ConditionStatus::False, "", "old failure", "1");
         status.set_condition("Ready", ConditionStatus::False, "", "no answer", "1");
@@ -329,7 +330,7 @@ mod tests {
         assert_eq!(
             later.condition("Ready").unwrap().message,
             "no answer",
-            "not a condition about the specification"
+            "Ready does not depend on the specification"
         );
         assert_eq!(later.steps, [step(Progress::Pending, "")]);
         // A row written by an older version does not contain the generation.

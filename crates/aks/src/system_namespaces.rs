@@ -21,7 +21,7 @@ const ALWAYS_CLOSED: [&str; 4] = ["kube-system", "kube-public", "kube-node-lease
 pub struct SystemNamespaces(BTreeSet<String>);
 
 impl SystemNamespaces {
-    /// Parses the value of the setting. Names that no namespace can have match nothing.
+    /// Parses the value of the setting. Invalid names are kept; they match nothing.
     pub fn parse(setting: &str) -> Self {
         Self(split_names(setting).chain(ALWAYS_CLOSED).map(str::to_owned).collect())
     }
@@ -32,7 +32,7 @@ impl SystemNamespaces {
     }
 }
 
-/// The first name in a value of the setting that no namespace can have.
+/// The first invalid name in a value of the setting: one that no namespace can have.
 pub fn invalid_name(setting: &str) -> Option<&str> {
     split_names(setting).find(|name| !is_dns_label(name))
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::spec::{AksConfig, Object};
 
-/// A JSON object.
+/// The map of a JSON object.
 pub(crate) fn object(value: Value) -> Object {
     value.as_object().unwrap().clone()
 }
@@ -19,9 +19,9 @@ pub(crate) fn config(value: Value) -> AksConfig {
     from_json(value)
 }
 
-/// Adds the keys of `more` to the object `base`.
-pub(crate) fn extended(mut base: Value, more: Value) -> Value {
-    base.as_object_mut().unwrap().extend(object(more));
+/// Adds `keys` to the object `base`; existing keys are replaced.
+pub(crate) fn extended(mut base: Value, keys: Value) -> Value {
+    base.as_object_mut().unwrap().extend(object(keys));
     base
 }
 

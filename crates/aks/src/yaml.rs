@@ -8,8 +8,8 @@ pub fn document(value: &Value) -> String {
     let mut out = String::new();
     match value {
         Value::Object(_) | Value::Array(_) if !is_empty(value) => write_block(value, 0, &mut out),
-        inline => {
-            out.push_str(&inline.to_string());
+        scalar_or_empty => {
+            out.push_str(&scalar_or_empty.to_string());
             out.push('\n');
         }
     }
@@ -20,9 +20,9 @@ pub fn document(value: &Value) -> String {
 fn write_block(value: &Value, depth: usize, out: &mut String) {
     match value {
         Value::Object(object) => {
-            for (name, value) in object {
+            for (key, value) in object {
                 indent(depth, out);
-                out.push_str(&quote_key_if_needed(name));
+                out.push_str(&quote_key_if_needed(key));
                 out.push(':');
                 write_after_key(value, depth, out);
             }
@@ -76,14 +76,14 @@ fn indent(depth: usize, out: &mut String) {
     }
 }
 
-/// Quotes a key unless it is a plain name as in Kubernetes that YAML parses as a string.
-fn quote_key_if_needed(name: &str) -> String {
+/// Quotes a key unless it is a plain name, as Kubernetes uses them, that YAML parses as a string.
+fn quote_key_if_needed(key: &str) -> String {
     const RESERVED: [&str; 10] = ["true", "false", "yes", "no", "on", "off", "null", "nan", "inf", "y"];
-    let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'))
-        && !RESERVED.iter().any(|word| name.eq_ignore_ascii_case(word))
-        && !name.eq_ignore_ascii_case("n");
-    if is_plain { name.to_owned() } else { Value::from(name).to_string() }
+    let is_plain = key.starts_with(|c: char| c.is_ascii_alphabetic())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/'))
+        && !RESERVED.iter().any(|word| key.eq_ignore_ascii_case(word))
+        && !key.eq_ignore_ascii_case("n");
+    if is_plain { key.to_owned() } else { Value::from(key).to_string() }
 }
 
 #[cfg(test)]

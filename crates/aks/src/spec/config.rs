@@ -11,7 +11,7 @@ use crate::{regions, versions};
 
 /// A type of field values.
 trait FieldValue {
-    /// Whether the value means an unset field: clients send `""` for it.
+    /// Whether the value means that the field is unset, as `""` does.
     fn is_unset(&self) -> bool {
         false
     }
@@ -30,9 +30,9 @@ impl FieldValue for BTreeMap<String, String> {}
 
 /// For `#[serde(deserialize_with)]`: `null` and `""` become `None`.
 fn deserialize_if_set<'de, D: Deserializer<'de>, T: Deserialize<'de> + FieldValue>(
-    from: D,
+    deserializer: D,
 ) -> Result<Option<T>, D::Error> {
-    Ok(Option::<T>::deserialize(from)?.filter(|value| !value.is_unset()))
+    Ok(Option::<T>::deserialize(deserializer)?.filter(|value| !value.is_unset()))
 }
 
 /// Declares a struct of optional fields together with the list of its keys.
@@ -75,7 +75,7 @@ spec! {
         "httpApplicationRouting" http_application_routing: bool,
         /// Registers an existing cluster, which is never deleted in Azure.
         "imported" imported: bool,
-        /// The version of the control plane, `1.31.8`.
+        /// The version of the control plane, for example `1.31.8`.
         "kubernetesVersion" kubernetes_version: String,
         /// Has an effect only together with `sshPublicKey`.
         "linuxAdminUsername" linux_admin_username: String,
@@ -85,7 +85,7 @@ spec! {
         "logAnalyticsWorkspaceGroup" log_analytics_workspace_group: String,
         /// The name of the workspace for `monitoring`.
         "logAnalyticsWorkspaceName" log_analytics_workspace_name: String,
-        /// Whether the identity is managed by Azure.
+        /// Whether the cluster has a managed identity.
         "managedIdentity" managed_identity: bool,
         /// Whether the add-on with this name is on.
         "monitoring" monitoring: bool,
@@ -121,7 +121,7 @@ spec! {
         "userAssignedIdentity" user_assigned_identity: String,
         /// An existing network.
         "virtualNetwork" virtual_network: String,
-        /// The resource group of that network.
+        /// The resource group of `virtualNetwork`.
         "virtualNetworkResourceGroup" virtual_network_resource_group: String,
     }
 }
@@ -129,19 +129,19 @@ spec! {
 spec! {
     /// The desired state of a node pool.
     NodePool {
-        /// `1`, `2`, `3`.
+        /// The zones of the nodes: `1`, `2`, `3`.
         "availabilityZones" availability_zones: Vec<String>,
-        /// Number of nodes; ignored while autoscaling.
+        /// Number of nodes; with autoscaling, only the initial number.
         "count" count: i64,
         /// Whether the autoscaler sets the number of nodes.
         "enableAutoScaling" enable_auto_scaling: bool,
-        /// With autoscaling.
+        /// Maximum number of nodes; only with autoscaling.
         "maxCount" max_count: i64,
         /// Pods per node.
         "maxPods" max_pods: i64,
-        /// Nodes that are added during an upgrade: `1`, `33%`.
+        /// Nodes that are added during an upgrade, for example `1` or `33%`.
         "maxSurge" max_surge: String,
-        /// With autoscaling.
+        /// Minimum number of nodes; only with autoscaling.
         "minCount" min_count: i64,
         /// `System` or `User`.
         "mode" mode: String,
@@ -149,19 +149,19 @@ spec! {
         "name" name: String,
         /// Labels of the nodes.
         "nodeLabels" node_labels: BTreeMap<String, String>,
-        /// `key=value:Effect`
+        /// Taints of the nodes: `key=value:Effect`.
         "nodeTaints" node_taints: Vec<String>,
         /// The Kubernetes version of the pool.
         "orchestratorVersion" orchestrator_version: String,
-        /// GiB
+        /// Size of the OS disk in GiB.
         "osDiskSizeGB" os_disk_size_gb: i64,
         /// `Managed` or `Ephemeral`.
         "osDiskType" os_disk_type: String,
-        /// `Linux`
+        /// `Linux`; `Windows` only for pools that already exist in Azure.
         "osType" os_type: String,
-        /// The size of the nodes, `Standard_D2d_v4`.
+        /// The VM size of the nodes, for example `Standard_D2d_v4`.
         "vmSize" vm_size: String,
-        /// The resource ID of the subnet; taken from Azure.
+        /// The resource ID of the subnet; if unset, this server or Azure chooses it.
         "vnetSubnetID" vnet_subnet_id: String,
     }
 }
@@ -174,10 +174,10 @@ impl AksConfig {
         self.resource_location =
             self.resource_location.and_then(|region| non_empty(regions::normalize(&region)));
         self.kubernetes_version =
-            self.kubernetes_version.and_then(|text| non_empty(versions::canonical(&text)));
+            self.kubernetes_version.and_then(|version| non_empty(versions::canonical(&version)));
         for pool in self.node_pools.iter_mut().flatten() {
             let version = pool.orchestrator_version.take();
-            pool.orchestrator_version = version.and_then(|text| non_empty(versions::canonical(&text)));
+            pool.orchestrator_version = version.and_then(|version| non_empty(versions::canonical(&version)));
         }
         self
     }
@@ -242,7 +242,7 @@ mod tests {
     use crate::testing::config;
 
     #[test]
-    fn keys_are_ranchers_and_unset_fields_are_not_written() {
+    fn keys_are_ranchers_and_unset_fields_are_omitted() {
         let json =
             json!({"dnsServiceIp": "10.0.0.10", "nodePools": [{"osDiskSizeGB": 128, "vnetSubnetID": "x"}]});
         let config = config(json.clone());
@@ -251,10 +251,10 @@ mod tests {
     }
 
     #[test]
-    fn null_empty_strings_and_unknown_keys_are_ignored() {
-        let sent = json!({"type": "/v3/schemas/x", "tags": null, "subnet": "",
+    fn null_and_empty_strings_are_unset_and_unknown_keys_ignored() {
+        let request = json!({"type": "/v3/schemas/x", "tags": null, "subnet": "",
             "nodePools": [{"_id": 1, "_validation": {}, "maxSurge": ""}]});
-        assert_eq!(config(sent), config(json!({"nodePools": [{}]})));
+        assert_eq!(config(request), config(json!({"nodePools": [{}]})));
         let assert_differ = |one: Value, other: Value| assert_ne!(config(one), config(other));
         // An empty map or list is managed. Tags and labels may have empty values.
         assert_differ(json!({"tags": {}}), json!({}));

@@ -8,6 +8,7 @@ use super::{AKS_CONFIG, AksConfig, Object};
 /// Reads Azure's value of a key of `aksConfig`.
 type ReadValue = for<'a, 'b> fn(&'b ObservedState<'a>) -> Option<&'a String>;
 
+/// The keys, each with the function that reads Azure's value.
 const READERS: [(&str, ReadValue); 5] = [
     ("dnsServiceIp", |observed| observed.upstream.dns_service_ip.as_ref()),
     ("loadBalancerSku", |observed| observed.upstream.load_balancer_sku.as_ref()),
@@ -66,7 +67,7 @@ mod tests {
     use crate::testing::object;
 
     #[test]
-    fn unset_keys_get_azures_values() {
+    fn unset_keys_are_filled_with_azures_values() {
         let upstream = AksConfig {
             service_cidr: Some("10.0.0.0/16".to_owned()),
             load_balancer_sku: Some("standard".to_owned()),

@@ -23,8 +23,8 @@ const PROTECTED_MAPS: [&str; 2] = ["annotations", "labels"];
 /// Keys of `aksConfig` that identify the AKS cluster and never change.
 const IDENTIFYING_KEYS: [&str; 4] = ["clusterName", "imported", "resourceGroup", "resourceLocation"];
 
-/// Keys whose presence shows that a client, such as the Terraform provider, sends the complete configuration.
-const COMPLETE_CONFIGURATION: [&str; 8] = [
+/// A change with all these keys is the complete configuration, as the Terraform provider sends it.
+const COMPLETE_CONFIGURATION_KEYS: [&str; 8] = [
     "azureCredentialSecret",
     "clusterName",
     "dnsPrefix",
@@ -35,7 +35,7 @@ const COMPLETE_CONFIGURATION: [&str; 8] = [
     "resourceLocation",
 ];
 
-/// Keys that such a client unsets by omitting them, because it cannot unset them in another way.
+/// Keys that are unset if the complete configuration omits them, because its client cannot unset them in another way.
 const UNSET_BY_OMISSION: [&str; 3] = ["authBaseUrl", "authorizedIpRanges", "baseUrl"];
 
 /// Applies a change to a stored body. `null` in the change clears a key; the result contains no `null`.
@@ -46,8 +46,8 @@ pub fn apply_change(stored: &Object, change: Object, mode: Mode) -> Object {
     };
     for (key, value) in change {
         let value = match value {
-            Value::Object(new) if MERGED_OBJECTS.contains(&key.as_str()) => {
-                Value::Object(merge_object(object_at(&result, &key), new, &key))
+            Value::Object(object) if MERGED_OBJECTS.contains(&key.as_str()) => {
+                Value::Object(merge_object(object_at(&result, &key), object, &key))
             }
             other => other,
         };
@@ -63,7 +63,9 @@ pub fn apply_change(stored: &Object, change: Object, mode: Mode) -> Object {
 fn merge_object(stored: Option<&Object>, change: Object, key: &str) -> Object {
     let mut result = stored.cloned().unwrap_or_default();
     if key == AKS_CONFIG
-        && COMPLETE_CONFIGURATION.iter().all(|key| change.get(*key).is_some_and(|value| !value.is_null()))
+        && COMPLETE_CONFIGURATION_KEYS
+            .iter()
+            .all(|key| change.get(*key).is_some_and(|value| !value.is_null()))
     {
         result.retain(|key, _| !UNSET_BY_OMISSION.contains(&key.as_str()));
     }
@@ -124,7 +126,9 @@ mod tests {
     use super::*;
 
     fn apply(stored: Value, change: Value, mode: Mode) -> Value {
-        let (Value::Object(stored), Value::Object(change)) = (stored, change) else { panic!("two objects") };
+        let (Value::Object(stored), Value::Object(change)) = (stored, change) else {
+            panic!("expected two objects")
+        };
         Value::Object(apply_change(&stored, change, mode))
     }
 
@@ -159,26 +163,26 @@ mod tests {
     }
 
     fn complete_configuration() -> Object {
-        COMPLETE_CONFIGURATION.iter().map(|key| ((*key).to_owned(), json!(""))).collect()
+        COMPLETE_CONFIGURATION_KEYS.iter().map(|key| ((*key).to_owned(), json!(""))).collect()
     }
 
     #[test]
-    fn full_configuration_unsets_missing_keys() {
+    fn complete_configuration_unsets_only_certain_missing_keys() {
         let stored = json!({"aksConfig": {"authorizedIpRanges": ["1.1.1.1/32"], "authBaseUrl": "a", "baseUrl": "b",
             "managedIdentity": true, "tags": {"a": "1"}}});
-        let full = apply(stored.clone(), json!({"aksConfig": complete_configuration()}), Mode::Merge);
-        let keys: Vec<_> = full["aksConfig"].as_object().unwrap().keys().collect();
-        let mut expected = COMPLETE_CONFIGURATION.to_vec();
+        let merged = apply(stored.clone(), json!({"aksConfig": complete_configuration()}), Mode::Merge);
+        let keys: Vec<_> = merged["aksConfig"].as_object().unwrap().keys().collect();
+        let mut expected = COMPLETE_CONFIGURATION_KEYS.to_vec();
         expected.extend(["managedIdentity", "tags"]);
         expected.sort_unstable();
         assert_eq!(keys, expected);
 
         let mut with_ranges = complete_configuration();
         with_ranges.insert("authorizedIpRanges".to_owned(), json!(["2.2.2.2/32"]));
-        let full = apply(stored.clone(), json!({"aksConfig": with_ranges}), Mode::Merge);
-        assert_eq!(full["aksConfig"]["authorizedIpRanges"], json!(["2.2.2.2/32"]));
+        let merged = apply(stored.clone(), json!({"aksConfig": with_ranges}), Mode::Merge);
+        assert_eq!(merged["aksConfig"]["authorizedIpRanges"], json!(["2.2.2.2/32"]));
 
-        for missing in COMPLETE_CONFIGURATION {
+        for missing in COMPLETE_CONFIGURATION_KEYS {
             let mut partial = complete_configuration();
             partial.remove(missing);
             let merged = apply(stored.clone(), json!({"aksConfig": partial}), Mode::Merge);
@@ -221,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn change_is_idempotent(
+        fn change_is_idempotent_and_leaves_no_null(
             keys in prop::collection::btree_map("description|labels|aksConfig|importedConfig|tags", 0..5_u8, 0..4),
         ) {
             let stored = json!({"labels": {"cattle.io/a": "1", "b": "2"}, "aksConfig": {"clusterName": "n", "subnet": "s"}});

@@ -43,7 +43,7 @@ pub enum Violation {
     /// Two pools with the same name.
     #[error("cluster [{cluster}] cannot have multiple nodepools with name {pool}")]
     DuplicatePool { cluster: String, pool: String },
-    /// The limits of the autoscaler are set, but it is off.
+    /// The limits of the autoscaler are set, but autoscaling is off.
     #[error(
         "min and max node count must be nil for node pool [{pool}] for cluster [{cluster}], because autoscaling is disabled"
     )]
@@ -118,10 +118,10 @@ pub fn check_request(
     upstream: Option<&AksConfig>,
     is_new: bool,
 ) -> Result<(), Violation> {
-    let isolation = body.get("enableNetworkPolicy").and_then(Value::as_bool).unwrap_or_default();
+    let is_isolated = body.get("enableNetworkPolicy").and_then(Value::as_bool).unwrap_or_default();
     let observed_policy = upstream.and_then(|upstream| upstream.network_policy.as_deref());
     let network_policy = request.network_policy.as_deref().or(observed_policy);
-    if isolation && network_policy.is_some_and(|policy| !enforces_policies(policy)) {
+    if is_isolated && network_policy.is_some_and(|policy| !enforces_policies(policy)) {
         return Err(Violation::NoNetworkPolicy);
     }
     if is_new && request.is_import() {
@@ -131,8 +131,8 @@ pub fn check_request(
     if version.and_then(Value::as_str).is_some_and(|version| version.trim().is_empty()) {
         return Err(Violation::EmptyVersion);
     }
-    let existing = upstream.map_or(&[][..], AksConfig::pools);
-    pool_violations(request.node_pools.as_deref(), existing).next().map_or(Ok(()), Err)
+    let observed_pools = upstream.map_or(&[][..], AksConfig::pools);
+    pool_violations(request.node_pools.as_deref(), observed_pools).next().map_or(Ok(()), Err)
 }
 
 /// The violations in a list of node pools: an empty list, a pool without a name, new Windows pools. `existing` are the pools in
@@ -141,7 +141,7 @@ pub fn pool_violations<'a>(
     pools: Option<&'a [NodePool]>,
     existing: &'a [NodePool],
 ) -> impl Iterator<Item = Violation> + use<'a> {
-    let no_pool = pools.is_some_and(<[NodePool]>::is_empty).then_some(Violation::NoNodePool);
+    let empty_list = pools.is_some_and(<[NodePool]>::is_empty).then_some(Violation::NoNodePool);
     let is_windows =
         |pool: &NodePool| pool.os_type.as_deref().is_some_and(|os| os.trim().eq_ignore_ascii_case("Windows"));
     let in_pools = pools.unwrap_or_default().iter().enumerate().filter_map(move |(index, pool)| {
@@ -151,7 +151,7 @@ pub fn pool_violations<'a>(
         }
         (is_windows(pool) && !already_exists()).then_some(Violation::WindowsNodePool { index })
     });
-    no_pool.into_iter().chain(in_pools)
+    empty_list.into_iter().chain(in_pools)
 }
 
 /// Requires the region of a new cluster.
@@ -171,10 +171,10 @@ pub enum RegionMutability<'a> {
 /// Rejects a change of keys that identify the cluster. `stored` and `change` are raw bodies, so that messages use the user's
 /// spelling.
 pub fn check_fixed(stored: &Object, change: &Object, region: RegionMutability<'_>) -> Result<(), Violation> {
-    let read = |body: &Object| -> AksConfig {
+    let parse_config = |body: &Object| -> AksConfig {
         body.get(AKS_CONFIG).and_then(|config| AksConfig::deserialize(config).ok()).unwrap_or_default()
     };
-    fixed_violations(&read(stored), &read(change), region).next().map_or(Ok(()), Err)
+    fixed_violations(&parse_config(stored), &parse_config(change), region).next().map_or(Ok(()), Err)
 }
 
 /// The changes of keys that identify a cluster. Other letter case, another spelling of a region, and a value for a key that was
@@ -185,27 +185,32 @@ pub fn fixed_violations(
     region: RegionMutability<'_>,
 ) -> impl Iterator<Item = Violation> + use<> {
     type Read = fn(&AksConfig) -> Option<&String>;
-    let name: Read = |config| config.cluster_name.as_ref();
-    let group: Read = |config| config.resource_group.as_ref();
+    let cluster_name: Read = |config| config.cluster_name.as_ref();
+    let resource_group: Read = |config| config.resource_group.as_ref();
     let changed_name = |key: &'static str, read: Read| {
         let (old, new) = (read(stored)?, read(change)?);
         (!old.eq_ignore_ascii_case(new)).then(|| Violation::Fixed { key, stored: old.clone() })
     };
     // A cluster without `imported` was created by this server, so that setting `imported` to true is a change.
-    let imported = change
+    let changed_import = change
         .imported
         .filter(|new| *new != stored.is_import())
         .map(|_| Violation::Fixed { key: "imported", stored: stored.is_import().to_string() });
-    let location = || {
-        let RegionMutability::Immutable(azure) = region else { return None };
+    let changed_region = || {
+        let RegionMutability::Immutable(azure_region) = region else { return None };
         let (old, new) = (stored.resource_location.as_ref()?, change.resource_location.as_ref()?);
         let new = regions::normalize(new);
-        let is_same = new == regions::normalize(old) || Some(new.as_str()) == azure;
+        let is_same = new == regions::normalize(old) || Some(new.as_str()) == azure_region;
         (!is_same).then(|| Violation::Fixed { key: "resourceLocation", stored: old.clone() })
     };
-    [changed_name("clusterName", name), imported, changed_name("resourceGroup", group), location()]
-        .into_iter()
-        .flatten()
+    [
+        changed_name("clusterName", cluster_name),
+        changed_import,
+        changed_name("resourceGroup", resource_group),
+        changed_region(),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Whether the setting `kev2-operators` leaves AKS enabled: JSON such as `[{"name":"aks","active":false}]`. Invalid values leave
@@ -241,6 +246,7 @@ mod tests {
     fn first_violation_is_in_ranchers_order() {
         use Violation::{EmptyVersion, NoNetworkPolicy, NoNodePool, UnnamedNodePool, WindowsNodePool};
         let (new, old, isolation) = (true, false, true);
+        // Each row: `aksConfig`, [isolation, observed network policy, whether the cluster is new], and the violation.
         for (sent, (is_isolated, upstream, is_new), expected) in cases! {
             {}, [isolation, null, new] => None;
             {"networkPolicy": "calico"}, [isolation, null, new] => None;
@@ -330,7 +336,7 @@ mod tests {
             assert_eq!(outcome.err(), expected, "{stored:?} {change:?}");
             if let Some(Violation::Fixed { key: "resourceLocation", .. }) = expected {
                 let outcome = check_fixed(&stored, &change, RegionMutability::Mutable);
-                assert_eq!(outcome, Ok(()), "not in Azure yet");
+                assert_eq!(outcome, Ok(()), "the cluster is not in Azure yet");
             }
         }
     }
