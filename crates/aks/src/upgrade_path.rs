@@ -33,12 +33,12 @@ impl Allowed {
 pub fn path(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> Vec<String> {
     let targets = candidates(start, offered, requested);
     for allowed in Allowed::TIERS {
-        if let Some(found) = targets.iter().find_map(|target| best_path(start, offered, target, allowed)) {
-            return found;
+        if let Some(stops) = targets.iter().find_map(|target| best_path(start, offered, target, allowed)) {
+            return stops;
         }
     }
-    let limit = Version::parse(requested);
-    let closest = limit.and_then(|limit| newest_stable_below(start, offered, Some(limit)));
+    let requested_version = Version::parse(requested);
+    let closest = requested_version.and_then(|version| newest_stable_below(start, offered, Some(version)));
     closest.and_then(|version| best_path(start, offered, &version, Allowed::default())).unwrap_or_default()
 }
 
@@ -74,26 +74,26 @@ fn candidates(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested
 }
 
 /// The versions to which one upgrade on a path can lead: `target`, and the stops that `allowed` permits.
-fn steps(
+fn next_stops(
     start: &UpgradeStart<'_>,
     offered: &[KubernetesVersion],
     target: Option<&str>,
     allowed: Allowed,
 ) -> BTreeSet<String> {
     let start = UpgradeStart { long_term: start.long_term || allowed.long_term, ..*start };
-    let mut steps = if upgrades::has_targets(&start, offered) {
+    let mut next_stops = if upgrades::has_targets(&start, offered) {
         upgrades::reachable(&start, offered)
     } else {
         assumed_upgrades(&start, offered)
     };
     // The cluster's own targets replace the region's list, which may contain more if long-term support is allowed.
     if allowed.long_term && !start.own_targets.is_empty() {
-        steps.extend(upgrades::reachable(&UpgradeStart { own_targets: &[], ..start }, offered));
+        next_stops.extend(upgrades::reachable(&UpgradeStart { own_targets: &[], ..start }, offered));
     }
     let may_stop = |version: &String| {
         target == Some(version.as_str()) || allowed.previews || !is_preview(offered, version)
     };
-    steps.into_iter().filter(|version| may_stop(version)).collect()
+    next_stops.into_iter().filter(|version| may_stop(version)).collect()
 }
 
 /// The upgrades that are assumed for a retired version, for which Azure lists none: those within its minor version and to the
@@ -112,7 +112,7 @@ fn assumed_upgrades(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> 
     listed.filter(is_near).filter(is_in_support_plan).cloned().collect()
 }
 
-/// The number of minor versions that a step skips.
+/// The number of minor versions that an upgrade skips.
 fn skipped_minors(from: &str, to: &str) -> u32 {
     let minors = Version::parse(from).zip(Version::parse(to));
     minors.map_or(0, |(from, to)| to.minor.saturating_sub(from.minor).saturating_sub(1))
@@ -149,26 +149,27 @@ fn best_path(
     let mut stops: Vec<String> =
         listed.filter(|version| is_between(version, start.running, Some(target_version))).cloned().collect();
     versions::sort(&mut stops);
-    let mut remaining =
+    let mut best_by_stop =
         BTreeMap::from([(target.to_owned(), RemainingPath { skipped: 0, hops: 0, next: None })]);
-    let best = |from: &UpgradeStart<'_>, remaining: &BTreeMap<String, RemainingPath>| {
-        let paths = steps(from, offered, Some(target), allowed).into_iter().filter_map(|next| {
-            let rest = remaining.get(&next)?;
-            let skipped = rest.skipped.saturating_add(skipped_minors(from.running, &next));
-            Some(RemainingPath { skipped, hops: rest.hops.saturating_add(1), next: Some(next) })
+    let best_from = |from: &UpgradeStart<'_>, best_by_stop: &BTreeMap<String, RemainingPath>| {
+        let paths = next_stops(from, offered, Some(target), allowed).into_iter().filter_map(|next| {
+            let remaining = best_by_stop.get(&next)?;
+            let skipped = remaining.skipped.saturating_add(skipped_minors(from.running, &next));
+            Some(RemainingPath { skipped, hops: remaining.hops.saturating_add(1), next: Some(next) })
         });
         paths.min_by(compare_paths)
     };
-    // Each step leads to a higher version, so the highest stops are processed first.
+    // Each upgrade leads to a higher version, so the highest stops are processed first.
     for stop in stops.iter().rev() {
-        if let Some(rest) = best(&UpgradeStart { running: stop, own_targets: &[], ..*start }, &remaining) {
-            remaining.insert(stop.clone(), rest);
+        let from = UpgradeStart { running: stop, own_targets: &[], ..*start };
+        if let Some(remaining) = best_from(&from, &best_by_stop) {
+            best_by_stop.insert(stop.clone(), remaining);
         }
     }
-    let mut next = best(start, &remaining)?.next;
+    let mut next = best_from(start, &best_by_stop)?.next;
     let mut path = Vec::new();
     while let Some(stop) = next {
-        next = remaining.get(&stop).and_then(|rest| rest.next.clone());
+        next = best_by_stop.get(&stop).and_then(|remaining| remaining.next.clone());
         path.push(stop);
     }
     Some(path)
@@ -190,7 +191,7 @@ fn newest_stable_below(
     while let Some(version) = unvisited.pop() {
         let own_targets = if version == start.running { start.own_targets } else { &[] };
         let from = UpgradeStart { running: &version, own_targets, ..*start };
-        for next in steps(&from, offered, None, Allowed::default()) {
+        for next in next_stops(&from, offered, None, Allowed::default()) {
             if is_between(&next, &version, limit) && reached.insert(next.clone()) {
                 unvisited.push(next);
             }
@@ -204,17 +205,17 @@ mod tests {
     use super::*;
 
     fn offered() -> Vec<KubernetesVersion> {
-        let both = r#""capabilities":{"supportPlan":["KubernetesOfficial","AKSLongTermSupport"]}"#;
-        let long = r#""capabilities":{"supportPlan":["AKSLongTermSupport"]}"#;
+        let all_plans = r#""capabilities":{"supportPlan":["KubernetesOfficial","AKSLongTermSupport"]}"#;
+        let long_term_plan = r#""capabilities":{"supportPlan":["AKSLongTermSupport"]}"#;
         let json = format!(
             r#"[
-            {{"version":"1.35","isPreview":true,{both},"patchVersions":{{"1.35.0":{{"upgrades":[]}}}}}},
-            {{"version":"1.34",{both},"patchVersions":{{"1.34.1":{{"upgrades":["1.35.0"]}}}}}},
-            {{"version":"1.33",{both},"patchVersions":{{"1.33.3":{{"upgrades":["1.33.6","1.34.1"]}},"1.33.6":{{"upgrades":["1.34.1"]}},
+            {{"version":"1.35","isPreview":true,{all_plans},"patchVersions":{{"1.35.0":{{"upgrades":[]}}}}}},
+            {{"version":"1.34",{all_plans},"patchVersions":{{"1.34.1":{{"upgrades":["1.35.0"]}}}}}},
+            {{"version":"1.33",{all_plans},"patchVersions":{{"1.33.3":{{"upgrades":["1.33.6","1.34.1"]}},"1.33.6":{{"upgrades":["1.34.1"]}},
                 "1.33.9":{{"upgrades":[]}}}}}},
-            {{"version":"1.32",{both},"patchVersions":{{"1.32.7":{{"upgrades":["1.32.9","1.33.3"]}},"1.32.9":{{"upgrades":["1.33.3","1.33.6","1.33.9"]}}}}}},
-            {{"version":"1.31",{long},"patchVersions":{{"1.31.9":{{"upgrades":["1.32.7","1.32.9","1.33.3"]}}}}}},
-            {{"version":"1.30",{long},"patchVersions":{{"1.30.5":{{"upgrades":["1.31.9","1.32.7","1.33.3"]}}}}}}]"#
+            {{"version":"1.32",{all_plans},"patchVersions":{{"1.32.7":{{"upgrades":["1.32.9","1.33.3"]}},"1.32.9":{{"upgrades":["1.33.3","1.33.6","1.33.9"]}}}}}},
+            {{"version":"1.31",{long_term_plan},"patchVersions":{{"1.31.9":{{"upgrades":["1.32.7","1.32.9","1.33.3"]}}}}}},
+            {{"version":"1.30",{long_term_plan},"patchVersions":{{"1.30.5":{{"upgrades":["1.31.9","1.32.7","1.33.3"]}}}}}}]"#
         );
         serde_json::from_str(&json).unwrap()
     }
@@ -239,16 +240,16 @@ mod tests {
             // With long-term support, one minor version at a time where Azure lists them.
             ("1.30.5", true, &[], "1.33.6", "1.31.9 1.32.9 1.33.6"),
             ("1.30.5", true, &["1.32.7"], "1.33.6", "1.32.7 1.33.3 1.33.6"),
-            // Otherwise, only the target may need long-term support.
+            // Without long-term support, a path stops at versions that need it only if there is no other path.
             ("1.30.5", false, &[], "1.33.6", "1.32.7 1.33.3 1.33.6"),
             ("1.30.5", false, &[], "1.31.9", "1.31.9"),
             // The cluster's own profile replaces the list.
             ("1.32.9", false, &["1.33.3"], "1.33.6", "1.33.3 1.33.6"),
             ("1.32.9", false, &["1.34.1"], "1.34.1", "1.34.1"),
-            // Retired, and the profile is unknown.
+            // The running version is retired, and the cluster's profile is unknown.
             ("1.31.1", false, &[], "1.33.3", "1.32.9 1.33.3"),
             ("1.29.1", false, &[], "1.33.3", "1.30.5 1.31.9 1.32.9 1.33.3"),
-            // No path: as far as possible.
+            // No path to the target: the path ends before it, or is empty.
             ("1.32.9", false, &[], "1.34.99", "1.33.6 1.34.1"),
             ("1.33.9", false, &[], "1.34.1", ""),
             ("1.28.1", true, &[], "1.33.3", ""),

@@ -67,13 +67,13 @@ pub struct Hop {
     pub to: String,
     /// The nodes that are added during the upgrade of a pool.
     pub surge: Option<Surge>,
-    /// The known reasons that block it.
+    /// The known reasons that block the upgrade.
     pub blocked_by: Vec<Block>,
     /// The change of `aksConfig`. Lists are replaced as a whole, so they contain the changes of the earlier hops.
     pub change: Object,
 }
 
-/// A part of a cluster with a version.
+/// A part of a cluster that has its own version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The control plane.
@@ -87,19 +87,19 @@ pub enum Part {
 pub struct Surge {
     /// The number of nodes.
     pub nodes: i64,
-    /// Their vCPUs; `None` if the size is unknown.
+    /// The vCPUs of these nodes; `None` if the size is unknown.
     pub vcpus: Option<i64>,
 }
 
-/// The maximum difference of minor versions for which a plan without Azure's list upgrades to each of them in turn.
-const MAX_UNLISTED_MINORS: u32 = 10;
+/// The maximum difference of minor versions up to which a plan without Azure's list upgrades to each minor version in turn.
+const MAX_MINORS_WITHOUT_LIST: u32 = 10;
 
 /// Plans an upgrade.
 pub fn plan(input: &UpgradePlanInput<'_>) -> UpgradePlan {
     let from = canonical(input.start.running);
     let to = target(input, &from);
     let mut planner =
-        Planner { input, plane_version: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
+        Planner { input, control_plane_version: from.clone(), pools: input.pools.to_vec(), hops: Vec::new() };
     let mut planned_pools = PlannedPools::new(input.stored_pools);
     for version in control_plane_versions(input, &from, &to) {
         planner.upgrade_control_plane(&version, &from, &mut planned_pools);
@@ -127,7 +127,7 @@ fn control_plane_versions(input: &UpgradePlanInput<'_>, from: &str, to: &str) ->
     }
     let is_lowered = !versions::requires_upgrade(to, from);
     let Some(offered) = input.offered else {
-        return if is_lowered { vec![to.to_owned()] } else { unlisted_versions(from, to) };
+        return if is_lowered { vec![to.to_owned()] } else { versions_without_list(from, to) };
     };
     if is_lowered || upgrades::unavailable(&input.start, offered, to) == Some(Unavailable::NotOffered) {
         return vec![to.to_owned()];
@@ -139,9 +139,9 @@ fn control_plane_versions(input: &UpgradePlanInput<'_>, from: &str, to: &str) ->
     path
 }
 
-/// The versions without Azure's list: each minor version between `from` and `to`, whose patch Azure chooses, then `to`. Only `to`
-/// if there are too many between.
-fn unlisted_versions(from: &str, to: &str) -> Vec<String> {
+/// The versions to upgrade to in turn if Azure's list is unknown: each minor version between `from` and `to`, whose patch Azure
+/// chooses, then `to`. Only `to` if there are too many between.
+fn versions_without_list(from: &str, to: &str) -> Vec<String> {
     let bounds = Version::parse(from).zip(Version::parse(to)).filter(|(from, to)| is_near(*from, *to));
     let between = bounds.into_iter().flat_map(|(from, to)| {
         (from.minor.saturating_add(1)..to.minor).map(move |minor| Version { minor, patch: None, ..from })
@@ -149,16 +149,16 @@ fn unlisted_versions(from: &str, to: &str) -> Vec<String> {
     between.map(|version| version.to_string()).chain([to.to_owned()]).collect()
 }
 
-/// Whether the minor versions differ by at most [`MAX_UNLISTED_MINORS`].
+/// Whether the minor versions differ by at most [`MAX_MINORS_WITHOUT_LIST`].
 fn is_near(from: Version, to: Version) -> bool {
-    from.major == to.major && to.minor.saturating_sub(from.minor) <= MAX_UNLISTED_MINORS
+    from.major == to.major && to.minor.saturating_sub(from.minor) <= MAX_MINORS_WITHOUT_LIST
 }
 
 /// Builds the hops of a plan.
 struct Planner<'a> {
     input: &'a UpgradePlanInput<'a>,
     /// The version of the control plane after the hops so far.
-    plane_version: String,
+    control_plane_version: String,
     /// The node pools after the hops so far.
     pools: Vec<PoolState>,
     hops: Vec<Hop>,
@@ -179,13 +179,13 @@ impl Planner<'_> {
         }
         self.hops.push(Hop {
             part: Part::ControlPlane,
-            from: self.plane_version.clone(),
+            from: self.control_plane_version.clone(),
             to: to.to_owned(),
             surge: None,
             blocked_by,
             change: change::control_plane_change(to),
         });
-        to.clone_into(&mut self.plane_version);
+        to.clone_into(&mut self.control_plane_version);
     }
 
     /// Whether Azure has no path to the version, so that no hop follows.
@@ -196,9 +196,9 @@ impl Planner<'_> {
 
     /// The blocks of the next hop of the control plane, by the rules of the review.
     fn control_plane_blocks(&self, to: &str, running: &str) -> Vec<Block> {
-        let is_first = self.plane_version == running;
-        let own_targets = if is_first { self.input.start.own_targets } else { &[] };
-        let start = UpgradeStart { running: &self.plane_version, own_targets, ..self.input.start };
+        let is_first_hop = self.control_plane_version == running;
+        let own_targets = if is_first_hop { self.input.start.own_targets } else { &[] };
+        let start = UpgradeStart { running: &self.control_plane_version, own_targets, ..self.input.start };
         block::control_plane_blocks(&start, self.input.offered, to, self.input.region)
     }
 
@@ -209,14 +209,19 @@ impl Planner<'_> {
         is_selected: impl Fn(Version) -> bool,
         running: &str,
     ) {
-        let (input, plane) = (self.input, self.plane_version.clone());
+        let (input, control_plane) = (self.input, self.control_plane_version.clone());
         for pool in self.pools.iter_mut().filter(|pool| pool.parsed_version().is_some_and(&is_selected)) {
-            let Some(from) = pool.version.clone().filter(|from| versions::requires_upgrade(&plane, from))
+            let Some(from) =
+                pool.version.clone().filter(|from| versions::requires_upgrade(&control_plane, from))
             else {
                 continue;
             };
             // Azure lists the upgrades of a pool for the current version of the control plane only.
-            let to = if plane == running { pools::target(pool, &plane, input) } else { plane.clone() };
+            let to = if control_plane == running {
+                pools::target(pool, &control_plane, input)
+            } else {
+                control_plane.clone()
+            };
             let surge = pools::surge_nodes(pool, input);
             let blocked_by = pools::quota_blocks(pool, surge, input);
             let change = planned_pools.upgrade_pool(pool.name(), &to);

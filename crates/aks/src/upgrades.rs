@@ -20,7 +20,7 @@ pub struct Upgrade {
 pub struct UpgradeStart<'a> {
     /// The running version.
     pub running: &'a str,
-    /// Whether it has long-term support (`supportPlan` is `AKSLongTermSupport`).
+    /// Whether the cluster has long-term support (`supportPlan` is `AKSLongTermSupport`).
     pub long_term: bool,
     /// The targets in the cluster's own upgrade profile, if it was read. They replace those of the region's list.
     pub own_targets: &'a [String],
@@ -35,12 +35,12 @@ pub enum Unavailable {
     NeedsLongTermSupport,
 }
 
-/// Whether the region's list is insufficient, so that the cluster's own upgrade profile is needed: the list does not contain
-/// the running version, or the cluster has, or its version requires, long-term support, for which Azure offers other targets.
+/// Whether the cluster's own upgrade profile is needed, because its targets may differ from the region's list: the list does
+/// not contain the running version, the cluster has long-term support, or its version requires long-term support.
 pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVersion]) -> bool {
     let minor = versions::find(offered, running);
-    let listed = minor.is_some_and(|minor| minor.patch_versions.contains_key(running));
-    long_term || !listed || !minor.is_some_and(versions::is_official)
+    let is_listed = minor.is_some_and(|minor| minor.patch_versions.contains_key(running));
+    long_term || !is_listed || !minor.is_some_and(versions::is_official)
 }
 
 /// The versions to which Azure can upgrade in one step: those of the cluster's own profile, else those of the region's list
@@ -48,10 +48,10 @@ pub fn needs_own_targets(running: &str, long_term: bool, offered: &[KubernetesVe
 pub fn reachable(start: &UpgradeStart<'_>, offered: &[KubernetesVersion]) -> Vec<String> {
     let mut reachable: Vec<String> = if start.own_targets.is_empty() {
         let listed = offered.iter().find_map(|minor| minor.patch_versions.get(start.running));
-        let allowed = |version: &&String| {
+        let is_in_support_plan = |version: &&String| {
             unavailable(start, offered, version) != Some(Unavailable::NeedsLongTermSupport)
         };
-        listed.into_iter().flat_map(|patch| &patch.upgrades).filter(allowed).cloned().collect()
+        listed.into_iter().flat_map(|patch| &patch.upgrades).filter(is_in_support_plan).cloned().collect()
     } else {
         start.own_targets.to_vec()
     };
@@ -95,17 +95,17 @@ pub fn skipped_minor(
 ) -> Option<String> {
     let (to, from) = Version::parse(requested).zip(Version::parse(start.running))?;
     let next = from.minor.saturating_add(1);
-    let skips =
+    let is_skipped =
         to.major == from.major && to.minor > next && !is_target(&reachable(start, offered), requested);
-    skips.then(|| format!("{}.{next}", from.major))
+    is_skipped.then(|| format!("{}.{next}", from.major))
 }
 
-/// Whether `requested` is higher than the running version and Azure lists upgrades without it.
+/// Whether `requested` is not lower than the running version, and Azure lists upgrades, but not to `requested`.
 pub fn is_unlisted(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
-    let is_higher = Version::parse(requested)
+    let is_not_lower = Version::parse(requested)
         .zip(Version::parse(start.running))
         .is_some_and(|(to, from)| !to.is_lower_than(from));
-    is_higher && has_targets(start, offered) && !is_target(&reachable(start, offered), requested)
+    is_not_lower && has_targets(start, offered) && !is_target(&reachable(start, offered), requested)
 }
 
 /// All versions higher than the running one, ascending, each with whether it is reachable. As in Rancher, versions that require
@@ -137,11 +137,11 @@ pub(crate) fn reachable_remedy(start: &UpgradeStart<'_>, offered: &[KubernetesVe
     let all = reachable(start, offered);
     let stable: Vec<String> =
         all.iter().filter(|version| !versions::is_preview(offered, version)).cloned().collect();
-    let shown = if stable.is_empty() { all } else { stable };
-    if shown.is_empty() {
+    let suggested = if stable.is_empty() { all } else { stable };
+    if suggested.is_empty() {
         return format!("leave it at {}, from which Azure offers no upgrade at the moment", start.running);
     }
-    format!("use one of {}", shown.join(", "))
+    format!("use one of {}", suggested.join(", "))
 }
 
 /// The message about a version lower than the running one.
@@ -167,7 +167,7 @@ pub(crate) fn preview_message(version: &str, region: &str) -> String {
 }
 
 impl Unavailable {
-    /// The end of a message: `is not offered in eastus`. `exists` is whether the cluster already exists in Azure.
+    /// The end of a message, such as `is not offered in eastus`. `exists` is whether the cluster already exists in Azure.
     pub(crate) fn describe(self, region: &str, exists: bool) -> String {
         let plan = if exists { "which the cluster does not have" } else { "which this server cannot enable" };
         match self {
@@ -187,6 +187,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
+    /// The targets of an upgrade; `+` marks reachable ones.
     fn mark_targets(current: &str, json: &str) -> Vec<String> {
         let mark =
             |upgrade: Upgrade| format!("{}{}", upgrade.version, if upgrade.reachable { "+" } else { "" });
@@ -198,7 +199,6 @@ mod tests {
         {"version":"1.32","capabilities":{"supportPlan":["AKSLongTermSupport"]},"patchVersions":{"1.32.1":{"upgrades":[]}}},
         {"version":"1.31","patchVersions":{"1.31.10":{},"1.31.9":{"upgrades":["1.31.10","1.32.1","1.40.0"]}}},
         {"version":"1.30","patchVersions":{"1.30.5":{"upgrades":["1.31.9"]},"1.30.4":null}},
-        null,
         {"patchVersions":null}]"#;
 
     #[test]
@@ -212,15 +212,14 @@ mod tests {
             ("1.30.1", vec!["1.30.4", "1.30.5", "1.31.9", "1.31.10", "1.32.1"]),
             ("1.32", vec!["1.32.1"]),
         ] {
-            let json = OFFERED.replace("\n        null,", "");
-            assert_eq!(mark_targets(current, &json), expected, "{current}");
+            assert_eq!(mark_targets(current, OFFERED), expected, "{current}");
         }
     }
 
     #[test]
     fn own_targets_and_support_plan_decide_reachability() {
         let offered = offered(OFFERED_PLANS);
-        let to = |running, long_term, own_targets: &[&str]| {
+        let targets_from = |running, long_term, own_targets: &[&str]| {
             let own_targets: Vec<String> = own_targets.iter().map(|version| (*version).to_owned()).collect();
             let start = UpgradeStart { running, long_term, own_targets: &own_targets };
             let mark =
@@ -228,9 +227,9 @@ mod tests {
             targets(&start, &offered).into_iter().map(mark).collect::<Vec<_>>().join(" ")
         };
         // Retired: only the cluster's own profile lists targets, which may be newer than those of the region.
-        assert_eq!(to("1.31.1", false, &["1.31.9", "1.32.9"]), "1.31.9+ 1.32.0 1.32.9+");
-        assert_eq!(to("1.30.5", false, &[]), "1.31.9 1.32.0+");
-        assert_eq!(to("1.30.5", true, &[]), "1.31.9+ 1.32.0+");
+        assert_eq!(targets_from("1.31.1", false, &["1.31.9", "1.32.9"]), "1.31.9+ 1.32.0 1.32.9+");
+        assert_eq!(targets_from("1.30.5", false, &[]), "1.31.9 1.32.0+");
+        assert_eq!(targets_from("1.30.5", true, &[]), "1.31.9+ 1.32.0+");
         for (running, long_term, expected) in [
             ("1.32.0", false, false),
             ("1.32.0", true, true),

@@ -27,8 +27,8 @@ impl Version {
         let text = text.trim();
         let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let number = |part: &str| -> Option<u32> {
-            let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-            part.parse().ok().filter(|_| digits)
+            let is_number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+            part.parse().ok().filter(|_| is_number)
         };
         let numbers: Option<Vec<u32>> = text.split('.').map(number).collect();
         match numbers?.as_slice() {
@@ -43,8 +43,8 @@ impl Version {
         (self.major, self.minor) == (other.major, other.minor)
     }
 
-    /// Whether the version is definitely lower. A minor version without a patch and its own patches are not lower than each
-    /// other.
+    /// Whether the version is definitely lower. A minor version without a patch is neither lower nor higher than its own
+    /// patches.
     pub fn is_lower_than(self, other: Self) -> bool {
         let minors = (self.major, self.minor).cmp(&(other.major, other.minor));
         let patches = self.patch.zip(other.patch).map_or(Ordering::Equal, |(this, that)| this.cmp(&that));
@@ -75,7 +75,7 @@ pub fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether a cluster or pool with the version `running` must be upgraded to get to `requested`. A lower version never requires an
+/// Whether a cluster or pool with the version `running` must be upgraded to run `requested`. A lower version never requires an
 /// upgrade: the cluster has been upgraded in Azure since.
 pub fn requires_upgrade(requested: &str, running: &str) -> bool {
     let is_lower = Version::parse(requested)
@@ -84,29 +84,30 @@ pub fn requires_upgrade(requested: &str, running: &str) -> bool {
     !is_lower && !is_same(requested, running)
 }
 
-/// The running version of a cluster: Azure's value (`currentKubernetesVersion`), else that of its Kubernetes API
+/// The running version of a cluster: Azure's value (`currentKubernetesVersion`), else the value of the cluster's Kubernetes API
 /// (`version.gitVersion`), else the first version in the specifications.
 pub fn running<'a>(
-    current: Option<&str>,
-    git: Option<&str>,
+    azure_version: Option<&str>,
+    git_version: Option<&str>,
     specifications: impl IntoIterator<Item = Option<&'a str>>,
 ) -> Option<String> {
     let version = |text: &str| Version::parse(text).map(|version| version.to_string());
     // Builds with long-term support have a suffix: v1.30.100-akslts.
-    let git = git.and_then(|text| text.split(['-', '+']).next());
+    let git_version = git_version.and_then(|text| text.split(['-', '+']).next());
     let specified =
         || specifications.into_iter().flatten().find(|text| !text.trim().is_empty()).map(canonical);
-    current.and_then(version).or_else(|| git.and_then(version)).or_else(specified)
+    azure_version.and_then(version).or_else(|| git_version.and_then(version)).or_else(specified)
 }
 
-/// Whether nodes with the version `pool` are too old for a control plane with the version `plane`.
-pub fn is_too_old(pool: Version, plane: Version) -> bool {
-    pool.major == plane.major && pool.minor.saturating_add(allowed_skew(plane)) < plane.minor
+/// Whether nodes of a pool are too old for a control plane.
+pub fn is_too_old(pool: Version, control_plane: Version) -> bool {
+    pool.major == control_plane.major
+        && pool.minor.saturating_add(allowed_skew(control_plane)) < control_plane.minor
 }
 
 /// The number of minor versions by which nodes may be older than the control plane.
-pub fn allowed_skew(plane: Version) -> u32 {
-    if plane.minor >= 28 { 3 } else { 2 }
+pub fn allowed_skew(control_plane: Version) -> u32 {
+    if control_plane.minor >= 28 { 3 } else { 2 }
 }
 
 /// Whether the minor version of a version is a preview.
@@ -123,7 +124,7 @@ pub fn is_official(minor: &KubernetesVersion) -> bool {
         .any(|plan| plan == OFFICIAL_PLAN)
 }
 
-/// The entry of the list for a version, with or without a patch.
+/// The entry of Azure's list that contains a version, which may be a minor version without a patch.
 pub fn find<'a>(offered: &'a [KubernetesVersion], version: &str) -> Option<&'a KubernetesVersion> {
     let version = canonical(version);
     offered.iter().find(|minor| {
@@ -142,7 +143,7 @@ pub fn supported(offered: &[KubernetesVersion]) -> Vec<String> {
 
 /// Compares two versions part by part. Different strings may be equal (`1.28` and `1.28.0`).
 pub fn compare(left: &str, right: &str) -> Ordering {
-    let (left, right) = (parts(left), parts(right));
+    let (left, right) = (split_version(left), split_version(right));
     let length = left.len().max(right.len());
     let padded = |parts: Vec<String>| parts.into_iter().chain(iter::repeat_with(String::new)).take(length);
     for (left, right) in padded(left).zip(padded(right)) {
@@ -151,7 +152,7 @@ pub fn compare(left: &str, right: &str) -> Ordering {
         }
         match weight(&left).cmp(&weight(&right)) {
             Ordering::Equal => {}
-            different => return different,
+            ordering => return ordering,
         }
     }
     Ordering::Equal
@@ -165,15 +166,15 @@ pub fn sort(versions: &mut Vec<String>) {
 
 /// Splits `1.28.0-rc.1+x` into `1`, `28`, `0`, `rc`, `1`, `x`. Separators become dots, and every run of characters that are
 /// neither digits nor dots is surrounded by dots; consecutive dots are one separator.
-fn parts(version: &str) -> Vec<String> {
+fn split_version(version: &str) -> Vec<String> {
     let mut dotted = String::with_capacity(version.len() + 4);
     let mut in_word = false;
     for c in version.chars().map(|c| if matches!(c, '_' | '-' | '+') { '.' } else { c }) {
-        let is_letter = c != '.' && !c.is_ascii_digit();
-        if is_letter != in_word {
+        let is_word_char = c != '.' && !c.is_ascii_digit();
+        if is_word_char != in_word {
             push_dot(&mut dotted);
         }
-        in_word = is_letter;
+        in_word = is_word_char;
         if c == '.' { push_dot(&mut dotted) } else { dotted.push(c) }
     }
     if in_word {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_running_version_is_azures_then_the_clusters_own() {
+    fn running_version_prefers_azure_then_api_then_specification() {
         let running_version =
             |current, git, specs: [Option<&str>; 2]| running(current, git, specs).unwrap_or_default();
         assert_eq!(running_version(Some("1.33.6"), Some("v1.33.5"), [Some("1.33"), None]), "1.33.6");

@@ -14,7 +14,7 @@ use crate::versions::{Version, is_preview};
 const LONG_TERM: &str = learn!("Long-term support for AKS versions", "azure/aks/long-term-support");
 const POWER: &str = learn!("Stop and start an AKS cluster", "azure/aks/start-stop-cluster");
 
-/// A reason why a hop cannot be made.
+/// A reason that blocks a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block {
     /// The kind of reason.
@@ -119,43 +119,43 @@ pub(super) fn control_plane_blocks(
         return vec![Block::new(Code::Downgrade, UPGRADE, upgrades::downgrade_message(from, to), remedy)];
     }
     let Some(offered) = offered else { return blocks_without_list(from, to) };
-    let use_reachable = || upgrades::reachable_remedy(start, offered);
+    let reachable_remedy = || upgrades::reachable_remedy(start, offered);
     let mut blocks = Vec::new();
     if let Some(unavailable) = upgrades::unavailable(start, offered, to) {
         let message = format!("kubernetesVersion {to} {}", unavailable.describe(region, true));
         blocks.push(match unavailable {
             Unavailable::NotOffered => {
-                Block::new(Code::VersionNotOffered, SUPPORTED, message, use_reachable())
+                Block::new(Code::VersionNotOffered, SUPPORTED, message, reachable_remedy())
             }
             Unavailable::NeedsLongTermSupport => {
                 let remedy = format!(
                     "{}, or give the cluster long-term support (az aks update --tier premium --k8s-support-plan \
                      AKSLongTermSupport)",
-                    use_reachable()
+                    reachable_remedy()
                 );
                 Block::new(Code::NeedsLongTermSupport, LONG_TERM, message, remedy)
             }
         });
     } else if upgrades::skipped_minor(start, offered, to).is_some() {
         let message = upgrades::skipped_minor_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, reachable_remedy()));
     } else if upgrades::is_unlisted(start, offered, to) {
         let message = upgrades::unlisted_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, use_reachable()));
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, reachable_remedy()));
     }
     if is_preview(offered, to) {
         let message = upgrades::preview_message(to, region);
-        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED, message, use_reachable()));
+        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED, message, reachable_remedy()));
     }
     blocks
 }
 
 /// The block of a skipped minor version if the versions of the region are unknown.
 fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
-    let is_next = Version::parse(from)
+    let skips_no_minor = Version::parse(from)
         .zip(Version::parse(to))
         .is_some_and(|(from, to)| from.major == to.major && to.minor <= from.minor.saturating_add(1));
-    if is_next {
+    if skips_no_minor {
         return Vec::new();
     }
     let message = upgrades::skipped_minor_message(from, to);

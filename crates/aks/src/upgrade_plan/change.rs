@@ -21,7 +21,8 @@ impl PlannedPools {
         Self { pools: stored_pools.to_vec() }
     }
 
-    /// The change that upgrades a pool, after the earlier ones. A pool that the user did not list is added with only its version.
+    /// The change that upgrades a pool, after the changes of earlier hops. A pool that the user did not list is added with only
+    /// its name and version.
     pub(super) fn upgrade_pool(&mut self, name: &str, to: &str) -> Object {
         let is_named = |pool: &&mut Value| pool.get("name").and_then(Value::as_str) == Some(name);
         match self.pools.iter_mut().find(is_named).and_then(Value::as_object_mut) {

@@ -15,29 +15,39 @@ fn offered() -> Vec<KubernetesVersion> {
         json!({"version": format!("1.{minor}"), "isPreview": preview, "capabilities": {"supportPlan": plans},
             "patchVersions": patches})
     };
-    let both = ["KubernetesOfficial", "AKSLongTermSupport"];
+    let support_plans = ["KubernetesOfficial", "AKSLongTermSupport"];
     from_json(json!([
-        minor(35, true, &both[..1], json!({"1.35.0": {"upgrades": []}})),
+        minor(35, true, &support_plans[..1], json!({"1.35.0": {"upgrades": []}})),
         minor(
             34,
             false,
-            &both,
+            &support_plans,
             json!({"1.34.1": {"upgrades": ["1.35.0"]}, "1.34.3": {"upgrades": ["1.35.0"]}})
         ),
         minor(
             33,
             false,
-            &both,
+            &support_plans,
             json!({"1.33.3": {"upgrades": ["1.33.6", "1.34.1", "1.34.3"]}, "1.33.6": {"upgrades": ["1.34.1", "1.34.3"]}})
         ),
         minor(
             32,
             false,
-            &both,
+            &support_plans,
             json!({"1.32.7": {"upgrades": ["1.32.9", "1.33.3", "1.33.6"]}, "1.32.9": {"upgrades": ["1.33.3", "1.33.6"]}})
         ),
-        minor(31, false, &both[1..], json!({"1.31.9": {"upgrades": ["1.32.7", "1.32.9", "1.33.3"]}})),
-        minor(30, false, &both[1..], json!({"1.30.5": {"upgrades": ["1.31.9", "1.32.9", "1.33.6"]}})),
+        minor(
+            31,
+            false,
+            &support_plans[1..],
+            json!({"1.31.9": {"upgrades": ["1.32.7", "1.32.9", "1.33.3"]}})
+        ),
+        minor(
+            30,
+            false,
+            &support_plans[1..],
+            json!({"1.30.5": {"upgrades": ["1.31.9", "1.32.9", "1.33.6"]}})
+        ),
     ]))
 }
 
@@ -47,16 +57,16 @@ fn sizes() -> Vec<VmSku> {
     from_json::<crate::arm::Lenient<Vec<VmSku>>>(json!([offer])).0.unwrap()
 }
 
-fn usages(left: i64) -> Vec<Usage> {
+fn usages(cores_left: i64) -> Vec<Usage> {
     from_json(
-        json!([{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 10, "limit": 10 + left},
+        json!([{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 10, "limit": 10 + cores_left},
         {"name": {"value": "StandardDSv5Family"}, "currentValue": 1, "limit": 100}]),
     )
 }
 
-fn pool(name: &str, version: &str, more: Value) -> PoolState {
+fn pool(name: &str, version: &str, keys: Value) -> PoolState {
     let spec = json!({"name": name, "count": 3, "vmSize": "standard_d4s_V5", "mode": "System"});
-    PoolState { spec: from_json(extended(spec, more)), version: Some(version.to_owned()), stopped: false }
+    PoolState { spec: from_json(extended(spec, keys)), version: Some(version.to_owned()), stopped: false }
 }
 
 struct TestCluster {
@@ -127,7 +137,7 @@ fn describe_hop(hop: &Hop) -> String {
 }
 
 #[test]
-fn control_plane_goes_first_and_pools_follow_at_the_end() {
+fn control_plane_is_upgraded_before_pools() {
     for (running, requested, expected) in [
         ("1.32.9", "1.34.3", "1.33.6 1.34.3 system=1.34.3"),
         ("1.32.9", "1.33.6", "1.33.6 system=1.33.6"),
@@ -147,8 +157,8 @@ fn control_plane_goes_first_and_pools_follow_at_the_end() {
 }
 
 #[test]
-fn pools_are_upgraded_before_only_if_skew_requires_it() {
-    let pools = |versions: &[(&str, &str)]| {
+fn pools_are_upgraded_first_only_if_skew_requires_it() {
+    let with_pools = |versions: &[(&str, &str)]| {
         let pools = versions.iter().map(|(name, version)| pool(name, version, json!({}))).collect();
         cluster("1.32.9").with(|cluster| cluster.pools = pools)
     };
@@ -160,10 +170,10 @@ fn pools_are_upgraded_before_only_if_skew_requires_it() {
         (&[("a", "1.29.5")], "1.34.3", "a=1.32.9 1.33.6 1.34.3 a=1.34.3"),
         (&[("a", "1.31.9"), ("b", "1.32.9")], "1.32.9", "a=1.32.9"),
     ] {
-        assert_eq!(pools(versions).hops(requested), expected, "{versions:?}");
+        assert_eq!(with_pools(versions).hops(requested), expected, "{versions:?}");
     }
-    let unknown = cluster("1.32.9").with(|cluster| cluster.pools[0].version = None);
-    assert_eq!(unknown.hops("1.33.6"), "1.33.6");
+    let unknown_version = cluster("1.32.9").with(|cluster| cluster.pools[0].version = None);
+    assert_eq!(unknown_version.hops("1.33.6"), "1.33.6");
 }
 
 #[test]
@@ -180,14 +190,14 @@ fn version_blocks_have_their_code() {
     let long_term = cluster("1.30.5").with(|cluster| cluster.long_term = true);
     assert_eq!(long_term.hops("1.31.9"), "1.31.9 system=1.31.9");
     assert_eq!(long_term.hops("1.33.6"), "1.31.9 1.32.9 1.33.6 system=1.33.6");
-    // Offered, and no upgrade of the newest version leads to it.
-    let cut = cluster("1.32.9").with(|cluster| {
+    // 1.34.3 is offered, but Azure lists no upgrade to it.
+    let without_upgrades = cluster("1.32.9").with(|cluster| {
         let minors = cluster.offered.as_mut().unwrap();
         minors[2].patch_versions.get_mut("1.33.6").unwrap().upgrades.clear();
         minors[2].patch_versions.get_mut("1.33.3").unwrap().upgrades.clear();
     });
-    assert_eq!(cut.hops("1.34.3"), "1.33.6 1.34.3!upgradeNotOffered");
-    assert_eq!(cut.hops("1.33.6"), "1.33.6 system=1.33.6");
+    assert_eq!(without_upgrades.hops("1.34.3"), "1.33.6 1.34.3!upgradeNotOffered");
+    assert_eq!(without_upgrades.hops("1.33.6"), "1.33.6 system=1.33.6");
 }
 
 #[test]
@@ -200,7 +210,7 @@ fn own_targets_replace_the_list_of_the_region() {
     assert_eq!(with_own_targets(&["1.33.3"]).hops("1.33.6"), "1.33.3 1.33.6 system=1.33.6");
     assert_eq!(with_own_targets(&["1.34.1"]).hops("1.34.1"), "1.34.1 system=1.34.1");
     assert_eq!(with_own_targets(&["1.33.99"]).hops("1.33.99"), "1.33.99 system=1.33.99");
-    // Azure lists a target that is missing in the region's list, so the path from there is unknown.
+    // The cluster's own target is missing in the region's list, so the path from there is unknown.
     assert_eq!(with_own_targets(&["1.32.10"]).hops("1.33.6"), "1.32.10 1.33.6 system=1.33.6");
     assert_eq!(with_own_targets(&["1.34.1"]).hops("1.33.6"), "1.33.6!upgradeNotOffered");
 }
@@ -225,22 +235,26 @@ fn pool_version_is_chosen_from_its_own_targets() {
 
 #[test]
 fn surge_is_counted_against_the_quotas() {
-    let surge = |max_surge: Value, left: i64, more: Value| {
+    let plan_surge = |max_surge: Value, cores_left: i64, keys: Value| {
         let test_cluster = cluster("1.33.6").with(|cluster| {
-            let spec = extended(json!({"maxSurge": max_surge}), more);
+            let spec = extended(json!({"maxSurge": max_surge}), keys);
             cluster.pools = vec![pool("a", "1.33.3", spec)];
-            cluster.usages = usages(left);
+            cluster.usages = usages(cores_left);
         });
         let hop = test_cluster.plan(Some("1.33.6")).hops.remove(0);
         let surge = hop.surge;
         (describe_hop(&hop), surge.map(|surge| (surge.nodes, surge.vcpus)))
     };
-    assert_eq!(surge(json!("1"), 4, json!({})), ("a=1.33.6".to_owned(), Some((1, Some(4)))));
-    assert_eq!(surge(json!("1"), 3, json!({})), ("a=1.33.6!quotaShort".to_owned(), Some((1, Some(4)))));
-    assert_eq!(surge(json!(null), 3, json!({})).0, "a=1.33.6!quotaShort", "10 % of 3 nodes are one");
-    assert_eq!(surge(json!("50%"), 7, json!({})).1, Some((2, Some(8))));
-    assert_eq!(surge(json!("1"), 0, json!({"count": 0})), ("a=1.33.6".to_owned(), None));
-    assert_eq!(surge(json!("1"), 0, json!({"vmSize": "Standard_X"})).1, Some((1, None)));
+    assert_eq!(plan_surge(json!("1"), 4, json!({})), ("a=1.33.6".to_owned(), Some((1, Some(4)))));
+    assert_eq!(plan_surge(json!("1"), 3, json!({})), ("a=1.33.6!quotaShort".to_owned(), Some((1, Some(4)))));
+    assert_eq!(
+        plan_surge(json!(null), 3, json!({})).0,
+        "a=1.33.6!quotaShort",
+        "10 % of 3 nodes, rounded up, is one"
+    );
+    assert_eq!(plan_surge(json!("50%"), 7, json!({})).1, Some((2, Some(8))));
+    assert_eq!(plan_surge(json!("1"), 0, json!({"count": 0})), ("a=1.33.6".to_owned(), None));
+    assert_eq!(plan_surge(json!("1"), 0, json!({"vmSize": "Standard_X"})).1, Some((1, None)));
     let stopped = cluster("1.33.6").with(|cluster| {
         cluster.pools = vec![PoolState { stopped: true, ..pool("a", "1.33.3", json!({})) }];
         cluster.usages = usages(0);
