@@ -54,11 +54,11 @@ pub(crate) fn with_common_headers(
     if let Some(client_request_id) = request.header("x-ms-client-request-id") {
         response.set("x-ms-client-request-id", client_request_id);
     }
-    let correlation = request.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
+    let correlation_id = request.header("x-ms-correlation-request-id").unwrap_or(&id).to_owned();
     let now = sandbox.clock.now().format(&Rfc3339).unwrap_or_default();
     response
         .with("x-ms-request-id", &id)
-        .with("x-ms-correlation-request-id", &correlation)
+        .with("x-ms-correlation-request-id", &correlation_id)
         .with("x-ms-routing-request-id", &format!("SANDBOX:{now}:{id}"))
         .with("cache-control", "no-cache")
         .with("pragma", "no-cache")
@@ -73,13 +73,13 @@ fn authenticate_and_dispatch(
     body: &[u8],
     rate_limit_headers: &mut RateLimitHeaders,
 ) -> Result<SandboxResponse, ArmError> {
-    let version =
-        request.parameter("api-version").filter(|version| !version.is_empty()).ok_or_else(|| {
+    let api_version =
+        request.parameter("api-version").filter(|api_version| !api_version.is_empty()).ok_or_else(|| {
             let text = "Every request needs the query parameter 'api-version' (?api-version=).";
             ArmError::new(StatusCode::BAD_REQUEST, "MissingApiVersionParameter", text)
         })?;
     if let Some(name) = built_in_policy(&request.segments) {
-        return policies::get_built_in(sandbox, request, &version, name);
+        return policies::get_built_in(sandbox, request, &api_version, name);
     }
     let target = parse(&request.segments).ok_or_else(|| {
         let text = format!("The sandbox does not support the path '{}'.", request.path);
@@ -101,20 +101,25 @@ fn authenticate_and_dispatch(
     if let Some(pages) = subscription.recordings.get(&target.route.operation()) {
         return pages::recorded_page(pages, request);
     }
-    check_version(sandbox, &target, &version)?;
+    check_api_version(sandbox, &target, &api_version)?;
     authorize(subscription, request, &target, &token)?;
     check_provider(subscription, &target)?;
     if !target.route.supports(&request.method) {
-        let text = format!("The sandbox does not support '{}' on '{}'.", request.method, target.route.kind());
+        let text = format!(
+            "The sandbox does not support '{}' on '{}'.",
+            request.method,
+            target.route.resource_type()
+        );
         return Err(ArmError::new(StatusCode::METHOD_NOT_ALLOWED, "HttpMethodNotSupported", text));
     }
     if listings::handles(&target.route) {
         let info = listings::SubscriptionInfo::new(subscription, state.page_size);
-        // The lock is not held while long lists are serialized.
+        // Release the lock before long lists are serialized.
         drop(state);
-        return listings::respond(sandbox, request, &target, &version, &info);
+        return listings::respond(sandbox, request, &target, &api_version, &info);
     }
-    let response = respond_locked(sandbox, &mut state, request, &target, &version, &token.client_id, body)?;
+    let response =
+        respond_locked(sandbox, &mut state, request, &target, &api_version, &token.client_id, body)?;
     if request.is_write() && response.status.is_success() {
         sandbox.save(&state);
     }
@@ -127,7 +132,7 @@ fn respond_locked(
     state: &mut State,
     request: &AzureRequest,
     target: &Target,
-    version: &str,
+    api_version: &str,
     client_id: &str,
     body: &[u8],
 ) -> Result<SandboxResponse, ArmError> {
@@ -145,7 +150,7 @@ fn respond_locked(
         sandbox,
         request,
         target,
-        version,
+        api_version,
         client_id,
         roles,
         body,
@@ -171,8 +176,8 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::RegisterProvider { namespace } => providers::register(call, namespace),
         Route::Permissions => Ok(permissions::list(call)),
         Route::PolicyAssignments => policies::list_assignments(call),
-        Route::PolicyDefinition { name } => Err(policies::no_definition(name)),
-        Route::PolicySetDefinition { name } => Err(policies::no_initiative(name)),
+        Route::PolicyDefinition { name } => Err(policies::definition_not_found(name)),
+        Route::PolicySetDefinition { name } => Err(policies::initiative_not_found(name)),
         Route::ResourceGroups => groups::list(call),
         Route::ResourceGroup => groups::handle_group(call),
         Route::Usages { location } => usages::list(call, location),
@@ -192,13 +197,14 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::PoolUpgradeProfile { cluster, name } => pools::upgrade_profile(call, cluster, name),
         Route::LongOperation { id, .. } => operations::status(call, id),
         Route::OperationResult { provider, id } => operations::result(call, *provider, id),
+        // Not reached: `listings` responds to the first five, and `check_api_version` rejects unknown types.
         Route::Subscription
         | Route::Locations
         | Route::VmSizes { .. }
         | Route::Skus
         | Route::KubernetesVersions { .. }
         | Route::Unknown { .. } => {
-            let text = format!("The sandbox does not support '{}'.", call.target.route.kind());
+            let text = format!("The sandbox does not support '{}'.", call.target.route.resource_type());
             Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }
@@ -253,7 +259,7 @@ fn authenticate(
         ));
     };
     let bearer = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let token = bearer.and_then(|(_, text)| state.tokens.get(text.trim()));
+    let token = bearer.and_then(|(_, value)| state.tokens.get(value.trim()));
     let Some(token) = token.filter(|token| token.cloud == request.cloud) else {
         let text = "The access token is invalid.";
         return Err(unauthorized("InvalidAuthenticationToken", text, text));
@@ -296,32 +302,34 @@ fn format_us(time: time::OffsetDateTime) -> String {
     time.format(format).unwrap_or_default()
 }
 
-/// Checks that the type exists in the api-version.
-fn check_version(sandbox: &SandboxState, target: &Target, version: &str) -> Result<(), ArmError> {
-    if let Route::Unknown { namespace, kind } = &target.route {
+/// Checks that the resource type exists and has the api-version.
+fn check_api_version(sandbox: &SandboxState, target: &Target, api_version: &str) -> Result<(), ArmError> {
+    if let Route::Unknown { namespace, resource_type } = &target.route {
         let namespace = namespace.as_deref().unwrap_or("Microsoft.Resources");
         let text = format!(
-            "The resource type '{kind}' could not be found in the namespace '{namespace}' for api version '{version}'."
+            "The resource type '{resource_type}' could not be found in the namespace '{namespace}' for api version '{api_version}'."
         );
         return Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text));
     }
-    let kind = target.route.kind();
-    let versions = sandbox.catalog.api_versions.get(&kind.to_ascii_lowercase());
+    let resource_type = target.route.resource_type();
+    let versions = sandbox.catalog.api_versions.get(&resource_type.to_ascii_lowercase());
     let versions = versions.map(Vec::as_slice).unwrap_or_default();
-    if versions.iter().any(|candidate| candidate.eq_ignore_ascii_case(version)) {
+    if versions.iter().any(|candidate| candidate.eq_ignore_ascii_case(api_version)) {
         return Ok(());
     }
     let supported = versions.join(", ");
     Err(match target.route.provider() {
         None => {
-            let text =
-                format!("The api-version '{version}' is invalid. The supported versions are '{supported}'.");
+            let text = format!(
+                "The api-version '{api_version}' is invalid. The supported versions are '{supported}'."
+            );
             ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text)
         }
         Some(provider) => {
-            let type_name = kind.strip_prefix(provider).unwrap_or(kind).trim_start_matches('/');
+            let type_name =
+                resource_type.strip_prefix(provider).unwrap_or(resource_type).trim_start_matches('/');
             let text = format!(
-                "No registered resource provider found for API version '{version}' and type '{type_name}'. The \
+                "No registered resource provider found for API version '{api_version}' and type '{type_name}'. The \
                  supported api-versions are '{supported}'."
             );
             ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)

@@ -1,5 +1,4 @@
-//! A request that passed all checks, with the state that it reads or changes under the lock, and the start of long-running
-//! operations.
+//! [`Call`]: an authorized request with the locked state of its subscription. It also starts long-running operations.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -18,21 +17,20 @@ use crate::subscription::{Resource, SubscriptionState};
 use crate::timing::Timing;
 
 /// The api-version in operation URLs.
-const OPERATIONS_VERSION: &str = "2016-03-30";
+const OPERATIONS_API_VERSION: &str = "2016-03-30";
 
 pub(crate) struct Call<'a> {
     pub(crate) sandbox: &'a SandboxState,
     pub(crate) request: &'a AzureRequest,
     pub(crate) target: &'a Target,
-    /// The api-version.
-    pub(crate) version: &'a str,
+    pub(crate) api_version: &'a str,
     /// The client ID of the caller.
     pub(crate) client_id: &'a str,
     /// The roles of the caller in the subscription and its resource groups.
     pub(crate) roles: &'a [RoleAssignment],
     pub(crate) body: &'a [u8],
     pub(crate) now_ms: i64,
-    /// The ID of the subscription, in its own spelling.
+    /// The subscription ID as stored, which may differ in letter case from the URL.
     pub(crate) subscription: &'a str,
     pub(crate) tenant: &'a str,
     pub(crate) required_tag: Option<&'a str>,
@@ -51,13 +49,13 @@ impl Call<'_> {
         pages::page(&items, self.request, self.page_size)
     }
 
-    /// The resources of the group in the URL; of all groups if there is none.
+    /// The resources of the group in the URL, or all resources if the URL has no group.
     pub(crate) fn in_scope<'r>(&self, all: &'r [Resource]) -> impl Iterator<Item = &'r Resource> {
         let group = self.target.group.clone();
         all.iter().filter(move |resource| group.as_deref().is_none_or(|group| resource.is_in(group)))
     }
 
-    /// The name of the resource group in the URL, in the spelling of its creation.
+    /// The name of the resource group in the URL, as spelled when the group was created.
     pub(crate) fn group_name(&self) -> String {
         let name = self.target.group.as_deref().unwrap_or_default();
         self.resources.group(name).map_or_else(|| name.to_owned(), |group| group.name.clone())
@@ -72,8 +70,8 @@ impl Call<'_> {
         })
     }
 
-    /// The name of the region in the body.
-    pub(crate) fn parse_location(&self, body: &Value, kind: &str) -> Result<String, ArmError> {
+    /// The name of the region in `location`, which may be a display name.
+    pub(crate) fn parse_location(&self, body: &Value, resource_type: &str) -> Result<String, ArmError> {
         let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
         if location.is_empty() {
             let text = "The location property is required for this definition.";
@@ -85,7 +83,7 @@ impl Call<'_> {
                 self.sandbox.catalog.physical_regions(self.request.cloud).map(|region| region.name.as_str()).collect();
             names.sort_unstable();
             let text = format!(
-                "The provided location '{location}' is not available for resource type '{kind}'. List of available \
+                "The provided location '{location}' is not available for resource type '{resource_type}'. List of available \
                  regions for the resource type is '{}'.",
                 names.join(",")
             );
@@ -93,7 +91,7 @@ impl Call<'_> {
         })
     }
 
-    /// The tags in the body.
+    /// The tags in the body whose values are strings; `None` if there are no tags.
     pub(crate) fn tags(body: &Value) -> Option<Value> {
         let tags = body.get("tags")?.as_object()?;
         let string_tags: Map<String, Value> =
@@ -152,13 +150,15 @@ impl Call<'_> {
     fn operation_url(&self, operation: &LongOperation, collection: &str) -> String {
         let host = self.request.cloud.names().management;
         let (provider, region) = (operation.kind.provider(), &operation.region);
-        let version = if provider == "Microsoft.Network" { self.version } else { OPERATIONS_VERSION };
+        let api_version =
+            if provider == "Microsoft.Network" { self.api_version } else { OPERATIONS_API_VERSION };
         let (certificate, signature) =
             operation.signature.split_at_checked(32).unwrap_or(("", &operation.signature));
         format!(
-            "https://{host}/subscriptions/{}/providers/{provider}/locations/{region}/{collection}/{}?api-version={version}&t={}&c={certificate}&s={signature}&h=sandbox",
+            "https://{host}/subscriptions/{}/providers/{provider}/locations/{region}/{collection}/{}?api-version={api_version}&t={}&c={certificate}&s={signature}&h=sandbox",
             self.subscription,
             operation.id,
+            // In units of 100 ns.
             operation.started_ms * 10_000,
         )
     }

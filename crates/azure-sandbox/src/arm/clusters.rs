@@ -25,7 +25,7 @@ use crate::json;
 use crate::operation::{FinalStatus, LongOperation, OperationKind, Target};
 use crate::response::SandboxResponse;
 use crate::subscription::find_mut;
-use lookup::{check_precondition, ensure_idle, get, is_long_term, new_etag, representation};
+use lookup::{check_precondition, ensure_idle, get_cluster, is_long_term, new_etag, representation};
 
 pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
     call.page(call.in_scope(&call.resources.clusters).map(|cluster| representation(call, &cluster.body)))
@@ -36,7 +36,7 @@ pub(crate) fn handle_cluster(call: &mut Call<'_>, name: &str) -> Result<SandboxR
         Method::PUT => put::create_or_update(call, name),
         Method::PATCH => patch(call, name),
         Method::DELETE => Ok(delete(call, name)),
-        _ => get(call, name)
+        _ => get_cluster(call, name)
             .map(|cluster| SandboxResponse::json(StatusCode::OK, &representation(call, &cluster.body))),
     }
 }
@@ -55,10 +55,10 @@ pub(crate) fn handle_action(
     }
 }
 
-/// PATCH changes only tags.
+/// PATCH replaces the tags, and changes nothing else.
 fn patch(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
-    let cluster = get(call, name)?;
+    let cluster = get_cluster(call, name)?;
     ensure_idle(cluster)?;
     check_precondition(call, json::text(&cluster.body, "/eTag"))?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
@@ -69,16 +69,16 @@ fn patch(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     }
     let operation =
         call.start(LongOperation::new(OperationKind::TagCluster, Target::resource(&group, &name), &region));
-    let cluster = get(call, &name)?;
+    let cluster = get_cluster(call, &name)?;
     Ok(call.with_operation_url(
         SandboxResponse::json(StatusCode::OK, &representation(call, &cluster.body)),
         &operation,
     ))
 }
 
-/// Deletes a cluster; the deletion replaces running operations.
+/// Starts the deletion of a cluster, which interrupts its other operations. A running deletion continues.
 fn delete(call: &mut Call<'_>, name: &str) -> SandboxResponse {
-    let Ok(cluster) = get(call, name) else { return SandboxResponse::empty(StatusCode::NO_CONTENT) };
+    let Ok(cluster) = get_cluster(call, name) else { return SandboxResponse::empty(StatusCode::NO_CONTENT) };
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let is_deletion = |operation: &&LongOperation| {
         operation.kind == OperationKind::DeleteCluster && operation.target.is_within(&group, &name)
@@ -89,13 +89,13 @@ fn delete(call: &mut Call<'_>, name: &str) -> SandboxResponse {
         call.resources.preempt(now_ms, |operation| {
             operation.kind.is_on_cluster() && operation.target.is_within(&group, &name)
         });
-        start(call, OperationKind::DeleteCluster, "Deleting", (&group, &name), &region)
+        start_with_state(call, OperationKind::DeleteCluster, "Deleting", (&group, &name), &region)
     });
     call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation)
 }
 
 /// Starts an operation, and sets the state of the cluster and its pools.
-fn start(
+fn start_with_state(
     call: &mut Call<'_>,
     kind: OperationKind,
     state: &str,
@@ -108,18 +108,21 @@ fn start(
     call.start(LongOperation::new(kind, Target::resource(group, name), region))
 }
 
-fn set_power(call: &mut Call<'_>, name: &str, on: bool) -> Result<SandboxResponse, ArmError> {
-    let cluster = get(call, name)?;
+fn set_power(call: &mut Call<'_>, name: &str, turn_on: bool) -> Result<SandboxResponse, ArmError> {
+    let cluster = get_cluster(call, name)?;
     ensure_idle(cluster)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
-    let (kind, state) =
-        if on { (OperationKind::StartCluster, "Starting") } else { (OperationKind::StopCluster, "Stopping") };
-    let operation = start(call, kind, state, (&group, &name), &region);
+    let (kind, state) = if turn_on {
+        (OperationKind::StartCluster, "Starting")
+    } else {
+        (OperationKind::StopCluster, "Stopping")
+    };
+    let operation = start_with_state(call, kind, state, (&group, &name), &region);
     Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
 fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let cluster = get(call, name)?;
+    let cluster = get_cluster(call, name)?;
     let (group, name, region) = (cluster.group.clone(), cluster.name.clone(), cluster.location().to_owned());
     let now_ms = call.now_ms;
     let mut any_interrupted = false;
@@ -139,12 +142,13 @@ fn abort(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
         let text = "Operation is not allowed: there is no operation in progress that could be aborted.";
         return Err(ArmError::from_aks(StatusCode::BAD_REQUEST, "OperationNotAllowed", text));
     }
-    let operation = start(call, OperationKind::AbortCluster, "Canceling", (&group, &name), &region);
+    let operation =
+        start_with_state(call, OperationKind::AbortCluster, "Canceling", (&group, &name), &region);
     Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
 pub(crate) fn upgrade_profile(call: &Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
-    let cluster = get(call, name)?;
+    let cluster = get_cluster(call, name)?;
     let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let long_term = is_long_term(&cluster.body);
     let upgrades_from = |from: &str| -> Vec<Value> {

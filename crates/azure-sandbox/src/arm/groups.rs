@@ -18,7 +18,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
 pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
     let name = call.target.group.clone().unwrap_or_default();
     if call.request.method == Method::PUT {
-        return put(call, &name);
+        return create_or_update(call, &name);
     }
     let Some(group) = call.resources.group(&name).cloned() else {
         return Err(ArmError::group_not_found(&name));
@@ -30,11 +30,11 @@ pub(crate) fn handle_group(call: &mut Call<'_>) -> Result<SandboxResponse, ArmEr
     }
 }
 
-fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
+fn create_or_update(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
     let location = call.parse_location(&body, "Microsoft.Resources/resourceGroups")?;
-    let allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
-    if name.chars().count() > MAX_NAME_LEN || name.ends_with('.') || !name.chars().all(allowed) {
+    let is_allowed = |c: char| c.is_alphanumeric() || "-_().".contains(c);
+    if name.chars().count() > MAX_NAME_LEN || name.ends_with('.') || !name.chars().all(is_allowed) {
         let text = format!(
             "The provided resource group name '{name}' has these invalid characters or is too long: it may have \
              alphanumeric characters, periods, underscores, hyphens and parenthesis, and not end with a period."
@@ -64,7 +64,7 @@ fn put(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     Ok(SandboxResponse::json(StatusCode::OK, &group.json(subscription)))
 }
 
-/// The error of a change in a group that is being deleted.
+/// The error for a change of a group that is being deleted, or of its resources.
 pub(crate) fn deleting_error(group: &Group) -> ArmError {
     let text = format!(
         "The resource group '{}' is in deprovisioning state and cannot perform this operation.",

@@ -47,7 +47,7 @@ impl Route {
     }
 
     /// The resource type in Azure's spelling.
-    pub(crate) fn kind(&self) -> &'static str {
+    pub(crate) fn resource_type(&self) -> &'static str {
         match self {
             Self::Subscription => "subscriptions",
             Self::Locations => "subscriptions/locations",
@@ -88,7 +88,7 @@ impl Route {
 
     /// The resource provider, if there is one.
     pub(crate) fn provider(&self) -> Option<&'static str> {
-        self.kind().split_once('/').map(|(provider, _)| provider).filter(|name| name.contains('.'))
+        self.resource_type().split_once('/').map(|(provider, _)| provider).filter(|name| name.contains('.'))
     }
 
     /// The action that a role must allow.
@@ -108,7 +108,7 @@ impl Route {
             (_, "POST") => ("", "action"),
             _ => ("", "read"),
         };
-        format!("{prefix}{}{suffix}/{verb}", self.kind())
+        format!("{prefix}{}{suffix}/{verb}", self.resource_type())
     }
 
     /// Whether the route supports the method.
@@ -146,25 +146,25 @@ impl ClusterAction {
 }
 
 impl Target {
-    /// The scope for authorization.
+    /// The scope in authorization errors: the resource, its group or the subscription.
     pub(crate) fn scope(&self) -> String {
         let mut scope = format!("/subscriptions/{}", self.subscription);
         if let Some(group) = &self.group {
             scope = format!("{scope}/resourceGroups/{group}");
         }
-        let kind = self.route.kind();
+        let resource_type = self.route.resource_type();
         match &self.route {
             Route::VirtualNetwork { name }
             | Route::Workspace { name }
             | Route::ManagedCluster { name }
             | Route::ClusterAction { name, .. }
             | Route::CommandResult { cluster: name, .. }
-            | Route::UpgradeProfile { name } => format!("{scope}/providers/{kind}/{name}"),
+            | Route::UpgradeProfile { name } => format!("{scope}/providers/{resource_type}/{name}"),
             Route::Subnet { network: parent, name }
             | Route::AgentPool { cluster: parent, name }
             | Route::PoolUpgradeProfile { cluster: parent, name } => {
-                let (parent_kind, last) = kind.rsplit_once('/').unwrap_or((kind, ""));
-                format!("{scope}/providers/{parent_kind}/{parent}/{last}/{name}")
+                let (parent_type, child_type) = resource_type.rsplit_once('/').unwrap_or((resource_type, ""));
+                format!("{scope}/providers/{parent_type}/{parent}/{child_type}/{name}")
             }
             _ => scope,
         }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_name_provider_and_verb() {
+    fn actions_follow_from_route_and_method() {
         let aks = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
         for (path, method, expected) in [
             ("/subscriptions/s", Method::GET, "Microsoft.Resources/subscriptions/read"),

@@ -1,4 +1,4 @@
-//! The responses that no request changes: the subscription, and the lists of regions, sizes and versions.
+//! Responses that do not depend on resources: the subscription, and the lists of regions, sizes and versions.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::response::SandboxResponse;
 use crate::skus::{self, Listing};
 use crate::state::{SandboxState, Subscription};
 
-/// The part of a subscription that these responses need, copied under the lock.
+/// The settings of a subscription that these responses need, copied so that they are built without the lock.
 pub(crate) struct SubscriptionInfo {
     id: String,
     display_name: String,
@@ -52,15 +52,16 @@ pub(crate) fn respond(
     sandbox: &SandboxState,
     request: &AzureRequest,
     target: &Target,
-    version: &str,
+    api_version: &str,
     info: &SubscriptionInfo,
 ) -> Result<SandboxResponse, ArmError> {
     match &target.route {
-        Route::Subscription => Ok(subscription(info, version)),
-        Route::Locations => Ok(locations(sandbox, request, info, version)),
+        Route::Subscription => Ok(subscription(info, api_version)),
+        Route::Locations => Ok(locations(sandbox, request, info, api_version)),
         Route::VmSizes { location } => {
-            let listing =
-                sandbox.skus(request.cloud, location).ok_or_else(|| no_region(target, location, version))?;
+            let listing = sandbox
+                .skus(request.cloud, location)
+                .ok_or_else(|| unknown_region(target, location, api_version))?;
             Ok(pages::list_response([&*listing.vm_sizes], None))
         }
         Route::Skus => skus(sandbox, request, info.page_size),
@@ -68,27 +69,27 @@ pub(crate) fn respond(
             sandbox
                 .catalog
                 .region(request.cloud, location)
-                .ok_or_else(|| no_region(target, location, version))?;
+                .ok_or_else(|| unknown_region(target, location, api_version))?;
             Ok(kubernetes_versions(sandbox, request))
         }
         other => {
-            let text = format!("The sandbox does not support '{}'.", other.kind());
+            let text = format!("The sandbox does not support '{}'.", other.resource_type());
             Err(ArmError::new(StatusCode::NOT_FOUND, "InvalidResourceType", text))
         }
     }
 }
 
-pub(crate) fn no_region(target: &Target, location: &str, version: &str) -> ArmError {
-    let kind = target.route.kind();
-    let kind = kind.split_once('/').map_or(kind, |(_, kind)| kind);
+pub(crate) fn unknown_region(target: &Target, location: &str, api_version: &str) -> ArmError {
+    let resource_type = target.route.resource_type();
+    let resource_type = resource_type.split_once('/').map_or(resource_type, |(_, short_type)| short_type);
     let text = format!(
-        "No registered resource provider found for location '{location}' and API version '{version}' for type \
-         '{kind}'. The supported api-versions and locations are those of the resource provider."
+        "No registered resource provider found for location '{location}' and API version '{api_version}' for type \
+         '{resource_type}'. The supported api-versions and locations are those of the resource provider."
     );
     ArmError::new(StatusCode::BAD_REQUEST, "NoRegisteredProviderFound", text)
 }
 
-fn subscription(info: &SubscriptionInfo, version: &str) -> SandboxResponse {
+fn subscription(info: &SubscriptionInfo, api_version: &str) -> SandboxResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -111,7 +112,7 @@ fn subscription(info: &SubscriptionInfo, version: &str) -> SandboxResponse {
         spending_limit: &'a str,
     }
     // Older api-versions omit the tenant.
-    let has_tenant = version >= "2019-06-01";
+    let has_tenant = api_version >= "2019-06-01";
     SandboxResponse::json(
         StatusCode::OK,
         &Body {
@@ -135,17 +136,17 @@ fn locations(
     sandbox: &SandboxState,
     request: &AzureRequest,
     info: &SubscriptionInfo,
-    version: &str,
+    api_version: &str,
 ) -> SandboxResponse {
     let regions = sandbox.catalog.regions.iter().filter(|region| region.cloud == request.cloud);
     let id = |name: &str| format!("/subscriptions/{}/locations/{name}", info.id);
-    // `metadata` and logical regions exist since 2019, types and zones since 2022.
-    let (has_metadata, has_zones) = (version >= "2019-11-01", version >= "2022-12-01");
+    // `metadata` and logical regions were added in 2019, `type` and zones in 2022.
+    let (has_metadata, has_zones) = (api_version >= "2019-11-01", api_version >= "2022-12-01");
     let entries: Vec<serde_json::Value> = regions
         .filter(|region| has_metadata || !region.logical)
         .map(|region| {
             if has_metadata {
-                location(region, &id, has_zones)
+                location_entry(region, &id, has_zones)
             } else {
                 serde_json::json!({
                     "id": id(&region.name),
@@ -160,7 +161,7 @@ fn locations(
     SandboxResponse::json(StatusCode::OK, &serde_json::json!({"value": entries}))
 }
 
-fn location(region: &Region, id: &impl Fn(&str) -> String, has_zones: bool) -> serde_json::Value {
+fn location_entry(region: &Region, id: &impl Fn(&str) -> String, has_zones: bool) -> serde_json::Value {
     use serde_json::json;
     let metadata = if region.logical {
         json!({"regionType": "Logical", "regionCategory": "Other"})
@@ -211,7 +212,7 @@ fn skus(
     page_size: usize,
 ) -> Result<SandboxResponse, ArmError> {
     let listings: Vec<Arc<Listing>> = match request.parameter("$filter") {
-        // About 70 MB, which are not cached.
+        // The SKUs of all regions are about 70 MB, and are not cached.
         None => {
             let families = &sandbox.catalog.families;
             sandbox
@@ -226,12 +227,12 @@ fn skus(
                 ArmError::new(StatusCode::BAD_REQUEST, "InvalidFilterInQueryString", text)
             })?;
             // Unlike in paths, the name must not contain spaces.
-            let is_exact =
+            let is_region =
                 sandbox.catalog.physical_regions(request.cloud).any(|region| region.name == location);
-            is_exact.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
+            is_region.then(|| sandbox.skus(request.cloud, &location)).flatten().into_iter().collect()
         }
     };
-    // A single page is copied as a whole.
+    // Without paging, copy the lists as a whole.
     if page_size == usize::MAX && request.skip_index() == Some(0) {
         return Ok(pages::list_response(listings.iter().map(|listing| &*listing.skus), None));
     }
@@ -244,14 +245,14 @@ fn skus(
 
 /// The lower-case name in a filter `location eq '<name>'`.
 fn filtered_location(filter: &str) -> Option<String> {
-    let mut parts = filter.trim().splitn(3, ' ');
-    let (field, operator, text) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut words = filter.trim().splitn(3, ' ');
+    let (field, operator, literal) = (words.next()?, words.next()?, words.next()?);
     if !field.eq_ignore_ascii_case("location") || !operator.eq_ignore_ascii_case("eq") {
         return None;
     }
-    let text = text.trim().strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "\u{0}");
-    let is_single_literal = !text.contains('\'');
-    is_single_literal.then(|| text.replace('\u{0}', "'").to_ascii_lowercase())
+    let literal = literal.trim().strip_prefix('\'')?.strip_suffix('\'')?.replace("''", "\u{0}");
+    let is_single_literal = !literal.contains('\'');
+    is_single_literal.then(|| literal.replace('\u{0}', "'").to_ascii_lowercase())
 }
 
 fn kubernetes_versions(sandbox: &SandboxState, request: &AzureRequest) -> SandboxResponse {

@@ -1,40 +1,40 @@
-//! `Microsoft.Network/virtualNetworks` and their subnets. The used addresses of a subnet are derived from its pools.
+//! `Microsoft.Network/virtualNetworks` and their subnets. The used addresses of a subnet are derived from the pools in it.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::call::Call;
-use super::clusters::network::addresses_in;
+use super::clusters::network::used_address_ids;
 use super::error::ArmError;
-use super::ranges::{overlaps, parse_ranges, prefixes};
+use super::ranges::{overlaps, parse_ranges, subnet_ranges};
 use crate::json;
 use crate::operation::{LongOperation, OperationKind, Target};
 use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut, is_named, is_terminal};
 
-const KIND: &str = "Microsoft.Network/virtualNetworks";
+const RESOURCE_TYPE: &str = "Microsoft.Network/virtualNetworks";
 
 pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
-    call.page(call.in_scope(&call.resources.networks).map(|network| with_addresses(call, &network.body)))
+    call.page(call.in_scope(&call.resources.networks).map(|network| with_used_addresses(call, &network.body)))
 }
 
 pub(crate) fn handle_network(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let group = call.group_name();
     match call.request.method {
-        Method::PUT => put(call, &group, name),
-        Method::DELETE => delete(call, &group, name),
+        Method::PUT => create_or_update_network(call, &group, name),
+        Method::DELETE => delete_network(call, &group, name),
         _ => {
             let network = find(&call.resources.networks, &group, name);
-            let network = network.ok_or_else(|| ArmError::not_found(KIND, name, &group))?;
-            Ok(SandboxResponse::json(StatusCode::OK, &with_addresses(call, &network.body)))
+            let network = network.ok_or_else(|| ArmError::not_found(RESOURCE_TYPE, name, &group))?;
+            Ok(SandboxResponse::json(StatusCode::OK, &with_used_addresses(call, &network.body)))
         }
     }
 }
 
 pub(crate) fn list_subnets(call: &Call<'_>, network: &str) -> Result<SandboxResponse, ArmError> {
-    let network = parent(call, network)?;
-    let network = with_addresses(call, &network.body);
+    let network = parent_network(call, network)?;
+    let network = with_used_addresses(call, &network.body);
     call.page(json::list(&network, "/properties/subnets").iter().cloned())
 }
 
@@ -43,44 +43,44 @@ pub(crate) fn handle_subnet(
     network: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let (group, network) = (call.group_name(), parent(call, network)?.name.clone());
+    let (group, network) = (call.group_name(), parent_network(call, network)?.name.clone());
     match call.request.method {
-        Method::PUT => put_subnet(call, &group, &network, name),
+        Method::PUT => create_or_update_subnet(call, &group, &network, name),
         Method::DELETE => delete_subnet(call, &group, &network, name),
         _ => {
-            let network = parent(call, &network)?;
-            let network_body = with_addresses(call, &network.body);
+            let network = parent_network(call, &network)?;
+            let network_body = with_used_addresses(call, &network.body);
             let subnet =
                 json::list(&network_body, "/properties/subnets").iter().find(|subnet| is_named(subnet, name));
-            let subnet = subnet.ok_or_else(|| no_subnet(name, &network.name))?;
+            let subnet = subnet.ok_or_else(|| subnet_not_found(name, &network.name))?;
             Ok(SandboxResponse::json(StatusCode::OK, subnet))
         }
     }
 }
 
-fn parent<'a>(call: &'a Call<'_>, network: &str) -> Result<&'a Resource, ArmError> {
+fn parent_network<'a>(call: &'a Call<'_>, network: &str) -> Result<&'a Resource, ArmError> {
     let group = call.target.group.as_deref().unwrap_or_default();
     find(&call.resources.networks, group, network).ok_or_else(|| {
         if call.request.method == Method::GET {
-            ArmError::not_found(KIND, network, group)
+            ArmError::not_found(RESOURCE_TYPE, network, group)
         } else {
             ArmError::parent_not_found(network)
         }
     })
 }
 
-fn no_subnet(name: &str, network: &str) -> ArmError {
+fn subnet_not_found(name: &str, network: &str) -> ArmError {
     let text = format!("Subnet '{name}' is not found in virtual network '{network}'.");
     ArmError::from_provider(StatusCode::NOT_FOUND, "NotFound", text)
 }
 
 /// The network with the used addresses of its subnets.
-fn with_addresses(call: &Call<'_>, network: &Value) -> Value {
+fn with_used_addresses(call: &Call<'_>, network: &Value) -> Value {
     let mut network = network.clone();
     let subnets = network.pointer_mut("/properties/subnets").and_then(Value::as_array_mut);
     for subnet in subnets.into_iter().flatten() {
         let id = json::text(subnet, "/id").unwrap_or_default().to_owned();
-        let used = addresses_in(call.resources, &id);
+        let used = used_address_ids(call.resources, &id);
         if !used.is_empty() {
             let used: Vec<Value> = used.into_iter().map(|id| json!({ "id": id })).collect();
             json::set(subnet, "/properties/ipConfigurations", used);
@@ -99,9 +99,9 @@ fn network_id(call: &Call<'_>, group: &str, name: &str) -> String {
 /// Checks the name of a network or subnet.
 fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<(), ArmError> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let allowed = |c: char| is_word(c) || c == '.' || c == '-';
+    let is_allowed = |c: char| is_word(c) || c == '.' || c == '-';
     let has_valid_ends = name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.ends_with(is_word);
-    if lengths.contains(&name.len()) && has_valid_ends && name.chars().all(allowed) {
+    if lengths.contains(&name.len()) && has_valid_ends && name.chars().all(is_allowed) {
         return Ok(());
     }
     let text = format!(
@@ -112,23 +112,27 @@ fn check_name(name: &str, lengths: std::ops::RangeInclusive<usize>) -> Result<()
     Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidResourceName", text))
 }
 
-fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
+fn create_or_update_network(
+    call: &mut Call<'_>,
+    group: &str,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     check_name(name, 2..=64)?;
     let mut body = call.body_object()?;
-    let location = call.parse_location(&body, KIND)?;
+    let location = call.parse_location(&body, RESOURCE_TYPE)?;
     let old = find(&call.resources.networks, group, name);
     if let Some(old) = old.filter(|old| old.location() != location) {
         return Err(ArmError::location_conflict(name, old.location(), &location, group));
     }
-    let spaces = json::texts(&body, "/properties/addressSpace/addressPrefixes");
-    let spaces = parse_ranges(&spaces, "addressSpace")?;
+    let address_ranges = json::texts(&body, "/properties/addressSpace/addressPrefixes");
+    let address_ranges = parse_ranges(&address_ranges, "addressSpace")?;
     let id = network_id(call, group, name);
     let etag = format!("W/\"{}\"", Uuid::new_v4());
     let subnets: Vec<Value> = json::list(&body, "/properties/subnets").to_vec();
     let mut new_subnets = Vec::new();
     for subnet in subnets {
         let subnet = subnet_with_defaults(subnet, &id, &etag)?;
-        check_subnet(&subnet, &spaces, &new_subnets)?;
+        check_subnet(&subnet, &address_ranges, &new_subnets)?;
         new_subnets.push(subnet);
     }
     check_removed_subnets(call, old, &new_subnets)?;
@@ -136,7 +140,7 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
     let guid = old.and_then(|old| json::text(&old.body, "/properties/resourceGuid"));
     let guid = guid.map_or_else(|| Uuid::new_v4().to_string(), str::to_owned);
     for (key, value) in
-        [("name", name), ("id", &id), ("etag", &etag), ("type", KIND), ("location", &location)]
+        [("name", name), ("id", &id), ("etag", &etag), ("type", RESOURCE_TYPE), ("location", &location)]
     {
         json::set(&mut body, &format!("/{key}"), value);
     }
@@ -163,8 +167,8 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
 
 /// Checks that no removed subnet is in use.
 fn check_removed_subnets(call: &Call<'_>, old: Option<&Resource>, new: &[Value]) -> Result<(), ArmError> {
-    let before = old.map(|old| json::list(&old.body, "/properties/subnets")).unwrap_or_default();
-    for subnet in before {
+    let old_subnets = old.map(|old| json::list(&old.body, "/properties/subnets")).unwrap_or_default();
+    for subnet in old_subnets {
         let name = json::text(subnet, "/name").unwrap_or_default();
         if !new.iter().any(|subnet| is_named(subnet, name)) {
             check_unused(call, subnet)?;
@@ -175,7 +179,7 @@ fn check_removed_subnets(call: &Call<'_>, old: Option<&Resource>, new: &[Value])
 
 fn check_unused(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
     let (id, name) = (json::text(subnet, "/id").unwrap_or_default(), json::text(subnet, "/name"));
-    let used = addresses_in(call.resources, id);
+    let used = used_address_ids(call.resources, id);
     let Some(first) = used.first() else { return Ok(()) };
     let text = format!(
         "Subnet {} is in use by {first} and cannot be deleted. In order to delete the subnet, delete all the \
@@ -185,7 +189,7 @@ fn check_unused(call: &Call<'_>, subnet: &Value) -> Result<(), ArmError> {
     Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InUseSubnetCannotBeDeleted", text))
 }
 
-fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
+fn delete_network(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     let Some(network) = find(&call.resources.networks, group, name) else {
         return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT));
     };
@@ -204,7 +208,7 @@ fn delete(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxRespons
     Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
-fn put_subnet(
+fn create_or_update_subnet(
     call: &mut Call<'_>,
     group: &str,
     network: &str,
@@ -226,14 +230,14 @@ fn put_subnet(
     let id = json::text(&parent.body, "/id").unwrap_or_default();
     json::set(&mut body, "/name", name);
     let subnet = subnet_with_defaults(body, id, &format!("W/\"{}\"", Uuid::new_v4()))?;
-    let spaces =
+    let address_ranges =
         parse_ranges(&json::texts(&parent.body, "/properties/addressSpace/addressPrefixes"), "addressSpace")?;
     let mut others = json::list(&parent.body, "/properties/subnets").to_vec();
     let index = others.iter().position(|subnet| is_named(subnet, name));
     if let Some(index) = index {
         others.remove(index);
     }
-    check_subnet(&subnet, &spaces, &others)?;
+    check_subnet(&subnet, &address_ranges, &others)?;
     let response =
         SandboxResponse::json(if index.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &subnet);
     others.insert(index.unwrap_or(others.len()), subnet);
@@ -254,7 +258,7 @@ fn delete_subnet(
     network: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let parent = parent(call, network)?;
+    let parent = parent_network(call, network)?;
     let subnet = json::list(&parent.body, "/properties/subnets").iter().find(|subnet| is_named(subnet, name));
     let Some(subnet) = subnet else { return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT)) };
     check_unused(call, subnet)?;
@@ -268,7 +272,7 @@ fn delete_subnet(
     Ok(call.with_result_url(SandboxResponse::empty(StatusCode::ACCEPTED), &operation))
 }
 
-/// The subnet with Azure's defaults.
+/// The validated subnet with Azure's defaults.
 fn subnet_with_defaults(mut subnet: Value, network_id: &str, etag: &str) -> Result<Value, ArmError> {
     let name = json::text(&subnet, "/name").unwrap_or_default().to_owned();
     let single_prefix = json::text(&subnet, "/properties/addressPrefix").map(str::to_owned);
@@ -295,18 +299,19 @@ fn subnet_with_defaults(mut subnet: Value, network_id: &str, etag: &str) -> Resu
     Ok(subnet)
 }
 
-/// Checks that the subnet is within the address space and does not overlap the others.
-fn check_subnet(subnet: &Value, spaces: &[ipnet::IpNet], others: &[Value]) -> Result<(), ArmError> {
+/// Checks that the subnet is within the address space and does not overlap the other subnets.
+fn check_subnet(subnet: &Value, address_ranges: &[ipnet::IpNet], others: &[Value]) -> Result<(), ArmError> {
     let name = json::text(subnet, "/name").unwrap_or_default();
-    for range in prefixes(subnet) {
-        if !spaces.iter().any(|space| space.contains(&range)) {
+    for range in subnet_ranges(subnet) {
+        if !address_ranges.iter().any(|space| space.contains(&range)) {
             let text = format!(
                 "Subnet '{name}' is not valid: {range} is not within the address space of the network."
             );
             return Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "NetcfgInvalidSubnet", text));
         }
-        let clash = others.iter().find(|other| prefixes(other).iter().any(|other| overlaps(other, &range)));
-        if let Some(other) = clash {
+        let overlapping =
+            others.iter().find(|other| subnet_ranges(other).iter().any(|other| overlaps(other, &range)));
+        if let Some(other) = overlapping {
             let text = format!(
                 "Subnet '{name}' is not valid: {range} overlaps with subnet '{}'.",
                 json::text(other, "/name").unwrap_or_default()

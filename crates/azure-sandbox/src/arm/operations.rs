@@ -19,7 +19,7 @@ pub(crate) fn group_result_url(call: &Call<'_>, operation: &LongOperation) -> St
         call.request.cloud.names().management,
         call.subscription,
         BASE64_URL_SAFE_NO_PAD.encode(job),
-        call.version,
+        call.api_version,
     )
 }
 
@@ -59,9 +59,10 @@ fn group_deletion_result(call: &Call<'_>, id: &str) -> Result<SandboxResponse, A
         (Some(FinalStatus::Succeeded), _) => SandboxResponse::empty(StatusCode::OK),
         (Some(_), error) => {
             // The keys of this error start with capital letters.
-            let text = |key| error.as_ref().and_then(|error| error.get(key)).cloned().unwrap_or_default();
+            let error_property =
+                |key| error.as_ref().and_then(|error| error.get(key)).cloned().unwrap_or_default();
             let error = json!({
-                "Code": text("code"), "Target": null, "Message": text("message"), "Details": null,
+                "Code": error_property("code"), "Target": null, "Message": error_property("message"), "Details": null,
                 "AdditionalInfo": null,
             });
             SandboxResponse::json(StatusCode::CONFLICT, &json!({"Error": error}))
@@ -83,8 +84,8 @@ fn find_operation<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation,
 /// The operation, if the signature in the URL is valid.
 fn find_signed<'a>(call: &'a Call<'_>, id: &str) -> Result<&'a LongOperation, ArmError> {
     let operation = find_operation(call, id)?;
-    let part = |name| call.request.parameter(name).unwrap_or_default();
-    if format!("{}{}", part("c"), part("s")) == operation.signature {
+    let parameter = |name| call.request.parameter(name).unwrap_or_default();
+    if format!("{}{}", parameter("c"), parameter("s")) == operation.signature {
         return Ok(operation);
     }
     let text =

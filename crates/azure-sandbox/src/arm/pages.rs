@@ -39,9 +39,9 @@ pub(crate) fn page(
     page_size: usize,
 ) -> Result<SandboxResponse, ArmError> {
     let start = request.skip_index().ok_or_else(invalid_skip_token)?;
-    let rest = items.get(start..).ok_or_else(invalid_skip_token)?;
-    let page = rest.get(..page_size).unwrap_or(rest);
-    let next = (page.len() < rest.len()).then(|| request.next_link(start + page.len()));
+    let remaining = items.get(start..).ok_or_else(invalid_skip_token)?;
+    let page = remaining.get(..page_size).unwrap_or(remaining);
+    let next = (page.len() < remaining.len()).then(|| request.next_link(start + page.len()));
     Ok(list_response(page.iter().copied(), next.as_deref()))
 }
 

@@ -1,5 +1,5 @@
-//! `Microsoft.Authorization/policyAssignments` and the definitions that they refer to: the policy that requires a tag.
-//! Subscriptions have definitions and initiatives of their own only in recordings.
+//! `Microsoft.Authorization/policyAssignments` and policy definitions. The only policy is the built-in one that requires a tag;
+//! definitions and initiatives of a subscription exist only in recordings.
 
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -11,11 +11,11 @@ use crate::response::SandboxResponse;
 use crate::state::{Audience, SandboxState};
 
 /// The name of the built-in definition "Require a tag on resources".
-const DEFINITION: &str = "871b6d14-10aa-478d-b590-94f262ecfa99";
+const DEFINITION_NAME: &str = "871b6d14-10aa-478d-b590-94f262ecfa99";
 
 /// The resource ID of the definition.
 pub(crate) fn definition_id() -> String {
-    format!("/providers/Microsoft.Authorization/policyDefinitions/{DEFINITION}")
+    format!("/providers/Microsoft.Authorization/policyDefinitions/{DEFINITION_NAME}")
 }
 
 /// The name of the assignment for a tag.
@@ -49,12 +49,12 @@ fn assignment(call: &Call<'_>, tag: &str) -> Value {
 pub(crate) fn get_built_in(
     sandbox: &SandboxState,
     request: &AzureRequest,
-    version: &str,
+    api_version: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
     let versions = sandbox.catalog.api_versions.get("microsoft.authorization/policydefinitions");
-    if !versions.is_some_and(|versions| versions.iter().any(|supported| supported == version)) {
-        let text = format!("The api-version '{version}' is invalid for the type 'policyDefinitions'.");
+    if !versions.is_some_and(|versions| versions.iter().any(|supported| supported == api_version)) {
+        let text = format!("The api-version '{api_version}' is invalid for the type 'policyDefinitions'.");
         return Err(ArmError::new(StatusCode::BAD_REQUEST, "InvalidApiVersionParameter", text));
     }
     let token = request.header("authorization").and_then(|header| header.split_once(' '));
@@ -71,23 +71,23 @@ pub(crate) fn get_built_in(
     built_in_definition(name)
 }
 
-pub(crate) fn no_definition(name: &str) -> ArmError {
+pub(crate) fn definition_not_found(name: &str) -> ArmError {
     let text = format!("The policy definition '{name}' could not be found.");
     ArmError::new(StatusCode::NOT_FOUND, "PolicyDefinitionNotFound", text)
 }
 
-pub(crate) fn no_initiative(name: &str) -> ArmError {
+pub(crate) fn initiative_not_found(name: &str) -> ArmError {
     let text = format!("The policy set definition '{name}' could not be found.");
     ArmError::new(StatusCode::NOT_FOUND, "PolicySetDefinitionNotFound", text)
 }
 
 fn built_in_definition(name: &str) -> Result<SandboxResponse, ArmError> {
-    if !name.eq_ignore_ascii_case(DEFINITION) {
-        return Err(no_definition(name));
+    if !name.eq_ignore_ascii_case(DEFINITION_NAME) {
+        return Err(definition_not_found(name));
     }
     let body = json!({
         "id": definition_id(),
-        "name": DEFINITION,
+        "name": DEFINITION_NAME,
         "type": "Microsoft.Authorization/policyDefinitions",
         "properties": {
             "displayName": "Require a tag on resources",

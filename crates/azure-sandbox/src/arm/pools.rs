@@ -17,7 +17,7 @@ use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut};
 
 pub(crate) fn list(call: &Call<'_>, cluster: &str) -> Result<SandboxResponse, ArmError> {
-    let cluster = parent(call, cluster)?;
+    let cluster = parent_cluster(call, cluster)?;
     call.page(cluster.pools().iter().map(|pool| representation(call, cluster, pool)))
 }
 
@@ -26,12 +26,12 @@ pub(crate) fn handle_pool(
     cluster: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let cluster = parent(call, cluster)?.clone();
+    let cluster = parent_cluster(call, cluster)?.clone();
     match call.request.method {
-        Method::PUT => put(call, &cluster, name),
+        Method::PUT => create_or_update(call, &cluster, name),
         Method::DELETE => delete(call, &cluster, name),
         _ => {
-            let pool = cluster.pool(name).ok_or_else(|| no_pool(name, &cluster))?;
+            let pool = cluster.pool(name).ok_or_else(|| pool_not_found(name, &cluster))?;
             Ok(SandboxResponse::json(StatusCode::OK, &representation(call, &cluster, pool)))
         }
     }
@@ -42,11 +42,11 @@ pub(crate) fn upgrade_profile(
     cluster: &str,
     name: &str,
 ) -> Result<SandboxResponse, ArmError> {
-    let cluster = parent(call, cluster)?;
-    let pool = cluster.pool(name).ok_or_else(|| no_pool(name, cluster))?;
+    let cluster = parent_cluster(call, cluster)?;
+    let pool = cluster.pool(name).ok_or_else(|| pool_not_found(name, cluster))?;
     let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
-    let text = |pointer| json::text(pool, pointer).unwrap_or_default();
-    let current = text("/currentOrchestratorVersion");
+    let pool_property = |pointer| json::text(pool, pointer).unwrap_or_default();
+    let current = pool_property("/currentOrchestratorVersion");
     let max_version = json::text(&cluster.body, "/properties/currentKubernetesVersion").unwrap_or_default();
     let upgrades: Vec<Value> = versions
         .upgrades_for(current, is_long_term(&cluster.body))
@@ -57,25 +57,25 @@ pub(crate) fn upgrade_profile(
     Ok(SandboxResponse::json(
         StatusCode::OK,
         &json!({
-            "id": format!("{}/upgradeProfiles/default", pool_id(cluster, text("/name"))),
+            "id": format!("{}/upgradeProfiles/default", pool_id(cluster, pool_property("/name"))),
             "name": "default",
             "type": "Microsoft.ContainerService/managedClusters/agentPools/upgradeProfiles",
             "properties": {
                 "kubernetesVersion": current,
-                "osType": text("/osType"),
+                "osType": pool_property("/osType"),
                 "upgrades": upgrades,
-                "latestNodeImageVersion": text("/nodeImageVersion"),
+                "latestNodeImageVersion": pool_property("/nodeImageVersion"),
             },
         }),
     ))
 }
 
-fn parent<'a>(call: &'a Call<'_>, cluster: &str) -> Result<&'a Resource, ArmError> {
+fn parent_cluster<'a>(call: &'a Call<'_>, cluster: &str) -> Result<&'a Resource, ArmError> {
     let group = call.target.group.as_deref().unwrap_or_default();
     find(&call.resources.clusters, group, cluster).ok_or_else(|| ArmError::parent_not_found(cluster))
 }
 
-fn no_pool(name: &str, cluster: &Resource) -> ArmError {
+fn pool_not_found(name: &str, cluster: &Resource) -> ArmError {
     let text = format!(
         "Could not find agent pool '{name}' of managed cluster '{}', resourceGroup: {}.",
         cluster.name, cluster.group
@@ -103,7 +103,11 @@ fn representation(call: &Call<'_>, cluster: &Resource, profile: &Value) -> Value
     })
 }
 
-fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxResponse, ArmError> {
+fn create_or_update(
+    call: &mut Call<'_>,
+    cluster: &Resource,
+    name: &str,
+) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
     let mut properties =
         body.get("properties").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
@@ -113,24 +117,25 @@ fn put(call: &mut Call<'_>, cluster: &Resource, name: &str) -> Result<SandboxRes
     let old = cluster.pool(name);
     check_precondition(call, old.and_then(|old| json::text(old, "/eTag")))?;
     let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
-    let text = |pointer| json::text(&cluster.body, pointer).unwrap_or_default();
-    let current = text("/properties/currentKubernetesVersion");
+    let cluster_property = |pointer| json::text(&cluster.body, pointer).unwrap_or_default();
+    let cluster_version = cluster_property("/properties/currentKubernetesVersion");
     let requested = json::text(&properties, "/orchestratorVersion").unwrap_or_default().to_owned();
     let long_term = is_long_term(&cluster.body);
     let (kind, pool, upgrade) = match old {
         None => {
-            let version = text("/properties/kubernetesVersion");
-            let requested = if requested.is_empty() { version } else { &requested };
-            upgrade_of_pool(versions, None, requested, current, long_term)?;
+            let requested_cluster_version = cluster_property("/properties/kubernetesVersion");
+            let requested = if requested.is_empty() { requested_cluster_version } else { &requested };
+            upgrade_of_pool(versions, None, requested, cluster_version, long_term)?;
             json::set(&mut properties, "/name", name);
-            let pool_defaults = PoolDefaults::new(versions, version, current, &cluster.body);
+            let pool_defaults =
+                PoolDefaults::new(versions, requested_cluster_version, cluster_version, &cluster.body);
             defaults::apply_to_pool(&mut properties, pool_defaults);
             (OperationKind::CreatePool, properties, None)
         }
         Some(old) => {
             check_immutable(old, &properties, "properties")?;
             let old_version = json::text(old, "/currentOrchestratorVersion");
-            let upgrade = upgrade_of_pool(versions, old_version, &requested, current, long_term)?;
+            let upgrade = upgrade_of_pool(versions, old_version, &requested, cluster_version, long_term)?;
             let mut new = old.clone();
             merge_pool(&mut new, &properties);
             defaults::normalize_pool(&mut new);
@@ -157,7 +162,7 @@ fn operation_kind(old: &Value, new: &Value, is_upgrade: bool) -> OperationKind {
     }
 }
 
-/// The body of the cluster with this pool in it.
+/// The body of the cluster with `pool` added or replaced.
 fn with_pool(cluster: &Resource, pool: &Value) -> Value {
     let mut cluster = cluster.clone();
     let name = json::text(pool, "/name").unwrap_or_default();

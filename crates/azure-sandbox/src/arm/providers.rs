@@ -68,16 +68,16 @@ fn provider_body(call: &Call<'_>, provider: &str) -> Value {
         .catalog
         .api_versions
         .iter()
-        .filter_map(|(kind, versions)| {
-            let (namespace, kind) = kind.split_once('/')?;
-            namespace.eq_ignore_ascii_case(provider).then_some((kind, versions))
+        .filter_map(|(full_type, versions)| {
+            let (namespace, short_type) = full_type.split_once('/')?;
+            namespace.eq_ignore_ascii_case(provider).then_some((short_type, versions))
         })
         .collect();
     let types: Vec<Value> = types
         .into_iter()
-        .map(|(kind, versions)| {
+        .map(|(short_type, versions)| {
             let newest_first: Vec<&String> = versions.iter().rev().collect();
-            json!({"resourceType": kind, "locations": locations, "apiVersions": newest_first, "capabilities": "None"})
+            json!({"resourceType": short_type, "locations": locations, "apiVersions": newest_first, "capabilities": "None"})
         })
         .collect();
     json!({

@@ -7,22 +7,21 @@ use serde_json::Value;
 use super::error::ArmError;
 use crate::json;
 
-/// The ranges of a subnet.
-pub(crate) fn prefixes(subnet: &Value) -> Vec<IpNet> {
+pub(crate) fn subnet_ranges(subnet: &Value) -> Vec<IpNet> {
     let single = json::text(subnet, "/properties/addressPrefix").map(str::to_owned);
-    let all = single.into_iter().chain(json::texts(subnet, "/properties/addressPrefixes"));
-    all.filter_map(|text| text.parse().ok()).collect()
+    let prefixes = single.into_iter().chain(json::texts(subnet, "/properties/addressPrefixes"));
+    prefixes.filter_map(|text| text.parse().ok()).collect()
 }
 
 /// Parses ranges in CIDR notation.
-pub(crate) fn parse_ranges(texts: &[String], field: &str) -> Result<Vec<IpNet>, ArmError> {
+pub(crate) fn parse_ranges(cidrs: &[String], field: &str) -> Result<Vec<IpNet>, ArmError> {
     let parse = |text: &String| {
         text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range).ok_or_else(|| {
             let text = format!("The {field} '{text}' is not a valid range in CIDR form.");
             ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidCIDRNotation", text)
         })
     };
-    texts.iter().map(parse).collect()
+    cidrs.iter().map(parse).collect()
 }
 
 /// Whether two ranges have an address in common.

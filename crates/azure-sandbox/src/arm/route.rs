@@ -97,10 +97,10 @@ pub(crate) enum Route {
         provider: Provider,
         id: String,
     },
-    /// An unknown type, with its provider if there is one.
+    /// An unknown resource type, with its provider if there is one.
     Unknown {
         namespace: Option<String>,
-        kind: String,
+        resource_type: String,
     },
 }
 
@@ -139,8 +139,8 @@ pub(crate) fn parse(segments: &[String]) -> Option<Target> {
         _ => (None, rest),
     };
     let lower_case: Vec<String> = rest.iter().map(|segment| segment.to_ascii_lowercase()).collect();
-    let lower_case: Vec<&str> = lower_case.iter().map(String::as_str).collect();
-    let route = match (group.is_some(), lower_case.as_slice()) {
+    let words: Vec<&str> = lower_case.iter().map(String::as_str).collect();
+    let route = match (group.is_some(), words.as_slice()) {
         (has_group, ["providers", "microsoft.containerservice", path @ ..]) => {
             parse_aks(has_group, path, rest.get(2..).unwrap_or_default())
         }
@@ -156,10 +156,10 @@ pub(crate) fn parse(segments: &[String]) -> Option<Target> {
 /// The name in the path of a built-in policy definition, which belongs to no subscription.
 pub(crate) fn built_in_policy(segments: &[String]) -> Option<&str> {
     match segments {
-        [providers, namespace, kind, name]
+        [providers, namespace, resource_type, name]
             if providers.eq_ignore_ascii_case("providers")
                 && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
-                && kind.eq_ignore_ascii_case("policyDefinitions") =>
+                && resource_type.eq_ignore_ascii_case("policyDefinitions") =>
         {
             Some(name)
         }
@@ -177,10 +177,10 @@ pub(crate) fn operation(segments: &[String]) -> Operation {
 
 fn unknown_route(rest: &[String]) -> Route {
     match rest {
-        [providers, namespace, kind @ ..] if providers.eq_ignore_ascii_case("providers") => {
-            Route::Unknown { namespace: Some(namespace.clone()), kind: kind.join("/") }
+        [providers, namespace, resource_type @ ..] if providers.eq_ignore_ascii_case("providers") => {
+            Route::Unknown { namespace: Some(namespace.clone()), resource_type: resource_type.join("/") }
         }
-        _ => Route::Unknown { namespace: None, kind: rest.join("/") },
+        _ => Route::Unknown { namespace: None, resource_type: rest.join("/") },
     }
 }
 
@@ -301,9 +301,9 @@ mod tests {
         };
         let location = || "eastus".to_owned();
         let name = || "Mine".to_owned();
-        let unknown = |namespace: Option<&str>, kind: &str| Route::Unknown {
+        let unknown = |namespace: Option<&str>, resource_type: &str| Route::Unknown {
             namespace: namespace.map(str::to_owned),
-            kind: kind.to_owned(),
+            resource_type: resource_type.to_owned(),
         };
         let aks =
             "/subscriptions/s/resourceGroups/G/providers/Microsoft.ContainerService/managedClusters/Mine";

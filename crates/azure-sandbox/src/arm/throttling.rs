@@ -34,7 +34,7 @@ pub(super) fn count_request(
     })
 }
 
-/// The 429 of Resource Manager. Compute has its own.
+/// The 429 error of Resource Manager; the error of Compute differs.
 pub(super) fn too_many_requests(subscription: &str, retry_after_seconds: u64) -> ArmError {
     let text = format!(
         "Number of requests for subscription '{subscription}' exceeded the limit. Try again after '{retry_after_seconds}' seconds."

@@ -13,7 +13,7 @@ use crate::response::SandboxResponse;
 use crate::skus::Listing;
 use crate::subscription::{Resource, SubscriptionState};
 
-/// The default limit of a quota.
+/// The default limit of the vCPUs of a VM family.
 const DEFAULT_LIMIT: u32 = 100;
 /// The default limit of the vCPUs of a region.
 pub(crate) const DEFAULT_CORES_LIMIT: u32 = 350;
@@ -21,9 +21,9 @@ pub(crate) const DEFAULT_CORES_LIMIT: u32 = 350;
 pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, ArmError> {
     let cloud = call.request.cloud;
     let region = call.sandbox.catalog.region(cloud, location);
-    let region = region.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
+    let region = region.ok_or_else(|| listings::unknown_region(call.target, location, call.api_version))?;
     let listing = call.sandbox.skus(cloud, location);
-    let listing = listing.ok_or_else(|| listings::no_region(call.target, location, call.version))?;
+    let listing = listing.ok_or_else(|| listings::unknown_region(call.target, location, call.api_version))?;
     let used = current_usage(&call.resources.clusters, &region.name, &listing);
     let entry = |name: &str, title: &str, current: u32, limit: u32| {
         json!({
@@ -33,7 +33,7 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, A
     };
     let machines = used.get("virtualMachines").copied().unwrap_or_default();
     let cores = used.get("cores").copied().unwrap_or_default();
-    let mut all = vec![
+    let mut quotas = vec![
         entry("availabilitySets", "Availability Sets", 0, 2_500),
         entry("cores", "Total Regional vCPUs", cores, limit(call.resources, &region.name, "cores")),
         entry("virtualMachines", "Virtual Machines", machines, 25_000),
@@ -42,11 +42,11 @@ pub(crate) fn list(call: &Call<'_>, location: &str) -> Result<SandboxResponse, A
     ];
     let families: std::collections::BTreeSet<&str> =
         listing.offers.values().map(|offer| offer.family.as_str()).collect();
-    all.extend(families.into_iter().map(|family| {
+    quotas.extend(families.into_iter().map(|family| {
         let current = used.get(family).copied().unwrap_or_default();
         entry(family, &quota_display_name(family), current, limit(call.resources, &region.name, family))
     }));
-    Ok(SandboxResponse::json(StatusCode::OK, &json!({"value": all})))
+    Ok(SandboxResponse::json(StatusCode::OK, &json!({"value": quotas})))
 }
 
 /// The display name of a quota: `Standard DSv5 Family vCPUs` for `standardDSv5Family`.
@@ -64,7 +64,7 @@ pub(crate) fn limit(resources: &SubscriptionState, region: &str, quota: &str) ->
     configured.unwrap_or(if quota == "cores" { DEFAULT_CORES_LIMIT } else { DEFAULT_LIMIT })
 }
 
-/// The usage in a region by quota: `cores`, `virtualMachines` and the families.
+/// The usage by quota in a region, of clusters that are not stopped: `cores`, `virtualMachines` and the VM families.
 pub(crate) fn current_usage(clusters: &[Resource], region: &str, listing: &Listing) -> BTreeMap<String, u32> {
     let mut used = BTreeMap::new();
     let running = clusters.iter().filter(|cluster| {
@@ -77,7 +77,7 @@ pub(crate) fn current_usage(clusters: &[Resource], region: &str, listing: &Listi
     used
 }
 
-/// Adds the usage of a pool.
+/// Adds the usage of a pool to `used`; pools of unknown VM sizes add nothing.
 pub(crate) fn add_usage(pool: &Value, listing: &Listing, used: &mut BTreeMap<String, u32>) {
     let count = json::number(pool, "/count").unwrap_or_default();
     let size = json::text(pool, "/vmSize").unwrap_or_default().to_ascii_lowercase();

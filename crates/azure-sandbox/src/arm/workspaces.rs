@@ -11,8 +11,8 @@ use crate::operation::{LongOperation, OperationKind, Target, format_rfc3339};
 use crate::response::SandboxResponse;
 use crate::subscription::{Resource, find, find_mut, position};
 
-const KIND: &str = "Microsoft.OperationalInsights/workspaces";
-/// Pricing tiers: lower-case key, and Azure's spelling.
+const RESOURCE_TYPE: &str = "Microsoft.OperationalInsights/workspaces";
+/// Pricing tiers, each in lower case and in Azure's spelling.
 const PRICING_TIERS: [(&str, &str); 6] = [
     ("free", "Free"),
     ("standalone", "Standalone"),
@@ -29,7 +29,7 @@ pub(crate) fn list(call: &Call<'_>) -> Result<SandboxResponse, ArmError> {
 pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let group = call.group_name();
     match call.request.method {
-        Method::PUT => put(call, &group, name),
+        Method::PUT => create_or_update(call, &group, name),
         Method::DELETE => {
             let Some(index) = position(&call.resources.workspaces, &group, name) else {
                 return Ok(SandboxResponse::empty(StatusCode::NO_CONTENT));
@@ -39,7 +39,7 @@ pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Sandbo
         }
         _ => {
             let workspace = find(&call.resources.workspaces, &group, name);
-            let workspace = workspace.ok_or_else(|| ArmError::not_found(KIND, name, &group))?;
+            let workspace = workspace.ok_or_else(|| ArmError::not_found(RESOURCE_TYPE, name, &group))?;
             let response = SandboxResponse::json(StatusCode::OK, &workspace.body);
             // Clients poll the workspace itself; there is no operation URL.
             Ok(if workspace.state() == "Creating" { call.with_retry_after(response) } else { response })
@@ -47,9 +47,9 @@ pub(crate) fn handle_workspace(call: &mut Call<'_>, name: &str) -> Result<Sandbo
     }
 }
 
-fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
+fn create_or_update(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, ArmError> {
     let body = call.body_object()?;
-    let location = call.parse_location(&body, KIND)?;
+    let location = call.parse_location(&body, RESOURCE_TYPE)?;
     let tier = pricing_tier(&body)?;
     check_name(name)?;
     match find_mut(&mut call.resources.workspaces, group, name) {
@@ -66,8 +66,8 @@ fn put(call: &mut Call<'_>, group: &str, name: &str) -> Result<SandboxResponse, 
 
 fn check_name(name: &str) -> Result<(), ArmError> {
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let edges_valid = !name.starts_with('-') && !name.ends_with('-');
-    if (4..=63).contains(&name.len()) && edges_valid && name.chars().all(is_allowed) {
+    let has_valid_edges = !name.starts_with('-') && !name.ends_with('-');
+    if (4..=63).contains(&name.len()) && has_valid_edges && name.chars().all(is_allowed) {
         return Ok(());
     }
     let text = format!(
@@ -118,7 +118,7 @@ fn create(
             call.subscription
         ),
         "name": name,
-        "type": KIND,
+        "type": RESOURCE_TYPE,
         "etag": format!("\"{}\"", Uuid::new_v4()),
     });
     if let Some(tags) = Call::tags(body) {

@@ -113,6 +113,7 @@ fn check_quotas(
     };
     let used = usages::current_usage(&call.resources.clusters, region, listing);
     let (old, new) = (usage_of(before), usage_of(Some(body)));
+    // The quota of `virtualMachines` is not enforced.
     for (name, requested) in new.iter().filter(|(name, _)| *name != "virtualMachines") {
         let additional = requested.saturating_sub(old.get(name).copied().unwrap_or_default());
         let limit = usages::limit(call.resources, region, name);
@@ -149,12 +150,12 @@ fn check_workspace(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
         key.eq_ignore_ascii_case("logAnalyticsWorkspaceResourceID").then(|| value.as_str()).flatten()
     });
     let Some(id) = id else { return Err(ArmError::invalid(target, "it is missing")) };
-    let parts: Vec<&str> = id.trim_start_matches('/').split('/').collect();
-    let [_, subscription, _, group, _, _, _, name] = parts.as_slice() else {
+    let segments: Vec<&str> = id.trim_start_matches('/').split('/').collect();
+    let [_, subscription, _, group, _, _, _, name] = segments.as_slice() else {
         return Err(ArmError::invalid(target, &format!("'{id}' is not the id of a workspace")));
     };
-    let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
-    if same_subscription && find(&call.resources.workspaces, group, name).is_none() {
+    let is_in_subscription = subscription.eq_ignore_ascii_case(call.subscription);
+    if is_in_subscription && find(&call.resources.workspaces, group, name).is_none() {
         return Err(ArmError::invalid(target, &format!("the workspace '{id}' does not exist")));
     }
     Ok(())

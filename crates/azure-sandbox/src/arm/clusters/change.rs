@@ -34,20 +34,21 @@ const IMMUTABLE_IN_POOLS: [&str; 8] = [
     "type",
 ];
 
+/// Whether an update with the value `new` changes a property; unset and null values leave it unchanged.
 fn differs(old: Option<&Value>, new: Option<&Value>) -> bool {
     let Some(new) = new.filter(|new| !new.is_null()) else { return false };
-    let none = Value::Null;
-    match (old.unwrap_or(&none), new) {
+    let null = Value::Null;
+    match (old.unwrap_or(&null), new) {
         (Value::String(old), Value::String(new)) => !old.eq_ignore_ascii_case(new),
         (Value::Array(old), Value::Array(new)) => {
             let sorted = |list: &[Value]| {
-                let mut texts: Vec<String> = list.iter().map(Value::to_string).collect();
-                texts.sort();
-                texts
+                let mut items: Vec<String> = list.iter().map(Value::to_string).collect();
+                items.sort();
+                items
             };
             sorted(old) != sorted(new)
         }
-        // Empty values equal unset ones.
+        // Empty lists, false and empty strings are the same as unset.
         (Value::Null, Value::Array(new)) => !new.is_empty(),
         (Value::Null, Value::Bool(new)) => *new,
         (Value::Null, Value::String(new)) => !new.is_empty(),
@@ -88,7 +89,7 @@ pub(crate) fn check_pool(old: &Value, new: &Value, prefix: &str) -> Result<(), A
     Ok(())
 }
 
-/// The full version of a new cluster.
+/// The full version of a new cluster; `requested` may be a minor version or empty.
 pub(crate) fn initial_version(
     versions: &KubernetesVersions,
     requested: &str,
@@ -118,7 +119,7 @@ pub(crate) fn upgrade_of_cluster(
     if requested.is_empty() || requested == current || current.starts_with(&format!("{requested}.")) {
         return Ok(None);
     }
-    // A minor version means its newest reachable patch.
+    // A minor version selects the newest of its patches in `upgrades`.
     let is_requested =
         |version: &&&String| version.as_str() == requested || version.starts_with(&format!("{requested}."));
     let reachable = upgrades.iter().filter(is_requested);
@@ -199,7 +200,7 @@ mod tests {
     use crate::data::Catalog;
 
     #[test]
-    fn immutable_properties_may_be_repeated_or_omitted() {
+    fn immutable_properties_may_be_omitted_but_not_changed() {
         let old = json!({"properties": {
             "dnsPrefix": "a", "networkProfile": {"loadBalancerSku": "standard", "serviceCidr": "10.0.0.0/16"},
             "agentPoolProfiles": [{"name": "p", "vmSize": "Standard_D2s_v3", "availabilityZones": ["1", "2"], "osDiskSizeGB": 128}],
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn pools_follow_the_version_of_their_cluster() {
+    fn cluster_version_limits_pool_versions() {
         let catalog = Catalog::load().unwrap();
         let versions = catalog.kubernetes_versions(Cloud::Public);
         let upgrade = |current: Option<&str>, requested: &str, cluster: &str| {

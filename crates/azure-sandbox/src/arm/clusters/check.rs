@@ -1,4 +1,4 @@
-//! Validation of the request alone: names, numbers and combinations.
+//! Validation of clusters and pools by themselves, without the region and other resources: names, numbers and combinations.
 
 use ipnet::IpNet;
 use serde_json::Value;
@@ -44,7 +44,7 @@ pub(crate) fn check_cluster(body: &Value) -> Result<(), ArmError> {
     for (index, pool) in pools.iter().enumerate() {
         check_pool(pool)?;
         let name = json::text(pool, "/name");
-        if pools.iter().take(index).any(|other| json::text(other, "/name") == name) {
+        if pools.iter().take(index).any(|earlier| json::text(earlier, "/name") == name) {
             let why = format!("the name {} is used twice", name.unwrap_or_default());
             return Err(ArmError::invalid("agentPoolProfile.name", &why));
         }
@@ -66,7 +66,6 @@ fn check_node_group(body: &Value) -> Result<(), ArmError> {
     Err(ArmError::invalid("nodeResourceGroupName", why))
 }
 
-/// Checks that there is a system pool.
 pub(crate) fn check_system_pool(pools: &[Value]) -> Result<(), ArmError> {
     if pools.iter().any(|pool| json::text(pool, "/mode") == Some("System")) {
         return Ok(());
@@ -81,8 +80,8 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
         Some("SystemAssigned") => Ok(()),
         Some("UserAssigned") => {
             let ids = body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
-            let kind = "/providers/microsoft.managedidentity/userassignedidentities/";
-            let is_identity = |id: &String| id.to_ascii_lowercase().contains(kind);
+            let resource_type = "/providers/microsoft.managedidentity/userassignedidentities/";
+            let is_identity = |id: &String| id.to_ascii_lowercase().contains(resource_type);
             if ids.is_some_and(|ids| ids.len() == 1 && ids.keys().all(is_identity)) {
                 return Ok(());
             }
@@ -100,8 +99,8 @@ fn check_identity(body: &Value) -> Result<(), ArmError> {
 }
 
 fn check_network_profile(body: &Value) -> Result<(), ArmError> {
-    let text = |key: &str| json::text(body, &format!("/properties/networkProfile/{key}"));
-    let check_one_of = |key: &str, allowed_values: &[&str]| match text(key) {
+    let setting = |key: &str| json::text(body, &format!("/properties/networkProfile/{key}"));
+    let check_one_of = |key: &str, allowed_values: &[&str]| match setting(key) {
         Some(value) if !allowed_values.contains(&value) => {
             let why = format!("'{value}' must be one of: {}", allowed_values.join(", "));
             Err(ArmError::invalid(&format!("networkProfile.{key}"), &why))
@@ -114,19 +113,19 @@ fn check_network_profile(body: &Value) -> Result<(), ArmError> {
     let outbound =
         ["loadBalancer", "userDefinedRouting", "managedNATGateway", "userAssignedNATGateway", "none"];
     check_one_of("outboundType", &outbound)?;
-    if text("networkPolicy") == Some("azure") && text("networkPlugin") != Some("azure") {
+    if setting("networkPolicy") == Some("azure") && setting("networkPlugin") != Some("azure") {
         let why = "network policy azure requires network plugin azure";
         return Err(ArmError::invalid("networkProfile.networkPolicy", why));
     }
-    let basic = text("loadBalancerSku") == Some("basic");
-    let zoned = json::list(body, "/properties/agentPoolProfiles")
+    let is_basic = setting("loadBalancerSku") == Some("basic");
+    let has_zones = json::list(body, "/properties/agentPoolProfiles")
         .iter()
         .any(|pool| !json::list(pool, "/availabilityZones").is_empty());
-    if basic && zoned {
+    if is_basic && has_zones {
         let text = "Standard Load Balancer is required for availability zone.";
         return Err(ArmError::bad_property("InvalidParameter", text, "networkProfile.loadBalancerSku"));
     }
-    if basic && text("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
+    if is_basic && setting("outboundType").is_some_and(|outbound| outbound != "loadBalancer") {
         let why = "this outbound type requires a Standard Load Balancer";
         return Err(ArmError::invalid("networkProfile.outboundType", why));
     }
@@ -139,29 +138,29 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
     let target = "apiServerAccessProfile.authorizedIPRanges";
     let is_range =
         |text: &String| text.parse::<std::net::Ipv4Addr>().is_ok() || text.parse::<IpNet>().is_ok();
-    if let Some(bad) = ranges.iter().find(|range| !is_range(range)) {
+    if let Some(invalid_range) = ranges.iter().find(|range| !is_range(range)) {
         return Err(ArmError::invalid(
             target,
-            &format!("'{bad}' is neither an address nor a range in CIDR form"),
+            &format!("'{invalid_range}' is neither an address nor a range in CIDR form"),
         ));
     }
-    let private = json::is_true(body, &format!("{profile}/enablePrivateCluster"));
-    if private && !ranges.is_empty() {
+    let is_private = json::is_true(body, &format!("{profile}/enablePrivateCluster"));
+    if is_private && !ranges.is_empty() {
         return Err(ArmError::invalid(target, "a private cluster cannot have authorized IP ranges"));
     }
     let zone = json::text(body, &format!("{profile}/privateDNSZone"));
     if let Some(zone) = zone {
         let id = zone.to_ascii_lowercase();
-        let valid =
+        let is_valid =
             id == "system" || id == "none" || id.contains("/providers/microsoft.network/privatednszones/");
-        if !private || !valid {
+        if !is_private || !is_valid {
             let why =
                 format!("'{zone}' requires a private cluster, and must be system, none or the ID of a zone");
             return Err(ArmError::invalid("apiServerAccessProfile.privateDNSZone", &why));
         }
     }
-    let entra = json::is_true(body, "/properties/aadProfile/managed");
-    if json::is_true(body, "/properties/disableLocalAccounts") && !entra {
+    let has_entra = json::is_true(body, "/properties/aadProfile/managed");
+    if json::is_true(body, "/properties/disableLocalAccounts") && !has_entra {
         return Err(ArmError::invalid(
             "disableLocalAccounts",
             "local accounts can be disabled only with Entra users",
@@ -172,11 +171,11 @@ fn check_access(body: &Value) -> Result<(), ArmError> {
 
 /// Checks the profile of a pool after defaulting.
 pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
-    let text = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
+    let property = |key: &str| json::text(pool, &format!("/{key}")).unwrap_or_default();
     let invalid = |key: &str, why: &str| Err(ArmError::invalid(&format!("agentPoolProfile.{key}"), why));
-    let name = text("name");
-    let windows = text("osType") == "Windows";
-    let max_len = if windows { 6 } else { 12 };
+    let name = property("name");
+    let is_windows = property("osType") == "Windows";
+    let max_len = if is_windows { 6 } else { 12 };
     let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if !(1..=max_len).contains(&name.len())
         || !name.chars().all(is_allowed)
@@ -187,7 +186,7 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
             "it must be at most 12 (Windows: 6) lower-case letters and digits, starting with a letter",
         );
     }
-    if text("vmSize").is_empty() {
+    if property("vmSize").is_empty() {
         return invalid("vmSize", "it is missing");
     }
     for (key, allowed_values) in [
@@ -196,16 +195,19 @@ pub(crate) fn check_pool(pool: &Value) -> Result<(), ArmError> {
         ("osDiskType", ["Managed", "Ephemeral"]),
         ("type", ["VirtualMachineScaleSets", "AvailabilitySet"]),
     ] {
-        if !allowed_values.contains(&text(key)) {
-            return invalid(key, &format!("'{}' must be one of: {}", text(key), allowed_values.join(", ")));
+        if !allowed_values.contains(&property(key)) {
+            return invalid(
+                key,
+                &format!("'{}' must be one of: {}", property(key), allowed_values.join(", ")),
+            );
         }
     }
-    let system = text("mode") == "System";
-    if system && windows {
+    let is_system = property("mode") == "System";
+    if is_system && is_windows {
         return invalid("osType", "a system pool must have Linux nodes");
     }
     let number = |key: &str| json::number(pool, &format!("/{key}"));
-    let min_count = u32::from(system);
+    let min_count = u32::from(is_system);
     if number("count").is_none_or(|count| !(min_count..=MAX_NODES).contains(&count)) {
         return invalid("count", &format!("it must be a number from {min_count} to {MAX_NODES}"));
     }
@@ -248,19 +250,20 @@ fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
             let why = format!("invalid taint spec: {taint}");
             return Err(ArmError::invalid("agentPoolProfile.nodeTaints", &why));
         };
-        if !is_key(key) {
+        if !is_valid_key(key) {
             let why = format!("'{taint}' does not have the form key=value:effect");
             return Err(ArmError::invalid("agentPoolProfile.nodeTaints", &why));
         }
     }
     let labels = pool.pointer("/nodeLabels").and_then(Value::as_object);
     for (key, value) in labels.into_iter().flatten() {
+        // A value that is not a string becomes `?`, which is invalid.
         let value = value.as_str().unwrap_or("?");
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let is_valid = value.len() <= 63
             && value.chars().all(is_allowed)
             && (value.is_empty() || has_alphanumeric_edges(value));
-        if !is_key(key) || !is_valid {
+        if !is_valid_key(key) || !is_valid {
             let why = format!("'{key}: {value}' is not a valid label");
             return Err(ArmError::invalid("agentPoolProfile.nodeLabels", &why));
         }
@@ -274,7 +277,7 @@ fn check_taints_labels_surge(pool: &Value) -> Result<(), ArmError> {
 }
 
 /// Whether a string is a valid key of a label or taint: a name, with an optional domain before a slash.
-fn is_key(key: &str) -> bool {
+fn is_valid_key(key: &str) -> bool {
     let (domain, name) = key.rsplit_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let is_valid = |text: &str, max_len: usize| {

@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
 use serde_json::json;
 
-use super::lookup::get;
+use super::lookup::get_cluster;
 use crate::arm::call::Call;
 use crate::arm::error::ArmError;
 use crate::arm::route::ClusterAction;
@@ -14,7 +14,7 @@ use crate::kube::kubeconfig::UserFormat;
 use crate::response::SandboxResponse;
 
 pub(crate) fn list(call: &Call<'_>, name: &str, action: ClusterAction) -> Result<SandboxResponse, ArmError> {
-    let cluster = get(call, name)?;
+    let cluster = get_cluster(call, name)?;
     let is_admin = matches!(action, ClusterAction::AdminCredential | ClusterAction::AdminProfile);
     let is_profile = matches!(action, ClusterAction::AdminProfile | ClusterAction::UserProfile);
     let has_entra = json::is_true(&cluster.body, "/properties/aadProfile/managed");

@@ -17,10 +17,10 @@ pub(crate) struct PoolDefaults<'a> {
     requested_version: &'a str,
     /// The full version of the cluster.
     full_version: &'a str,
-    /// Whether pods get addresses of the subnet.
-    flat: bool,
-    /// Whether pods get addresses of an overlay network.
-    overlay: bool,
+    /// Whether pods have addresses of the subnet.
+    is_flat: bool,
+    /// Whether pods have addresses of an overlay network.
+    is_overlay: bool,
 }
 
 impl<'a> PoolDefaults<'a> {
@@ -30,8 +30,8 @@ impl<'a> PoolDefaults<'a> {
         full_version: &'a str,
         cluster: &Value,
     ) -> Self {
-        let (flat, overlay) = (network::is_flat(cluster), network::is_overlay(cluster));
-        Self { versions, requested_version, full_version, flat, overlay }
+        let (is_flat, is_overlay) = (network::is_flat(cluster), network::is_overlay(cluster));
+        Self { versions, requested_version, full_version, is_flat, is_overlay }
     }
 }
 
@@ -81,7 +81,7 @@ pub(crate) fn apply_to_pool(pool: &mut Value, cluster: PoolDefaults<'_>) {
     if json::text(pool, "/orchestratorVersion").is_none() {
         set(pool, "/orchestratorVersion", cluster.requested_version);
     }
-    let max_pods = match (cluster.flat, cluster.overlay) {
+    let max_pods = match (cluster.is_flat, cluster.is_overlay) {
         (true, _) => 30,
         (_, true) => 250,
         _ => 110,
@@ -201,35 +201,35 @@ fn apply_to_network(body: &mut Value) {
     set_default(body, &pointer("outboundType"), "loadBalancer");
     set_default(body, &pointer("loadBalancerSku"), "standard");
     set_default(body, &pointer("ipFamilies"), json!(["IPv4"]));
-    let text = |body: &Value, key: &str| json::text(body, &pointer(key)).unwrap_or_default().to_owned();
-    let sku = text(body, "loadBalancerSku").to_ascii_lowercase();
-    let overlay = text(body, "networkPluginMode").eq_ignore_ascii_case("overlay");
-    if text(body, "networkPlugin") == "kubenet" || overlay {
+    let setting = |body: &Value, key: &str| json::text(body, &pointer(key)).unwrap_or_default().to_owned();
+    let sku = setting(body, "loadBalancerSku").to_ascii_lowercase();
+    let is_overlay = setting(body, "networkPluginMode").eq_ignore_ascii_case("overlay");
+    if setting(body, "networkPlugin") == "kubenet" || is_overlay {
         set_default(body, &pointer("podCidr"), "10.244.0.0/16");
-        let pods = text(body, "podCidr");
-        set_default(body, &pointer("podCidrs"), json!([pods]));
+        let pod_cidr = setting(body, "podCidr");
+        set_default(body, &pointer("podCidrs"), json!([pod_cidr]));
     }
-    if text(body, "networkPlugin") == "azure" {
+    if setting(body, "networkPlugin") == "azure" {
         set_default(body, &pointer("networkDataplane"), "azure");
     }
-    let services = text(body, "serviceCidr");
-    set_default(body, &pointer("serviceCidrs"), json!([services]));
-    if sku == "standard" && text(body, "outboundType") == "loadBalancer" {
+    let service_cidr = setting(body, "serviceCidr");
+    set_default(body, &pointer("serviceCidrs"), json!([service_cidr]));
+    if sku == "standard" && setting(body, "outboundType") == "loadBalancer" {
         set_default(body, &pointer("loadBalancerProfile/managedOutboundIPs"), json!({"count": 1}));
         set_default(body, &pointer("loadBalancerProfile/backendPoolType"), "nodeIPConfiguration");
     }
     set(body, &pointer("loadBalancerSku"), sku);
 }
 
-/// Sets the host names of the API.
+/// Sets the host names of the API server.
 fn set_hosts(call: &Call<'_>, body: &mut Value, location: &str) {
     let Some(prefix) = json::text(body, "/properties/dnsPrefix").map(str::to_ascii_lowercase) else { return };
-    let unique = Uuid::new_v4().simple().to_string();
-    let host = format!("{prefix}-{}", unique.get(..8).unwrap_or_default());
+    let random = Uuid::new_v4().simple().to_string();
+    let host = format!("{prefix}-{}", random.get(..8).unwrap_or_default());
     let suffix = call.request.cloud.names().cluster_suffix;
     let pointer = |key: &str| format!("/properties/apiServerAccessProfile/{key}");
-    let private = json::is_true(body, &pointer("enablePrivateCluster"));
-    if private {
+    let is_private = json::is_true(body, &pointer("enablePrivateCluster"));
+    if is_private {
         set_default(body, &pointer("privateDNSZone"), "system");
         set_default(body, &pointer("enablePrivateClusterPublicFQDN"), true);
         let zone = json::text(body, &pointer("privateDNSZone")).unwrap_or_default().to_owned();
@@ -241,7 +241,7 @@ fn set_hosts(call: &Call<'_>, body: &mut Value, location: &str) {
             set(body, "/properties/privateFQDN", format!("{host}.{zone}"));
         }
     }
-    if !private || json::is_true(body, &pointer("enablePrivateClusterPublicFQDN")) {
+    if !is_private || json::is_true(body, &pointer("enablePrivateClusterPublicFQDN")) {
         set(body, "/properties/fqdn", format!("{host}.hcp.{location}.{suffix}"));
     }
     set(body, "/properties/azurePortalFQDN", format!("{host}.portal.hcp.{location}.{suffix}"));

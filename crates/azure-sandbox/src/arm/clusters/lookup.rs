@@ -1,4 +1,4 @@
-//! Reading clusters, and checks of their state.
+//! Lookup of clusters, and checks of their state and ETags.
 
 use http::StatusCode;
 use serde_json::Value;
@@ -9,20 +9,20 @@ use crate::arm::error::ArmError;
 use crate::json;
 use crate::subscription::{Resource, find, is_terminal};
 
-pub(crate) const KIND: &str = "Microsoft.ContainerService/managedClusters";
+pub(crate) const RESOURCE_TYPE: &str = "Microsoft.ContainerService/managedClusters";
 /// The first api-version with ETags.
 const ETAGS_SINCE: &str = "2024-09-01";
 
-/// The cluster in the URL.
-pub(crate) fn get<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Resource, ArmError> {
+/// The named cluster in the resource group of the URL.
+pub(crate) fn get_cluster<'a>(call: &'a Call<'_>, name: &str) -> Result<&'a Resource, ArmError> {
     let group = call.target.group.as_deref().unwrap_or_default();
-    find(&call.resources.clusters, group, name).ok_or_else(|| ArmError::not_found(KIND, name, group))
+    find(&call.resources.clusters, group, name).ok_or_else(|| ArmError::not_found(RESOURCE_TYPE, name, group))
 }
 
 /// The cluster in the representation of the api-version.
 pub(crate) fn representation(call: &Call<'_>, cluster: &Value) -> Value {
     let mut cluster = cluster.clone();
-    if call.version < ETAGS_SINCE {
+    if call.api_version < ETAGS_SINCE {
         json::remove(&mut cluster, "/eTag");
         let pools = cluster.pointer_mut("/properties/agentPoolProfiles").and_then(Value::as_array_mut);
         for pool in pools.into_iter().flatten() {
@@ -36,10 +36,11 @@ pub(crate) fn representation(call: &Call<'_>, cluster: &Value) -> Value {
 pub(crate) fn check_precondition(call: &Call<'_>, etag: Option<&str>) -> Result<(), ArmError> {
     let if_match = call.request.header("if-match").map(|if_match| if_match.trim().trim_matches('"'));
     let if_none_match = call.request.header("if-none-match").map(str::trim);
-    let matches =
+    let if_match_holds =
         if_match.is_none_or(|if_match| etag.is_some_and(|etag| if_match == "*" || if_match == etag));
-    let is_new = if_none_match.is_none_or(|if_none_match| if_none_match != "*" || etag.is_none());
-    if matches && is_new {
+    let if_none_match_holds =
+        if_none_match.is_none_or(|if_none_match| if_none_match != "*" || etag.is_none());
+    if if_match_holds && if_none_match_holds {
         return Ok(());
     }
     let text =

@@ -1,4 +1,4 @@
-//! Merging the body of a PUT into the stored one, so that unknown properties are preserved.
+//! Merging the body of a PUT into the stored cluster or pool, so that unknown properties are preserved.
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +8,8 @@ use crate::json;
 /// The JSON pointer to the pools of a cluster.
 pub(crate) const POOLS: &str = "/properties/agentPoolProfiles";
 
-/// The stored body of a cluster, updated with that of a PUT: pools are merged by name, add-ons by name in any letter case,
-/// and tags are replaced.
+/// The stored cluster `old`, updated with the body of a PUT: pools are merged by name, add-ons by name in any letter case, and
+/// tags are replaced.
 pub(crate) fn merge_cluster(old: &Value, body: &Value) -> Value {
     let mut new = old.clone();
     let mut changes = body.clone();
@@ -50,7 +50,7 @@ fn merge_addons(new: &mut Value, addons: Map<String, Value>) {
     let stored = new.pointer_mut("/properties/addonProfiles").and_then(Value::as_object_mut);
     let Some(stored) = stored else { return };
     for (key, addon) in addons {
-        let existing_key = stored.keys().find(|stored| stored.eq_ignore_ascii_case(&key)).cloned();
+        let existing_key = stored.keys().find(|stored_key| stored_key.eq_ignore_ascii_case(&key)).cloned();
         // A disabled add-on loses its configuration.
         if json::is_true(&addon, "/enabled") {
             json::overlay(stored.entry(existing_key.unwrap_or(key)).or_insert_with(|| json!({})), &addon);
@@ -76,7 +76,7 @@ pub(crate) fn merge_pool(pool: &mut Value, changes: &Value) {
     }
     json::overlay(pool, &changes);
     if !json::is_true(pool, "/enableAutoScaling") {
-        // The validation rejects limits in the request; stored ones are removed with the autoscaler.
+        // Limits in the request are kept, so that validation rejects them; stored limits are removed with the autoscaler.
         for key in ["minCount", "maxCount"] {
             if changes.get(key).is_none_or(Value::is_null) {
                 json::remove(pool, &format!("/{key}"));

@@ -1,11 +1,11 @@
-//! IP ranges of a cluster, subnets of its pools, and their free addresses.
+//! Checks of the IP ranges of a cluster, and of the subnets of its pools and their free addresses.
 
 use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::arm::call::Call;
 use crate::arm::error::ArmError;
-use crate::arm::ranges::{overlaps, prefixes};
+use crate::arm::ranges::{overlaps, subnet_ranges};
 use crate::json;
 use crate::subscription::{Resource, SubscriptionState, find, is_named};
 
@@ -15,7 +15,7 @@ const RESERVED_ADDRESSES: u64 = 5;
 /// Ranges that services and pods must not overlap.
 const RESERVED_RANGES: [&str; 4] = ["169.254.0.0/16", "172.30.0.0/16", "172.31.0.0/16", "192.0.2.0/24"];
 
-/// Whether pods get addresses of the subnet.
+/// Whether pods have addresses of the subnet.
 pub(crate) fn is_flat(cluster: &Value) -> bool {
     json::text(cluster, "/properties/networkProfile/networkPlugin") == Some("azure") && !is_overlay(cluster)
 }
@@ -25,22 +25,22 @@ pub(crate) fn is_overlay(cluster: &Value) -> bool {
         .is_some_and(|mode| mode.eq_ignore_ascii_case("overlay"))
 }
 
-fn pools_in_subnet<'a>(cluster: &'a Value, subnet: &str) -> impl Iterator<Item = &'a Value> {
+fn pools_in_subnet<'a>(cluster: &'a Value, subnet_id: &str) -> impl Iterator<Item = &'a Value> {
     json::list(cluster, "/properties/agentPoolProfiles").iter().filter(move |pool| {
-        json::text(pool, "/vnetSubnetID").is_some_and(|id| id.eq_ignore_ascii_case(subnet))
+        json::text(pool, "/vnetSubnetID").is_some_and(|id| id.eq_ignore_ascii_case(subnet_id))
     })
 }
 
-/// The IDs of the addresses of a subnet that nodes and pods use.
-pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<String> {
+/// The IDs of the IP configurations of nodes and pods in a subnet.
+pub(crate) fn used_address_ids(resources: &SubscriptionState, subnet_id: &str) -> Vec<String> {
     let mut ids = Vec::new();
     for cluster in &resources.clusters {
         let node_group = json::text(&cluster.body, "/properties/nodeResourceGroup").unwrap_or_default();
         let id = json::text(&cluster.body, "/id").unwrap_or_default();
         let subscription = id.split('/').nth(2).unwrap_or_default();
-        for pool in pools_in_subnet(&cluster.body, subnet) {
+        for pool in pools_in_subnet(&cluster.body, subnet_id) {
             let name = json::text(pool, "/name").unwrap_or_default();
-            let addresses_per_node = addresses_of_node(&cluster.body, pool);
+            let addresses_per_node = node_address_count(&cluster.body, pool);
             for node in 0..json::number(pool, "/count").unwrap_or_default() {
                 for address in 1..=addresses_per_node {
                     ids.push(format!(
@@ -53,7 +53,7 @@ pub(crate) fn addresses_in(resources: &SubscriptionState, subnet: &str) -> Vec<S
     ids
 }
 
-fn addresses_of_node(cluster: &Value, pool: &Value) -> u64 {
+fn node_address_count(cluster: &Value, pool: &Value) -> u64 {
     if is_flat(cluster) && json::text(pool, "/podSubnetID").is_none() {
         u64::from(json::number(pool, "/maxPods").unwrap_or(30)) + 1
     } else {
@@ -62,30 +62,31 @@ fn addresses_of_node(cluster: &Value, pool: &Value) -> u64 {
 }
 
 /// The maximum number of addresses of a pool, including the surge nodes of an upgrade.
-fn addresses_of_pool(cluster: &Value, pool: &Value) -> u64 {
-    let scaling = json::is_true(pool, "/enableAutoScaling");
-    let max_nodes = if scaling { json::number(pool, "/maxCount") } else { json::number(pool, "/count") };
+fn max_pool_address_count(cluster: &Value, pool: &Value) -> u64 {
+    let is_autoscaled = json::is_true(pool, "/enableAutoScaling");
+    let max_nodes =
+        if is_autoscaled { json::number(pool, "/maxCount") } else { json::number(pool, "/count") };
     let nodes = u64::from(max_nodes.unwrap_or_default());
     let surge = json::text(pool, "/upgradeSettings/maxSurge").unwrap_or("1");
     let surge = match surge.strip_suffix('%') {
-        Some(share) => (nodes * share.parse::<u64>().unwrap_or_default()).div_ceil(100),
+        Some(percentage) => (nodes * percentage.parse::<u64>().unwrap_or_default()).div_ceil(100),
         None => surge.parse().unwrap_or(1),
     };
-    (nodes + surge.max(1)) * addresses_of_node(cluster, pool)
+    (nodes + surge.max(1)) * node_address_count(cluster, pool)
 }
 
 /// Checks the ranges of the cluster.
 pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
     let pointer = |key: &str| format!("/properties/networkProfile/{key}");
-    let range = |key: &str, target: &str| -> Result<Option<IpNet>, ArmError> {
+    let parse_range = |key: &str, target: &str| -> Result<Option<IpNet>, ArmError> {
         let Some(text) = json::text(cluster, &pointer(key)) else { return Ok(None) };
         let range = text.parse::<IpNet>().ok().filter(|range| range.trunc() == *range);
         range
             .map(Some)
             .ok_or_else(|| ArmError::bad_property("CidrStringParseError", "Cidr is invalid", target))
     };
-    let services = range("serviceCidr", "networkProfile.serviceCIDR")?;
-    let pods = range("podCidr", "networkProfile.podCIDR")?;
+    let services = parse_range("serviceCidr", "networkProfile.serviceCIDR")?;
+    let pods = parse_range("podCidr", "networkProfile.podCIDR")?;
     for (range, target) in [(services, "networkProfile.serviceCIDR"), (pods, "networkProfile.podCIDR")] {
         let reserved = RESERVED_RANGES.iter().filter_map(|text| text.parse::<IpNet>().ok());
         if let Some((range, reserved)) = range.and_then(|range| {
@@ -95,16 +96,16 @@ pub(crate) fn check_ranges(cluster: &Value) -> Result<(), ArmError> {
             return Err(ArmError::invalid(target, &why));
         }
     }
-    let dns = json::text(cluster, &pointer("dnsServiceIP")).unwrap_or_default();
+    let dns_service_ip = json::text(cluster, &pointer("dnsServiceIP")).unwrap_or_default();
     if let Some(services) = services {
         if matches!(services, IpNet::V4(range) if range.prefix_len() < 12) {
             let why = format!("the service range {services} must be smaller than /12");
             return Err(ArmError::invalid("networkProfile.serviceCIDR", &why));
         }
-        let address = dns.parse().ok().filter(|address| services.contains(address));
+        let address = dns_service_ip.parse().ok().filter(|address| services.contains(address));
         let first = services.hosts().next();
         if address.is_none_or(|address| Some(address) == first || address == services.network()) {
-            let why = format!("{dns} is not an address in {services} after the first one");
+            let why = format!("{dns_service_ip} is not an address in {services} after the first one");
             return Err(ArmError::invalid("networkProfile.dnsServiceIP", &why));
         }
         if let Some(pods) = pods.filter(|pods| overlaps(pods, &services)) {
@@ -132,7 +133,7 @@ pub(crate) fn check_subnets(
     let mut ids: Vec<&str> = Vec::new();
     for pool in pools {
         match json::text(pool, "/vnetSubnetID") {
-            Some(id) if !ids.iter().any(|known| known.eq_ignore_ascii_case(id)) => ids.push(id),
+            Some(id) if !ids.iter().any(|listed| listed.eq_ignore_ascii_case(id)) => ids.push(id),
             _ => {}
         }
     }
@@ -162,7 +163,7 @@ pub(crate) fn check_subnets(
         }
         check_service_range(cluster, network)?;
         if is_new {
-            check_usable(cluster, id, subnet)?;
+            check_subnet_settings(cluster, id, subnet)?;
         }
         check_free_addresses(call, cluster, id, subnet)?;
     }
@@ -173,9 +174,9 @@ pub(crate) fn check_subnets(
     Ok(())
 }
 
-/// Checks delegations, route table and NAT gateway of the subnet of a new cluster.
-fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmError> {
-    let profile =
+/// Checks the delegations, route table and NAT gateway of a subnet for a new cluster.
+fn check_subnet_settings(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmError> {
+    let network_setting =
         |key: &str| json::text(cluster, &format!("/properties/networkProfile/{key}")).unwrap_or_default();
     let target = "agentPoolProfile.vnetSubnetID";
     if let Some(service) = json::list(subnet, "/properties/delegations")
@@ -184,17 +185,17 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
     {
         return Err(ArmError::invalid(target, &format!("the subnet {id} is delegated to {service}")));
     }
-    let has = |key: &str| json::text(subnet, &format!("/properties/{key}/id")).is_some();
-    if profile("networkPlugin") == "kubenet"
-        && has("routeTable")
+    let has_associated = |key: &str| json::text(subnet, &format!("/properties/{key}/id")).is_some();
+    if network_setting("networkPlugin") == "kubenet"
+        && has_associated("routeTable")
         && json::text(cluster, "/identity/type") == Some("SystemAssigned")
     {
         let text = "Clusters using managed identity type SystemAssigned do not support bringing your own route table. \
                     Please see https://aka.ms/aks/customrt for more information";
         return Err(ArmError::bad_property("CustomRouteTableWithUnsupportedMSIType", text, "identity"));
     }
-    match profile("outboundType") {
-        "userDefinedRouting" if !has("routeTable") => {
+    match network_setting("outboundType") {
+        "userDefinedRouting" if !has_associated("routeTable") => {
             let text = format!(
                 "An existing route table has not been associated with subnet {id}. Please update the route table association"
             );
@@ -204,7 +205,7 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
                 "networkProfile.outboundType",
             ))
         }
-        "userAssignedNATGateway" if !has("natGateway") => {
+        "userAssignedNATGateway" if !has_associated("natGateway") => {
             let why = format!("the subnet {id} has no NAT gateway");
             Err(ArmError::invalid("networkProfile.outboundType", &why))
         }
@@ -213,13 +214,13 @@ fn check_usable(cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmErro
 }
 
 fn find_subnet<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Value), ArmError> {
-    let parts: Vec<&str> = id.split('/').collect();
-    let [_, _, subscription, _, group, _, _, _, network, _, subnet] = parts.as_slice() else {
+    let segments: Vec<&str> = id.split('/').collect();
+    let [_, _, subscription, _, group, _, _, _, network, _, subnet] = segments.as_slice() else {
         let reason = format!("'{id}' is not the id of a subnet");
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &reason));
     };
-    let same_subscription = subscription.eq_ignore_ascii_case(call.subscription);
-    let parent = find(&call.resources.networks, group, network).filter(|_| same_subscription);
+    let is_in_subscription = subscription.eq_ignore_ascii_case(call.subscription);
+    let parent = find(&call.resources.networks, group, network).filter(|_| is_in_subscription);
     let network_and_subnet = parent.and_then(|parent| {
         let subnets = json::list(&parent.body, "/properties/subnets");
         Some((parent, subnets.iter().find(|child| is_named(child, subnet))?))
@@ -235,7 +236,7 @@ fn find_subnet<'a>(call: &'a Call<'_>, id: &str) -> Result<(&'a Resource, &'a Va
 fn check_service_range(cluster: &Value, network: &Resource) -> Result<(), ArmError> {
     let services = json::text(cluster, "/properties/networkProfile/serviceCidr");
     let Some(services) = services.and_then(|text| text.parse::<IpNet>().ok()) else { return Ok(()) };
-    let ranges = json::list(&network.body, "/properties/subnets").iter().flat_map(prefixes);
+    let ranges = json::list(&network.body, "/properties/subnets").iter().flat_map(subnet_ranges);
     for range in ranges {
         if overlaps(&range, &services) {
             let text = format!(
@@ -249,7 +250,7 @@ fn check_service_range(cluster: &Value, network: &Resource) -> Result<(), ArmErr
 }
 
 fn check_free_addresses(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Value) -> Result<(), ArmError> {
-    let Some(range) = prefixes(subnet).into_iter().find(|range| matches!(range, IpNet::V4(_))) else {
+    let Some(range) = subnet_ranges(subnet).into_iter().find(|range| matches!(range, IpNet::V4(_))) else {
         let why = format!("the subnet {id} has no IPv4 range");
         return Err(ArmError::invalid("agentPoolProfile.vnetSubnetID", &why));
     };
@@ -259,7 +260,9 @@ fn check_free_addresses(call: &Call<'_>, cluster: &Value, id: &str, subnet: &Val
     let others = others.filter(|other| json::text(other, "/id") != Some(own_id));
     let needed: u64 = others
         .chain([cluster])
-        .flat_map(|cluster| pools_in_subnet(cluster, id).map(move |pool| addresses_of_pool(cluster, pool)))
+        .flat_map(|cluster| {
+            pools_in_subnet(cluster, id).map(move |pool| max_pool_address_count(cluster, pool))
+        })
         .sum();
     let free = address_count.saturating_sub(RESERVED_ADDRESSES);
     if needed <= free {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::availability::check_availability;
 use super::defaults::PoolDefaults;
 use super::lookup::{
-    KIND, check_precondition, ensure_idle, ensure_running, is_long_term, new_etag, representation,
+    RESOURCE_TYPE, check_precondition, ensure_idle, ensure_running, is_long_term, new_etag, representation,
 };
 use super::merge::{POOLS, merge_cluster};
 use super::{change, check, defaults};
@@ -21,7 +21,7 @@ use crate::templates::node_group;
 
 pub(crate) fn create_or_update(call: &mut Call<'_>, name: &str) -> Result<SandboxResponse, ArmError> {
     let mut body = call.body_object()?;
-    let location = call.parse_location(&body, KIND)?;
+    let location = call.parse_location(&body, RESOURCE_TYPE)?;
     check_subnet_permissions(call, &body)?;
     check_tag_policy(call, name, &body)?;
     defaults::remove_read_only_and_secrets(&mut body);
@@ -99,17 +99,17 @@ fn create(
     let versions = call.sandbox.catalog.kubernetes_versions(call.request.cloud);
     let requested = json::text(&body, "/properties/kubernetesVersion").unwrap_or_default().to_owned();
     let long_term = is_long_term(&body);
-    let current = change::initial_version(versions, &requested, long_term)?;
-    // As requested, which may be a minor version.
-    let version = if requested.is_empty() { current.clone() } else { requested };
-    json::set(&mut body, "/properties/kubernetesVersion", version.as_str());
-    json::set(&mut body, "/properties/currentKubernetesVersion", current.as_str());
+    let full_version = change::initial_version(versions, &requested, long_term)?;
+    // Stored as requested; may be a minor version.
+    let requested_version = if requested.is_empty() { full_version.clone() } else { requested };
+    json::set(&mut body, "/properties/kubernetesVersion", requested_version.as_str());
+    json::set(&mut body, "/properties/currentKubernetesVersion", full_version.as_str());
     defaults::apply_to_cluster(call, &mut body, group, name, location);
-    let pool_defaults = PoolDefaults::new(versions, &version, &current, &body);
+    let pool_defaults = PoolDefaults::new(versions, &requested_version, &full_version, &body);
     for pool in body.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
-        let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&version);
+        let requested = json::text(pool, "/orchestratorVersion").unwrap_or(&requested_version);
         // Called only to check the version.
-        change::upgrade_of_pool(versions, None, requested, &current, long_term)?;
+        change::upgrade_of_pool(versions, None, requested, &full_version, long_term)?;
         defaults::apply_to_pool(pool, pool_defaults);
     }
     check::check_cluster(&body)?;
@@ -131,7 +131,7 @@ fn create(
     Ok(call.with_operation_url(response, &operation))
 }
 
-/// Checks that the service principal is an application of the tenant. Clusters with a managed identity have `msi` instead.
+/// Checks that the service principal is an application of the tenant. In clusters with a managed identity, its ID is `msi`.
 fn check_principal(call: &Call<'_>, body: &Value) -> Result<(), ArmError> {
     let Some(client) = json::text(body, "/properties/servicePrincipalProfile/clientId") else {
         return Ok(());
@@ -166,20 +166,19 @@ fn update(call: &mut Call<'_>, old: Resource, body: &Value) -> Result<SandboxRes
         Some(_) => (OperationKind::UpgradeCluster, "Upgrading"),
         None => (OperationKind::UpdateCluster, "Updating"),
     };
-    // From here on, the version after the update.
-    let current = upgrade.as_deref().unwrap_or(current);
+    let new_version = upgrade.as_deref().unwrap_or(current);
     let mut target_versions = TargetVersions { cluster: upgrade.clone(), ..TargetVersions::default() };
 
     let mut new = merge_cluster(&old.body, body);
-    let version = json::text(body, "/properties/kubernetesVersion").unwrap_or(current);
-    let pool_defaults = PoolDefaults::new(versions, version, current, &new);
+    let requested_version = json::text(body, "/properties/kubernetesVersion").unwrap_or(new_version);
+    let pool_defaults = PoolDefaults::new(versions, requested_version, new_version, &new);
     for pool in new.pointer_mut(POOLS).and_then(Value::as_array_mut).into_iter().flatten() {
         let name = json::text(pool, "/name").unwrap_or_default().to_owned();
         let requested = json::text(pool, "/orchestratorVersion").unwrap_or_default();
         // `None` for a new pool.
         let old_version =
             old.pool(&name).map(|pool| json::text(pool, "/currentOrchestratorVersion").unwrap_or_default());
-        let pool_upgrade = change::upgrade_of_pool(versions, old_version, requested, current, long_term)?;
+        let pool_upgrade = change::upgrade_of_pool(versions, old_version, requested, new_version, long_term)?;
         if old_version.is_none() {
             defaults::apply_to_pool(pool, pool_defaults);
             continue;
