@@ -1,5 +1,5 @@
 //! The Kubernetes APIs of the clusters that Resource Manager or the control API declares ([`declared`]), each with its own
-//! certificate authority, nodes, service accounts and objects. They share one TLS port of the loopback interface; the host
+//! certificate authority, nodes, service accounts and objects. All APIs share one TLS port of the loopback interface; the host
 //! name in the handshake selects the cluster.
 //!
 //! Example, `PATCH …/deployments/web?fieldManager=me`: [`server`] finds the cluster, logs the request and injects
@@ -7,7 +7,7 @@
 //! [`mod@write`], which reads the object from [`storage`], changes it with [`patch`], validates it with [`admit`], and
 //! stores it; [`controllers`] then reconcile (here, they create pods), and every [`watch`] of such objects sends the change.
 //!
-//! Nothing runs inside most pods. They are scheduled, get an address, become ready and write a log. Exceptions are pods
+//! Most pods run nothing: they are scheduled, get an address, become ready and write a log. The exceptions are pods
 //! with the image of a program, which [`runtime`] runs, and the commands of Azure's run command, which [`commands`] runs.
 
 mod admit;

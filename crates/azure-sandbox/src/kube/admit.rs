@@ -28,8 +28,8 @@ pub(crate) fn check_name(resource: &Resource, object: &Value) -> Result<(), Stat
         return Err(StatusError::invalid(resource, "", vec![cause]));
     }
     let why = if resource.group == RBAC {
-        let wrong = [".", ".."].contains(&name) || name.contains(['/', '%']);
-        wrong.then_some("may not be '.' or '..' or contain '/' or '%'")
+        let is_invalid = [".", ".."].contains(&name) || name.contains(['/', '%']);
+        is_invalid.then_some("may not be '.' or '..' or contain '/' or '%'")
     } else if resource.is(&NAMESPACES) {
         (!is_label(name) || name.len() > 63).then_some(
             "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and \
@@ -97,16 +97,12 @@ pub(crate) fn admit(
 /// Validates labels and annotations.
 fn check_labels(object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    for key in ["labels", "annotations"] {
-        for (name, value) in at(object, &["metadata", key]).as_object().into_iter().flatten() {
-            let field = format!("metadata.{key}");
+    for map in ["labels", "annotations"] {
+        for (key, value) in at(object, &["metadata", map]).as_object().into_iter().flatten() {
+            let field = format!("metadata.{map}");
             if !value.is_string() {
-                causes.push(Cause::invalid(
-                    &field,
-                    value,
-                    &format!("the value of {name:?} must be a string"),
-                ));
-            } else if key == "labels" && value.as_str().is_some_and(|value| value.len() > 63) {
+                causes.push(Cause::invalid(&field, value, &format!("the value of {key:?} must be a string")));
+            } else if map == "labels" && value.as_str().is_some_and(|value| value.len() > 63) {
                 causes.push(Cause::invalid(&field, value, "must be no more than 63 bytes"));
             }
         }
@@ -155,13 +151,13 @@ fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, S
     if old.is_some_and(|old| old["type"] != object["type"]) {
         causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
     }
-    let required = match text(object, "/type") {
+    let required_key = match text(object, "/type") {
         "kubernetes.io/dockerconfigjson" => Some(".dockerconfigjson"),
         "kubernetes.io/tls" if at(object, &["data", "tls.crt"]).is_null() => Some("tls.crt"),
         "kubernetes.io/tls" => Some("tls.key"),
         _ => None,
     };
-    if let Some(key) = required.filter(|key| at(object, &["data", *key]).is_null()) {
+    if let Some(key) = required_key.filter(|key| at(object, &["data", *key]).is_null()) {
         causes.push(Cause::required(&format!("data[{key}]"), ""));
     }
     let account =
@@ -172,15 +168,15 @@ fn admit_secret(old: Option<&Value>, object: &mut Value) -> Result<Vec<Cause>, S
     Ok(causes)
 }
 
-/// Checks that an immutable object is unchanged.
+/// Checks that `keys` are unchanged if the object has been marked as immutable.
 fn check_immutable(old: Option<&Value>, object: &Value, keys: &[&str]) -> Vec<Cause> {
     let Some(old) = old.filter(|old| old["immutable"] == true) else { return Vec::new() };
     let why = "field is immutable when `immutable` is set";
-    let mut changed: Vec<&str> = keys.iter().copied().filter(|key| old[*key] != object[*key]).collect();
+    let mut changed_keys: Vec<&str> = keys.iter().copied().filter(|key| old[*key] != object[*key]).collect();
     if object["immutable"] != true {
-        changed.push("immutable");
+        changed_keys.push("immutable");
     }
-    changed
+    changed_keys
         .into_iter()
         .map(|key| Cause {
             reason: "FieldValueForbidden",
@@ -271,8 +267,8 @@ mod tests {
         let other = json!({"type": "other", "data": {}});
         assert_eq!(admit_object(&SECRETS, Some(&secret), other).unwrap_err().code, 422);
         assert_eq!(admit_object(&SECRETS, None, json!({"data": {"a": "?"}})).unwrap_err().code, 400);
-        let token = admit_object(&SECRETS, None, json!({"type": TOKEN_SECRET_TYPE})).unwrap_err();
-        assert!(token.message.contains("metadata.annotations[kubernetes.io/service-account.name]"));
+        let error = admit_object(&SECRETS, None, json!({"type": TOKEN_SECRET_TYPE})).unwrap_err();
+        assert!(error.message.contains("metadata.annotations[kubernetes.io/service-account.name]"));
     }
 
     #[test]
@@ -290,14 +286,14 @@ mod tests {
             json!({"spec": {"selector": {"matchLabels": {"a": "b"}},
             "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
         };
-        let good = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "b"}))).unwrap();
-        assert_eq!(good["spec"]["replicas"], 1);
-        assert_eq!(good["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
-        let wrong = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "c"}))).unwrap_err();
-        assert!(wrong.message.contains("does not match template"), "{}", wrong.message);
-        let mut other = good.clone();
+        let valid = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "b"}))).unwrap();
+        assert_eq!(valid["spec"]["replicas"], 1);
+        assert_eq!(valid["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"], "Always");
+        let error = admit_object(&DEPLOYMENTS, None, deployment(json!({"a": "c"}))).unwrap_err();
+        assert!(error.message.contains("does not match template"), "{}", error.message);
+        let mut other = valid.clone();
         other["spec"]["selector"] = json!({"matchLabels": {"x": "y"}});
         other["spec"]["template"]["metadata"]["labels"] = json!({"x": "y"});
-        assert!(admit_object(&DEPLOYMENTS, Some(&good), other).unwrap_err().message.contains("immutable"));
+        assert!(admit_object(&DEPLOYMENTS, Some(&valid), other).unwrap_err().message.contains("immutable"));
     }
 }

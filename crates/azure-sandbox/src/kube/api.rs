@@ -20,7 +20,6 @@ use super::write::{self, Context, ObjectRef, PatchKind};
 use super::{discovery, logs, openapi, reviews, watch};
 use crate::response::SandboxResponse;
 
-/// A response.
 pub(crate) enum KubeResponse {
     Full(SandboxResponse),
     /// A stream, with its content type.
@@ -77,8 +76,8 @@ fn plain_text(text: &str) -> SandboxResponse {
 }
 
 fn version_info(version: &str) -> Value {
-    let mut parts = version.split('.');
-    let (major, minor) = (parts.next().unwrap_or("1"), parts.next().unwrap_or("0"));
+    let mut components = version.split('.');
+    let (major, minor) = (components.next().unwrap_or("1"), components.next().unwrap_or("0"));
     json!({
         "major": major,
         "minor": minor,
@@ -95,7 +94,7 @@ fn version_info(version: &str) -> Value {
 fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeResponse, StatusError> {
     let resource = path.resource().ok_or_else(StatusError::no_such_path)?;
     if !path.subresource.is_empty() {
-        return subresource(call, resource, path);
+        return respond_to_subresource(call, resource, path);
     }
     if resource.namespaced && path.namespace.is_empty() && !["list", "watch"].contains(&call.request.verb) {
         return Err(StatusError::method_not_allowed());
@@ -113,7 +112,7 @@ fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeRespon
         return Ok(KubeResponse::Full(SandboxResponse::kubernetes_json(StatusCode::CREATED, &review)));
     }
     match call.request.verb {
-        "get" => get(call, resource, path).map(KubeResponse::Full),
+        "get" => get_object(call, resource, path).map(KubeResponse::Full),
         "list" => {
             let filter = Filter::new(resource, path, call.request)?;
             let objects = list::list(&call.cluster.state(), &filter, call.request, &call.kube.now())?;
@@ -130,12 +129,12 @@ fn respond_to_objects(call: &Call<'_>, path: &ResourcePath) -> Result<KubeRespon
     }
 }
 
-/// The namespace in which objects of the type are stored; empty for types without namespaces.
+/// The namespace in which an object is stored; empty for cluster-scoped types, even if their path has a namespace.
 fn storage_namespace<'a>(resource: &Resource, path: &'a ResourcePath) -> &'a str {
     if resource.namespaced { &path.namespace } else { "" }
 }
 
-fn get(
+fn get_object(
     call: &Call<'_>,
     resource: &'static Resource,
     path: &ResourcePath,
@@ -152,8 +151,7 @@ fn get(
     ))
 }
 
-/// Responds to requests for subresources.
-fn subresource(
+fn respond_to_subresource(
     call: &Call<'_>,
     resource: &'static Resource,
     path: &ResourcePath,
@@ -183,12 +181,11 @@ fn subresource(
         )));
     }
     if call.request.verb == "get" {
-        return get(call, resource, path).map(KubeResponse::Full);
+        return get_object(call, resource, path).map(KubeResponse::Full);
     }
     respond_to_write(call, resource, path).map(KubeResponse::Full)
 }
 
-/// Responds to writes.
 fn respond_to_write(
     call: &Call<'_>,
     resource: &'static Resource,
@@ -212,18 +209,18 @@ fn respond_to_write(
         "update" => {
             let scale = ("autoscaling/v1".to_owned(), "Scale");
             let main_resource = (resource.api_version(), resource.kind);
-            let (version, name) = if path.subresource == "scale" { scale } else { main_resource };
-            let object = parse_object(content_type, call.body, &version, name)?;
+            let (api_version, kind) = if path.subresource == "scale" { scale } else { main_resource };
+            let object = parse_object(content_type, call.body, &api_version, kind)?;
             (false, call.cluster.change(&now, |state| write::update(state, &context, &target, object))?)
         }
         "patch" => {
-            let (kind, body) = parse_patch(call, &resource.api_version(), resource.kind)?;
-            if kind == PatchKind::Apply && request.parameter("fieldManager").is_none() {
+            let (patch_kind, body) = parse_patch(call, &resource.api_version(), resource.kind)?;
+            if patch_kind == PatchKind::Apply && request.parameter("fieldManager").is_none() {
                 return Err(StatusError::bad_request(
                     "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
                 ));
             }
-            call.cluster.change(&now, |state| write::patch(state, &context, &target, kind, body))?
+            call.cluster.change(&now, |state| write::patch(state, &context, &target, patch_kind, body))?
         }
         _ => return delete_objects(call, resource, path, &now),
     };

@@ -11,7 +11,7 @@ use super::user::{EntraCaller, User};
 
 /// The credentials of a request.
 pub(crate) struct Credentials<'a> {
-    /// A chain of certificates; TLS has verified that the client has the key of the first one.
+    /// The client's certificate chain; TLS has verified that the client has the key of the first certificate.
     pub(crate) certificates: &'a [CertificateDer<'static>],
     /// The `Authorization` header.
     pub(crate) authorization: Option<&'a str>,
@@ -21,7 +21,7 @@ pub(crate) struct Credentials<'a> {
 pub(crate) fn authenticate(
     cluster: &Cluster,
     credentials: &Credentials<'_>,
-    entra: &dyn Fn(&str) -> Option<EntraCaller>,
+    entra_lookup: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Result<User, StatusError> {
     let has_local_accounts = cluster.state().declared.local_accounts;
     if has_local_accounts && cluster.authority().is_administrator(credentials.certificates) {
@@ -30,14 +30,15 @@ pub(crate) fn authenticate(
     let bearer = credentials.authorization.and_then(|header| header.split_once(' '));
     let token =
         bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    let user = token.filter(|token| !token.is_empty()).and_then(|token| user_by_token(cluster, token, entra));
+    let user =
+        token.filter(|token| !token.is_empty()).and_then(|token| user_by_token(cluster, token, entra_lookup));
     user.ok_or_else(StatusError::unauthorized)
 }
 
 fn user_by_token(
     cluster: &Cluster,
     token: &str,
-    entra: &dyn Fn(&str) -> Option<EntraCaller>,
+    entra_lookup: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Option<User> {
     let authority = cluster.authority();
     let service_account = {
@@ -48,23 +49,23 @@ fn user_by_token(
         tokens::user(&authority, &state, token)
     };
     // Entra's state is locked before the state of clusters, never after it.
-    service_account.or_else(|| entra(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
+    service_account
+        .or_else(|| entra_lookup(token).and_then(|caller| user_by_entra(&cluster.state(), &caller)))
 }
 
-/// The user of a command that Azure runs inside the cluster. In an Entra-enabled cluster, the token determines the user;
-/// without a token, it is the administrator if local accounts are enabled, and otherwise anonymous. In other clusters, it is
-/// the administrator.
+/// The user of a command that Azure runs inside the cluster: in an Entra-enabled cluster, the user of the token, or without a
+/// token the administrator if local accounts are enabled, and otherwise anonymous; in other clusters, the administrator.
 pub(crate) fn user_of_command(
     cluster: &Cluster,
     token: &str,
-    entra: &dyn Fn(&str) -> Option<EntraCaller>,
+    entra_lookup: &dyn Fn(&str) -> Option<EntraCaller>,
 ) -> Result<User, StatusError> {
     let (has_entra, has_local_accounts) = {
         let state = cluster.state();
         (state.declared.entra.is_some(), state.declared.local_accounts)
     };
     if has_entra && !token.is_empty() {
-        let caller = entra(token).ok_or_else(StatusError::unauthorized)?;
+        let caller = entra_lookup(token).ok_or_else(StatusError::unauthorized)?;
         return user_by_entra(&cluster.state(), &caller).ok_or_else(StatusError::unauthorized);
     }
     Ok(if has_local_accounts || !has_entra { User::administrator() } else { User::anonymous() })

@@ -22,7 +22,7 @@ use crate::authority::{DAY, Error, authority_params, issue_leaf, parse_certifica
 /// The validity of client certificates.
 const CLIENT_VALIDITY_DAYS: u32 = 365 * 2;
 
-/// The stored state. All of it except the certificates is secret.
+/// The stored form of an [`Authority`]. Everything except the certificates is secret.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StoredAuthority {
@@ -34,12 +34,12 @@ pub(crate) struct StoredAuthority {
     token_key: String,
 }
 
-/// The credentials of a cluster, parsed.
+/// The credentials of a cluster, ready for use.
 pub(crate) struct Authority {
     pub(crate) stored: StoredAuthority,
     /// The server certificate of the API.
     pub(crate) server: Arc<CertifiedKey>,
-    /// Signs service accounts' tokens.
+    /// Signs the tokens of service accounts.
     pub(crate) signer: KeyPair,
     client_verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -81,13 +81,15 @@ impl StoredAuthority {
 }
 
 impl Authority {
-    /// Restores a stored authority. As in AKS, the client certificate is replaced after four fifths of its validity.
+    /// Restores a stored authority. As in AKS, the client certificate is replaced before it expires: when less than a fifth of
+    /// [`CLIENT_VALIDITY_DAYS`] remains.
     pub(crate) fn restore(mut stored: StoredAuthority, host: &str) -> Result<Self, Error> {
         let authority = Self::new(stored.clone(), host)?;
-        let required_secs = UnixTime::now().as_secs() + u64::from(CLIENT_VALIDITY_DAYS / 5) * DAY.as_secs();
+        let valid_until_secs =
+            UnixTime::now().as_secs() + u64::from(CLIENT_VALIDITY_DAYS / 5) * DAY.as_secs();
         let client = parse_certificate(&stored.client_certificate)?;
-        let required_time = UnixTime::since_unix_epoch(Duration::from_secs(required_secs));
-        if authority.client_verifier.verify_client_cert(&client, &[], required_time).is_ok() {
+        let valid_until = UnixTime::since_unix_epoch(Duration::from_secs(valid_until_secs));
+        if authority.client_verifier.verify_client_cert(&client, &[], valid_until).is_ok() {
             return Ok(authority);
         }
         stored.renew_client(host, CLIENT_VALIDITY_DAYS)?;
@@ -123,7 +125,7 @@ impl Authority {
     }
 }
 
-/// An authority that is constrained to its host.
+/// The parameters of an authority that is constrained to one host.
 fn cluster_params(host: &str) -> Result<CertificateParams, Error> {
     authority_params("ca", vec![GeneralSubtree::DnsName(host.to_owned())], 2054)
 }
@@ -138,12 +140,12 @@ mod tests {
         let mut stored = StoredAuthority::generate(host).unwrap();
         let restore = |stored: &StoredAuthority| Authority::restore(stored.clone(), host).unwrap();
         assert_eq!(restore(&stored).stored.client_certificate, stored.client_certificate);
-        let before = vec![parse_certificate(&stored.client_certificate).unwrap()];
+        let old_chain = vec![parse_certificate(&stored.client_certificate).unwrap()];
         stored.renew_client(host, CLIENT_VALIDITY_DAYS / 6).unwrap();
-        let again = restore(&stored);
-        assert_ne!(again.stored.client_certificate, stored.client_certificate);
-        assert_eq!(again.stored.certificate, stored.certificate, "the authority is unchanged");
-        assert!(again.is_administrator(&before), "older certificates are valid until they expire");
+        let restored = restore(&stored);
+        assert_ne!(restored.stored.client_certificate, stored.client_certificate);
+        assert_eq!(restored.stored.certificate, stored.certificate, "the authority is unchanged");
+        assert!(restored.is_administrator(&old_chain), "older certificates are valid until they expire");
     }
 
     #[test]
@@ -160,8 +162,8 @@ mod tests {
             "the authority itself"
         );
         assert!(!authority.is_administrator(&[]));
-        let again =
+        let restored =
             Authority::new(serde_json::from_value(serde_json::to_value(&ours).unwrap()).unwrap(), host);
-        assert!(again.unwrap().is_administrator(&chain(&ours)), "after a restart");
+        assert!(restored.unwrap().is_administrator(&chain(&ours)), "after a restart");
     }
 }

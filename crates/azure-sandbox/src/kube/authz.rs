@@ -88,7 +88,7 @@ pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) ->
     if user.is_in(MASTERS) || user.has_azure_role == Some(true) {
         return Decision { allowed: true, reason: String::new() };
     }
-    let mut missing = Vec::new();
+    let mut missing_roles = Vec::new();
     for grant in grants(state, user, attributes.namespace) {
         let Grant { reason, rules } = grant;
         match rules {
@@ -96,10 +96,11 @@ pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) ->
                 return Decision { allowed: true, reason };
             }
             Ok(_) => {}
-            Err(role) => missing.push(role),
+            Err(role) => missing_roles.push(role),
         }
     }
-    let mut reason = if missing.is_empty() { String::new() } else { format!("RBAC: {}", missing.join(", ")) };
+    let mut reason =
+        if missing_roles.is_empty() { String::new() } else { format!("RBAC: {}", missing_roles.join(", ")) };
     if user.has_azure_role == Some(false) {
         "User does not have access to the resource in Azure. Update role assignment to allow access."
             .clone_into(&mut reason);
@@ -107,26 +108,27 @@ pub(crate) fn decide(state: &State, user: &User, attributes: &Attributes<'_>) ->
     Decision { allowed: false, reason }
 }
 
-/// The rules of a binding for a user.
+/// The rules that a binding grants to a user.
 pub(crate) struct Grant {
-    /// The reason of a decision that allows a request by this binding.
+    /// The reason in [`Decision`] if this binding allows a request.
     reason: String,
-    /// The rules, or the message that the role does not exist.
+    /// The rules, or the error that the role does not exist.
     pub(crate) rules: Result<Vec<Value>, String>,
 }
 
-/// The rules of all bindings for `user` in the cluster and in a namespace.
+/// The grants of all cluster role bindings for `user`, and of the role bindings in `namespace` unless it is empty.
 pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Grant> {
     let cluster_bindings = state.list(&CLUSTER_ROLE_BINDINGS, None, None);
-    let in_namespace = state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
+    let namespace_bindings =
+        state.list(&ROLE_BINDINGS, Some(namespace), None).filter(|_| !namespace.is_empty());
     let mut granted = Vec::new();
-    for binding in cluster_bindings.chain(in_namespace) {
+    for binding in cluster_bindings.chain(namespace_bindings) {
         let binding_namespace = text(binding, "/metadata/namespace");
         let subject =
             list(binding, "/subjects").iter().find(|subject| is_subject(user, subject, binding_namespace));
         let Some(subject) = subject else { continue };
         let (kind, role) = (text(binding, "/roleRef/kind"), text(binding, "/roleRef/name"));
-        let (role_object, missing) = if kind == "ClusterRole" {
+        let (role_object, error) = if kind == "ClusterRole" {
             (state.get(&CLUSTER_ROLES, "", role), format!("clusterrole.{RBAC} {role:?} not found"))
         } else {
             (state.get(&ROLES, binding_namespace, role), format!("role.{RBAC} {role:?} not found"))
@@ -138,13 +140,13 @@ pub(crate) fn grants(state: &State, user: &User, namespace: &str) -> Vec<Grant> 
                 "RBAC: allowed by {} {name:?} of {kind} {role:?} to {subject_name:?}",
                 text(binding, "/kind")
             ),
-            rules: role_object.map(|role| list(role, "/rules").to_vec()).ok_or(missing),
+            rules: role_object.map(|role| list(role, "/rules").to_vec()).ok_or(error),
         });
     }
     granted
 }
 
-/// The rules that a user has in a namespace.
+/// The rules that a user has in a namespace, including cluster-wide ones.
 pub(crate) fn held_rules(state: &State, user: &User, namespace: &str) -> Vec<Value> {
     grants(state, user, namespace).into_iter().filter_map(|granted| granted.rules.ok()).flatten().collect()
 }
@@ -167,9 +169,9 @@ fn is_subject(user: &User, subject: &Value, binding_namespace: &str) -> bool {
 
 /// Whether a rule allows a request.
 pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
-    let has =
+    let contains =
         |pointer: &str, value: &str| texts(rule, pointer).any(|allowed| allowed == "*" || allowed == value);
-    if !has("/verbs", attributes.verb) {
+    if !contains("/verbs", attributes.verb) {
         return false;
     }
     if let Some(path) = attributes.path {
@@ -188,7 +190,7 @@ pub(crate) fn allows(rule: &Value, attributes: &Attributes<'_>) -> bool {
     });
     let names = list(rule, "/resourceNames");
     matches_resource
-        && has("/apiGroups", attributes.group)
+        && contains("/apiGroups", attributes.group)
         && (names.is_empty() || names.iter().any(|name| name == attributes.name))
 }
 

@@ -1,4 +1,5 @@
-//! The background tasks of the clusters: the passage of time, the state file, and the programs in pods.
+//! The background tasks of the clusters: advancing controllers as time passes, saving the state file, and running the programs
+//! in pods.
 
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ pub(crate) async fn run(kube: KubeClusters) {
 
 async fn advance_clusters(kube: &KubeClusters) {
     loop {
-        let step = async {
+        let next_step = async {
             kube.signals().controllers_due.notified().await;
             sleep(STEP_DELAY).await;
         };
-        if kube.stop().run_until_cancelled(step).await.is_none() {
+        if kube.stop().run_until_cancelled(next_step).await.is_none() {
             return;
         }
         let now = kube.now();
@@ -34,7 +35,7 @@ async fn advance_clusters(kube: &KubeClusters) {
     }
 }
 
-/// Saves changes; those that happen during a write are saved together.
+/// Saves changes; the next write saves all changes that happen during a write.
 async fn save_changes(kube: &KubeClusters) {
     if !kube.has_state_file() {
         return;
@@ -42,14 +43,14 @@ async fn save_changes(kube: &KubeClusters) {
     let (signals, stop) = (kube.signals(), kube.stop());
     let mut changes = signals.change_count.subscribe();
     loop {
-        let stopped = stop.is_cancelled();
+        let is_stopping = stop.is_cancelled();
         if *changes.borrow_and_update() > *signals.saved_count.borrow() {
             let writer = kube.clone();
             if tokio::task::spawn_blocking(move || writer.save()).await.is_err() {
                 error!("cannot store the clusters: the writer failed");
             }
         }
-        if stopped {
+        if is_stopping {
             return;
         }
         tokio::select! {

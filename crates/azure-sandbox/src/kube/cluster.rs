@@ -65,7 +65,8 @@ impl Signals {
 }
 
 impl Cluster {
-    /// Starts a cluster with the objects of AKS. Its pods already run: AKS reports a cluster as created only when they do.
+    /// Starts a cluster with the objects that AKS creates. The pods already run, as AKS does not report a cluster as created
+    /// before.
     pub(crate) fn new(
         Unstarted { declared, created_ms }: Unstarted,
         signals: Arc<Signals>,
@@ -86,7 +87,7 @@ impl Cluster {
         let authority = Authority::restore(stored.authority, &host)?;
         let objects = stored.objects.into_iter().map(Arc::unwrap_or_clone).collect();
         let state = State::restore(stored.declared, stored.reachable, stored.revision, objects);
-        // Pods may be starting.
+        // Pods that were starting continue.
         signals.controllers_due.notify_one();
         Ok(Self::from_parts(host, authority, state, signals))
     }
@@ -136,34 +137,34 @@ impl Cluster {
         self.replace_authority(stored)
     }
 
-    /// The state, for reading and for changing fields that have no revision. Objects are changed by [`Cluster::change`].
+    /// The locked state, for reading, and for changing fields other than objects. [`Cluster::change`] changes objects.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes objects and runs the controllers, in one step.
+    /// Changes objects and runs the controllers, under one lock.
     pub(crate) fn change<T>(&self, now: &Now, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
-        let (before, declared) = (state.revision, state.declared.clone());
+        let (old_revision, old_declared) = (state.revision, state.declared.clone());
         let result = change(&mut state);
-        if state.revision != before {
+        if state.revision != old_revision {
             controllers::reconcile(&mut state, &self.authority(), now);
         }
-        let stopped = declared.running && !state.declared.running;
-        let changed = state.revision != before || declared != state.declared;
+        let is_stopped = old_declared.running && !state.declared.running;
+        let is_changed = state.revision != old_revision || old_declared != state.declared;
         self.revision.send_replace(state.revision);
         drop(state);
-        if stopped {
+        if is_stopped {
             self.end_streams();
         }
-        if changed {
+        if is_changed {
             self.request_save();
             self.signals.controllers_due.notify_one();
         }
         result
     }
 
-    /// Requests a save for a change without a revision.
+    /// Requests a save after a change outside of [`Cluster::change`].
     pub(crate) fn request_save(&self) {
         self.signals.request_save();
     }

@@ -25,10 +25,10 @@ use crate::program::BuiltInImage;
 use crate::skus::family::Family;
 use crate::state_file::{self, StateFile};
 
-/// The file is readable only by its owner: it contains the private keys of all clusters.
-const FILE: &str = "sandbox-kubernetes.json";
+/// The name of the state file. Only the owner can read the file: it contains the private keys of all clusters.
+const FILE_NAME: &str = "sandbox-kubernetes.json";
 
-/// Stored clusters that cannot be used.
+/// Errors of the stored clusters.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state file cannot be used.
@@ -54,7 +54,7 @@ struct Inner {
     signals: Arc<Signals>,
     file: Option<StateFile<StoredClusters>>,
     /// Held while the file is written.
-    writing: Mutex<()>,
+    write_lock: Mutex<()>,
     /// Cancelled when the sandbox stops; ends all streams.
     stop: CancellationToken,
 }
@@ -98,7 +98,7 @@ struct StoredClusters {
 }
 
 impl KubeClusters {
-    /// The clusters that are stored in `directory`, if any. `stop` ends streams.
+    /// Loads the clusters that are stored in `directory`, if any. Cancelling `stop` ends all streams.
     pub(crate) fn open(
         clock: Clock,
         directory: Option<&Path>,
@@ -106,7 +106,7 @@ impl KubeClusters {
         images: Vec<BuiltInImage>,
         stop: CancellationToken,
     ) -> Result<Self, Error> {
-        let file = directory.map(|directory| StateFile::new(directory, FILE));
+        let file = directory.map(|directory| StateFile::new(directory, FILE_NAME));
         let stored: StoredClusters = file.as_ref().map(StateFile::read).transpose()?.unwrap_or_default();
         let signals = Arc::new(Signals::default());
         let mut clusters = BTreeMap::new();
@@ -118,9 +118,19 @@ impl KubeClusters {
             clusters.insert(cluster.declared.fqdn.clone(), Entry::Unstarted(cluster));
         }
         let sizes = crate::skus::family::machine_sizes(families);
-        let (traffic, writing, runtime) = (Mutex::default(), Mutex::default(), Runtime::new(images));
+        let (traffic, write_lock, runtime) = (Mutex::default(), Mutex::default(), Runtime::new(images));
         let clusters = RwLock::new(clusters);
-        Ok(Self(Arc::new(Inner { clock, clusters, sizes, runtime, traffic, signals, file, writing, stop })))
+        Ok(Self(Arc::new(Inner {
+            clock,
+            clusters,
+            sizes,
+            runtime,
+            traffic,
+            signals,
+            file,
+            write_lock,
+            stop,
+        })))
     }
 
     /// Creates or updates a cluster and its nodes.
@@ -174,11 +184,18 @@ impl KubeClusters {
         Some(kubeconfig::user(&*self.cluster(fqdn)?, cluster_name, format))
     }
 
-    /// Resolves a host name: to `closed` while connections are refused, otherwise to `served`; `None` if it does not exist.
-    pub(crate) fn resolve(&self, host: &str, served: SocketAddr, closed: SocketAddr) -> Option<SocketAddr> {
+    /// Resolves a host name: to `closed_port` while connections are refused, otherwise to `served_port`; `None` if it does not
+    /// resolve.
+    pub(crate) fn resolve(
+        &self,
+        host: &str,
+        served_port: SocketAddr,
+        closed_port: SocketAddr,
+    ) -> Option<SocketAddr> {
         let (declared, is_resolvable) = self.find_declared(host)?;
-        is_resolvable
-            .then(|| if self.traffic().faults.refuses_connections(&declared.fqdn) { closed } else { served })
+        is_resolvable.then(|| {
+            if self.traffic().faults.refuses_connections(&declared.fqdn) { closed_port } else { served_port }
+        })
     }
 
     /// Whether a cluster runs and accepts connections.
@@ -207,7 +224,7 @@ impl KubeClusters {
         let mut clusters = self.write();
         let entry = clusters.get_mut(host)?;
         let unstarted = match entry {
-            // Another thread was first.
+            // Another thread has started it.
             Entry::Started(cluster) => return Some(Arc::clone(cluster)),
             Entry::Unstarted(unstarted) => unstarted.clone(),
         };
@@ -228,11 +245,11 @@ impl KubeClusters {
 
     /// The clusters that are started.
     pub(crate) fn started(&self) -> Vec<Arc<Cluster>> {
-        let started = |entry: &Entry| match entry {
+        let to_started = |entry: &Entry| match entry {
             Entry::Started(cluster) => Some(Arc::clone(cluster)),
             Entry::Unstarted(_) => None,
         };
-        self.read().values().filter_map(started).collect()
+        self.read().values().filter_map(to_started).collect()
     }
 
     /// The declarations of all clusters, each with whether its host name resolves.
@@ -288,8 +305,8 @@ impl KubeClusters {
     /// Writes the state file.
     pub(crate) fn save(&self) {
         let Some(file) = &self.0.file else { return };
-        let _writing = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = *self.0.signals.change_count.borrow();
+        let _guard = self.0.write_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let change_count = *self.0.signals.change_count.borrow();
         let mut stored = StoredClusters::default();
         for entry in self.entries() {
             match entry {
@@ -301,18 +318,18 @@ impl KubeClusters {
             // The sandbox continues with its state in memory.
             error!(path = %file.path().display(), %error, "cannot store the clusters");
         }
-        self.0.signals.saved_count.send_replace(changes);
+        self.0.signals.saved_count.send_replace(change_count);
     }
 
-    /// Waits until all changes so far are saved.
+    /// Waits until all changes so far are written.
     pub(crate) async fn saved(&self) {
         if self.0.file.is_none() {
             return;
         }
-        let changes = *self.0.signals.change_count.borrow();
-        let mut saved = self.0.signals.saved_count.subscribe();
-        // The sender lives as long as `self`.
-        let _ = saved.wait_for(|saved| *saved >= changes).await;
+        let change_count = *self.0.signals.change_count.borrow();
+        let mut saved_count = self.0.signals.saved_count.subscribe();
+        // An error is impossible: the sender lives as long as `self`.
+        let _ = saved_count.wait_for(|saved_count| *saved_count >= change_count).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Commands that Azure runs inside a cluster: the pod that represents a command, and its execution.
 //!
-//! The program of the pod is [`super::kubectl`], with the rights of the token of the command, or of the administrator.
+//! The program of the pod is [`super::kubectl`], with the rights of the user that [`authn::user_of_command`] determines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::write::{self, Context, ObjectRef};
 /// The namespace of the pods of commands.
 const NAMESPACE: &str = "aks-command";
 const IMAGE: &str = "mcr.microsoft.com/aks/command/runtime:master.240227.1";
-/// The maximum length of the output, as in Azure.
+/// The maximum length of the output in bytes, as in Azure.
 const MAX_LOGS_LEN: usize = 512 << 10;
 
 /// A command with the files in its working directory, and an Entra token, which may be empty.
@@ -53,7 +53,8 @@ impl KubeClusters {
             "containers": [{"name": "command", "image": IMAGE}], "restartPolicy": "Never",
             "tolerations": [{"key": "CriticalAddonsOnly", "operator": "Exists"}]}});
         let target = |resource, namespace, name| ObjectRef { resource, namespace, name, subresource: "" };
-        // The controllers create the default service account, which the pod needs, after the first change.
+        // Fails if the namespace exists. This is a separate change, because the controllers then create the default service
+        // account that the pod needs.
         let _ = cluster.change(&now, |state| {
             write::create(state, &context, &target(&NAMESPACES, "", NAMESPACE), namespace)
         });
@@ -71,13 +72,13 @@ impl KubeClusters {
         pod.is_some_and(|pod| !text(&pod, "/spec/nodeName").is_empty())
     }
 
-    /// Executes a command.
+    /// Deletes the pod of a command, and executes the command if the pod was scheduled.
     pub(crate) fn run_command(
         &self,
         host: &str,
         id: &str,
         input: &CommandInput<'_>,
-        entra: &dyn Fn(&str) -> Option<EntraCaller>,
+        entra_lookup: &dyn Fn(&str) -> Option<EntraCaller>,
     ) -> Result<Output, NotStarted> {
         let is_scheduled = self.delete_command_pod(host, id);
         let cluster = self.cluster(host).filter(|cluster| is_scheduled && cluster.state().declared.running);
@@ -90,14 +91,14 @@ impl KubeClusters {
             );
             return Err(NotStarted { message });
         };
-        let Ok(user) = authn::user_of_command(&cluster, input.token, entra) else {
+        let Ok(user) = authn::user_of_command(&cluster, input.token, entra_lookup) else {
             let logs = "error: You must be logged in to the server (Unauthorized)\n".to_owned();
             return Ok(Output { exit_code: 1, logs });
         };
         let client = Client { kube: self.clone(), cluster: Arc::clone(&cluster), user };
         let mut output = kubectl::run(&client, &input.files, input.command);
-        let end = output.logs.floor_char_boundary(MAX_LOGS_LEN);
-        output.logs.truncate(end);
+        let truncated_len = output.logs.floor_char_boundary(MAX_LOGS_LEN);
+        output.logs.truncate(truncated_len);
         Ok(output)
     }
 }

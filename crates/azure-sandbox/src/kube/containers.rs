@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::pods::set_condition;
 use super::value::{FieldAccess as _, Now, at, elements_mut, list, number, set, text};
 
-/// The reason of a container whose program has returned.
+/// The waiting reason of a container whose program has returned.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 
 /// Changes the status of a container, then conditions and phase of its pod.
@@ -16,7 +16,7 @@ pub(crate) fn update(pod: &mut Value, container: &str, change: impl FnOnce(&mut 
     set_conditions(pod, now);
 }
 
-/// Sets the conditions of a pod that depend on its containers. A pending pod runs as soon as one of them does.
+/// Sets the conditions of a pod that depend on its containers. A pending pod is running as soon as one container is.
 pub(crate) fn set_conditions(pod: &mut Value, now: &Now) {
     let statuses = list(pod, "/status/containerStatuses");
     let unready: Vec<&str> = statuses
@@ -44,8 +44,8 @@ pub(crate) fn set_running(status: &mut Value, now: &Now) {
         *status.field_mut("restartCount") = restarts.into();
     }
     if was_running {
-        // Its program ran in an earlier process of the sandbox, or was stopped.
-        set_terminated(status, 137, now);
+        // The program ran in an earlier process of the sandbox, or was stopped: the exit code is that of SIGKILL.
+        set_last_state(status, 137, now);
     }
     *status.field_mut("state") = json!({"running": {"startedAt": now.text}});
     *status.field_mut("ready") = false.into();
@@ -54,7 +54,7 @@ pub(crate) fn set_running(status: &mut Value, now: &Now) {
 
 /// Marks the container as waiting for a restart.
 pub(crate) fn set_crashed(status: &mut Value, message: &str, now: &Now) {
-    set_terminated(status, 1, now);
+    set_last_state(status, 1, now);
     set_waiting(status, CRASH_LOOP, message);
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn set_waiting(status: &mut Value, reason: &str, message: &str) {
     *status.field_mut("started") = false.into();
 }
 
-fn set_terminated(status: &mut Value, exit_code: i32, now: &Now) {
+fn set_last_state(status: &mut Value, exit_code: i32, now: &Now) {
     let started = at(status, &["state", "running", "startedAt"]).clone();
     *status.field_mut("lastState") = json!({"terminated": {"exitCode": exit_code, "reason": "Error",
         "startedAt": started, "finishedAt": now.text}});
@@ -96,7 +96,7 @@ mod tests {
     use crate::kube::pods::is_ready;
 
     #[test]
-    fn pod_follows_its_container() {
+    fn pod_phase_and_readiness_follow_the_container() {
         let at = |ms: i64| Now { ms, text: crate::kube::value::timestamp(ms) };
         let status = json!({"name": "a", "ready": false, "restartCount": 0,
             "state": {"waiting": {"reason": "ContainerCreating"}}});

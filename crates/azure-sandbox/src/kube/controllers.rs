@@ -12,7 +12,7 @@ use super::storage::State;
 use super::value::{Now, at, list, set, text, texts};
 use super::{delete, deployments, pods, rules, tokens};
 
-/// More rounds than the controllers ever need.
+/// The maximum number of rounds of the controllers, more than they need.
 const MAX_ROUNDS: usize = 24;
 const ACCOUNT_UID_ANNOTATION: &str = "kubernetes.io/service-account.uid";
 const ROOT_CA_CONFIG_MAP: &str = "kube-root-ca.crt";
@@ -33,7 +33,7 @@ pub(crate) fn reconcile(state: &mut State, authority: &Authority, now: &Now) {
     }
 }
 
-/// One step of time: pods start and stop, and deleted namespaces are emptied.
+/// Advances time by one step: pods start and stop, and namespaces that are being deleted are emptied.
 pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageBehavior, now: &Now) {
     pods::advance(state, image_behavior, now);
     for namespace in state.all(&NAMESPACES) {
@@ -58,7 +58,7 @@ fn delete_content(state: &mut State, namespace: &Value, now: &Now) {
     }
 }
 
-/// Creates the default service account and the CA certificate in every namespace.
+/// Creates the default service account and the config map with the CA certificate in every namespace.
 fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
     for namespace in state.all(&NAMESPACES).into_iter().filter(|namespace| !pods::is_terminating(namespace)) {
         let name = text(&namespace, "/metadata/name");
@@ -68,12 +68,12 @@ fn reconcile_namespaces(state: &mut State, authority: &Authority, now: &Now) {
         let existing = state.get(&CONFIG_MAPS, name, ROOT_CA_CONFIG_MAP);
         let certificate = authority.stored.certificate.as_str();
         if existing.is_none_or(|existing| at(existing, &["data", "ca.crt"]) != certificate) {
-            let mut root = existing.map_or_else(
+            let mut root_ca = existing.map_or_else(
                 || CONFIG_MAPS.new_object(name, ROOT_CA_CONFIG_MAP, now),
                 |existing| (**existing).clone(),
             );
-            set(&mut root, &["data", "ca.crt"], certificate);
-            state.put(&CONFIG_MAPS, root);
+            set(&mut root_ca, &["data", "ca.crt"], certificate);
+            state.put(&CONFIG_MAPS, root_ca);
         }
     }
 }

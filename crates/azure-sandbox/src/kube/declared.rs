@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Declared {
-    /// The host name of the API, which identifies the cluster; the private one of a private cluster.
+    /// The host name of the API, which identifies the cluster; in a private cluster, the private host name.
     pub fqdn: String,
     /// The name of the managed cluster; empty if it does not exist in Resource Manager.
     pub name: String,
@@ -20,7 +20,7 @@ pub struct Declared {
     pub local_accounts: bool,
     /// Set if the cluster accepts Entra tokens.
     pub entra: Option<Entra>,
-    /// Whether the cluster is private: its host name does not resolve.
+    /// Whether the cluster is private, so that its host name does not resolve.
     pub private: bool,
     /// Whether the cluster is running.
     pub running: bool,

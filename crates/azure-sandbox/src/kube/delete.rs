@@ -39,7 +39,7 @@ impl DeleteOptions {
     }
 }
 
-/// Deletes an object for a client. Returns a `Status` if it is deleted, or the object if it is being deleted.
+/// Deletes an object for a client. Returns the object if its deletion is not complete, otherwise [`deletion_response`].
 pub(crate) fn delete(
     state: &mut State,
     resource: &'static Resource,
@@ -68,7 +68,7 @@ pub(crate) fn delete(
         return Ok(deletion_response(resource, &object));
     }
     match options.propagation_policy.as_str() {
-        "Orphan" => orphan(state, text(&object, "/metadata/uid")),
+        "Orphan" => remove_owner(state, text(&object, "/metadata/uid")),
         "Foreground" if !is_terminating(&object) => {
             let mut owner = (*object).clone();
             if let Some(finalizers) = list_mut(&mut owner, &["metadata", "finalizers"]) {
@@ -82,7 +82,7 @@ pub(crate) fn delete(
     Ok(remaining.unwrap_or_else(|| deletion_response(resource, &object)))
 }
 
-/// Starts the deletion of an object; `None` if it is deleted immediately.
+/// Starts the deletion of an object. Returns `None` if the object is deleted immediately or does not exist.
 pub(crate) fn start_deletion(
     state: &mut State,
     resource: &'static Resource,
@@ -125,7 +125,7 @@ pub(crate) fn complete_deletion(state: &mut State, resource: &'static Resource, 
     }
 }
 
-/// The response to a completed deletion.
+/// The response to a completed deletion: the last state of a pod, otherwise a `Status`.
 fn deletion_response(resource: &Resource, object: &Value) -> Arc<Value> {
     if resource.is(&PODS) {
         return Arc::new(object.clone());
@@ -143,13 +143,14 @@ fn deletion_response(resource: &Resource, object: &Value) -> Arc<Value> {
     )
 }
 
-/// Removes the owner from its dependents.
-fn orphan(state: &mut State, owner: &str) {
-    let all: Vec<_> = state.objects().filter(|object| is_owned_by(object, owner)).cloned().collect();
-    for object in all {
+/// Removes an owner from its dependents, which are then not deleted with it.
+fn remove_owner(state: &mut State, owner_uid: &str) {
+    let dependents: Vec<_> =
+        state.objects().filter(|object| is_owned_by(object, owner_uid)).cloned().collect();
+    for object in dependents {
         let mut object = (*object).clone();
         if let Some(owners) = list_mut(&mut object, &["metadata", "ownerReferences"]) {
-            owners.retain(|reference| text(reference, "/uid") != owner);
+            owners.retain(|reference| text(reference, "/uid") != owner_uid);
         }
         if let Some(resource) = resources::for_object(&object) {
             state.put(resource, object);
@@ -157,8 +158,8 @@ fn orphan(state: &mut State, owner: &str) {
     }
 }
 
-fn is_owned_by(object: &Value, owner: &str) -> bool {
-    list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner)
+fn is_owned_by(object: &Value, owner_uid: &str) -> bool {
+    list(object, "/metadata/ownerReferences").iter().any(|reference| text(reference, "/uid") == owner_uid)
 }
 
 /// Deletes dependents of deleted owners, and completes foreground deletions that have no dependents left.
@@ -167,10 +168,10 @@ pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
         texts(object, "/metadata/finalizers").any(|finalizer| finalizer == FOREGROUND_FINALIZER)
     };
     let mut live_uids = std::collections::HashSet::new();
-    let mut waiting = Vec::new();
+    let mut foreground_owners = Vec::new();
     for object in state.objects() {
         if is_terminating(object) && has_foreground_finalizer(object) {
-            waiting.push(Arc::clone(object));
+            foreground_owners.push(Arc::clone(object));
         } else {
             live_uids.insert(text(object, "/metadata/uid").to_owned());
         }
@@ -190,7 +191,7 @@ pub(crate) fn collect_garbage(state: &mut State, now: &Now) {
             start_deletion(state, resource, key, None, now);
         }
     }
-    for owner in waiting {
+    for owner in foreground_owners {
         let uid = text(&owner, "/metadata/uid");
         if state.objects().any(|object| is_owned_by(object, uid)) {
             continue;
@@ -216,7 +217,7 @@ mod tests {
         Now { ms: 0, text: "1970-01-01T00:00:00Z".to_owned() }
     }
 
-    fn put(state: &mut State, name: &str, owner: Option<&str>) {
+    fn put_config_map(state: &mut State, name: &str, owner: Option<&str>) {
         let mut object = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"namespace": "n", "name": name, "uid": name}});
         if let Some(owner) = owner {
@@ -225,11 +226,11 @@ mod tests {
         state.put(&CONFIG_MAPS, object);
     }
 
-    fn left_after(policy: &str) -> Vec<String> {
+    fn remaining_after_delete(policy: &str) -> Vec<String> {
         let mut state = State::new(Declared::default());
-        put(&mut state, "a", None);
-        put(&mut state, "b", Some("a"));
-        put(&mut state, "c", Some("b"));
+        put_config_map(&mut state, "a", None);
+        put_config_map(&mut state, "b", Some("a"));
+        put_config_map(&mut state, "c", Some("b"));
         let options = DeleteOptions { propagation_policy: policy.to_owned(), ..DeleteOptions::default() };
         delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap();
         for _ in 0..4 {
@@ -240,32 +241,32 @@ mod tests {
 
     #[test]
     fn dependents_are_deleted_unless_orphaned() {
-        assert_eq!(left_after("Background"), [""; 0]);
-        assert_eq!(left_after("Foreground"), [""; 0]);
-        assert_eq!(left_after("Orphan"), ["b", "c"]);
+        assert_eq!(remaining_after_delete("Background"), [""; 0]);
+        assert_eq!(remaining_after_delete("Foreground"), [""; 0]);
+        assert_eq!(remaining_after_delete("Orphan"), ["b", "c"]);
     }
 
     #[test]
     fn finalizers_delay_deletion() {
         let mut state = State::new(Declared::default());
-        put(&mut state, "a", None);
-        let mut held = (**state.get(&CONFIG_MAPS, "n", "a").unwrap()).clone();
-        held["metadata"]["finalizers"] = json!(["x/y"]);
-        state.put(&CONFIG_MAPS, held);
+        put_config_map(&mut state, "a", None);
+        let mut object = (**state.get(&CONFIG_MAPS, "n", "a").unwrap()).clone();
+        object["metadata"]["finalizers"] = json!(["x/y"]);
+        state.put(&CONFIG_MAPS, object);
         let remaining =
             delete(&mut state, &CONFIG_MAPS, ("n", "a"), &DeleteOptions::default(), &now()).unwrap();
         assert_eq!(remaining["metadata"]["deletionTimestamp"], "1970-01-01T00:00:00Z");
-        let mut free = (*remaining).clone();
-        free["metadata"]["finalizers"] = json!([]);
-        let free = state.put(&CONFIG_MAPS, free);
-        complete_deletion(&mut state, &CONFIG_MAPS, &free);
+        let mut released = (*remaining).clone();
+        released["metadata"]["finalizers"] = json!([]);
+        let released = state.put(&CONFIG_MAPS, released);
+        complete_deletion(&mut state, &CONFIG_MAPS, &released);
         assert!(state.get(&CONFIG_MAPS, "n", "a").is_none());
     }
 
     #[test]
-    fn preconditions_are_checked() {
+    fn uid_precondition_must_match() {
         let mut state = State::new(Declared::default());
-        put(&mut state, "a", None);
+        put_config_map(&mut state, "a", None);
         let options = DeleteOptions { uid: "other".to_owned(), ..DeleteOptions::default() };
         let error = delete(&mut state, &CONFIG_MAPS, ("n", "a"), &options, &now()).unwrap_err();
         assert_eq!((error.code, error.reason), (409, "Conflict"));

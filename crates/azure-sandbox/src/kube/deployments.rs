@@ -23,7 +23,7 @@ enum Rounding {
     Down,
 }
 
-/// A deployment with its pods, read once per pass.
+/// A deployment and its pods at the time of reading.
 struct Rollout {
     deployment: Arc<Value>,
     template_hash: String,
@@ -57,7 +57,7 @@ impl Rollout {
         Self { deployment, template_hash, desired, current, old }
     }
 
-    fn limit(&self, name: &str, rounding: Rounding) -> usize {
+    fn rolling_update_limit(&self, name: &str, rounding: Rounding) -> usize {
         let value = at(&self.deployment, &["spec", "strategy", "rollingUpdate", name]);
         resolve_int_or_percent(value, self.desired, rounding)
     }
@@ -70,8 +70,8 @@ impl Rollout {
         let target = if self.recreates() {
             if self.old.is_empty() { self.desired } else { 0 }
         } else {
-            let max_current =
-                (self.desired + self.limit("maxSurge", Rounding::Up)).saturating_sub(self.old.len());
+            let max_current = (self.desired + self.rolling_update_limit("maxSurge", Rounding::Up))
+                .saturating_sub(self.old.len());
             self.desired.min(max_current.max(self.current.len()))
         };
         for _ in self.current.len()..target {
@@ -82,18 +82,18 @@ impl Rollout {
         delete_pods(state, &self.current, self.current.len().saturating_sub(target), now);
     }
 
-    /// Deletes old pods that are not ready, and as many others as may be unavailable.
+    /// Deletes the old pods that are not ready, and as many ready ones as the strategy permits.
     fn scale_down_old(&self, state: &mut State, now: &Now) {
-        let ready = |pods: &[Arc<Value>]| pods.iter().filter(|pod| is_ready(pod)).count();
-        let ready_old = ready(&self.old);
+        let count_ready = |pods: &[Arc<Value>]| pods.iter().filter(|pod| is_ready(pod)).count();
+        let ready_old = count_ready(&self.old);
         let surplus = if self.recreates() {
             self.old.len()
         } else {
-            let surge = self.limit("maxSurge", Rounding::Up);
-            let unavailable = self.limit("maxUnavailable", Rounding::Down);
+            let surge = self.rolling_update_limit("maxSurge", Rounding::Up);
+            let unavailable = self.rolling_update_limit("maxUnavailable", Rounding::Down);
             let max_unavailable = if surge == 0 { unavailable.max(1) } else { unavailable };
             let required = self.desired.saturating_sub(max_unavailable);
-            let removable = (ready(&self.current) + ready_old).saturating_sub(required);
+            let removable = (count_ready(&self.current) + ready_old).saturating_sub(required);
             self.old.len() - ready_old + removable.min(ready_old)
         };
         delete_pods(state, &self.old, surplus, now);
@@ -115,16 +115,17 @@ impl Rollout {
         ] {
             set_counter(&mut deployment, key, count);
         }
-        let available = ready + self.limit("maxUnavailable", Rounding::Down) >= self.desired;
-        let reason = if available {
+        let is_available =
+            ready + self.rolling_update_limit("maxUnavailable", Rounding::Down) >= self.desired;
+        let reason = if is_available {
             ("MinimumReplicasAvailable", "Deployment has minimum availability.")
         } else {
             ("MinimumReplicasUnavailable", "Deployment does not have minimum availability.")
         };
-        set_condition(&mut deployment, "Available", available, reason, now);
+        set_condition(&mut deployment, "Available", is_available, reason, now);
         if at(&deployment, &["spec", "paused"]) != true {
-            let complete = [self.current.len(), total, ready] == [self.desired; 3];
-            let (reason, verb) = if complete {
+            let is_complete = [self.current.len(), total, ready] == [self.desired; 3];
+            let (reason, verb) = if is_complete {
                 ("NewReplicaSetAvailable", "has successfully progressed")
             } else {
                 ("ReplicaSetUpdated", "is progressing")
@@ -157,7 +158,7 @@ fn set_counter(object: &mut Value, key: &str, count: usize) {
     }
 }
 
-/// `2`, or `25%` of `total`.
+/// The count that a value such as `2` or `25%` means for `total` replicas.
 fn resolve_int_or_percent(value: &Value, total: usize, rounding: Rounding) -> usize {
     let percent = value.as_str().and_then(|text| text.strip_suffix('%')?.parse::<usize>().ok());
     match (percent, rounding) {

@@ -11,37 +11,37 @@ use crate::response::SandboxResponse;
 /// The response to a discovery request; `None` for other paths.
 pub(crate) fn respond(request: &KubeRequest) -> Option<SandboxResponse> {
     let path = request.path.trim_end_matches('/');
-    let parts: Vec<&str> = path.split('/').skip(1).collect();
-    let body = match parts.as_slice() {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let body = match segments.as_slice() {
         ["api"] => json!({"kind": "APIVersions", "versions": [VERSION], "serverAddressByClientCIDRs": []}),
         ["apis"] => {
-            let groups: Vec<_> = resources::groups().into_iter().map(group).collect();
+            let groups: Vec<_> = resources::groups().into_iter().map(group_entry).collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
         }
-        ["api", VERSION] => types(""),
+        ["api", VERSION] => resource_list(""),
         ["apis", name] if resources::groups().contains(name) => {
-            let mut group = group(name);
+            let mut group = group_entry(name);
             *group.field_mut("kind") = "APIGroup".into();
             *group.field_mut("apiVersion") = "v1".into();
             group
         }
-        ["apis", name, VERSION] if resources::groups().contains(name) => types(name),
+        ["apis", name, VERSION] if resources::groups().contains(name) => resource_list(name),
         _ => return None,
     };
     Some(SandboxResponse::kubernetes_json(StatusCode::OK, &body))
 }
 
-fn group(name: &str) -> Value {
+fn group_entry(name: &str) -> Value {
     let version = json!({"groupVersion": format!("{name}/{VERSION}"), "version": VERSION});
     json!({"name": name, "versions": [version], "preferredVersion": version})
 }
 
-/// The types of a group.
-fn types(group: &str) -> Value {
+/// The types of a group, with their subresources.
+fn resource_list(group: &str) -> Value {
     let mut entries = Vec::new();
-    let mut version = VERSION.to_owned();
+    let mut group_version = VERSION.to_owned();
     for resource in resources::in_group(group) {
-        version = resource.api_version();
+        group_version = resource.api_version();
         let mut entry = json!({
             "name": resource.plural,
             "singularName": resource.singular,
@@ -72,5 +72,5 @@ fn types(group: &str) -> Value {
             entries.push(entry);
         }
     }
-    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": entries})
+    json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": entries})
 }

@@ -1,5 +1,5 @@
-//! Impersonation by `Impersonate-User` and related headers. The caller needs the right to impersonate each part; the request
-//! is then authorized with the rights of the impersonated user only.
+//! Impersonation by `Impersonate-User` and related headers. The caller needs the right to impersonate the user, each group, the
+//! UID and each extra value; the request is then authorized with the rights of the impersonated user only.
 
 use percent_encoding::percent_decode_str;
 
@@ -35,7 +35,7 @@ pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -
         }
         return Err(StatusError::internal("groups, extra or uid cannot be impersonated without a user"));
     }
-    let check = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
+    let check_right = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| {
         let attributes = Attributes {
             verb: "impersonate",
             group,
@@ -49,17 +49,17 @@ pub(crate) fn effective_user(state: &State, user: User, request: &KubeRequest) -
     };
     let account = name.strip_prefix("system:serviceaccount:").and_then(|rest| rest.split_once(':'));
     match account {
-        Some((namespace, account)) => check("", "serviceaccounts", "", namespace, account)?,
-        None => check("", "users", "", "", &name)?,
+        Some((namespace, account)) => check_right("", "serviceaccounts", "", namespace, account)?,
+        None => check_right("", "users", "", "", &name)?,
     }
     for group in &groups {
-        check("", "groups", "", "", group)?;
+        check_right("", "groups", "", "", group)?;
     }
     for (key, value) in extras.iter().flat_map(|(key, values)| values.iter().map(move |value| (key, value))) {
-        check("authentication.k8s.io", "userextras", key, "", value)?;
+        check_right("authentication.k8s.io", "userextras", key, "", value)?;
     }
     if !uid.is_empty() {
-        check("authentication.k8s.io", "uids", "", "", uid)?;
+        check_right("authentication.k8s.io", "uids", "", "", uid)?;
     }
     let has_groups = !groups.is_empty();
     let mut groups = groups;

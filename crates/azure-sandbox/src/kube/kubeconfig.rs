@@ -36,7 +36,7 @@ pub(crate) fn user(cluster: &Cluster, name: &str, format: UserFormat) -> String 
     let credentials = match entra {
         None => admin_credentials(cluster),
         Some(entra) => {
-            let (cloud, app, tenant) = (cloud(&cluster.host), &entra.server_app_id, &entra.tenant_id);
+            let (cloud, app, tenant) = (cloud_name(&cluster.host), &entra.server_app_id, &entra.tenant_id);
             match format {
                 UserFormat::Azure => auth_provider(cloud, app, tenant),
                 UserFormat::Exec => exec(cloud, app, tenant),
@@ -123,8 +123,8 @@ fn exec(cloud: &str, app: &str, tenant: &str) -> String {
     )
 }
 
-/// The cloud of a host name, in the spelling of kubelogin.
-fn cloud(host: &str) -> &'static str {
+/// The cloud of a cluster's host name, as kubelogin names it.
+fn cloud_name(host: &str) -> &'static str {
     let host = host.trim_end_matches('.');
     if host.ends_with(".azk8s.cn") {
         "AzureChinaCloud"
@@ -146,7 +146,7 @@ mod tests {
             ("a.hcp.chinanorth3.cx.prod.service.azk8s.cn", "AzureChinaCloud"),
             ("a.hcp.usgovvirginia.cx.aks.containerservice.azure.us", "AzureUSGovernmentCloud"),
         ] {
-            assert_eq!(cloud(host), expected);
+            assert_eq!(cloud_name(host), expected);
         }
     }
 }

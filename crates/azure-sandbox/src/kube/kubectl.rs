@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use args::Args;
 pub(crate) use client::Client;
 
-/// The exit code of the shell for unknown programs.
-const NOT_FOUND: i32 = 127;
+/// The exit code for everything that the sandbox does not support: the shell's exit code for unknown programs.
+const EXIT_UNSUPPORTED: i32 = 127;
 
 const USAGE: &str = "The sandbox supports: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \
     kubectl delete TYPE/NAME, kubectl delete TYPE[,TYPE] -l SELECTOR, kubectl get TYPE[/NAME], joined by &&";
@@ -54,7 +54,7 @@ pub(crate) fn run(client: &Client, files: &BTreeMap<String, Vec<u8>>, line: &str
         }
         Err(text) => {
             session.print(&format!("sh: syntax error: {text} is not supported\n{USAGE}"));
-            NOT_FOUND
+            EXIT_UNSUPPORTED
         }
     };
     Output { exit_code, logs: session.logs }
@@ -73,12 +73,12 @@ impl Session<'_> {
             ["kubectl", verb @ ("apply" | "delete" | "get"), rest @ ..] => (*verb, rest),
             ["kubectl", verb, ..] => {
                 self.print(&format!("error: unknown command {verb:?} for \"kubectl\"\n{USAGE}"));
-                return NOT_FOUND;
+                return EXIT_UNSUPPORTED;
             }
             words => {
                 let program = words.first().copied().unwrap_or_default();
                 self.print(&format!("sh: {program}: command not found\n{USAGE}"));
-                return NOT_FOUND;
+                return EXIT_UNSUPPORTED;
             }
         };
         let result = Args::parse(rest).and_then(|args| match verb {
@@ -99,7 +99,7 @@ impl Session<'_> {
 
 /// A failed program.
 enum Failure {
-    /// Its messages are printed.
+    /// The error messages are already printed.
     Printed,
     Message(String),
 }

@@ -77,9 +77,9 @@ impl Session<'_> {
                 )));
             }
         };
-        let last = at(&live, &["metadata", "annotations", LAST_APPLIED]).as_str().unwrap_or_default();
-        let last: Value = serde_json::from_str(last).unwrap_or_default();
-        removals(&last, &item.object, &mut manifest);
+        let last_applied = at(&live, &["metadata", "annotations", LAST_APPLIED]).as_str().unwrap_or_default();
+        let last_applied: Value = serde_json::from_str(last_applied).unwrap_or_default();
+        removals(&last_applied, &item.object, &mut manifest);
         let url = format!("{url}?fieldManager={manager}");
         let patched =
             self.client.send(Method::PATCH, &url, STRATEGIC_HEADERS, &manifest).map_err(|error| {
@@ -134,23 +134,23 @@ struct Target {
     resource: &'static Resource,
     namespace: String,
     name: String,
-    /// The start of the message of an error.
+    /// The prefix of the error message.
     context: String,
 }
 
 impl Session<'_> {
-    /// The objects of `deployments,secrets --selector a=b`.
+    /// The objects that `deployments,secrets --selector a=b` selects.
     fn select_targets(&self, args: &Args, selector: &str) -> Result<Vec<Result<Target, String>>, Failure> {
         let [types] = args.positional.as_slice() else {
             return Err(Failure::error("name cannot be provided when a selector is specified"));
         };
         let namespace = args.namespace();
         let mut targets = Vec::new();
-        for word in types.split(',') {
-            let resource = find_resource(word).ok_or_else(|| unknown_type(word))?;
+        for type_name in types.split(',') {
+            let resource = find_resource(type_name).ok_or_else(|| unknown_type(type_name))?;
             let url = format!("{}?labelSelector={}", object_url(resource, namespace, ""), encode(selector));
             match self.client.send(Method::GET, &url, JSON_HEADERS, &Value::Null) {
-                Ok(found) => targets.extend(list(&found, "/items").iter().map(|object| {
+                Ok(response) => targets.extend(list(&response, "/items").iter().map(|object| {
                     let [name, namespace] =
                         ["/metadata/name", "/metadata/namespace"].map(|key| text(object, key).to_owned());
                     Ok(Target { resource, namespace, name, context: String::new() })
@@ -162,23 +162,23 @@ impl Session<'_> {
     }
 }
 
-pub(super) fn unknown_type(word: &str) -> Failure {
-    Failure::error(format!("the server doesn't have a resource type {word:?}"))
+pub(super) fn unknown_type(name: &str) -> Failure {
+    Failure::error(format!("the server doesn't have a resource type {name:?}"))
 }
 
-/// The objects in `pods/a deployments/b` or `pods a b`.
+/// The objects that `pods/a deployments/b` or `pods a b` names.
 pub(super) fn named_objects(words: &[String]) -> Result<Vec<(&'static Resource, String)>, Failure> {
     let (first, rest) = words
         .split_first()
         .ok_or_else(|| Failure::error("You must provide one or more resources by argument or filename."))?;
     if first.contains('/') {
-        let parts = words.iter().map(|word| {
+        let objects = words.iter().map(|word| {
             let (kind, name) = word.split_once('/').ok_or_else(|| {
                 Failure::error("there is no need to specify a resource type as a separate argument when passing arguments in resource/name form")
             })?;
             Ok((find_resource(kind).ok_or_else(|| unknown_type(kind))?, name.to_owned()))
         });
-        return parts.collect();
+        return objects.collect();
     }
     let resource = find_resource(first).ok_or_else(|| unknown_type(first))?;
     if rest.is_empty() {
