@@ -29,9 +29,9 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 /// A stored certificate authority.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredAuthority {
-    /// The certificate that clients trust, PEM.
+    /// The certificate that clients trust, in PEM.
     pub(crate) certificate: String,
-    /// Its private key, PEM (PKCS #8), with which anyone can impersonate Azure to clients that trust the certificate.
+    /// The private key, in PEM (PKCS #8). Its owner can impersonate Azure to every client that trusts the certificate.
     pub(crate) key: SecretString,
 }
 
@@ -58,7 +58,7 @@ const CERTIFICATE_FILE: &str = "sandbox-ca.pem";
 const KEY_FILE: &str = "sandbox-ca.key";
 
 impl StoredAuthority {
-    /// The file of the certificate, for clients that trust it.
+    /// The path of the certificate, which clients have to trust.
     pub(crate) fn certificate_file(directory: &Path) -> PathBuf {
         directory.join(CERTIFICATE_FILE)
     }
@@ -90,7 +90,7 @@ impl StoredAuthority {
         Ok(Self { certificate: certificate.pem(), key: key.serialize_pem().into() })
     }
 
-    /// Replaces a certificate from an older version, which lacks `localhost`, by one with the same key and name.
+    /// Reissues the certificate with the same key and name if it is from an older version, which did not permit `localhost`.
     pub(crate) fn renew(self) -> Result<Self, Error> {
         let certificate = parse_certificate(&self.certificate)?;
         if certificate.windows(LOCALHOST.len()).any(|window| window == LOCALHOST.as_bytes()) {
@@ -134,19 +134,19 @@ fn sandbox_params() -> Result<CertificateParams, Error> {
     authority_params(NAME, names.chain(addresses).collect(), 2074)
 }
 
-/// The parameters of an authority that is constrained to some names and addresses.
+/// The parameters of an authority that is constrained to some names and addresses, and expires at the start of `expiry_year`.
 pub(crate) fn authority_params(
     name: &str,
     permitted_subtrees: Vec<GeneralSubtree>,
-    last_year: i32,
+    expiry_year: i32,
 ) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
-    params.distinguished_name = common_name(name);
+    params.distinguished_name = distinguished_name(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
     params.not_before = rcgen::date_time_ymd(2024, 1, 1);
-    params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
+    params.not_after = rcgen::date_time_ymd(expiry_year, 1, 1);
     Ok(params)
 }
 
@@ -158,7 +158,7 @@ pub(crate) fn issue_leaf(
 ) -> Result<(Certificate, KeyPair), Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(hosts)?;
-    params.distinguished_name = common_name(name);
+    params.distinguished_name = distinguished_name(name);
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
@@ -166,7 +166,7 @@ pub(crate) fn issue_leaf(
     Ok((params.signed_by(&key, issuer)?, key))
 }
 
-/// A validity period that starts yesterday. Clients use the machine's clock, not that of the sandbox.
+/// A validity period from yesterday until `days` from now, by the machine's clock: clients do not use the sandbox's clock.
 pub(crate) fn validity(days: u32) -> (OffsetDateTime, OffsetDateTime) {
     let now = Clock::system().now();
     (now - DAY, now + DAY * days)
@@ -176,10 +176,10 @@ pub(crate) fn parse_certificate(pem: &str) -> Result<CertificateDer<'static>, Er
     CertificateDer::from_pem_slice(pem.as_bytes()).map_err(Error::Unreadable)
 }
 
-fn common_name(name: &str) -> DistinguishedName {
-    let mut distinguished = DistinguishedName::new();
-    distinguished.push(DnType::CommonName, name);
-    distinguished
+fn distinguished_name(common_name: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common_name);
+    name
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::response::SandboxResponse;
 
-/// The units of a bucket's level in one token. A refill of n tokens each minute is then n units each millisecond.
+/// The number of [`Level`] units of one token, so that a refill of n tokens each minute is n units each millisecond.
 const UNITS_PER_TOKEN: u64 = 60_000;
-/// `Retry-After` in seconds of an empty bucket that is not refilled.
+/// `Retry-After` in seconds if a bucket is empty and never refilled.
 const NO_REFILL_RETRY_SECONDS: u64 = 3_600;
-/// The limit of all applications together, as a multiple of the limit of one.
+/// The documented limit of all applications together, as a multiple of the limit of one.
 const GLOBAL_FACTOR: u64 = 15;
 
-/// Limits on the requests of each application in a subscription. Unset limits are never reached.
+/// The limits on the requests of each application in a subscription; an unset limit allows every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequestBudget {
@@ -24,7 +24,7 @@ pub struct RequestBudget {
     pub writes: Option<Bucket>,
     /// DELETE.
     pub deletes: Option<Bucket>,
-    /// Requests to Microsoft.Compute, which count as reads or writes too.
+    /// Requests to Microsoft.Compute, in addition to the limit of their method.
     pub compute: Option<Bucket>,
 }
 
@@ -102,13 +102,13 @@ impl BudgetState {
         is_compute: bool,
         now_ms: i64,
     ) -> (RateLimitHeaders, Result<(), Throttled>) {
-        let limit = match *method {
+        let method_limit = match *method {
             Method::GET | Method::HEAD => Limit::Reads,
             Method::DELETE => Limit::Deletes,
             _ => Limit::Writes,
         };
         let mut rate_limit_headers = RateLimitHeaders::default();
-        for limit in [limit, Limit::Compute].into_iter().take(if is_compute { 2 } else { 1 }) {
+        for limit in [method_limit, Limit::Compute].into_iter().take(if is_compute { 2 } else { 1 }) {
             let result = self.take(client_id, limit, now_ms);
             rate_limit_headers.0.extend(limit.headers(*result.as_ref().unwrap_or(&0)));
             if let Err(retry_after_seconds) = result {
@@ -119,7 +119,7 @@ impl BudgetState {
         (rate_limit_headers, Ok(()))
     }
 
-    /// Takes a token; returns the number that is left, or the seconds until there is one.
+    /// Takes a token. Returns the number of remaining tokens, or the seconds until there is one.
     fn take(&mut self, client_id: &str, limit: Limit, now_ms: i64) -> Result<u64, u64> {
         let Some(bucket) = self.bucket(limit) else { return Ok(limit.documented_size() - 1) };
         let full = u64::from(bucket.size) * UNITS_PER_TOKEN;
@@ -152,7 +152,7 @@ impl BudgetState {
 }
 
 impl Limit {
-    /// The size of Azure's own bucket.
+    /// The size of the bucket that Azure documents.
     fn documented_size(self) -> u64 {
         match self {
             Self::Reads => 250,

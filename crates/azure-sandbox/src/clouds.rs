@@ -1,4 +1,4 @@
-//! The three clouds and their host names. The sandbox does not share this table with the code that it tests.
+//! The three clouds and their host names. This table is deliberately separate from the table of the code under test.
 
 use serde::{Deserialize, Serialize};
 

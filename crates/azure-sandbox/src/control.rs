@@ -1,5 +1,5 @@
-//! Control of a running sandbox: faults, scripted outcomes, recordings, and the requests it received. [`http`] serves the
-//! same on a loopback port.
+//! Control of a running sandbox: faults, scripted outcomes, recordings, and the received requests. [`http`] serves this API
+//! on a loopback port.
 
 mod clusters;
 pub(crate) mod http;
@@ -122,7 +122,7 @@ impl Control {
         self.sandbox.state().outcomes.clear();
     }
 
-    /// The changed quotas of a subscription.
+    /// The configured quotas of a subscription; all others have the default limit.
     pub fn quotas(&self, subscription: &str) -> Vec<Quota> {
         let state = self.sandbox.state();
         let existing = state.subscriptions.get(&subscription.to_ascii_lowercase());
@@ -184,7 +184,7 @@ impl Control {
         self.sandbox.state().page_size
     }
 
-    /// Sets the number of items on a page.
+    /// Sets the maximum number of items on a page, at least 1.
     pub fn set_page_size(&self, items: Option<usize>) {
         self.sandbox.state().page_size = items.map(|items| items.max(1));
     }
@@ -195,7 +195,7 @@ impl Control {
     }
 
     /// Returns `pages` instead of the sandbox's own response to `route` in one subscription, for every region, filter and
-    /// api-version. Without pages, the sandbox's own response is restored. Each page gets a `nextLink` to the next one.
+    /// api-version. Without pages, the sandbox's own response is restored. Each page has a `nextLink` to the next page.
     ///
     /// Routes are the names of [`Operation`]s of Resource Manager, and `tenant`, whose page is the ID as a string
     /// ([`Control::reveal_tenant`]). An unknown subscription is created in [`PLAYED_TENANT`](crate::PLAYED_TENANT): every
@@ -226,8 +226,8 @@ impl Control {
         Ok(())
     }
 
-    /// Changes the body of all clusters with this name, as Azure itself would: a migration, an automatic upgrade, a
-    /// support plan. Nothing is validated. Returns whether any cluster has the name.
+    /// Changes the body of all clusters with this name, as Azure itself would, for example in an automatic upgrade. Nothing is
+    /// validated. Returns whether any cluster has the name.
     pub fn edit_cluster(&self, name: &str, change: impl Fn(&mut serde_json::Value)) -> bool {
         let mut state = self.sandbox.state();
         let subscriptions = state.subscriptions.values_mut();
@@ -241,15 +241,15 @@ impl Control {
         is_found
     }
 
-    /// Sets the tenant that an unauthenticated request for the subscription reveals. An unknown subscription is created
-    /// as by [`Control::play`].
+    /// Sets the tenant of a subscription, which the response to an unauthenticated request reveals. An unknown subscription is
+    /// created as by [`Control::play`].
     pub fn reveal_tenant(&self, subscription: &str, tenant: &str) {
         let tenant = tenant.to_ascii_lowercase();
         self.sandbox.state().subscription_or_new(subscription).tenant = tenant;
     }
 
-    /// Sets the result of logins with a secret, in every tenant and cloud and before all other checks. It replaces an
-    /// earlier one for the same secret and application.
+    /// Sets the result of logins with a secret, in every tenant and cloud, instead of the check of tenant and application. It
+    /// replaces the earlier result for the same secret and application.
     pub fn script_login(&self, login: Login) {
         let mut state = self.sandbox.state();
         state.logins.retain(|old| (&old.secret, &old.client_id) != (&login.secret, &login.client_id));

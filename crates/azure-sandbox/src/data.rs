@@ -20,12 +20,12 @@ pub struct Error {
     source: serde_json::Error,
 }
 
-/// The data that no request changes.
+/// The built-in data; no request changes it.
 pub(crate) struct Catalog {
     pub(crate) regions: Vec<Region>,
     pub(crate) families: Vec<Family>,
     pub(crate) versions: Versions,
-    /// The parsed versions of the public cloud and of the others.
+    /// The parsed `versions`: those of the public cloud, then those of the national clouds.
     kubernetes_versions: [KubernetesVersions; 2],
     /// The api-versions of each lower-case resource type, oldest first.
     pub(crate) api_versions: HashMap<String, Vec<String>>,
@@ -35,7 +35,7 @@ pub(crate) struct Catalog {
     pub(crate) clusters: Vec<Box<RawValue>>,
 }
 
-/// The Kubernetes versions of the public cloud and of the two others, as the entries of `values` in Azure's response.
+/// The Kubernetes versions of the public cloud and of the two national clouds, as entries of `values` in Azure's response.
 #[derive(Deserialize)]
 pub(crate) struct Versions {
     pub(crate) public: Vec<Box<RawValue>>,

@@ -12,8 +12,8 @@ use crate::subscription::Resource;
 /// The application of the API servers of all Entra-enabled AKS clusters, in every tenant and cloud.
 pub(crate) const KUBERNETES_APP: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
-/// Updates the Kubernetes API of a cluster. A cluster whose creation has not succeeded has none; `identityProfile` is set
-/// at the end of the creation.
+/// Creates or updates the Kubernetes API of a cluster whose creation has succeeded: `identityProfile` is set at the end of the
+/// creation.
 pub(crate) fn declare(kube: &KubeClusters, cluster: &Resource, tenant: &str) {
     let is_created = cluster.body.pointer("/properties/identityProfile").is_some();
     if let Some(declared) = is_created.then(|| to_declared(cluster, tenant)).flatten() {
@@ -40,7 +40,7 @@ fn to_declared(cluster: &Resource, tenant: &str) -> Option<Declared> {
 }
 
 fn declared_pool(profile: &Value) -> Option<DeclaredPool> {
-    // Nodes exist once the pool is created.
+    // A pool has no nodes before its creation has succeeded.
     let is_creating = json::text(profile, "/provisioningState") == Some("Creating");
     let text = |pointer| json::text(profile, pointer).map(str::to_owned);
     let labels = profile.pointer("/nodeLabels").and_then(Value::as_object);

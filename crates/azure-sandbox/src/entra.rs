@@ -19,8 +19,8 @@ use crate::state::{App, Audience, SandboxState, State, Subscription, Token};
 const TOKEN_LIFETIME_S: i64 = 3_599;
 
 pub(crate) fn operation(segments: &[String]) -> Operation {
-    let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-    match parts.as_slice() {
+    let path_segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match path_segments.as_slice() {
         [_, "oauth2", "v2.0", "token"] => Operation::Token,
         [_, "v2.0", ".well-known", "openid-configuration"] => Operation::OpenidConfiguration,
         ["common", "discovery", "instance"] => Operation::InstanceDiscovery,
@@ -40,7 +40,7 @@ pub(crate) fn respond(sandbox: &SandboxState, request: &AzureRequest, body: &[u8
         return SandboxResponse::empty(status);
     }
     let result = match operation {
-        Operation::Token => token(sandbox, request, body),
+        Operation::Token => respond_to_token_request(sandbox, request, body),
         Operation::OpenidConfiguration => openid_configuration(sandbox, request),
         _ => instance_discovery(request),
     };
@@ -77,12 +77,12 @@ impl EntraError {
         Self { status, error, code, message: message.into(), has_crlf: false, retry_after: None }
     }
 
-    fn request(code: u32, message: impl Into<String>) -> Self {
+    fn invalid_request(code: u32, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", code, message)
     }
 
-    fn missing(parameter: &str) -> Self {
-        Self::request(900_144, format!("The request body must contain the parameter '{parameter}'."))
+    fn missing_parameter(parameter: &str) -> Self {
+        Self::invalid_request(900_144, format!("The request body must contain the parameter '{parameter}'."))
     }
 
     fn into_response(self, sandbox: &SandboxState, request: &AzureRequest) -> SandboxResponse {
@@ -125,29 +125,33 @@ impl EntraError {
     }
 }
 
-fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<SandboxResponse, EntraError> {
+fn respond_to_token_request(
+    sandbox: &SandboxState,
+    request: &AzureRequest,
+    body: &[u8],
+) -> Result<SandboxResponse, EntraError> {
     let form: Vec<(String, String)> = url::form_urlencoded::parse(body).into_owned().collect();
     let field = |name: &str| {
         form.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     };
     let tenant = tenant_in_path(request)?;
-    let grant = field("grant_type").ok_or_else(|| EntraError::missing("grant_type"))?;
+    let grant = field("grant_type").ok_or_else(|| EntraError::missing_parameter("grant_type"))?;
     if grant != "client_credentials" {
         let message = format!("The sandbox does not support the grant type '{grant}'.");
         return Err(EntraError::new(StatusCode::BAD_REQUEST, "unsupported_grant_type", 70_003, message));
     }
-    let client_id = field("client_id").ok_or_else(|| EntraError::missing("client_id"))?;
-    let scope = field("scope").ok_or_else(|| EntraError::missing("scope"))?;
+    let client_id = field("client_id").ok_or_else(|| EntraError::missing_parameter("client_id"))?;
+    let scope = field("scope").ok_or_else(|| EntraError::missing_parameter("scope"))?;
     let secret = field("client_secret").ok_or_else(|| {
         let message = "The request body must contain 'client_assertion' or 'client_secret'.";
         EntraError::new(StatusCode::UNAUTHORIZED, "invalid_client", 7_000_218, message)
     })?;
     let mut state = sandbox.state();
-    let login = state.logins.iter().find(|login| {
+    let scripted_login = state.logins.iter().find(|login| {
         login.secret == secret
             && login.client_id.as_deref().is_none_or(|id| id.eq_ignore_ascii_case(client_id))
     });
-    match login.map(|login| &login.outcome) {
+    match scripted_login.map(|login| &login.outcome) {
         Some(Outcome::Answer(page)) => return Ok(page.to_response(None)),
         Some(Outcome::Token) => {}
         None => {
@@ -158,10 +162,10 @@ fn token(sandbox: &SandboxState, request: &AzureRequest, body: &[u8]) -> Result<
                     && app.tenant == tenant
                     && app.client_id.eq_ignore_ascii_case(client_id)
             });
-            check_secret(app, client_id, secret, &tenant)?;
+            authenticate_app(app, client_id, secret, &tenant)?;
         }
     }
-    let audience = audience(request.cloud, scope, &tenant)?;
+    let audience = parse_audience(request.cloud, scope, &tenant)?;
     let expires_ms = sandbox.clock.now_ms() + TOKEN_LIFETIME_S * 1_000;
     let client_id = client_id.to_ascii_lowercase();
     Ok(issue_token(&mut state, Token { cloud: request.cloud, tenant, client_id, audience, expires_ms }))
@@ -173,7 +177,10 @@ fn tenant_in_path(request: &AzureRequest) -> Result<String, EntraError> {
     if Uuid::try_parse(&tenant).is_ok() || tenant.contains('.') || tenant == "common" {
         return Ok(tenant);
     }
-    Err(EntraError::request(900_023, format!("'{tenant}' is neither the id of a tenant nor a domain name.")))
+    Err(EntraError::invalid_request(
+        900_023,
+        format!("'{tenant}' is neither the id of a tenant nor a domain name."),
+    ))
 }
 
 fn unknown_tenant(tenant: &str, error: &'static str) -> EntraError {
@@ -182,7 +189,12 @@ fn unknown_tenant(tenant: &str, error: &'static str) -> EntraError {
     EntraError::new(StatusCode::BAD_REQUEST, error, 90_002, message)
 }
 
-fn check_secret(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) -> Result<(), EntraError> {
+fn authenticate_app(
+    app: Option<&App>,
+    client_id: &str,
+    secret: &str,
+    tenant: &str,
+) -> Result<(), EntraError> {
     let Some(app) = app else {
         let message = format!(
             "Application with identifier '{client_id}' was not found in the directory '{tenant}'. It may not be \
@@ -216,7 +228,7 @@ fn check_secret(app: Option<&App>, client_id: &str, secret: &str, tenant: &str) 
 }
 
 /// The audience in a scope of the form `<audience>/.default`; OpenID scopes are ignored.
-fn audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraError> {
+fn parse_audience(cloud: Cloud, scope: &str, tenant: &str) -> Result<Audience, EntraError> {
     let mut resources =
         scope.split(' ').filter(|part| !["", "openid", "profile", "offline_access", "email"].contains(part));
     let (Some(resource), None) = (resources.next(), resources.next()) else {
@@ -300,14 +312,14 @@ fn openid_configuration(
 }
 
 fn instance_discovery(request: &AzureRequest) -> Result<SandboxResponse, EntraError> {
-    let endpoint = request
-        .parameter("authorization_endpoint")
-        .ok_or_else(|| EntraError::request(900_144, "The query must contain 'authorization_endpoint'."))?;
+    let endpoint = request.parameter("authorization_endpoint").ok_or_else(|| {
+        EntraError::invalid_request(900_144, "The query must contain 'authorization_endpoint'.")
+    })?;
     let url = url::Url::parse(&endpoint).ok();
     let host = url.as_ref().and_then(url::Url::host_str).unwrap_or_default();
     if resolve(host).is_none() {
         let message = format!("Unknown or invalid instance '{host}'.");
-        return Err(EntraError::request(50_049, message));
+        return Err(EntraError::invalid_request(50_049, message));
     }
     let tenant = url.as_ref().and_then(|url| url.path_segments()?.next()).unwrap_or("common");
     let network = |name: &str, aliases: &[&str]| serde_json::json!({"preferred_network": name, "preferred_cache": aliases.get(1).unwrap_or(&name), "aliases": aliases});

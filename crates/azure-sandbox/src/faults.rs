@@ -27,9 +27,9 @@ pub struct Fault {
     /// Only this method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Number of matching requests that are not affected first.
+    /// The number of matching requests that pass before the fault applies.
     pub skip: u32,
-    /// Number of matching requests after those; unlimited if unset.
+    /// The number of requests that the fault affects; unlimited if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// The delay of the response in milliseconds.
@@ -47,20 +47,20 @@ pub enum Effect {
     Status(ErrorResponse),
     /// The connection (HTTP/2: the stream) is closed without a response.
     CutBeforeAnswer,
-    /// New connections are refused, and open ones closed. Only for Kubernetes, with `host` as the only condition; elsewhere,
-    /// connections are closed.
+    /// Connections to a cluster are refused, and requests on open connections are cut; no condition except `host` may be set.
+    /// Requests to Entra and Resource Manager are cut.
     RefuseConnections,
     /// The request is executed, then the connection (HTTP/2: the stream) is closed without a response.
     CutAfterTaken,
     /// The connection (HTTP/2: the stream) is closed after half of the body.
     CutInBody,
-    /// Half of the body, as if it were complete.
+    /// Half of the body is sent, as if it were complete.
     TruncatedBody,
-    /// A complete body that is not JSON.
+    /// A complete body that is not JSON is sent.
     InvalidJson,
-    /// The body in ten parts over this many milliseconds.
+    /// The body is sent in ten parts over this many milliseconds.
     SlowBody(u64),
-    /// A `nextLink` to this URL.
+    /// The response has a `nextLink` to this URL.
     ForeignNextLink(String),
 }
 
@@ -155,7 +155,6 @@ impl ErrorResponse {
         })
     }
 
-    /// Adds the headers.
     pub(crate) fn with_headers(&self, mut response: SandboxResponse) -> SandboxResponse {
         if let Some(retry_after) = &self.retry_after {
             response.set("retry-after", retry_after);

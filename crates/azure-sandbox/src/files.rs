@@ -16,7 +16,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Replaces a file atomically. Does not sync it to the disk: it must survive a crash of the process, but not of the machine.
+/// Replaces a file atomically. The content survives a crash of the process, but is not synced to disk.
 pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file =

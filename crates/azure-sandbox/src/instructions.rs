@@ -1,4 +1,4 @@
-//! The instructions that the program prints.
+//! The instructions that the `azure-sandbox` binary prints at startup.
 
 use std::fmt::Write as _;
 use std::path::Path;

@@ -23,14 +23,14 @@ use crate::timing::Timing;
 
 pub(crate) fn router(control: Control) -> Router {
     Router::new()
-        .route("/requests", get(return_json(Control::requests)).delete(run(Control::clear_requests)))
+        .route("/requests", get(return_json(Control::requests)).delete(call_method(Control::clear_requests)))
         .route("/writes", get(return_json(Control::writes)))
         .route("/times", get(return_json(Control::timing)).put(set_timing))
         .route(
             "/outcomes",
             get(return_json(Control::outcomes))
                 .post(add_item(Control::add_outcome))
-                .delete(run(Control::clear_outcomes)),
+                .delete(call_method(Control::clear_outcomes)),
         )
         .route("/quotas/{subscription}", get(quotas).put(set_quota))
         .route("/budgets/{subscription}", get(budget).put(set_budget))
@@ -38,7 +38,7 @@ pub(crate) fn router(control: Control) -> Router {
             "/faults",
             get(return_json(Control::faults))
                 .post(add_item(Control::add_fault))
-                .delete(run(Control::clear_faults)),
+                .delete(call_method(Control::clear_faults)),
         )
         .route("/accounts", get(return_json(|control| control.accounts().to_vec())))
         .route("/roles/{subscription}/{client}", get(roles).put(set_roles))
@@ -46,12 +46,12 @@ pub(crate) fn router(control: Control) -> Router {
         .route(
             "/paging",
             get(return_json(|control| Paging { items: control.page_size() }))
-                .put(set(|control, Paging { items }| control.set_page_size(items))),
+                .put(accept_json(|control, Paging { items }| control.set_page_size(items))),
         )
         .route("/plays/{subscription}", put(play_all))
         .route("/plays/{subscription}/{route}", put(play))
-        .route("/logins", post(set(Control::script_login)))
-        .route("/tokens", delete(run(Control::forget_tokens)))
+        .route("/logins", post(accept_json(Control::script_login)))
+        .route("/tokens", delete(call_method(Control::forget_tokens)))
         .merge(kubernetes_router())
         .fallback(async || {
             let paths = "/requests, /writes, /faults, /outcomes, /times, /quotas/{subscription}, \
@@ -68,7 +68,7 @@ pub(crate) fn router(control: Control) -> Router {
         .with_state(control)
 }
 
-/// The part for the Kubernetes APIs of clusters.
+/// The routes for the Kubernetes APIs of clusters.
 fn kubernetes_router() -> Router<Control> {
     Router::new()
         .route("/kubernetes/clusters", get(return_json(Control::cluster_views)))
@@ -79,31 +79,32 @@ fn kubernetes_router() -> Router<Control> {
         .route(
             "/kubernetes/agents",
             get(return_json(|control| Agents { enabled: control.agents_enabled() }))
-                .put(set(|control, Agents { enabled }| control.enable_agents(enabled))),
+                .put(accept_json(|control, Agents { enabled }| control.enable_agents(enabled))),
         )
         .route(
             "/kubernetes/images",
             get(return_json(|control| Images { unpullable: control.unpullable_images() }))
-                .put(set(|control, Images { unpullable }| control.set_unpullable_images(unpullable))),
+                .put(accept_json(|control, Images { unpullable }| control.set_unpullable_images(unpullable))),
         )
         .route(
             "/kubernetes/network",
-            get(return_json(Control::pod_network)).put(set(
+            get(return_json(Control::pod_network)).put(accept_json(
                 |control, NetworkLimit { read_bytes_per_second }| {
                     control.limit_pod_reads(read_bytes_per_second);
                 },
             )),
         )
-        .route("/kubernetes/network/connections", delete(run(Control::cut_pod_connections)))
+        .route("/kubernetes/network/connections", delete(call_method(Control::cut_pod_connections)))
         .route(
             "/kubernetes/faults",
             get(return_json(Control::kubernetes_faults))
                 .post(add_item(Control::add_kubernetes_fault))
-                .delete(run(Control::clear_kubernetes_faults)),
+                .delete(call_method(Control::clear_kubernetes_faults)),
         )
         .route(
             "/kubernetes/requests",
-            get(return_json(Control::kubernetes_requests)).delete(run(Control::clear_kubernetes_requests)),
+            get(return_json(Control::kubernetes_requests))
+                .delete(call_method(Control::clear_kubernetes_requests)),
         )
 }
 
@@ -115,7 +116,7 @@ fn return_json<T: Serialize>(
 }
 
 /// A handler that calls a method without parameters.
-fn run(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + Clone {
+fn call_method(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + Clone {
     move |State(control)| {
         method(&control);
         ready(StatusCode::NO_CONTENT)
@@ -123,7 +124,7 @@ fn run(method: fn(&Control)) -> impl Fn(State<Control>) -> Ready<StatusCode> + C
 }
 
 /// A handler that passes the value in the body to a method.
-fn set<T: DeserializeOwned>(
+fn accept_json<T: DeserializeOwned>(
     method: impl Fn(&Control, T) + Clone,
 ) -> impl Fn(State<Control>, Bytes) -> Ready<Result<StatusCode, ControlError>> + Clone {
     move |State(control), body| {
@@ -291,7 +292,7 @@ async fn set_reachable(
     body: Bytes,
 ) -> Result<StatusCode, ControlError> {
     let Reachable { reachable } = parse_json(&body)?;
-    wait_saved_if(&control, &fqdn, control.set_reachable(&fqdn, reachable)).await
+    wait_until_saved(&control, &fqdn, control.set_reachable(&fqdn, reachable)).await
 }
 
 /// Whether programs run in pods.
@@ -333,12 +334,16 @@ async fn replace_certificates(
         Some(days) => control.renew_client_certificate(&fqdn, days),
         None => control.rotate_certificates(&fqdn),
     };
-    wait_saved_if(&control, &fqdn, is_replaced).await
+    wait_until_saved(&control, &fqdn, is_replaced).await
 }
 
-/// Waits until a change of a cluster is saved; an error if nothing was changed.
-async fn wait_saved_if(control: &Control, fqdn: &str, changed: bool) -> Result<StatusCode, ControlError> {
-    if !changed {
+/// Waits until a change of a cluster is saved. Returns an error if the cluster was not changed.
+async fn wait_until_saved(
+    control: &Control,
+    fqdn: &str,
+    is_changed: bool,
+) -> Result<StatusCode, ControlError> {
+    if !is_changed {
         return Err(ControlError::no_cluster(fqdn));
     }
     control.sandbox.kube.saved().await;

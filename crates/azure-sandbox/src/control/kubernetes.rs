@@ -53,8 +53,8 @@ impl Control {
         self.sandbox.kube.declared().into_iter().map(view).collect()
     }
 
-    /// Sets whether the host name of a cluster resolves, as if a network were connected to a private cluster. `false` if
-    /// the cluster does not exist.
+    /// Sets whether the host name of a cluster resolves while it is running: `true` is like a connection to the network of a
+    /// private cluster. Returns `false` if the cluster does not exist.
     pub fn set_reachable(&self, fqdn: &str, reachable: bool) -> bool {
         let Some(cluster) = self.sandbox.kube.cluster(fqdn) else { return false };
         cluster.state().reachable = Some(reachable);
@@ -62,17 +62,20 @@ impl Control {
         true
     }
 
-    /// Replaces all certificates, tokens and the authority of a cluster, as `az aks rotate-certs` does. `false` if the
-    /// cluster does not exist, or if they cannot be issued.
+    /// Replaces all certificates, tokens and the authority of a cluster, as `az aks rotate-certs` does. Returns `false` if the
+    /// cluster does not exist, or if new certificates cannot be issued.
     pub fn rotate_certificates(&self, fqdn: &str) -> bool {
         let (kube, now) = (&self.sandbox.kube, self.sandbox.kube.now());
-        kube.cluster(fqdn).is_some_and(|cluster| is_issued(fqdn, cluster.rotate(&now)))
+        kube.cluster(fqdn).is_some_and(|cluster| issued_or_logged(fqdn, cluster.rotate(&now)))
     }
 
-    /// Issues another client certificate for the administrator of a cluster, as AKS does before one expires; the old one
-    /// stays valid. `false` if the cluster does not exist, or if it cannot be issued.
+    /// Issues another client certificate for the administrator of a cluster, as AKS does before the old one expires. The old
+    /// certificate stays valid. Returns `false` if the cluster does not exist, or if the new certificate cannot be issued.
     pub fn renew_client_certificate(&self, fqdn: &str, days: u32) -> bool {
-        self.sandbox.kube.cluster(fqdn).is_some_and(|cluster| is_issued(fqdn, cluster.renew_client(days)))
+        self.sandbox
+            .kube
+            .cluster(fqdn)
+            .is_some_and(|cluster| issued_or_logged(fqdn, cluster.renew_client(days)))
     }
 
     /// The administrator's kubeconfig of a cluster, with the address of the sandbox as its server: for programs that
@@ -108,31 +111,31 @@ impl Control {
         self.sandbox.kube.runtime().unpullable()
     }
 
-    /// Sets the images that new pods cannot pull: repositories without a registry; with a tag, only that tag; `*` for
-    /// every image. Pods that wait for an image start once it is removed from the list.
+    /// Sets the images that new pods cannot pull: repositories without a registry, optionally with a tag; `*` for every image.
+    /// Pods that wait for an image start once the image is removed from the list.
     pub fn set_unpullable_images(&self, images: Vec<String>) {
         self.sandbox.kube.runtime().set_unpullable(images);
         self.sandbox.kube.signals().controllers_due.notify_one();
     }
 
-    /// The network of the pods that run programs.
+    /// The current state of the network of the pods that run programs.
     pub fn pod_network(&self) -> PodNetwork {
         let network = &self.sandbox.kube.runtime().network;
         PodNetwork { connections: network.connections(), read_bytes_per_second: network.read_rate() }
     }
 
-    /// Limits the bytes per second that each connection of a pod reads; `None` removes the limit. It also applies to open
-    /// connections.
+    /// Limits the bytes per second that each connection of a pod reads; `None` removes the limit. A change also
+    /// applies to open connections.
     pub fn limit_pod_reads(&self, bytes_per_second: Option<u64>) {
         self.sandbox.kube.runtime().network.set_read_rate(bytes_per_second);
     }
 
-    /// Resets the open connections of pods. New ones are possible at once.
+    /// Resets the open connections of pods. New connections are possible immediately.
     pub fn cut_pod_connections(&self) {
         self.sandbox.kube.runtime().network.cut();
     }
 
-    /// Adds a fault for requests to Kubernetes after the active ones. [`Fault::host`] is that of a cluster.
+    /// Adds a fault for requests to Kubernetes after the active ones. [`Fault::host`] is the host name of a cluster.
     pub fn add_kubernetes_fault(&self, fault: Fault) {
         self.sandbox.kube.traffic().faults.add(fault);
     }
@@ -160,8 +163,8 @@ impl Control {
     }
 }
 
-/// Whether certificates were issued; otherwise, the error is logged.
-fn is_issued(fqdn: &str, result: Result<(), crate::authority::Error>) -> bool {
+/// Returns whether certificates were issued, and otherwise logs the error.
+fn issued_or_logged(fqdn: &str, result: Result<(), crate::authority::Error>) -> bool {
     if let Err(error) = &result {
         tracing::error!(fqdn, error = error as &dyn std::error::Error, "cannot issue certificates");
     }
