@@ -15,7 +15,7 @@ use super::storage::{Key, State};
 use super::tables::{self, Include, partial_metadata};
 use super::value::{Now, at, text};
 
-/// A filter of the objects of a type.
+/// The type, namespace and selectors of a list or watch.
 #[derive(Clone, Debug)]
 pub(crate) struct Filter {
     pub(crate) resource: &'static Resource,
@@ -36,17 +36,17 @@ impl Filter {
         Ok(Self { resource, namespace, labels, fields })
     }
 
-    /// Whether an object of the type and namespace matches the selectors.
+    /// Whether an object matches the selectors; its type and namespace are not checked.
     pub(crate) fn matches(&self, object: &Value) -> bool {
         self.labels.matches(object) && self.fields.matches(object)
     }
 }
 
-/// The form of a response with objects.
+/// The form of a response with objects, and the content of table rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
     pub(crate) form: Form,
-    /// The part of an object in a row of a table.
+    /// The part of its object that a table row contains.
     pub(crate) include: Include,
 }
 
@@ -61,7 +61,7 @@ impl Shape {
         Ok(Self { form, include })
     }
 
-    /// The response for one object; `with_columns`: with the column definitions of a table.
+    /// Renders one object; `with_columns` adds the column definitions of a table.
     pub(crate) fn render(self, resource: &Resource, object: &Value, now: &Now, with_columns: bool) -> Value {
         match self.form {
             Form::Table => {
@@ -99,7 +99,7 @@ impl Shape {
     }
 }
 
-/// An item of a list, which omits its type.
+/// The object as an item of a list, which omits `apiVersion` and `kind`.
 fn without_type(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(object) = object.as_object_mut() {
@@ -127,7 +127,7 @@ pub(crate) fn scale(object: &Value) -> Value {
     })
 }
 
-/// Rejects a resource version newer than the current one, as a client sends after a restart without stored state.
+/// Rejects a resource version newer than the current one. Clients send one after a restart without stored state.
 pub(crate) fn check_resource_version(state: &State, request: &KubeRequest) -> Result<(), StatusError> {
     let requested = request.number::<u64>("resourceVersion")?.unwrap_or_default();
     if requested <= state.revision {
@@ -140,7 +140,7 @@ pub(crate) fn check_resource_version(state: &State, request: &KubeRequest) -> Re
     Err(error)
 }
 
-/// A list, or a page of one.
+/// Lists the matching objects; only one page of them if the request sets `limit`.
 pub(crate) fn list(
     state: &State,
     filter: &Filter,
@@ -166,7 +166,7 @@ pub(crate) fn list(
     Ok(shape.render_list(filter.resource, &objects, &meta, now))
 }
 
-/// The key in a `continue` token.
+/// The key in a `continue` token: the last object of the previous page.
 fn key_after(resource: &'static Resource, token: &str) -> Result<Key, StatusError> {
     let key = BASE64.decode(token).ok().and_then(|text| serde_json::from_slice::<[String; 2]>(&text).ok());
     let [namespace, name] = key.ok_or_else(|| {

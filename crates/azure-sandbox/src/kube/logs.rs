@@ -1,5 +1,4 @@
-//! Logs of containers. Containers that run a program have its output; the logs of others are generated, with lines that are
-//! determined by the container and the time.
+//! Logs of containers: the output of a built-in program, or generated lines that depend only on the container and the time.
 
 use std::io;
 use std::ops::Range;
@@ -53,13 +52,13 @@ struct LogOptions {
     limit_bytes: Option<usize>,
 }
 
-/// A line with its time, with a resolution of nanoseconds.
+/// A line after its timestamp, in nanoseconds as in Kubernetes.
 fn timestamped(at_ms: i64, line: &str) -> String {
     format!("{}000Z {line}\n", micro_timestamp(at_ms).trim_end_matches('Z'))
 }
 
 impl GeneratedLog {
-    /// The number of lines at a time.
+    /// The number of lines written until `now_ms`, including dropped ones.
     fn line_count(&self, now_ms: i64) -> i64 {
         if now_ms < self.started_ms { 0 } else { 1 + (now_ms - self.started_ms) / LINE_INTERVAL_MS }
     }
@@ -76,7 +75,7 @@ impl GeneratedLog {
         format!("{message}\n")
     }
 
-    /// The numbers of the existing lines since a time.
+    /// The numbers of the lines since `since_ms` that exist at `now_ms`.
     fn numbers_since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
         let end = self.line_count(now_ms);
         let start = (end - MAX_LINES).max(0);
@@ -104,7 +103,7 @@ impl LogSource {
             Self::Program(log) => match log.line(number) {
                 Some((at_ms, line)) if timestamps => timestamped(at_ms, &line),
                 Some((_, line)) => format!("{line}\n"),
-                // It was dropped in the meantime.
+                // The line was dropped in the meantime.
                 None => String::new(),
             },
         }
@@ -116,7 +115,7 @@ impl LogSource {
     }
 }
 
-/// The requested log, complete or as a stream.
+/// The requested log; with `follow`, a stream that continues with new lines.
 pub(crate) fn respond(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
@@ -129,7 +128,7 @@ pub(crate) fn respond(
     let existing_lines = log.existing_lines(&options, now.ms);
     let next = existing_lines.end;
     let text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
-    // As bytes, because the limit may be inside of a character.
+    // As bytes, because the limit may be inside a character.
     let mut text = Bytes::from(text);
     if let Some(limit) = options.limit_bytes {
         text.truncate(limit);
@@ -215,7 +214,7 @@ fn find_log(
     generate_log(pod, spec).map(LogSource::Generated)
 }
 
-/// The generated log of a container that has started.
+/// The generated log of a container; an error if the container has not started.
 fn generate_log(pod: &Value, container: &Value) -> Result<GeneratedLog, StatusError> {
     let name = text(container, "/name");
     let statuses = ["/status/containerStatuses", "/status/initContainerStatuses"];
@@ -259,7 +258,7 @@ impl Follower {
         while self.remaining_bytes != Some(0) {
             let (namespace, name) = &self.pod;
             self.cluster.state().get(&PODS, namespace, name)?;
-            // Before reading the lines, so that the last ones are not missed.
+            // Checked before the lines are read, so that the last ones are not missed.
             let closed = self.log.is_closed();
             let end = self.log.existing_lines(&LogOptions::default(), self.kube.now().ms).end;
             if end > self.next {

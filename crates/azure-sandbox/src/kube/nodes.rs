@@ -1,4 +1,4 @@
-//! The nodes of the pools that Resource Manager declares.
+//! The nodes of a cluster, created from the pools that Resource Manager declares.
 
 use super::value::FieldAccess as _;
 use std::collections::{BTreeSet, HashMap};
@@ -10,10 +10,11 @@ use super::resources::NODES;
 use super::storage::State;
 use super::value::{Now, at, hash, list, remove, set, text};
 
-/// The label with the pool of a node.
+/// The label with the name of the pool of a node.
 const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 
-/// Stores the declaration of a cluster, and creates, updates and deletes nodes accordingly.
+/// Stores the declaration of a cluster, and creates, updates and deletes nodes accordingly. `sizes` has vCPUs and memory (GiB)
+/// by lower-case VM size.
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let old = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
@@ -46,7 +47,7 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
     }
 }
 
-/// `aks-<pool>-<eight digits>-vmss00000n`, the name of a scale set instance; n is in base 36.
+/// The name of a scale set instance: `aks-<pool>-<eight digits>-vmss<index>`, with the index as six base-36 digits.
 fn node_name(fqdn: &str, pool: &str, index: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let (mut remaining, mut number) = (index, String::new());

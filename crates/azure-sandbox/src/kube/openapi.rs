@@ -21,7 +21,7 @@ pub(crate) fn respond(request: &KubeRequest, kubernetes_version: &str) -> Option
     Some(SandboxResponse::kubernetes_json(StatusCode::OK, &body))
 }
 
-/// The URLs of the documents.
+/// The index of the documents: their URLs by API path.
 fn index() -> Value {
     let mut paths = Map::new();
     for group in std::iter::once("").chain(resources::groups()) {

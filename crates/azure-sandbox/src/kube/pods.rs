@@ -35,7 +35,7 @@ pub(crate) fn from_template(
     set(&mut pod, &["metadata", "generateName"], format!("{name}-{template_hash}-"));
     set(&mut pod, &["metadata", "ownerReferences"], json!([owner_reference(owner, owner_type)]));
     *pod.field_mut("spec") = template["spec"].clone();
-    // Only for its defaults; errors are ignored, because the template was validated with its owner.
+    // Sets the defaults. Errors are ignored: the template was validated with its owner.
     podspec::admit_pod(None, &mut pod, now);
     pod
 }
@@ -97,7 +97,7 @@ pub(crate) fn schedule(state: &mut State, now: &Now) {
             if nodes.iter().all(|existing| text(existing, "/metadata/name") != node) {
                 state.remove(&PODS, text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
             } else if at(&pod, &["status", "conditions"]).is_null() {
-                // Created with a node name, so the scheduler never saw it.
+                // The pod was created with a node name, so the scheduler never saw it.
                 state.put(&PODS, mark_assigned((*pod).clone(), now));
             }
             continue;
@@ -168,7 +168,7 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
     }
 }
 
-/// The pod while the image of a container cannot be pulled.
+/// The pod, with the pull failure in the status of `container`.
 fn with_unpullable_image(mut pod: Value, container: &Value, now: &Now) -> Value {
     let (name, image) = (text(container, "/name"), text(container, "/image"));
     // Init containers have no status before the pod starts: report the failure in the first container.
@@ -263,7 +263,7 @@ pub(crate) fn set_condition(
                 if existing.field("reason") == new.field("reason")
                     && existing.field("message") == new.field("message")
                 {
-                    // Keeps `lastUpdateTime` too.
+                    // Nothing changed, so `lastUpdateTime` stays too.
                     return;
                 }
                 *new.field_mut("lastTransitionTime") = existing["lastTransitionTime"].clone();

@@ -6,7 +6,7 @@ use super::resources::EPHEMERAL_CONTAINERS;
 use super::status::Cause;
 use super::value::{Now, at, at_mut, elements_mut, list, set, set_default, text};
 
-/// Defaults and validates the pod spec at `field`.
+/// Applies defaults to a pod spec and validates it; `field` is its path in errors.
 pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     for (key, value) in [
         ("restartPolicy", json!("Always")),
@@ -66,7 +66,7 @@ fn apply_container_defaults(container: &mut Value) {
     }
 }
 
-/// Defaults and validates a pod. Most of an existing pod is immutable.
+/// Applies defaults to a pod and validates it. Most of an existing pod is immutable.
 pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<Cause> {
     set_default(pod, &["spec", "serviceAccountName"], "default");
     set_default(pod, &["spec", "enableServiceLinks"], true);
@@ -103,7 +103,7 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
     causes
 }
 
-/// Validates the ephemeral containers of a changed pod: they are added through their subresource, and immutable.
+/// Rejects changes of existing ephemeral containers, and new ones outside their subresource.
 pub(crate) fn check_ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
     if subresource == EPHEMERAL_CONTAINERS {

@@ -1,7 +1,7 @@
-//! Kubernetes' protobuf, which kubectl sends for objects that it creates itself, for example in `kubectl create`. It is
-//! converted to JSON; responses are always JSON.
+//! Decodes Kubernetes' protobuf to JSON. kubectl sends protobuf for objects that it creates itself, for example in
+//! `kubectl create`; responses are always JSON.
 //!
-//! The names of the fields are in `data/kubernetes-fields.txt`, from the tags of Kubernetes' Go types.
+//! The names of the fields are in `data/kubernetes-fields.txt`, taken from the tags of Kubernetes' Go types.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -18,19 +18,19 @@ pub(crate) const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";
 const MAGIC: &[u8] = b"k8s\0";
 const FIELDS: &str = include_str!("../data/kubernetes-fields.txt");
 
-/// The fields of every message, by name and number.
+/// The fields of each message: by the name of the message, then by field number.
 static MESSAGES: LazyLock<HashMap<&str, HashMap<u64, Field>>> = LazyLock::new(|| {
     FIELDS.lines().filter(|line| !line.starts_with('#')).filter_map(parse_message).collect()
 });
 
 #[derive(Clone, Copy, Debug)]
 struct Field {
-    /// Its name in JSON; `<` if its fields belong to the enclosing message.
+    /// The name in JSON; `<` if the fields of the value belong to the enclosing object (`inline` in Go).
     name: &'static str,
     cardinality: Cardinality,
-    /// Whether it is present in JSON even if it is zero or empty.
+    /// Whether the field is a pointer in Go: JSON contains it even if the value is zero or empty.
     optional: bool,
-    /// `s` (string), `b` (boolean), `i` (integer), `y` (bytes), or the name of a message.
+    /// The type: `s` (string), `b` (boolean), `i` (integer), `y` (bytes), or the name of a message.
     kind: &'static str,
 }
 
@@ -58,7 +58,7 @@ fn parse_message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field
     Some((name, fields.collect()))
 }
 
-/// Parses a body.
+/// Parses a body: an envelope with the type (field 1) and the object (field 2).
 pub(crate) fn decode(body: &[u8]) -> Result<Value, String> {
     let envelope =
         body.strip_prefix(MAGIC).ok_or("the body does not start with the prefix of Kubernetes' protobuf")?;
@@ -190,7 +190,7 @@ fn decode_message(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<Stri
     Some(object)
 }
 
-/// Whether a value is unset: Go also sends zero values.
+/// Whether a value is zero or empty in Go, which also sends unset fields.
 fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,

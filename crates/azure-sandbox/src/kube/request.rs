@@ -119,7 +119,7 @@ impl KubeRequest {
         })
     }
 
-    /// Whether changes are not stored.
+    /// Whether the request is a dry run, whose changes are not stored.
     pub(crate) fn dry_run(&self) -> Result<bool, StatusError> {
         match self.parameter("dryRun") {
             None => Ok(false),
@@ -152,7 +152,7 @@ pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> Result<Value, Statu
             serde_json::from_slice(body).map_err(|error| failed(error.to_string()))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
-            // It is usually JSON, which parses faster.
+            // The body is usually JSON, which parses faster.
             if let Ok(value) = serde_json::from_slice(body) {
                 return Ok(value);
             }

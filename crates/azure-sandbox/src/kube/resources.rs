@@ -193,7 +193,7 @@ pub(crate) static ALL: [&Resource; 17] = [
     &ROLES,
 ];
 
-/// A subresource.
+/// A subresource of a type, in discovery.
 #[derive(Debug)]
 pub(crate) struct Subresource {
     pub(crate) name: &'static str,
@@ -298,7 +298,7 @@ impl Resource {
     }
 }
 
-/// A name of a type with its group.
+/// The name of a type, followed by its group unless that is the core group.
 pub(crate) fn qualified(name: &str, group: &str) -> String {
     if group.is_empty() { name.to_owned() } else { format!("{name}.{group}") }
 }

@@ -1,4 +1,4 @@
-//! Reviews: the caller's identity and rights. They are not stored.
+//! Reviews, which report the caller's identity and rights and are not stored.
 
 use super::value::FieldAccess as _;
 use serde_json::{Value, json};
@@ -65,13 +65,14 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
     }
 }
 
-/// The rules of a user in a namespace.
+/// The status of a rules review: the user's rules in a namespace.
 fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusError> {
     if namespace.is_empty() {
         return Err(StatusError::bad_request("no namespace on request"));
     }
     let (mut resource_rules, mut path_rules) = (Vec::new(), Vec::new());
     let mut rules = held_rules(state, user, namespace);
+    // Full access may come from a group or an Azure role instead of a rule.
     if decide(state, user, &Attributes { verb: "*", group: "*", resource: "*", ..Attributes::default() })
         .allowed
     {

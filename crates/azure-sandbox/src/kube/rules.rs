@@ -124,7 +124,7 @@ fn covers(own_rules: &[Value], rule: &Value) -> bool {
     })
 }
 
-/// A rule in the form of Kubernetes' messages.
+/// A rule as Kubernetes prints it in errors.
 fn describe(rule: &Value) -> String {
     let parts = [
         ("APIGroups", "/apiGroups"),

@@ -17,7 +17,7 @@ use crate::program::{BuiltInImage, Program, is_image};
 use network::Network;
 use program_log::ProgramLog;
 
-/// The name for all images in [`Runtime::set_unpullable`].
+/// The wildcard for all images in [`Runtime::set_unpullable`].
 const EVERY_IMAGE: &str = "*";
 
 /// A container of a pod.
@@ -43,18 +43,18 @@ impl ContainerKey {
     }
 }
 
-/// The behavior of containers with an image.
+/// The behavior of the containers of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ImageBehavior {
     /// No program runs; the container is ready immediately.
     Ordinary,
-    /// A program runs and determines whether it is ready.
+    /// A program runs, and determines whether the container is ready.
     BuiltIn,
     /// The image cannot be pulled.
     Unpullable,
 }
 
-/// The images and the state of the containers that run them.
+/// The built-in images, and the state of their containers.
 pub(crate) struct Runtime {
     images: Vec<BuiltInImage>,
     settings: Mutex<Settings>,
@@ -125,7 +125,7 @@ impl Runtime {
         }
     }
 
-    /// The program of an image.
+    /// The program of an image reference; `None` if the image is not built in.
     fn program(&self, reference: &str) -> Option<&Program> {
         self.images.iter().find(|image| is_image(reference, &image.image)).map(|image| &image.run)
     }

@@ -32,7 +32,7 @@ pub(crate) struct FieldSelector(Vec<FieldRequirement>);
 struct FieldRequirement {
     pointer: String,
     value: String,
-    /// Whether the field must equal the value, or differ from it.
+    /// Whether the field must equal the value; otherwise, it must differ.
     must_equal: bool,
 }
 
@@ -63,7 +63,7 @@ impl LabelSelector {
         Self(all)
     }
 
-    /// A selector for equal labels.
+    /// A selector that requires each of `labels` with its value.
     pub(crate) fn from_labels(labels: &Value) -> Self {
         let labels = labels.as_object().into_iter().flatten();
         let equal = |(key, value): (&String, &Value)| Requirement {

@@ -47,7 +47,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
     let handshake = Handshake::take(&mut request);
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Arc<TlsPeer>>().cloned().unwrap_or_default();
-    // The certificate confirmed the server name of the TLS handshake. The `Host` header may contain an address instead.
+    // The server name of the TLS handshake selected the certificate. The `Host` header may contain an address instead.
     let host = peer.server_name.clone().unwrap_or_default().to_ascii_lowercase();
     let kube = &server.kube;
     let Some(cluster) = kube.cluster(&host).filter(|cluster| cluster.state().declared.running) else {
@@ -135,7 +135,7 @@ fn respond(
     api::respond(&Call { kube: &server.kube, cluster, user: &user, request, body })
 }
 
-/// The error of a fault, in the form of Kubernetes.
+/// The error response of a fault, as a `Status` of Kubernetes unless the fault has a body.
 pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse {
     let code = error_response.status.unwrap_or(500);
     let reason = match code {
@@ -158,7 +158,7 @@ pub(crate) fn scripted_error(error_response: &ErrorResponse) -> SandboxResponse 
     })
 }
 
-/// A stream; a fault cuts it after its first piece.
+/// A streamed response; a fault may end it after the first piece.
 fn stream_response(content_type: &'static str, body: Body, effect: Option<&Effect>) -> Response {
     let body = match effect {
         Some(Effect::CutInBody | Effect::TruncatedBody) => {

@@ -110,7 +110,7 @@ impl State {
         self.objects.get(&Key::new(resource, namespace, name))
     }
 
-    /// The objects of a type in order, in one namespace or all, after `after`.
+    /// The objects of a type in order, in one namespace or all, starting after the key `after`.
     pub(crate) fn list(
         &self,
         resource: &'static Resource,
@@ -162,7 +162,7 @@ impl State {
         let key = Key::new(resource, namespace, name);
         let mut last = self.objects.remove(&key)?;
         let revision = self.revision + 1;
-        // Watches report a deletion with its own revision.
+        // Watches report a deleted object with the revision of the deletion.
         set(Arc::make_mut(&mut last), &["metadata", "resourceVersion"], revision.to_string());
         self.record(Change { revision, key, before: Some(Arc::clone(&last)), after: None });
         Some(last)

@@ -16,7 +16,7 @@ pub(crate) enum Include {
     Object,
 }
 
-/// An object without anything but its metadata.
+/// The metadata of an object, as a `PartialObjectMetadata`.
 pub(crate) fn partial_metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }

@@ -26,7 +26,7 @@ pub(crate) fn config(kube: &KubeClusters) -> Result<Arc<rustls::ServerConfig>, E
     Ok(Arc::new(config))
 }
 
-/// Selects the certificate by server name; without one, the handshake fails.
+/// Selects the certificate by server name. The handshake fails without a server name, or without a certificate for it.
 struct CertificateByName(KubeClusters);
 
 impl fmt::Debug for CertificateByName {
@@ -41,7 +41,8 @@ impl ResolvesServerCert for CertificateByName {
     }
 }
 
-/// Accepts every client certificate. As in Kubernetes, an unknown one does not fail the handshake and authenticates no user.
+/// Accepts every client certificate. As in Kubernetes, an untrusted certificate does not fail the handshake, but authenticates
+/// no user.
 #[derive(Debug)]
 struct AnyClientVerifier(WebPkiSupportedAlgorithms);
 

@@ -1,4 +1,4 @@
-//! Tokens of service accounts in secrets: signed claims, as in Kubernetes. A token is valid while its secret and account
+//! Service account tokens in secrets: signed claims, as in Kubernetes. A token is valid while its secret and account
 //! exist.
 
 use super::value::FieldAccess as _;
@@ -26,7 +26,7 @@ fn sign(authority: &Authority, claims: &Value) -> String {
     format!("{body}.{}", BASE64.encode(signature))
 }
 
-/// The token of an account for a secret; it does not expire.
+/// Issues a service account's token for a secret. The token does not expire.
 pub(crate) fn issue_for_secret(authority: &Authority, account: &Value, secret: &str) -> String {
     let (namespace, name) = (text(account, "/metadata/namespace"), text(account, "/metadata/name"));
     let mut claims = json!({"iss": ISSUER, "sub": service_account_name(namespace, name)});
@@ -37,7 +37,7 @@ pub(crate) fn issue_for_secret(authority: &Authority, account: &Value, secret: &
     sign(authority, &claims)
 }
 
-/// The claims of a token that this cluster signed.
+/// The claims of a token; `None` if this cluster did not sign it.
 fn verify(authority: &Authority, token: &str) -> Option<Value> {
     let (body, signature) = token.rsplit_once('.')?;
     let signature = BASE64.decode(signature).ok()?;

@@ -63,7 +63,7 @@ pub(crate) fn elements_mut<'a>(value: &'a mut Value, pointer: &str) -> std::slic
     value.pointer_mut(pointer).and_then(Value::as_array_mut).map(|list| list.iter_mut()).unwrap_or_default()
 }
 
-/// The list at `path`, which is created if it is missing.
+/// The list at `path`. A missing list is created, another type replaced.
 pub(crate) fn list_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Vec<Value>> {
     let field = at_mut(value, path);
     if !field.is_array() {
@@ -72,7 +72,7 @@ pub(crate) fn list_mut<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mu
     field.as_array_mut()
 }
 
-/// The current time, as in objects.
+/// The current time, as a number and as a timestamp in objects.
 #[derive(Clone, Debug)]
 pub(crate) struct Now {
     /// Milliseconds since 1970.
@@ -86,7 +86,6 @@ impl Now {
         Self::from_ms(clock.now_ms())
     }
 
-    /// The time of `ms` milliseconds since 1970.
     pub(crate) fn from_ms(ms: i64) -> Self {
         Self { ms, text: timestamp(ms) }
     }
@@ -110,7 +109,7 @@ pub(crate) fn parse_timestamp_ms(timestamp: &str) -> Option<i64> {
     i64::try_from(date.unix_timestamp_nanos() / 1_000_000).ok()
 }
 
-/// The characters of generated names, without vowels, so that no words result.
+/// The characters of generated names, without vowels, so that they form no words.
 const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
 /// `count` characters derived from `seed`.
@@ -127,13 +126,13 @@ pub(crate) fn letters(mut seed: u64, count: usize) -> String {
 /// A random suffix of five characters.
 pub(crate) fn random_suffix() -> String {
     let [high, low] = [0, 64].map(|shift| {
-        // The two halves of a random number.
+        // One half each of two random UUIDs.
         u64::try_from((Uuid::new_v4().as_u128() >> shift) & u128::from(u64::MAX)).unwrap_or_default()
     });
     letters(high ^ low, 5)
 }
 
-/// 64 random hexadecimal digits.
+/// 64 hexadecimal digits, of two random UUIDs.
 pub(crate) fn random_secret() -> String {
     let mut text = String::new();
     for part in [Uuid::new_v4(), Uuid::new_v4()] {
@@ -147,7 +146,7 @@ pub(crate) fn random_secret() -> String {
 pub(crate) trait FieldAccess {
     /// The value of a key; null if it is missing.
     fn field(&self, key: &str) -> &Value;
-    /// The mutable value of a key. Other types are replaced by an object.
+    /// The mutable value of a key; a value that is not an object is replaced by one.
     fn field_mut(&mut self, key: &str) -> &mut Value;
 }
 

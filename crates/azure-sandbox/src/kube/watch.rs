@@ -29,14 +29,14 @@ struct Watch {
     cluster: Arc<Cluster>,
     filter: Filter,
     shape: Shape,
-    /// The revision of the last change that was sent.
+    /// The revision of the last change that was processed, whether it matched the filter or not.
     since: u64,
     /// Whether the column definitions of a table were sent.
     columns_sent: bool,
     bookmarks: bool,
     deadline: Instant,
     next_bookmark: Instant,
-    /// Whether the watch has failed.
+    /// Whether the watch has ended with an `ERROR` event.
     failed: bool,
 }
 
@@ -44,7 +44,7 @@ struct Watch {
 const NO_WATCH_LIST: &str = "ListOptions.meta.k8s.io \"\" is invalid: sendInitialEvents: Forbidden: sendInitialEvents is \
                              forbidden for watch unless the WatchList feature gate is enabled";
 
-/// The stream of events, starting with the existing objects if no resource version is set.
+/// The stream of events, starting with the existing objects if the resource version is unset or 0.
 pub(crate) fn respond(
     kube: &KubeClusters,
     cluster: &Arc<Cluster>,
@@ -52,7 +52,7 @@ pub(crate) fn respond(
     request: &KubeRequest,
 ) -> Result<Body, StatusError> {
     if request.query.iter().any(|(key, _)| key == "sendInitialEvents") {
-        // Makes clients list and watch instead. Otherwise, they would wait for the end of the initial events.
+        // Clients then list and watch instead. Without the error, they would wait for the end of the initial events.
         return Err(StatusError::new(422, "Invalid", NO_WATCH_LIST));
     }
     let shape = Shape::from_request(request)?;
@@ -94,7 +94,7 @@ fn write_line(lines: &mut Vec<u8>, event: &Value) {
 }
 
 impl Watch {
-    /// Adds events for all existing objects.
+    /// Adds events for all existing objects that match the filter.
     fn add_existing(&mut self, state: &State, lines: &mut Vec<u8>) {
         let namespace = self.filter.namespace.clone();
         for object in state.list(self.filter.resource, namespace.as_deref(), None) {
@@ -160,7 +160,7 @@ impl Watch {
         lines
     }
 
-    /// A bookmark with the current revision.
+    /// A bookmark with the revision of the last processed change.
     fn bookmark(&self) -> Value {
         let version = self.since.to_string();
         let resource = self.filter.resource;

@@ -15,11 +15,12 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt as _, copy, sink, split};
 
-/// The suffix of the client's key in RFC 6455.
+/// The suffix that RFC 6455 appends to the client's key.
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The first byte of a text message, and a complete frame of normal closure (1000).
+/// The first byte of a text message in one frame.
 const TEXT_START: u8 = 0x81;
+/// A complete frame of normal closure (1000).
 const CLOSE_FRAME: [u8; 4] = [0x88, 2, 0x03, 0xe8];
 
 /// A WebSocket handshake.

@@ -54,6 +54,7 @@ pub(crate) fn create(
     set_namespace(target, &mut object)?;
     let prefix = text(&object, "/metadata/generateName").to_owned();
     if text(&object, "/metadata/name").is_empty() && !prefix.is_empty() {
+        // As in Kubernetes: at most 63 characters with the suffix.
         let prefix: String = prefix.chars().take(58).collect();
         set(&mut object, &["metadata", "name"], format!("{prefix}{}", random_suffix()));
     }
@@ -215,7 +216,7 @@ fn replace(
     Ok(stored)
 }
 
-/// Restores what the write must not change: all but the subresource, or the status if the object itself is written.
+/// Restores the fields that the write must not change: the status, or for a write of a subresource, everything else.
 fn restore_unwritable_fields(target: &ObjectRef<'_>, live: &Value, object: &mut Value) {
     let path = match target.subresource {
         "" if target.resource.has_status => {
@@ -270,7 +271,7 @@ fn check_name(target: &ObjectRef<'_>, object: &Value) -> Result<(), StatusError>
     Err(StatusError::bad_request(text))
 }
 
-/// Sets the namespace of the URL in the object.
+/// Sets the namespace of the URL in the object, and rejects a different one.
 fn set_namespace(target: &ObjectRef<'_>, object: &mut Value) -> Result<(), StatusError> {
     let namespace = text(object, "/metadata/namespace");
     if target.resource.namespaced {
@@ -308,7 +309,7 @@ fn check_namespace(
     Err(error.with_causes(vec![cause]))
 }
 
-/// Removes fields that are null, which equal unset ones.
+/// Removes null fields, which are equivalent to unset ones.
 fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -2,7 +2,7 @@
 
 use super::Failure;
 
-/// Flags with a value that have no effect.
+/// Flags whose value is parsed and ignored.
 const IGNORED: [&str; 4] = ["--timeout", "--grace-period", "--request-timeout", "--cascade"];
 
 #[derive(Debug, Default, PartialEq, Eq)]

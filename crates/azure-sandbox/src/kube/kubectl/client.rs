@@ -1,4 +1,4 @@
-//! Requests to a Kubernetes API from inside the sandbox.
+//! The Kubernetes client of the simulated kubectl: it calls the API in process.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The objects in the files of a command.
+//! The objects in the manifest files of a command.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::{Failure, Session};
 use crate::kube::resources::{self, Resource};
 use crate::kube::value::{list, set, text};
 
-/// An object in a file.
+/// An object in a manifest file.
 pub(super) struct Item {
     pub(super) file: String,
     pub(super) resource: &'static Resource,
@@ -18,7 +18,7 @@ pub(super) struct Item {
 }
 
 impl Session<'_> {
-    /// The objects in the files of the arguments, in order. Objects of unknown types are separate errors.
+    /// The objects in the files of `-f`, in order. An inner error concerns only one object.
     pub(super) fn items(&self, args: &Args) -> Result<Vec<Result<Item, String>>, Failure> {
         if args.files.is_empty() {
             return Err(Failure::error("must specify one of -f and -k"));
@@ -74,7 +74,7 @@ fn parse_item(file: &str, mut object: Value, args: &Args) -> Result<Item, String
     Ok(Item { file: file.to_owned(), resource, namespace, name, object })
 }
 
-/// The URL of an object; of its list, for an empty name.
+/// The URL of an object, or of the list of its type if `name` is empty.
 pub(super) fn object_url(resource: &Resource, namespace: &str, name: &str) -> String {
     let version = resources::VERSION;
     let base = if resource.group.is_empty() {
@@ -99,7 +99,7 @@ pub(super) fn encode(part: &str) -> percent_encoding::PercentEncode<'_> {
     percent_encoding::utf8_percent_encode(part, RESERVED)
 }
 
-/// The type with a name as in `kubectl get`: plural, singular, short, or with its group.
+/// Finds a type by a name that `kubectl get` accepts: plural, singular or short, optionally with its group.
 pub(super) fn find_resource(word: &str) -> Option<&'static Resource> {
     let word = word.to_ascii_lowercase();
     let (name, group) =

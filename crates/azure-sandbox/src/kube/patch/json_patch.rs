@@ -55,7 +55,7 @@ fn apply(target: &mut Value, operation: &Value) -> Result<(), String> {
     }
 }
 
-/// The parent's path and the last name, unescaped.
+/// Splits a JSON pointer into the path of the parent and the unescaped last name.
 fn split_pointer(path: &str) -> Option<(&str, String)> {
     let (parent, name) = path.rsplit_once('/')?;
     Some((parent, name.replace("~1", "/").replace("~0", "~")))

@@ -109,7 +109,7 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
     }
 }
 
-/// Adds removals of the fields that only `before` has to a strategic merge patch that sets the fields of `after`.
+/// Extends a strategic merge patch that sets the fields of `after`, so that it also removes the fields that only `before` has.
 pub(crate) fn removals(before: &Value, after: &Value, patch: &mut Value) {
     add_removals(before, after, patch, &mut Vec::new());
 }
@@ -146,7 +146,7 @@ fn add_element_removals<'a>(
     }
 }
 
-/// Sorts elements by `order`; the others follow.
+/// Sorts elements by `order`; elements that `order` omits follow.
 fn sort_elements(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
     let key = merge_key(fields);
@@ -183,7 +183,7 @@ fn merge_key(fields: &[&str]) -> Option<&'static str> {
     }
 }
 
-/// Whether a list is a set of strings.
+/// Whether the elements of a list are merged as a set of strings.
 fn is_set(fields: &[&str]) -> bool {
     matches!(fields, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
 }

@@ -71,13 +71,14 @@ fn variable_value(state: &State, pod: &Value, variable: &Value) -> Result<Option
     Ok(Some(at(pod, &path).as_str().unwrap_or_default().to_owned()))
 }
 
-/// The data of a secret or config map; empty if it is optional and missing.
+/// The data of a secret or config map; empty if the reference is optional and the object is missing.
 fn referenced_data(
     state: &State,
     resource: &'static Resource,
     namespace: &str,
     reference: &Value,
 ) -> Result<Files, String> {
+    // References in volumes of secrets have `secretName` instead of `name`.
     let name = match text(reference, "/name") {
         "" => text(reference, "/secretName"),
         name => name,
@@ -102,7 +103,7 @@ fn referenced_data(
     Ok(files)
 }
 
-/// The files of mounted secrets and config maps; an error if one is missing.
+/// The files of mounted secrets and config maps by absolute path; an error if a secret or config map is missing.
 pub(super) fn files(state: &State, pod: &Value, container: &Value) -> Result<Files, String> {
     let namespace = text(pod, "/metadata/namespace");
     let mut files = Files::new();

@@ -49,7 +49,7 @@ pub(crate) struct Network {
     cut: Mutex<CancellationToken>,
 }
 
-/// Counts an open connection.
+/// Counts a connection as open until it is dropped.
 struct OpenConnection(Arc<Network>);
 
 impl OpenConnection {
@@ -124,7 +124,7 @@ impl PodNetwork {
         } else {
             self.connect_outside(name, port).await?
         };
-        // Another address of this machine may lead to the same port.
+        // Other names may also lead to the port of the Kubernetes APIs, at a loopback address.
         let peer = remote.peer_addr()?;
         let is_loopback = peer.ip().to_canonical().is_loopback();
         let is_kubernetes = kubernetes.is_some_and(|address| is_loopback && address.port() == peer.port());
@@ -188,15 +188,14 @@ async fn loopback_pair() -> io::Result<(TcpStream, TcpStream)> {
     let program_address = program_end.local_addr()?;
     loop {
         let (network_end, peer) = listener.accept().await?;
-        // Another process may have been faster.
+        // Another process may have connected first.
         if peer == program_address {
             return Ok((program_end, network_end));
         }
     }
 }
 
-/// Copies both directions until both end. A connection to the Kubernetes APIs has to start with a TLS handshake for
-/// `server_name`.
+/// Copies both directions until both end. If `server_name` is set, the connection has to start with a TLS handshake for it.
 async fn relay(
     local: &mut TcpStream,
     remote: &mut TcpStream,
@@ -236,7 +235,7 @@ async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, rate_limit: Option<
     }
 }
 
-/// Reads the first bytes of a TLS client. Returns them and the server name in them.
+/// Reads the `ClientHello` of a TLS client. Returns the bytes read so far, and the server name.
 async fn read_client_hello(stream: &mut TcpStream) -> io::Result<(Vec<u8>, Option<String>)> {
     let (mut acceptor, mut bytes) = (Acceptor::default(), Vec::new());
     let mut buffer = [0; 4 << 10];

@@ -1,5 +1,5 @@
-//! Starts a program for every container that has its image, restarts it with a backoff when it returns, and stops it with
-//! its pod.
+//! Runs a program for every container with a built-in image: restarts the program with a backoff when it returns, and stops it
+//! with its pod.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -37,7 +37,7 @@ struct Supervised {
     task: JoinHandle<()>,
 }
 
-/// Runs until the sandbox stops.
+/// Supervises the containers of all clusters until the sandbox stops.
 pub(crate) async fn run(kube: KubeClusters) {
     let (mut running, mut stopping) = (HashMap::<ContainerKey, Supervised>::new(), HashMap::new());
     let (tasks, stop) = (TaskTracker::new(), kube.stop().clone());
@@ -74,7 +74,7 @@ pub(crate) async fn run(kube: KubeClusters) {
         }
     }
     tasks.close();
-    // A program that does not end is aborted after its grace period.
+    // Programs that take longer are aborted after their own grace period.
     let _ = timeout(SHUTDOWN_GRACE, tasks.wait()).await;
 }
 
@@ -91,7 +91,7 @@ fn find_containers(kube: &KubeClusters) -> Containers {
     for cluster in kube.started() {
         let state = cluster.state();
         for pod in state.list(&PODS, None, None) {
-            // Pods without an address are not started yet.
+            // Pods without an IP have not started yet.
             let runs =
                 state.declared.running && !is_terminating(pod) && !text(pod, "/status/podIP").is_empty();
             for container in list(pod, "/spec/containers") {
@@ -205,7 +205,7 @@ impl Supervisor {
                 }
             }
         }
-        // Tasks that the program left can no longer change its pod or use its network.
+        // Tasks that the program left behind can no longer change its pod or use its network.
         stop.cancel();
         if self.stop.is_cancelled() {
             // The program may have returned just before it was stopped.

@@ -1,4 +1,4 @@
-//! The columns of each type.
+//! The columns of `kubectl get` for each type.
 
 use serde_json::Value;
 
@@ -223,7 +223,7 @@ fn pod_status(pod: &Value) -> &str {
 
 fn node_status(node: &Value) -> String {
     let mut conditions = list(node, "/status/conditions").iter();
-    // As in kubectl, the last condition of a type counts.
+    // As in kubectl, the last condition of a type applies.
     let ready = conditions.rfind(|condition| text(condition, "/type") == "Ready");
     let status = match ready.map(|condition| text(condition, "/status")) {
         Some("True") => "Ready",
