@@ -64,7 +64,7 @@ impl fmt::Debug for Container {
 
 /// Whether an image reference is of `image`: the same repository, regardless of the registry, and the tag of
 /// `image` if it has one.
-pub(crate) fn is_image(reference: &str, image: &str) -> bool {
+pub(crate) fn is_reference_to(reference: &str, image: &str) -> bool {
     let (repository, tag) = split_reference(reference);
     let (image, image_tag) = split_reference(image);
     repository == image && image_tag.is_none_or(|image_tag| image_tag == tag.unwrap_or("latest"))
@@ -98,7 +98,7 @@ mod tests {
             ("norman-aks/agents", "norman-aks/agent", false),
             ("other/norman-aks/agent", "norman-aks/agent", false),
         ] {
-            assert_eq!(is_image(reference, image), expected, "{reference} {image}");
+            assert_eq!(is_reference_to(reference, image), expected, "{reference} {image}");
         }
     }
 }

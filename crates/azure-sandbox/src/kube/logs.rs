@@ -53,8 +53,8 @@ struct LogOptions {
 }
 
 /// A line after its timestamp, in nanoseconds as in Kubernetes.
-fn timestamped(at_ms: i64, line: &str) -> String {
-    format!("{}000Z {line}\n", micro_timestamp(at_ms).trim_end_matches('Z'))
+fn timestamped(time_ms: i64, line: &str) -> String {
+    format!("{}000Z {line}\n", micro_timestamp(time_ms).trim_end_matches('Z'))
 }
 
 impl GeneratedLog {
@@ -76,13 +76,13 @@ impl GeneratedLog {
     }
 
     /// The numbers of the lines since `since_ms` that exist at `now_ms`.
-    fn numbers_since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
+    fn line_numbers_since(&self, since_ms: Option<i64>, now_ms: i64) -> Range<i64> {
         let end = self.line_count(now_ms);
         let start = (end - MAX_LINES).max(0);
-        let since = since_ms
-            .map(|since| (since - self.started_ms + LINE_INTERVAL_MS - 1).div_euclid(LINE_INTERVAL_MS))
+        let first_since = since_ms
+            .map(|since_ms| (since_ms - self.started_ms + LINE_INTERVAL_MS - 1).div_euclid(LINE_INTERVAL_MS))
             .unwrap_or_default();
-        start.max(since).min(end)..end
+        start.max(first_since).min(end)..end
     }
 }
 
@@ -90,8 +90,8 @@ impl LogSource {
     /// The numbers of the existing lines that match the options.
     fn existing_lines(&self, options: &LogOptions, now_ms: i64) -> Range<i64> {
         let lines = match self {
-            Self::Generated(log) => log.numbers_since(options.since_ms, now_ms),
-            Self::Program(log) => log.numbers_since(options.since_ms),
+            Self::Generated(log) => log.line_numbers_since(options.since_ms, now_ms),
+            Self::Program(log) => log.line_numbers_since(options.since_ms),
         };
         let start = options.tail_lines.map_or(lines.start, |tail| lines.start.max(lines.end - tail));
         start..lines.end
@@ -101,7 +101,7 @@ impl LogSource {
         match self {
             Self::Generated(log) => log.line(number, timestamps),
             Self::Program(log) => match log.line(number) {
-                Some((at_ms, line)) if timestamps => timestamped(at_ms, &line),
+                Some((time_ms, line)) if timestamps => timestamped(time_ms, &line),
                 Some((_, line)) => format!("{line}\n"),
                 // The line was dropped in the meantime.
                 None => String::new(),
@@ -126,7 +126,7 @@ pub(crate) fn respond(
     let log = find_log(kube, cluster, request, (namespace, name))?;
     let now = kube.now();
     let existing_lines = log.existing_lines(&options, now.ms);
-    let next = existing_lines.end;
+    let next_number = existing_lines.end;
     let text: String = existing_lines.map(|number| log.line(number, options.timestamps)).collect();
     // As bytes, because the limit may be inside a character.
     let mut text = Bytes::from(text);
@@ -143,7 +143,7 @@ pub(crate) fn respond(
         remaining_bytes: options.limit_bytes.map(|limit| limit.saturating_sub(text.len())),
         log,
         options,
-        next,
+        next_number,
     };
     Ok(Body::from_stream(stream::unfold((Some(text), follower), |(first, mut follower)| async move {
         if let Some(first) = first.filter(|first| !first.is_empty()) {
@@ -165,13 +165,13 @@ impl LogOptions {
                 "PodLogOptions \"\" is invalid: tailLines: must be greater than or equal to 0",
             ));
         }
-        let since = number("sinceSeconds")?.map(|seconds| now_ms - seconds * 1_000);
-        let time = request.parameter("sinceTime").and_then(parse_timestamp_ms);
+        let since_ms = number("sinceSeconds")?.map(|seconds| now_ms - seconds * 1_000);
+        let since_time_ms = request.parameter("sinceTime").and_then(parse_timestamp_ms);
         Ok(Self {
             timestamps: request.flag("timestamps"),
             follow: request.flag("follow"),
             tail_lines: tail,
-            since_ms: since.or(time),
+            since_ms: since_ms.or(since_time_ms),
             limit_bytes: request.number("limitBytes")?,
         })
     }
@@ -188,9 +188,10 @@ fn find_log(
     let containers: Vec<&Value> =
         ["/spec/containers", "/spec/initContainers"].iter().flat_map(|pointer| list(pod, pointer)).collect();
     let names = || -> Vec<&str> { containers.iter().map(|container| text(container, "/name")).collect() };
-    let annotated = at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
+    let annotated_default =
+        at(pod, &["metadata", "annotations", "kubectl.kubernetes.io/default-container"]).as_str();
     let default_container =
-        if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { annotated };
+        if list(pod, "/spec/containers").len() == 1 { names().first().copied() } else { annotated_default };
     let Some(container) = request.parameter("container").or(default_container) else {
         let text = format!(
             "a container name must be specified for pod {name}, choose one of: [{}]",
@@ -246,7 +247,8 @@ struct Follower {
     pod: (String, String),
     log: LogSource,
     options: LogOptions,
-    next: i64,
+    /// The number of the next line to send.
+    next_number: i64,
     /// The number of bytes that may still be sent.
     remaining_bytes: Option<usize>,
 }
@@ -259,19 +261,20 @@ impl Follower {
             let (namespace, name) = &self.pod;
             self.cluster.state().get(&PODS, namespace, name)?;
             // Checked before the lines are read, so that the last ones are not missed.
-            let closed = self.log.is_closed();
+            let is_closed = self.log.is_closed();
             let end = self.log.existing_lines(&LogOptions::default(), self.kube.now().ms).end;
-            if end > self.next {
-                let lines = (self.next..end).map(|number| self.log.line(number, self.options.timestamps));
+            if end > self.next_number {
+                let lines =
+                    (self.next_number..end).map(|number| self.log.line(number, self.options.timestamps));
                 let mut text = Bytes::from(lines.collect::<String>());
-                self.next = end;
+                self.next_number = end;
                 if let Some(remaining_bytes) = &mut self.remaining_bytes {
                     text.truncate(*remaining_bytes);
                     *remaining_bytes -= text.len();
                 }
                 return Some(text);
             }
-            if closed {
+            if is_closed {
                 return None;
             }
             tokio::select! {
@@ -288,15 +291,21 @@ impl Follower {
 mod tests {
     use super::*;
 
-    fn log() -> GeneratedLog {
-        let text = |text: &str| text.to_owned();
-        GeneratedLog { container: text("web"), image: text("nginx:1"), node: text("n"), started_ms: 10_000 }
+    fn generated_log() -> GeneratedLog {
+        let owned = |text: &str| text.to_owned();
+        GeneratedLog {
+            container: owned("web"),
+            image: owned("nginx:1"),
+            node: owned("n"),
+            started_ms: 10_000,
+        }
     }
 
     #[test]
     fn log_has_a_line_per_second_and_drops_old_ones() {
-        let existing_lines =
-            |options: LogOptions, now_ms| LogSource::Generated(log()).existing_lines(&options, now_ms);
+        let existing_lines = |options: LogOptions, now_ms| {
+            LogSource::Generated(generated_log()).existing_lines(&options, now_ms)
+        };
         assert_eq!(existing_lines(LogOptions::default(), 9_999), 0..0);
         assert_eq!(existing_lines(LogOptions::default(), 12_500), 0..3);
         assert_eq!(existing_lines(LogOptions { tail_lines: Some(1), ..LogOptions::default() }, 12_500), 2..3);
@@ -313,7 +322,10 @@ mod tests {
 
     #[test]
     fn timestamps_are_added_on_request() {
-        assert_eq!(log().line(0, false), "web (nginx:1) started on n\n");
-        assert_eq!(log().line(1, true), "1970-01-01T00:00:11.000000000Z web has been running for 1 s\n");
+        assert_eq!(generated_log().line(0, false), "web (nginx:1) started on n\n");
+        assert_eq!(
+            generated_log().line(1, true),
+            "1970-01-01T00:00:11.000000000Z web has been running for 1 s\n"
+        );
     }
 }

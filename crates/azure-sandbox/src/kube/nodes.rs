@@ -18,14 +18,14 @@ const POOL_LABEL: &str = "kubernetes.azure.com/agentpool";
 pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<String, (u32, f64)>, now: &Now) {
     let old = std::mem::replace(&mut state.declared, declared);
     let declared = state.declared.clone();
-    let mut names = BTreeSet::new();
+    let mut declared_names = BTreeSet::new();
     for pool in &declared.pools {
         for index in 0..pool.count {
             let name = node_name(&declared.fqdn, &pool.name, index);
             let existing = state.get(&NODES, "", &name).map(|node| (**node).clone());
-            let labels_before = old.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
+            let old_labels = old.pools.iter().find(|old| old.name == pool.name).map(|old| &old.labels);
             let mut node = existing.unwrap_or_else(|| NODES.new_object("", &name, now));
-            for key in labels_before.into_iter().flat_map(|labels| labels.keys()) {
+            for key in old_labels.into_iter().flat_map(|labels| labels.keys()) {
                 remove(&mut node, "/metadata/labels", key);
             }
             set_spec(&mut node, &declared, pool, index);
@@ -36,12 +36,12 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
                 set(&mut node, &["status", "addresses"], addresses);
             }
             state.put(&NODES, node);
-            names.insert(name);
+            declared_names.insert(name);
         }
     }
     for node in state.all(&NODES) {
         let name = text(&node, "/metadata/name");
-        if !names.contains(name) && !at(&node, &["metadata", "labels", POOL_LABEL]).is_null() {
+        if !declared_names.contains(name) && !at(&node, &["metadata", "labels", POOL_LABEL]).is_null() {
             state.remove(&NODES, "", name);
         }
     }
@@ -50,17 +50,17 @@ pub(crate) fn update(state: &mut State, declared: Declared, sizes: &HashMap<Stri
 /// The name of a scale set instance: `aks-<pool>-<eight digits>-vmss<index>`, with the index as six base-36 digits.
 fn node_name(fqdn: &str, pool: &str, index: u32) -> String {
     let digits = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let (mut remaining, mut number) = (index, String::new());
+    let (mut remaining, mut suffix) = (index, String::new());
     for _ in 0..6 {
         let digit =
-            usize::try_from(remaining % 36).ok().and_then(|at| digits.get(at)).copied().unwrap_or(b'0');
-        number.insert(0, digit.into());
+            usize::try_from(remaining % 36).ok().and_then(|value| digits.get(value)).copied().unwrap_or(b'0');
+        suffix.insert(0, digit.into());
         remaining /= 36;
     }
-    format!("{}{number}", scale_set(fqdn, pool))
+    format!("{}{suffix}", scale_set_name(fqdn, pool))
 }
 
-fn scale_set(fqdn: &str, pool: &str) -> String {
+fn scale_set_name(fqdn: &str, pool: &str) -> String {
     format!("aks-{pool}-{:08}-vmss", hash(fqdn) % 100_000_000)
 }
 
@@ -111,7 +111,7 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     for (key, value) in &pool.labels {
         set(node, &["metadata", "labels", key], value.as_str());
     }
-    let taints: Vec<_> = pool.taints.iter().filter_map(|text| taint(text)).collect();
+    let taints: Vec<_> = pool.taints.iter().filter_map(|text| parse_taint(text)).collect();
     if taints.is_empty() {
         remove(node, "/spec", "taints");
     } else {
@@ -119,13 +119,13 @@ fn set_spec(node: &mut Value, declared: &Declared, pool: &DeclaredPool, index: u
     }
     let provider_id = format!(
         "azure:///virtualMachineScaleSets/{}/virtualMachines/{index}",
-        scale_set(&declared.fqdn, &pool.name)
+        scale_set_name(&declared.fqdn, &pool.name)
     );
     set(node, &["spec", "providerID"], provider_id);
 }
 
 /// Parses `key=value:Effect` or `key:Effect`.
-fn taint(text: &str) -> Option<Value> {
+fn parse_taint(text: &str) -> Option<Value> {
     let (name, effect) = text.rsplit_once(':')?;
     let mut taint = json!({"effect": effect});
     match name.split_once('=') {
@@ -146,20 +146,20 @@ fn set_status(
     sizes: &HashMap<String, (u32, f64)>,
     now: &Now,
 ) {
-    let (cores, memory) = sizes.get(&pool.vm_size.to_ascii_lowercase()).copied().unwrap_or((2, 8.0));
-    let disk = if pool.os_disk_gb == 0 { 128 } else { pool.os_disk_gb };
+    let (cores, gibibytes) = sizes.get(&pool.vm_size.to_ascii_lowercase()).copied().unwrap_or((2, 8.0));
+    let disk_gib = if pool.os_disk_gb == 0 { 128 } else { pool.os_disk_gb };
     let resources = |cpu: String, memory: String, disk: String| {
         json!({"cpu": cpu, "memory": memory, "ephemeral-storage": disk, "pods": "110",
             "hugepages-1Gi": "0", "hugepages-2Mi": "0"})
     };
-    let kibibytes = kibibytes(memory);
+    let memory_kib = kibibytes(gibibytes);
     let capacity =
-        resources(cores.to_string(), format!("{kibibytes}Ki"), format!("{}Ki", u64::from(disk) << 20));
+        resources(cores.to_string(), format!("{memory_kib}Ki"), format!("{}Ki", u64::from(disk_gib) << 20));
     // AKS reserves about 0.1 vCPUs, a fifth of the memory and a tenth of the disk.
     let allocatable = resources(
         format!("{}m", cores * 1_000 - 100),
-        format!("{}Ki", kibibytes - kibibytes / 5),
-        (u64::from(disk) * 1_073_741_824 / 10 * 9).to_string(),
+        format!("{}Ki", memory_kib - memory_kib / 5),
+        (u64::from(disk_gib) * 1_073_741_824 / 10 * 9).to_string(),
     );
     set(node, &["status", "capacity"], capacity);
     set(node, &["status", "allocatable"], allocatable);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn node_names_are_base_36() {
+    fn node_index_is_base_36_and_region_comes_from_fqdn() {
         assert!(
             node_name(HOST, "np", 35).ends_with("vmss00000z")
                 && node_name(HOST, "np", 36).ends_with("vmss000010")

@@ -9,8 +9,8 @@ use crate::response::SandboxResponse;
 
 /// The response to a path below `/openapi`; `None` for other paths.
 pub(crate) fn respond(request: &KubeRequest, kubernetes_version: &str) -> Option<SandboxResponse> {
-    let parts: Vec<&str> = request.path.trim_matches('/').split('/').collect();
-    let body = match parts.as_slice() {
+    let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let body = match segments.as_slice() {
         ["openapi", "v3"] => index(),
         ["openapi", "v3", "api", VERSION] => document("", kubernetes_version),
         ["openapi", "v3", "apis", group, VERSION] if resources::groups().contains(group) => {

@@ -5,4 +5,4 @@ mod json_patch;
 mod merge;
 
 pub(crate) use json_patch::json_patch;
-pub(crate) use merge::{merge, removals, strategic};
+pub(crate) use merge::{merge, removals, strategic_merge};

@@ -72,12 +72,12 @@ pub(crate) fn is_terminating(object: &Value) -> bool {
 pub(crate) fn can_schedule(node: &Value, spec: &Value) -> bool {
     let node_selector = spec["nodeSelector"].as_object().into_iter().flatten();
     let labels = at(node, &["metadata", "labels"]);
-    let selected = node_selector.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
-    let tolerated = |taint: &Value| {
+    let is_selected = node_selector.into_iter().all(|(key, value)| labels[key.as_str()] == *value);
+    let is_tolerated = |taint: &Value| {
         text(taint, "/effect") == "PreferNoSchedule"
             || list(spec, "/tolerations").iter().any(|toleration| tolerates(toleration, taint))
     };
-    selected && list(node, "/spec/taints").iter().all(tolerated)
+    is_selected && list(node, "/spec/taints").iter().all(is_tolerated)
 }
 
 fn tolerates(toleration: &Value, taint: &Value) -> bool {
@@ -156,14 +156,14 @@ pub(crate) fn advance(state: &mut State, image_behavior: &dyn Fn(&str) -> ImageB
             // A pod with an IP was already started, and waits for its built-in programs.
             && text(&pod, "/status/podIP").is_empty()
         {
-            let unpullable =
+            let is_unpullable =
                 |container: &&Value| image_behavior(text(container, "/image")) == ImageBehavior::Unpullable;
-            let lists = ["/spec/initContainers", "/spec/containers"];
-            let next = match lists.iter().flat_map(|pointer| list(&pod, pointer)).find(unpullable) {
+            let pointers = ["/spec/initContainers", "/spec/containers"];
+            let updated = match pointers.iter().flat_map(|pointer| list(&pod, pointer)).find(is_unpullable) {
                 Some(container) => with_unpullable_image((*pod).clone(), container, now),
                 None => mark_started(state, (*pod).clone(), image_behavior, now),
             };
-            state.put(&PODS, next);
+            state.put(&PODS, updated);
         }
     }
 }
@@ -195,12 +195,12 @@ fn mark_started(
     set(&mut pod, &["status", "podIP"], pod_ip.clone());
     set(&mut pod, &["status", "podIPs"], json!([{"ip": pod_ip}]));
     let uid = text(&pod, "/metadata/uid").to_owned();
-    let status = |container: &Value, state: Value, ready: bool| {
+    let status = |container: &Value, container_state: Value, ready: bool| {
         let image = text(container, "/image");
         let id = format!("{:016x}", super::value::hash(&format!("{uid}/{}", text(container, "/name"))));
         json!({"name": container["name"], "image": image, "ready": ready, "started": ready, "restartCount": 0,
             "imageID": format!("{image}@sha256:{:016x}", super::value::hash(image)),
-            "containerID": format!("containerd://{id}"), "state": state, "lastState": {}})
+            "containerID": format!("containerd://{id}"), "state": container_state, "lastState": {}})
     };
     let running = json!({"running": {"startedAt": now.text}});
     let creating = json!({"waiting": {"reason": "ContainerCreating"}});
@@ -255,9 +255,9 @@ pub(crate) fn set_condition(
             *new.field_mut(key) = value.into();
         }
     }
-    let Some(all) = super::value::list_mut(object, &["status", "conditions"]) else { return };
-    match all.iter_mut().find(|condition| text(condition, "/type") == condition_type) {
-        None => all.push(new),
+    let Some(conditions) = super::value::list_mut(object, &["status", "conditions"]) else { return };
+    match conditions.iter_mut().find(|condition| text(condition, "/type") == condition_type) {
+        None => conditions.push(new),
         Some(existing) => {
             if existing.field("status") == new.field("status") {
                 if existing.field("reason") == new.field("reason")
@@ -290,18 +290,18 @@ mod tests {
 
     #[test]
     fn scheduling_respects_selectors_and_taints() {
-        let node = json!({"metadata": {"labels": {"os": "linux"}},
+        let tainted = json!({"metadata": {"labels": {"os": "linux"}},
             "spec": {"taints": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}});
-        let free = json!({"metadata": {"labels": {"os": "linux"}}});
+        let untainted = json!({"metadata": {"labels": {"os": "linux"}}});
         for (node, spec, expected) in [
-            (&free, json!({}), true),
-            (&free, json!({"nodeSelector": {"os": "windows"}}), false),
-            (&node, json!({}), false),
-            (&node, json!({"tolerations": [{"key": "only", "operator": "Exists"}]}), true),
-            (&node, json!({"tolerations": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}), true),
-            (&node, json!({"tolerations": [{"key": "only", "value": "y"}]}), false),
-            (&node, json!({"tolerations": [{"operator": "Exists"}]}), true),
-            (&node, json!({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}), false),
+            (&untainted, json!({}), true),
+            (&untainted, json!({"nodeSelector": {"os": "windows"}}), false),
+            (&tainted, json!({}), false),
+            (&tainted, json!({"tolerations": [{"key": "only", "operator": "Exists"}]}), true),
+            (&tainted, json!({"tolerations": [{"key": "only", "value": "x", "effect": "NoSchedule"}]}), true),
+            (&tainted, json!({"tolerations": [{"key": "only", "value": "y"}]}), false),
+            (&tainted, json!({"tolerations": [{"operator": "Exists"}]}), true),
+            (&tainted, json!({"tolerations": [{"operator": "Exists", "effect": "NoExecute"}]}), false),
         ] {
             assert_eq!(can_schedule(node, &spec), expected, "{spec}");
         }
@@ -309,12 +309,12 @@ mod tests {
 
     #[test]
     fn unchanged_condition_keeps_its_transition_time() {
-        let at = |text: &str| Now { ms: 0, text: text.to_owned() };
+        let now = |text: &str| Now { ms: 0, text: text.to_owned() };
         let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
-        set_condition(&mut pod, "Ready", false, ("A", ""), &at("1"));
-        set_condition(&mut pod, "Ready", false, ("B", ""), &at("2"));
+        set_condition(&mut pod, "Ready", false, ("A", ""), &now("1"));
+        set_condition(&mut pod, "Ready", false, ("B", ""), &now("2"));
         assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "1");
-        set_condition(&mut pod, "Ready", true, ("", ""), &at("3"));
+        set_condition(&mut pod, "Ready", true, ("", ""), &now("3"));
         assert_eq!(pod["status"]["conditions"][0]["lastTransitionTime"], "3");
         assert!(is_ready(&pod));
     }

@@ -25,9 +25,9 @@ pub(crate) fn admit(spec: &mut Value, field: &str) -> Vec<Cause> {
     }
     let mut causes = Vec::new();
     let mut names: Vec<String> = Vec::new();
-    for kind in ["initContainers", "containers", "ephemeralContainers"] {
-        for (index, container) in elements_mut(spec, &format!("/{kind}")).enumerate() {
-            let field = format!("{field}.{kind}[{index}]");
+    for list_name in ["initContainers", "containers", "ephemeralContainers"] {
+        for (index, container) in elements_mut(spec, &format!("/{list_name}")).enumerate() {
+            let field = format!("{field}.{list_name}[{index}]");
             let name = text(container, "/name").to_owned();
             if name.is_empty() {
                 causes.push(Cause::required(&format!("{field}.name"), ""));
@@ -88,8 +88,8 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
         set(pod, &["status", "phase"], "Pending");
         set_default(pod, &["metadata", "creationTimestamp"], now.text.clone());
     }
-    let is_changed = old.is_some_and(|old| immutable_spec(old) != immutable_spec(pod));
-    if is_changed {
+    let changes_immutable_spec = old.is_some_and(|old| immutable_spec(old) != immutable_spec(pod));
+    if changes_immutable_spec {
         let why = "Forbidden: pod updates may not change fields other than `spec.containers[*].image`, \
                    `spec.initContainers[*].image`, `spec.activeDeadlineSeconds`, `spec.tolerations` (only additions to \
                    existing tolerations), `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was \
@@ -107,8 +107,8 @@ pub(crate) fn admit_pod(old: Option<&Value>, pod: &mut Value, now: &Now) -> Vec<
 pub(crate) fn check_ephemeral_containers(old: &Value, pod: &Value, subresource: &str) -> Option<Cause> {
     let (before, after) = (list(old, "/spec/ephemeralContainers"), list(pod, "/spec/ephemeralContainers"));
     if subresource == EPHEMERAL_CONTAINERS {
-        let unchanged = after.get(..before.len()).is_some_and(|start| start == before);
-        return (!unchanged).then(|| Cause {
+        let keeps_existing = after.get(..before.len()).is_some_and(|start| start == before);
+        return (!keeps_existing).then(|| Cause {
             reason: "FieldValueForbidden",
             message: "Forbidden: existing ephemeral containers may not be changed or removed".to_owned(),
             field: "spec.ephemeralContainers".to_owned(),
@@ -163,28 +163,28 @@ mod tests {
     }
 
     #[test]
-    fn only_the_image_of_a_pod_is_mutable() {
+    fn pod_image_is_mutable_and_container_name_is_not() {
         let now = Now { ms: 0, text: String::new() };
         let mut pod = json!({"spec": {"containers": [{"name": "a", "image": "x:1"}]}});
         assert!(admit_pod(None, &mut pod, &now).is_empty());
-        let mut image = pod.clone();
-        image["spec"]["containers"][0]["image"] = "x:2".into();
-        assert!(admit_pod(Some(&pod), &mut image, &now).is_empty());
-        let mut name = pod.clone();
-        name["spec"]["containers"][0]["name"] = "b".into();
-        assert_eq!(admit_pod(Some(&pod), &mut name, &now)[0].field, "spec");
+        let mut new_image = pod.clone();
+        new_image["spec"]["containers"][0]["image"] = "x:2".into();
+        assert!(admit_pod(Some(&pod), &mut new_image, &now).is_empty());
+        let mut new_name = pod.clone();
+        new_name["spec"]["containers"][0]["name"] = "b".into();
+        assert_eq!(admit_pod(Some(&pod), &mut new_name, &now)[0].field, "spec");
     }
 
     #[test]
     fn ephemeral_containers_require_their_subresource() {
         let pod = |containers: Value| json!({"spec": {"ephemeralContainers": containers}});
-        let (none, one) = (pod(json!([])), pod(json!([{"name": "a"}])));
+        let (without, with_a) = (pod(json!([])), pod(json!([{"name": "a"}])));
         for (old, new, subresource, expected) in [
-            (&none, &one, EPHEMERAL_CONTAINERS, true),
-            (&none, &one, "", false),
-            (&one, &one, "", true),
-            (&one, &none, EPHEMERAL_CONTAINERS, false),
-            (&one, &pod(json!([{"name": "b"}])), EPHEMERAL_CONTAINERS, false),
+            (&without, &with_a, EPHEMERAL_CONTAINERS, true),
+            (&without, &with_a, "", false),
+            (&with_a, &with_a, "", true),
+            (&with_a, &without, EPHEMERAL_CONTAINERS, false),
+            (&with_a, &pod(json!([{"name": "b"}])), EPHEMERAL_CONTAINERS, false),
         ] {
             assert_eq!(
                 check_ephemeral_containers(old, new, subresource).is_none(),

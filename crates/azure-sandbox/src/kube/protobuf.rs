@@ -31,7 +31,7 @@ struct Field {
     /// Whether the field is a pointer in Go: JSON contains it even if the value is zero or empty.
     optional: bool,
     /// The type: `s` (string), `b` (boolean), `i` (integer), `y` (bytes), or the name of a message.
-    kind: &'static str,
+    value_type: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +46,14 @@ fn parse_message(line: &'static str) -> Option<(&'static str, HashMap<u64, Field
     let name = words.next()?;
     let fields = words.filter_map(|word| {
         let mut parts = word.split(':');
-        let (name, number, kind) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
-        let (cardinality, kind) = match (kind.strip_prefix("[]"), kind.strip_prefix("{}")) {
-            (Some(kind), _) => (Cardinality::List, kind),
-            (_, Some(kind)) => (Cardinality::Map, kind),
-            _ => (Cardinality::One, kind),
+        let (name, number, value_type) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
+        let (cardinality, value_type) = match (value_type.strip_prefix("[]"), value_type.strip_prefix("{}")) {
+            (Some(value_type), _) => (Cardinality::List, value_type),
+            (_, Some(value_type)) => (Cardinality::Map, value_type),
+            _ => (Cardinality::One, value_type),
         };
-        let optional = kind.starts_with('*');
-        Some((number, Field { name, cardinality, optional, kind: kind.trim_start_matches('*') }))
+        let optional = value_type.starts_with('*');
+        Some((number, Field { name, cardinality, optional, value_type: value_type.trim_start_matches('*') }))
     });
     Some((name, fields.collect()))
 }
@@ -119,10 +119,10 @@ impl Wire<'_> {
 
 /// The field numbers and values of a message; `None` if it is malformed.
 fn decode_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
-    let mut all = Vec::new();
+    let mut fields = Vec::new();
     while !bytes.is_empty() {
-        let key = read_varint(&mut bytes)?;
-        let value = match key & 7 {
+        let tag = read_varint(&mut bytes)?;
+        let value = match tag & 7 {
             0 => Wire::Number(read_varint(&mut bytes)?),
             1 => Wire::Bytes(take(&mut bytes, 8)?),
             2 => {
@@ -132,9 +132,9 @@ fn decode_fields(mut bytes: &[u8]) -> Option<Vec<(u64, Wire<'_>)>> {
             5 => Wire::Bytes(take(&mut bytes, 4)?),
             _ => return None,
         };
-        all.push((key >> 3, value));
+        fields.push((tag >> 3, value));
     }
-    Some(all)
+    Some(fields)
 }
 
 fn read_varint(bytes: &mut &[u8]) -> Option<u64> {
@@ -169,11 +169,11 @@ fn decode_message(fields: &HashMap<u64, Field>, bytes: &[u8]) -> Option<Map<Stri
                     inner = value;
                 }
             }
-            let inner = decode_value(field.kind, inner)?;
+            let inner = decode_value(field.value_type, inner)?;
             super::value::set(object.entry(field.name).or_insert(json!({})), &[&key], inner);
             continue;
         }
-        let value = decode_value(field.kind, wire)?;
+        let value = decode_value(field.value_type, wire)?;
         match (field.cardinality, field.name, value) {
             (Cardinality::List, name, value) => {
                 if let Value::Array(list) = object.entry(name).or_insert(json!([])) {
@@ -202,7 +202,7 @@ fn is_zero(value: &Value) -> bool {
     }
 }
 
-fn decode_value(kind: &str, wire: Wire<'_>) -> Option<Value> {
+fn decode_value(value_type: &str, wire: Wire<'_>) -> Option<Value> {
     let inner = |field_number: u64| -> Option<Wire<'_>> {
         let Wire::Bytes(bytes) = wire else { return None };
         decode_fields(bytes)?
@@ -213,7 +213,7 @@ fn decode_value(kind: &str, wire: Wire<'_>) -> Option<Value> {
     };
     let number = |field_number: u64| inner(field_number).map(Wire::number).unwrap_or_default();
     let ms = || number(1) * 1_000 + number(2) / 1_000_000;
-    Some(match kind {
+    Some(match value_type {
         "s" => wire.text().into(),
         "b" => (wire.number() != 0).into(),
         "i" => wire.number().into(),
@@ -227,7 +227,7 @@ fn decode_value(kind: &str, wire: Wire<'_>) -> Option<Value> {
         "IntOrString" => inner(3).map(Wire::text).unwrap_or_default().into(),
         "FieldsV1" => serde_json::from_str(&inner(1).map(Wire::text).unwrap_or_default()).ok()?,
         "ExtraValue" => decode_fields(wire.bytes())?.into_iter().map(|(_, value)| value.text()).collect(),
-        _ => Value::Object(decode_message(MESSAGES.get(kind)?, wire.bytes())?),
+        _ => Value::Object(decode_message(MESSAGES.get(value_type)?, wire.bytes())?),
     })
 }
 
@@ -254,8 +254,8 @@ mod tests {
             ["s", "b", "i", "y", "Time", "MicroTime", "Quantity", "IntOrString", "FieldsV1", "ExtraValue"];
         for (name, fields) in MESSAGES.iter() {
             for field in fields.values() {
-                let is_known = special.contains(&field.kind) || MESSAGES.contains_key(field.kind);
-                assert!(is_known, "{name}.{}: {}", field.name, field.kind);
+                let is_known = special.contains(&field.value_type) || MESSAGES.contains_key(field.value_type);
+                assert!(is_known, "{name}.{}: {}", field.name, field.value_type);
             }
         }
         for resource in resources::ALL {

@@ -73,8 +73,8 @@ impl KubeRequest {
 
     /// A query parameter; `None` if it is missing or empty.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        let mut all = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
-        all.next().map(|(_, value)| value.as_str())
+        let mut values = self.query.iter().filter(|(key, value)| key == name && !value.is_empty());
+        values.next().map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn flag(&self, name: &str) -> bool {
@@ -142,24 +142,24 @@ impl KubeRequest {
 
 /// Parses a body of JSON, YAML or protobuf.
 pub(crate) fn parse_body(content_type: &str, body: &[u8]) -> Result<Value, StatusError> {
-    let failed = |error: String| {
+    let to_error = |error: String| {
         StatusError::bad_request(format!(
             "the object provided is unrecognized (must be of type Object): {error}"
         ))
     };
     match content_type {
         "application/json" | "*/*" | "" => {
-            serde_json::from_slice(body).map_err(|error| failed(error.to_string()))
+            serde_json::from_slice(body).map_err(|error| to_error(error.to_string()))
         }
         "application/yaml" | "application/apply-patch+yaml" => {
             // The body is usually JSON, which parses faster.
             if let Ok(value) = serde_json::from_slice(body) {
                 return Ok(value);
             }
-            let text = std::str::from_utf8(body).map_err(|error| failed(error.to_string()))?;
-            serde_saphyr::from_str(text).map_err(|error| failed(error.to_string()))
+            let text = std::str::from_utf8(body).map_err(|error| to_error(error.to_string()))?;
+            serde_saphyr::from_str(text).map_err(|error| to_error(error.to_string()))
         }
-        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(failed),
+        protobuf::MEDIA_TYPE => protobuf::decode(body).map_err(to_error),
         _ => Err(StatusError::unsupported(&format!(
             "application/json, application/yaml, {}",
             protobuf::MEDIA_TYPE
@@ -191,13 +191,13 @@ pub(crate) fn parse_object(
 }
 
 fn parse_target(path: &str) -> Target {
-    let parts: Vec<String> = path
+    let segments: Vec<String> = path
         .trim_matches('/')
         .split('/')
-        .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
         .collect();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let (group, version, rest) = match parts.as_slice() {
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let (group, version, rest) = match segments.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return Target::Path,
@@ -205,7 +205,7 @@ fn parse_target(path: &str) -> Target {
     let mut resource_path =
         ResourcePath { group: group.to_owned(), version: version.to_owned(), ..ResourcePath::default() };
     let to_owned = |text: &&str| (*text).to_owned();
-    let rest = match rest {
+    let object_segments = match rest {
         // Subresources of a namespace, not types within it.
         ["namespaces", namespace, "status" | "finalize"] | ["namespaces", namespace] => {
             resource_path.namespace = to_owned(namespace);
@@ -217,10 +217,10 @@ fn parse_target(path: &str) -> Target {
         }
         _ => rest,
     };
-    resource_path.plural = rest.first().map(to_owned).unwrap_or_default();
-    resource_path.name = rest.get(1).map(to_owned).unwrap_or_default();
-    resource_path.subresource = rest.get(2).map(to_owned).unwrap_or_default();
-    resource_path.rest = rest.get(3..).unwrap_or_default().join("/");
+    resource_path.plural = object_segments.first().map(to_owned).unwrap_or_default();
+    resource_path.name = object_segments.get(1).map(to_owned).unwrap_or_default();
+    resource_path.subresource = object_segments.get(2).map(to_owned).unwrap_or_default();
+    resource_path.rest = object_segments.get(3..).unwrap_or_default().join("/");
     Target::Objects(resource_path)
 }
 
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_body_types_are_rejected() {
+    fn objects_are_parsed_by_content_type() {
         let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x\ndata:\n  a: \"1\"\n";
         let configmap = parse_object("application/apply-patch+yaml", yaml, "v1", "ConfigMap").unwrap();
         assert_eq!(configmap["data"]["a"], "1");
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(parse_object("application/cbor", b"", "v1", "ConfigMap").unwrap_err().code, 415);
         assert_eq!(parse_object("application/json", b"[]", "v1", "ConfigMap").unwrap_err().code, 400);
         assert_eq!(parse_object("application/json", b"{}", "v1", "Pod").unwrap()["kind"], "Pod");
-        let other = parse_object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();
-        assert!(other.message.contains("does not match"), "{}", other.message);
+        let mismatch = parse_object("application/json", br#"{"kind":"Secret"}"#, "v1", "Pod").unwrap_err();
+        assert!(mismatch.message.contains("does not match"), "{}", mismatch.message);
     }
 }

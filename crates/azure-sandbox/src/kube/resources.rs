@@ -277,24 +277,24 @@ impl Resource {
     }
 
     pub(crate) fn subresources(&self) -> Vec<Subresource> {
-        let mut all = Vec::new();
+        let mut subresources = Vec::new();
         let gvk = (self.group, VERSION, self.kind);
         if self.is(&NAMESPACES) {
-            all.push(Subresource { name: "finalize", gvk, verbs: &["update"] });
+            subresources.push(Subresource { name: "finalize", gvk, verbs: &["update"] });
         }
         if self.is(&PODS) {
             let verbs = &["get", "patch", "update"];
-            all.push(Subresource { name: EPHEMERAL_CONTAINERS, gvk, verbs });
-            all.push(Subresource { name: "log", gvk, verbs: &["get"] });
+            subresources.push(Subresource { name: EPHEMERAL_CONTAINERS, gvk, verbs });
+            subresources.push(Subresource { name: "log", gvk, verbs: &["get"] });
         }
         if self.has_scale {
             let gvk = ("autoscaling", "v1", "Scale");
-            all.push(Subresource { name: "scale", gvk, verbs: &["get", "patch", "update"] });
+            subresources.push(Subresource { name: "scale", gvk, verbs: &["get", "patch", "update"] });
         }
         if self.has_status {
-            all.push(Subresource { name: "status", gvk, verbs: &["get", "patch", "update"] });
+            subresources.push(Subresource { name: "status", gvk, verbs: &["get", "patch", "update"] });
         }
-        all
+        subresources
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) fn respond(
     let status = if resource.is(&SELF_SUBJECT_REVIEWS) {
         json!({"userInfo": user.info()})
     } else if resource.is(&SELF_RULES_REVIEWS) {
-        rules(state, user, text(&review, "/spec/namespace"))?
+        rules_status(state, user, text(&review, "/spec/namespace"))?
     } else {
         let Decision { allowed, reason } = decide(state, user, &attributes(resource, &review)?);
         let mut status = json!({"allowed": allowed});
@@ -66,7 +66,7 @@ fn attributes<'a>(resource: &Resource, review: &'a Value) -> Result<Attributes<'
 }
 
 /// The status of a rules review: the user's rules in a namespace.
-fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusError> {
+fn rules_status(state: &State, user: &User, namespace: &str) -> Result<Value, StatusError> {
     if namespace.is_empty() {
         return Err(StatusError::bad_request("no namespace on request"));
     }
@@ -79,16 +79,16 @@ fn rules(state: &State, user: &User, namespace: &str) -> Result<Value, StatusErr
         rules.extend(full_access_rules());
     }
     for rule in rules {
-        let mut reviewed = json!({"verbs": rule.field("verbs")});
+        let mut entry = json!({"verbs": rule.field("verbs")});
         let is_path_rule = rule.field("nonResourceURLs").is_array();
         let keys: &[&str] =
             if is_path_rule { &["nonResourceURLs"] } else { &["apiGroups", "resources", "resourceNames"] };
         for key in keys.iter().filter(|key| rule.field(key).is_array()) {
-            *reviewed.field_mut(key) = rule.field(key).clone();
+            *entry.field_mut(key) = rule.field(key).clone();
         }
-        let target = if is_path_rule { &mut path_rules } else { &mut resource_rules };
-        if !target.contains(&reviewed) {
-            target.push(reviewed);
+        let entries = if is_path_rule { &mut path_rules } else { &mut resource_rules };
+        if !entries.contains(&entry) {
+            entries.push(entry);
         }
     }
     Ok(json!({"incomplete": false, "resourceRules": resource_rules, "nonResourceRules": path_rules}))

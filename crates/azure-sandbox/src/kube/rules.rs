@@ -18,8 +18,9 @@ pub(crate) fn check_escalation(
     old: Option<&Value>,
     object: &Value,
 ) -> Result<(), StatusError> {
-    let is_role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|kind| resource.is(kind));
-    let is_binding = [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|kind| resource.is(kind));
+    let is_role = [&CLUSTER_ROLES, &ROLES].into_iter().any(|role_type| resource.is(role_type));
+    let is_binding =
+        [&CLUSTER_ROLE_BINDINGS, &ROLE_BINDINGS].into_iter().any(|binding_type| resource.is(binding_type));
     if !is_role && !is_binding || user.is_in(MASTERS) || user.has_azure_role == Some(true) {
         return Ok(());
     }
@@ -101,9 +102,9 @@ fn covers(own_rules: &[Value], rule: &Value) -> bool {
     let is_allowed =
         |attributes: Attributes<'_>| own_rules.iter().any(|own_rule| allows(own_rule, &attributes));
     texts(rule, "/verbs").all(|verb| {
-        let paths = texts(rule, "/nonResourceURLs")
+        let covers_paths = texts(rule, "/nonResourceURLs")
             .all(|path| is_allowed(Attributes { verb, path: Some(path), ..Attributes::default() }));
-        let resources = texts(rule, "/apiGroups").all(|group| {
+        let covers_resources = texts(rule, "/apiGroups").all(|group| {
             texts(rule, "/resources").all(|resource| {
                 let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
                 let allowed = |name| {
@@ -120,7 +121,7 @@ fn covers(own_rules: &[Value], rule: &Value) -> bool {
                 if names.peek().is_none() { allowed("") } else { names.all(allowed) }
             })
         });
-        paths && resources
+        covers_paths && covers_resources
     })
 }
 
@@ -189,10 +190,10 @@ pub(crate) fn aggregate(state: &mut State) {
         }
         let selectors: Vec<_> = selectors.iter().map(LabelSelector::from_json).collect();
         let mut rules: Vec<Value> = Vec::new();
-        for other in state.list(&CLUSTER_ROLES, None, None) {
-            let is_selected = selectors.iter().any(|selector| selector.matches(other));
-            if is_selected && text(other, "/metadata/name") != text(&role, "/metadata/name") {
-                for rule in list(other, "/rules") {
+        for source in state.list(&CLUSTER_ROLES, None, None) {
+            let is_selected = selectors.iter().any(|selector| selector.matches(source));
+            if is_selected && text(source, "/metadata/name") != text(&role, "/metadata/name") {
+                for rule in list(source, "/rules") {
                     if !rules.contains(rule) {
                         rules.push(rule.clone());
                     }
@@ -213,7 +214,7 @@ mod tests {
     use crate::kube::declared::Declared;
 
     #[test]
-    fn several_rules_can_cover_one() {
+    fn rule_is_covered_only_by_equal_or_wider_rules() {
         let own_rules = [
             json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}),
             json!({"verbs": ["get"], "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["a"]}),
@@ -233,10 +234,10 @@ mod tests {
     }
 
     #[test]
-    fn aggregation_requires_the_granted_rights() {
+    fn aggregated_and_stronger_roles_are_rejected() {
         let mut state = State::new(Declared::default());
         let role = |rules: Value| json!({"metadata": {"name": "own"}, "rules": rules});
-        let roles = json!([{"verbs": ["*"], "apiGroups": [RBAC], "resources": ["clusterroles"],
+        let strong_rules = json!([{"verbs": ["*"], "apiGroups": [RBAC], "resources": ["clusterroles"],
             "resourceNames": []}]);
         state
             .put(&CLUSTER_ROLES, role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}])));
@@ -246,23 +247,23 @@ mod tests {
                 "roleRef": {"kind": "ClusterRole", "name": "own"}, "subjects": [{"kind": "User", "name": "eve"}]}),
         );
         let eve = User { name: "eve".to_owned(), ..User::default() };
-        let write = |old: Option<&Value>, new: &Value| {
+        let may_write = |old: Option<&Value>, new: &Value| {
             check_escalation(&state, &eve, &CLUSTER_ROLES, old, new).is_ok()
         };
         let pods = role(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
-        assert!(write(None, &pods));
+        assert!(may_write(None, &pods));
         let mut aggregated = pods.clone();
         aggregated["aggregationRule"] = json!({"clusterRoleSelectors": [{"matchLabels": {"a": "b"}}]});
-        assert!(!write(None, &aggregated), "it may aggregate anything");
-        assert!(!write(Some(&aggregated), &pods), "aggregated rules would remain");
+        assert!(!may_write(None, &aggregated), "it may aggregate anything");
+        assert!(!may_write(Some(&aggregated), &pods), "aggregated rules would remain");
         // A stronger role cannot be changed, not even labeled for an aggregation.
-        let strong = role(roles);
+        let strong = role(strong_rules);
         let mut labeled = strong.clone();
         labeled["metadata"]["labels"] = json!({"a": "b"});
-        assert!(!write(Some(&strong), &labeled));
-        let mut owned = strong.clone();
-        owned["metadata"]["finalizers"] = json!(["a/b"]);
-        assert!(write(Some(&strong), &owned));
+        assert!(!may_write(Some(&strong), &labeled));
+        let mut with_finalizer = strong.clone();
+        with_finalizer["metadata"]["finalizers"] = json!(["a/b"]);
+        assert!(may_write(Some(&strong), &with_finalizer));
     }
 
     #[test]

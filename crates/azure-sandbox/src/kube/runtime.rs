@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::value::text;
-use crate::program::{BuiltInImage, Program, is_image};
+use crate::program::{BuiltInImage, Program, is_reference_to};
 use network::Network;
 use program_log::ProgramLog;
 
@@ -115,7 +115,7 @@ impl Runtime {
     }
 
     pub(crate) fn image_behavior(&self, reference: &str) -> ImageBehavior {
-        let is_unpullable = |image: &String| image == EVERY_IMAGE || is_image(reference, image);
+        let is_unpullable = |image: &String| image == EVERY_IMAGE || is_reference_to(reference, image);
         if self.settings().unpullable.iter().any(is_unpullable) {
             ImageBehavior::Unpullable
         } else if self.program(reference).is_some() {
@@ -127,7 +127,7 @@ impl Runtime {
 
     /// The program of an image reference; `None` if the image is not built in.
     fn program(&self, reference: &str) -> Option<&Program> {
-        self.images.iter().find(|image| is_image(reference, &image.image)).map(|image| &image.run)
+        self.images.iter().find(|image| is_reference_to(reference, &image.image)).map(|image| &image.run)
     }
 
     /// The log of a container: the current one, or the one before its last restart.

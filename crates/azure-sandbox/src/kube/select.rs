@@ -39,9 +39,9 @@ struct FieldRequirement {
 impl LabelSelector {
     /// Parses a selector such as `a=b,c!=d,e in (f,g),h notin (i),j,!k`.
     pub(crate) fn parse(selector: &str) -> Result<Self, StatusError> {
-        let parts = split_requirements(selector).map_err(|()| unparseable(selector))?;
-        let parts = parts.into_iter().filter(|part| !part.trim().is_empty());
-        parts
+        let requirements = split_requirements(selector).map_err(|()| unparseable(selector))?;
+        let requirements = requirements.into_iter().filter(|part| !part.trim().is_empty());
+        requirements
             .map(|part| parse_requirement(part.trim()).ok_or_else(|| unparseable(selector)))
             .collect::<Result<_, _>>()
             .map(Self)
@@ -49,7 +49,7 @@ impl LabelSelector {
 
     /// A `LabelSelector`: `matchLabels` and `matchExpressions`.
     pub(crate) fn from_json(selector: &Value) -> Self {
-        let mut all = Self::from_labels(&selector["matchLabels"]).0;
+        let mut requirements = Self::from_labels(&selector["matchLabels"]).0;
         for expression in list(selector, "/matchExpressions") {
             let values = || texts(expression, "/values").map(str::to_owned).collect();
             let condition = match text(expression, "/operator") {
@@ -58,19 +58,19 @@ impl LabelSelector {
                 "Exists" => Condition::Exists,
                 _ => Condition::Missing,
             };
-            all.push(Requirement { key: text(expression, "/key").to_owned(), condition });
+            requirements.push(Requirement { key: text(expression, "/key").to_owned(), condition });
         }
-        Self(all)
+        Self(requirements)
     }
 
     /// A selector that requires each of `labels` with its value.
     pub(crate) fn from_labels(labels: &Value) -> Self {
         let labels = labels.as_object().into_iter().flatten();
-        let equal = |(key, value): (&String, &Value)| Requirement {
+        let requirement = |(key, value): (&String, &Value)| Requirement {
             key: key.clone(),
             condition: Condition::In(vec![value.as_str().unwrap_or_default().to_owned()]),
         };
-        Self(labels.map(equal).collect())
+        Self(labels.map(requirement).collect())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -247,13 +247,13 @@ mod tests {
         ] {
             assert_eq!(LabelSelector::parse(selector).unwrap().matches(&object), expected, "{selector}");
         }
-        for wrong in ["app in (web", "a b", "=x", "app of (x)"] {
-            assert_eq!(LabelSelector::parse(wrong).unwrap_err().code, 400, "{wrong}");
+        for invalid in ["app in (web", "a b", "=x", "app of (x)"] {
+            assert_eq!(LabelSelector::parse(invalid).unwrap_err().code, 400, "{invalid}");
         }
     }
 
     #[test]
-    fn object_selectors_match() {
+    fn json_label_selectors_match() {
         let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [
             {"key": "tier", "operator": "In", "values": ["front"]}, {"key": "old", "operator": "DoesNotExist"}]});
         let labels = LabelSelector::from_json(&selector);
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn field_selectors_reject_unknown_fields() {
+    fn field_selectors_match_supported_fields_only() {
         let pod = json!({"metadata": {"name": "a", "namespace": "n"}, "status": {"phase": "Running"}});
         for (selector, expected) in [
             ("metadata.name=a", true),

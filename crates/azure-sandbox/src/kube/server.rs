@@ -54,11 +54,11 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
         return cut();
     };
     let mut faults_cleared = kube.traffic().faults_cleared.subscribe();
-    let (number, fault) = record_request(kube, &host, &parts);
+    let (request_number, fault) = record_request(kube, &host, &parts);
     let request = KubeRequest::new(parts);
     let body = axum::body::to_bytes(body, BODY_LIMIT).await;
     if let Ok(body) = &body {
-        record_body(kube, number, &request, body);
+        record_body(kube, request_number, &request, body);
     }
     // Clearing the faults ends the delay.
     drop(timeout(fault.latency, faults_cleared.changed()).await);
@@ -84,7 +84,7 @@ async fn serve(State(server): State<KubeServer>, mut request: Request) -> Respon
             None => stream_response(kind, body, fault.effect.as_ref()),
         },
     };
-    kube.traffic().log.set_status(number, response.status().as_u16());
+    kube.traffic().log.set_status(request_number, response.status().as_u16());
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     if let Ok(id) = HeaderValue::try_from(Uuid::new_v4().to_string()) {
@@ -114,9 +114,9 @@ pub(crate) fn record_request(
 }
 
 /// Adds the body of a write to its record.
-pub(crate) fn record_body(kube: &KubeClusters, number: u64, request: &KubeRequest, body: &[u8]) {
+pub(crate) fn record_body(kube: &KubeClusters, request_number: u64, request: &KubeRequest, body: &[u8]) {
     if request.method != Method::GET && (1..=MAX_RECORDED_BODY).contains(&body.len()) {
-        kube.traffic().log.set_body(number, String::from_utf8_lossy(body).into_owned());
+        kube.traffic().log.set_body(request_number, String::from_utf8_lossy(body).into_owned());
     }
 }
 
@@ -164,8 +164,8 @@ fn stream_response(content_type: &'static str, body: Body, effect: Option<&Effec
         Some(Effect::CutInBody | Effect::TruncatedBody) => {
             let cuts_connection = matches!(effect, Some(Effect::CutInBody));
             let first = body.into_data_stream().take(1).map(|piece| piece.map_err(io::Error::other));
-            let cut = stream::iter(cuts_connection.then(|| Err(io::Error::other(Cut))));
-            Body::from_stream(first.chain(cut))
+            let abort = stream::iter(cuts_connection.then(|| Err(io::Error::other(Cut))));
+            Body::from_stream(first.chain(abort))
         }
         _ => body,
     };

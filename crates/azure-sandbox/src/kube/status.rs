@@ -15,7 +15,7 @@ pub(crate) struct StatusError {
     pub(crate) message: String,
     pub(crate) details: Value,
     /// Whether the response is plain text, as for unknown paths.
-    plain: bool,
+    is_plain_text: bool,
 }
 
 /// An invalid field.
@@ -29,7 +29,7 @@ pub(crate) struct Cause {
 
 impl StatusError {
     pub(crate) fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Value::Null, plain: false }
+        Self { code, reason, message: message.into(), details: Value::Null, is_plain_text: false }
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -46,7 +46,7 @@ impl StatusError {
 
     /// The path does not exist.
     pub(crate) fn no_such_path() -> Self {
-        Self { plain: true, ..Self::new(404, "NotFound", "404 page not found") }
+        Self { is_plain_text: true, ..Self::new(404, "NotFound", "404 page not found") }
     }
 
     pub(crate) fn not_found(resource: &Resource, name: &str) -> Self {
@@ -80,7 +80,7 @@ impl StatusError {
         let messages: Vec<_> =
             causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
         let messages = match messages.as_slice() {
-            [one] => one.clone(),
+            [only] => only.clone(),
             several => format!("[{}]", several.join(", ")),
         };
         let kind = resource.qualified_kind();
@@ -150,7 +150,7 @@ impl StatusError {
 
     pub(crate) fn to_response(&self) -> SandboxResponse {
         let code = StatusCode::from_u16(self.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if self.plain {
+        if self.is_plain_text {
             let text = format!("{}\n", self.message);
             let mut response = SandboxResponse::new(code, text);
             response.set("content-type", "text/plain; charset=utf-8");

@@ -96,9 +96,9 @@ impl State {
 
     /// The objects in a namespace.
     pub(crate) fn objects_in(&self, namespace: &str) -> Vec<(&'static Resource, Arc<Value>)> {
-        let within = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
+        let entries = self.objects.iter().filter(|(key, _)| key.namespace == namespace);
         let resource = |key: &Key| resources::find(key.group, key.plural);
-        within.filter_map(|(key, object)| Some((resource(key)?, Arc::clone(object)))).collect()
+        entries.filter_map(|(key, object)| Some((resource(key)?, Arc::clone(object)))).collect()
     }
 
     pub(crate) fn get(

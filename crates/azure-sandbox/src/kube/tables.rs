@@ -27,7 +27,7 @@ pub(crate) fn table<'a>(
     objects: impl Iterator<Item = &'a Value>,
     include: Include,
     now: &Now,
-    with_definitions: bool,
+    with_columns: bool,
     meta: &Value,
 ) -> Value {
     let columns = columns(resource);
@@ -47,10 +47,10 @@ pub(crate) fn table<'a>(
         .collect();
     let definition = |column: &Column| {
         let format = if column.name == "Name" { "name" } else { "" };
-        json!({"name": column.name, "type": column.kind, "format": format, "description": "",
+        json!({"name": column.name, "type": column.cell_type, "format": format, "description": "",
             "priority": i32::from(column.wide)})
     };
-    let definitions: Vec<_> = columns.iter().filter(|_| with_definitions).map(definition).collect();
+    let definitions: Vec<_> = columns.iter().filter(|_| with_columns).map(definition).collect();
     json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": meta, "columnDefinitions": definitions,
         "rows": rows})
 }

@@ -86,8 +86,8 @@ mod tests {
 
     #[test]
     fn token_is_valid_while_its_secret_and_account_exist() {
-        let (authority, (mut state, owner)) = (authority(), state());
-        let token = issue_for_secret(&authority, &owner, "s");
+        let (authority, (mut state, service_account)) = (authority(), state());
+        let token = issue_for_secret(&authority, &service_account, "s");
         let secret = |token: &str| json!({"metadata": {"namespace": "n", "name": "s"}, "data": {"token": BASE64_STANDARD.encode(token)}});
         assert!(user(&authority, &state, &token).is_none(), "no secret yet");
         state.put(&SECRETS, secret("another"));
@@ -96,9 +96,9 @@ mod tests {
         let account = user(&authority, &state, &token).unwrap();
         assert_eq!((&*account.name, &*account.uid), ("system:serviceaccount:n:a", "1"));
         assert!(user(&self::authority(), &state, &token).is_none(), "another cluster's token");
-        let mut other = owner.clone();
-        other["metadata"]["uid"] = "2".into();
-        state.put(&SERVICE_ACCOUNTS, other);
+        let mut recreated = service_account.clone();
+        recreated["metadata"]["uid"] = "2".into();
+        state.put(&SERVICE_ACCOUNTS, recreated);
         assert!(user(&authority, &state, &token).is_none(), "another account with this name");
         state.remove(&SERVICE_ACCOUNTS, "n", "a");
         assert!(user(&authority, &state, &token).is_none());

@@ -116,8 +116,8 @@ const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 pub(crate) fn letters(mut seed: u64, count: usize) -> String {
     let mut name = String::new();
     for _ in 0..count {
-        let at = usize::try_from(seed % 27).unwrap_or_default();
-        name.push(LETTERS.get(at).copied().unwrap_or(b'x').into());
+        let index = usize::try_from(seed % 27).unwrap_or_default();
+        name.push(LETTERS.get(index).copied().unwrap_or(b'x').into());
         seed /= 27;
     }
     name
@@ -135,9 +135,9 @@ pub(crate) fn random_suffix() -> String {
 /// 64 hexadecimal digits, of two random UUIDs.
 pub(crate) fn random_secret() -> String {
     let mut text = String::new();
-    for part in [Uuid::new_v4(), Uuid::new_v4()] {
+    for id in [Uuid::new_v4(), Uuid::new_v4()] {
         // Writing to a string cannot fail.
-        let _ = write!(text, "{}", part.simple());
+        let _ = write!(text, "{}", id.simple());
     }
     text
 }

@@ -30,14 +30,14 @@ struct Watch {
     filter: Filter,
     shape: Shape,
     /// The revision of the last change that was processed, whether it matched the filter or not.
-    since: u64,
+    last_revision: u64,
     /// Whether the column definitions of a table were sent.
     columns_sent: bool,
-    bookmarks: bool,
+    sends_bookmarks: bool,
     deadline: Instant,
     next_bookmark: Instant,
     /// Whether the watch has ended with an `ERROR` event.
-    failed: bool,
+    has_failed: bool,
 }
 
 /// The error of an API server without the feature `WatchList`.
@@ -64,12 +64,12 @@ pub(crate) fn respond(
         cluster: Arc::clone(cluster),
         filter,
         shape,
-        since,
+        last_revision: since,
         columns_sent: false,
-        bookmarks: request.flag("allowWatchBookmarks"),
+        sends_bookmarks: request.flag("allowWatchBookmarks"),
         deadline: start + timeout,
         next_bookmark: start + BOOKMARK_INTERVAL,
-        failed: false,
+        has_failed: false,
     };
     let mut first = Vec::new();
     {
@@ -83,8 +83,8 @@ pub(crate) fn respond(
         if !first.is_empty() {
             return Some((Ok::<_, io::Error>(first), (Bytes::new(), watch)));
         }
-        let more = watch.next_events().await?;
-        Some((Ok(more), (Bytes::new(), watch)))
+        let events = watch.next_events().await?;
+        Some((Ok(events), (Bytes::new(), watch)))
     })))
 }
 
@@ -102,20 +102,20 @@ impl Watch {
                 write_line(lines, &self.event("ADDED", object));
             }
         }
-        self.since = state.revision;
+        self.last_revision = state.revision;
     }
 
-    fn event(&mut self, kind: &str, object: &Value) -> Value {
-        let columns = !std::mem::replace(&mut self.columns_sent, true);
-        let object = self.shape.render(self.filter.resource, object, &self.kube.now(), columns);
-        json!({"type": kind, "object": object})
+    fn event(&mut self, event_type: &str, object: &Value) -> Value {
+        let with_columns = !std::mem::replace(&mut self.columns_sent, true);
+        let object = self.shape.render(self.filter.resource, object, &self.kube.now(), with_columns);
+        json!({"type": event_type, "object": object})
     }
 
     /// The next events; `None` at the end.
     async fn next_events(&mut self) -> Option<Bytes> {
         let (stop, stream_end) = (self.kube.stop().clone(), self.cluster.stream_end());
         let mut changes = self.cluster.subscribe();
-        while !self.failed {
+        while !self.has_failed {
             changes.borrow_and_update();
             let lines = self.pending_events();
             if !lines.is_empty() {
@@ -124,7 +124,7 @@ impl Watch {
             tokio::select! {
                 result = changes.changed() => result.ok()?,
                 () = sleep_until(self.deadline) => return None,
-                () = sleep_until(self.next_bookmark), if self.bookmarks => {
+                () = sleep_until(self.next_bookmark), if self.sends_bookmarks => {
                     self.next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
                     let mut lines = self.pending_events();
                     write_line(&mut lines, &self.bookmark());
@@ -142,17 +142,17 @@ impl Watch {
         let cluster = Arc::clone(&self.cluster);
         let state = cluster.state();
         let mut lines = Vec::new();
-        match state.changes_since(self.since) {
+        match state.changes_since(self.last_revision) {
             Err(oldest) => {
-                self.failed = true;
-                let status = StatusError::expired(self.since, oldest).status();
+                self.has_failed = true;
+                let status = StatusError::expired(self.last_revision, oldest).status();
                 write_line(&mut lines, &json!({"type": "ERROR", "object": status}));
             }
             Ok(changes) => {
                 for change in changes {
-                    self.since = change.revision;
-                    if let Some((kind, object)) = watch_event(&self.filter, change) {
-                        write_line(&mut lines, &self.event(kind, &object));
+                    self.last_revision = change.revision;
+                    if let Some((event_type, object)) = watch_event(&self.filter, change) {
+                        write_line(&mut lines, &self.event(event_type, &object));
                     }
                 }
             }
@@ -162,7 +162,7 @@ impl Watch {
 
     /// A bookmark with the revision of the last processed change.
     fn bookmark(&self) -> Value {
-        let version = self.since.to_string();
+        let version = self.last_revision.to_string();
         let resource = self.filter.resource;
         let mut object = match self.shape.form {
             Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {},

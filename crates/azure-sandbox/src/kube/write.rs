@@ -97,8 +97,8 @@ pub(crate) fn update(
 ) -> Result<Arc<Value>, StatusError> {
     remove_nulls(&mut object);
     if target.subresource == "scale" {
-        let count = number(&object, "/spec/replicas").unwrap_or_default();
-        return set_scale(state, context, target, count, text(&object, "/metadata/resourceVersion"));
+        let replicas = number(&object, "/spec/replicas").unwrap_or_default();
+        return set_scale(state, context, target, replicas, text(&object, "/metadata/resourceVersion"));
     }
     set_namespace(target, &mut object)?;
     check_name(target, &object)?;
@@ -134,9 +134,9 @@ pub(crate) fn patch(
     let live = live.ok_or_else(|| StatusError::not_found(target.resource, target.name))?;
     if target.subresource == "scale" {
         let changed = apply_patch(kind, super::list::scale(&live), &body)?;
-        let count = number(&changed, "/spec/replicas").unwrap_or_default();
+        let replicas = number(&changed, "/spec/replicas").unwrap_or_default();
         let version = text(&body, "/metadata/resourceVersion");
-        return Ok((false, set_scale(state, context, target, count, version)?));
+        return Ok((false, set_scale(state, context, target, replicas, version)?));
     }
     let mut object = apply_patch(kind, (*live).clone(), &body)?;
     remove_nulls(&mut object);
@@ -149,7 +149,7 @@ fn apply_patch(kind: PatchKind, mut object: Value, body: &Value) -> Result<Value
             let text = "the server rejected our request due to an error in our request";
             StatusError::new(422, "Invalid", format!("{text}: {why}"))
         })?,
-        PatchKind::Strategic | PatchKind::Apply => patch::strategic(&mut object, body),
+        PatchKind::Strategic | PatchKind::Apply => patch::strategic_merge(&mut object, body),
         PatchKind::Merge => patch::merge(&mut object, body),
     }
     if object.is_object() {
@@ -241,20 +241,20 @@ fn set_scale(
     state: &mut State,
     context: &Context<'_>,
     target: &ObjectRef<'_>,
-    count: i64,
+    replicas: i64,
     version: &str,
 ) -> Result<Arc<Value>, StatusError> {
     let live = state.get(target.resource, target.namespace, target.name);
     let mut object = (**live.ok_or_else(|| StatusError::not_found(target.resource, target.name))?).clone();
-    if count < 0 {
+    if replicas < 0 {
         let cause = super::status::Cause::invalid(
             "spec.replicas",
-            &count.into(),
+            &replicas.into(),
             "must be greater than or equal to 0",
         );
         return Err(StatusError::invalid(target.resource, target.name, vec![cause]));
     }
-    set(&mut object, &["spec", "replicas"], count);
+    set(&mut object, &["spec", "replicas"], replicas);
     if !version.is_empty() {
         set(&mut object, &["metadata", "resourceVersion"], version);
     }

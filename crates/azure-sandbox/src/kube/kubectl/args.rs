@@ -3,7 +3,7 @@
 use super::Failure;
 
 /// Flags whose value is parsed and ignored.
-const IGNORED: [&str; 4] = ["--timeout", "--grace-period", "--request-timeout", "--cascade"];
+const IGNORED_FLAGS: [&str; 4] = ["--timeout", "--grace-period", "--request-timeout", "--cascade"];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are flags")]
@@ -38,12 +38,12 @@ impl Args {
                 Some((name, value)) => (name, Some(value)),
                 None => (word, None),
             };
-            let flag = !matches!(value, Some("false" | "0"));
+            let is_set = !matches!(value, Some("false" | "0"));
             match name {
-                "--server-side" => args.server_side = flag,
-                "--force-conflicts" => args.force_conflicts = flag,
-                "--ignore-not-found" => args.ignore_not_found = flag,
-                "-A" | "--all-namespaces" => args.all_namespaces = flag,
+                "--server-side" => args.server_side = is_set,
+                "--force-conflicts" => args.force_conflicts = is_set,
+                "--ignore-not-found" => args.ignore_not_found = is_set,
+                "-A" | "--all-namespaces" => args.all_namespaces = is_set,
                 "--wait" | "--now" | "--no-headers" => {}
                 _ => {
                     let value = value.or_else(|| words.next());
@@ -63,7 +63,7 @@ impl Args {
             "-o" | "--output" => self.output = Some(value.to_owned()),
             "-l" | "--selector" => self.selector = Some(value.to_owned()),
             "--field-manager" => self.field_manager = Some(value.to_owned()),
-            ignored if IGNORED.contains(&ignored) => {}
+            ignored if IGNORED_FLAGS.contains(&ignored) => {}
             unknown => return Err(Failure::error(format!("unknown flag: {unknown}"))),
         }
         Ok(())
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn flags_have_both_forms() {
+    fn flag_values_follow_a_space_or_equals_sign() {
         let parse = |line: &str| Args::parse(&line.split(' ').collect::<Vec<_>>()).ok();
         let args =
             parse("-f a.yaml,b.yaml --filename=c.yaml -n x --wait=false --ignore-not-found pods/y").unwrap();

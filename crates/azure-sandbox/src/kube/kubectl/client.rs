@@ -51,9 +51,9 @@ impl Client {
             .body(())
             .map_err(|error| ServerError::new(400, "BadRequest", &error.to_string()))?;
         let (parts, ()) = request.into_parts();
-        let (number, fault) = record_request(&self.kube, &self.cluster.host, &parts);
+        let (request_number, fault) = record_request(&self.kube, &self.cluster.host, &parts);
         let request = KubeRequest::new(parts);
-        record_body(&self.kube, number, &request, &body);
+        record_body(&self.kube, request_number, &request, &body);
         let call = Call {
             kube: &self.kube,
             cluster: &self.cluster,
@@ -71,7 +71,7 @@ impl Client {
                 Err(error) => error.to_response(),
             },
         };
-        self.kube.traffic().log.set_status(number, response.status.as_u16());
+        self.kube.traffic().log.set_status(request_number, response.status.as_u16());
         let value: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         if response.status.is_success() {
             return Ok(value);

@@ -11,6 +11,8 @@ use super::{Failure, Session};
 use crate::kube::resources::Resource;
 use crate::kube::value::{list, number, text};
 
+/// The number of spaces between columns, as in kubectl.
+const COLUMN_GAP: usize = 3;
 const TABLE_HEADERS: (&str, &str) = (JSON, "application/json;as=Table;v=v1;g=meta.k8s.io");
 
 impl Session<'_> {
@@ -24,12 +26,12 @@ impl Session<'_> {
             )));
         }
         let targets = match args.positional.as_slice() {
-            [only] if !only.contains('/') => {
-                vec![(find_resource(only).ok_or_else(|| unknown_type(only))?, String::new())]
+            [type_name] if !type_name.contains('/') => {
+                vec![(find_resource(type_name).ok_or_else(|| unknown_type(type_name))?, String::new())]
             }
-            words => named_objects(words)?,
+            names => named_objects(names)?,
         };
-        let (mut failed, mut rows, mut found) = (false, Vec::new(), Vec::new());
+        let (mut has_failed, mut rows, mut found_objects) = (false, Vec::new(), Vec::new());
         for (resource, name) in targets {
             let headers = if ["", "wide"].contains(&output) { TABLE_HEADERS } else { JSON_HEADERS };
             match self.client.send(
@@ -39,17 +41,17 @@ impl Session<'_> {
                 &Value::Null,
             ) {
                 Ok(table) if headers == TABLE_HEADERS => add_rows(&mut rows, &table, output == "wide"),
-                Ok(object) => found.extend(objects(resource, object)),
+                Ok(response) => found_objects.extend(typed_objects(resource, response)),
                 Err(error) if error.code == 404 && args.ignore_not_found => {}
                 Err(error) => {
-                    failed = true;
+                    has_failed = true;
                     self.print(&error.render(""));
                 }
             }
         }
         match output {
             "name" => {
-                for (resource, object) in &found {
+                for (resource, object) in &found_objects {
                     self.print(&format!(
                         "{}/{}",
                         resource.qualified_singular(),
@@ -58,7 +60,7 @@ impl Session<'_> {
                 }
             }
             "json" => {
-                let mut objects: Vec<Value> = found.into_iter().map(|(_, object)| object).collect();
+                let mut objects: Vec<Value> = found_objects.into_iter().map(|(_, object)| object).collect();
                 let result = match (objects.len(), args.positional.len()) {
                     (1, _) => objects.remove(0),
                     _ => {
@@ -69,13 +71,14 @@ impl Session<'_> {
             }
             _ => self.print_rows(&rows),
         }
-        if failed { Err(Failure::Printed) } else { Ok(()) }
+        if has_failed { Err(Failure::Printed) } else { Ok(()) }
     }
 
     fn print_rows(&mut self, rows: &[Vec<String>]) {
         let columns = rows.first().map(Vec::len).unwrap_or_default();
         let width = |column: usize| {
-            rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default() + 3
+            rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or_default()
+                + COLUMN_GAP
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in rows {
@@ -85,10 +88,10 @@ impl Session<'_> {
     }
 }
 
-/// The objects of a response, which is a single object or a list.
-fn objects(resource: &'static Resource, object: Value) -> Vec<(&'static Resource, Value)> {
-    if object.get("items").is_none() {
-        return vec![(resource, object)];
+/// The objects of a response, which is a single object or a list, each with its type.
+fn typed_objects(resource: &'static Resource, response: Value) -> Vec<(&'static Resource, Value)> {
+    if response.get("items").is_none() {
+        return vec![(resource, response)];
     }
     let with_type = |item: &Value| {
         let mut item = item.clone();
@@ -96,25 +99,29 @@ fn objects(resource: &'static Resource, object: Value) -> Vec<(&'static Resource
         crate::kube::value::set(&mut item, &["kind"], resource.kind);
         (resource, item)
     };
-    list(&object, "/items").iter().map(with_type).collect()
+    list(&response, "/items").iter().map(with_type).collect()
 }
 
 /// Adds the rows of a table; the first table also adds a header.
-fn add_rows(rows: &mut Vec<Vec<String>>, table: &Value, wide: bool) {
-    let columns: Vec<bool> = list(table, "/columnDefinitions")
+fn add_rows(rows: &mut Vec<Vec<String>>, table: &Value, is_wide: bool) {
+    let columns_shown: Vec<bool> = list(table, "/columnDefinitions")
         .iter()
-        .map(|column| wide || number(column, "/priority").unwrap_or_default() == 0)
+        .map(|column| is_wide || number(column, "/priority").unwrap_or_default() == 0)
         .collect();
     if rows.is_empty() {
         let names =
             list(table, "/columnDefinitions").iter().map(|column| text(column, "/name").to_uppercase());
-        rows.push(names.zip(&columns).filter(|(_, is_shown)| **is_shown).map(|(name, _)| name).collect());
+        rows.push(
+            names.zip(&columns_shown).filter(|(_, is_shown)| **is_shown).map(|(name, _)| name).collect(),
+        );
     }
     for row in list(table, "/rows") {
         let cells = list(row, "/cells").iter().map(|cell| match cell {
             Value::String(text) => text.clone(),
-            other => other.to_string(),
+            value => value.to_string(),
         });
-        rows.push(cells.zip(&columns).filter(|(_, is_shown)| **is_shown).map(|(cell, _)| cell).collect());
+        rows.push(
+            cells.zip(&columns_shown).filter(|(_, is_shown)| **is_shown).map(|(cell, _)| cell).collect(),
+        );
     }
 }

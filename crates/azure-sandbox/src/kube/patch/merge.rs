@@ -22,45 +22,46 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 
 /// Applies a strategic merge patch: like [`merge`], but keyed lists are merged by element. Supports `$patch`,
 /// `$retainKeys`, `$deleteFromPrimitiveList/…` and `$setElementOrder/…`.
-pub(crate) fn strategic(target: &mut Value, patch: &Value) {
+pub(crate) fn strategic_merge(target: &mut Value, patch: &Value) {
     merge_object(target, patch, &mut Vec::new());
 }
 
-fn merge_object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a str>) {
+/// Applies a strategic merge patch to the value at `field_path`.
+fn merge_object<'a>(target: &mut Value, patch: &'a Value, field_path: &mut Vec<&'a str>) {
     let Some(patch) = patch.as_object() else {
         *target = patch.clone();
         return;
     };
-    if !target.is_object() || patch.get("$patch").is_some_and(|word| word == "replace") {
+    if !target.is_object() || patch.get("$patch").is_some_and(|directive| directive == "replace") {
         *target = Value::Object(Map::new());
     }
     for (key, value) in patch {
-        if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
+        if let Some(list_name) = key.strip_prefix("$deleteFromPrimitiveList/") {
             let removed = value.as_array().map(Vec::as_slice).unwrap_or_default();
-            if let Some(elements) = target.get_mut(list).and_then(Value::as_array_mut) {
+            if let Some(elements) = target.get_mut(list_name).and_then(Value::as_array_mut) {
                 elements.retain(|element| !removed.contains(element));
             }
         }
         if key.starts_with('$') {
             continue;
         }
-        fields.push(key);
+        field_path.push(key);
         match value {
             Value::Null => drop(target.as_object_mut().and_then(|target| target.remove(key))),
-            Value::Object(inner) if inner.get("$patch").is_some_and(|word| word == "delete") => {
+            Value::Object(inner) if inner.get("$patch").is_some_and(|directive| directive == "delete") => {
                 target.as_object_mut().and_then(|target| target.remove(key));
             }
-            Value::Object(_) => merge_object(&mut target[key], value, fields),
-            Value::Array(elements) => merge_elements(&mut target[key], elements, fields),
+            Value::Object(_) => merge_object(&mut target[key], value, field_path),
+            Value::Array(elements) => merge_elements(&mut target[key], elements, field_path),
             _ => target[key] = value.clone(),
         }
-        fields.pop();
+        field_path.pop();
     }
     for (key, order) in patch {
         if let (Some(name), Some(order)) = (key.strip_prefix("$setElementOrder/"), order.as_array()) {
-            fields.push(name);
-            sort_elements(target.get_mut(name), order, fields);
-            fields.pop();
+            field_path.push(name);
+            sort_elements(target.get_mut(name), order, field_path);
+            field_path.pop();
         }
     }
     if let Some(retained) = patch.get("$retainKeys").and_then(Value::as_array)
@@ -70,10 +71,10 @@ fn merge_object<'a>(target: &mut Value, patch: &'a Value, fields: &mut Vec<&'a s
     }
 }
 
-fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&'a str>) {
-    let Some(key) = merge_key(fields) else {
+fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], field_path: &mut Vec<&'a str>) {
+    let Some(key) = merge_key(field_path) else {
         let patch_value = Value::Array(patch.to_vec());
-        match (is_set(fields), target.as_array_mut()) {
+        match (is_string_set(field_path), target.as_array_mut()) {
             (true, Some(existing)) => {
                 for element in patch {
                     if !existing.contains(element) {
@@ -85,10 +86,10 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
         }
         return;
     };
-    let replaces = patch.iter().any(|element| {
+    let replaces_list = patch.iter().any(|element| {
         element["$patch"] == "replace" && element.as_object().is_some_and(|element| element.len() == 1)
     });
-    if replaces || !target.is_array() {
+    if replaces_list || !target.is_array() {
         *target = Value::Array(Vec::new());
     }
     let Some(target) = target.as_array_mut() else { return };
@@ -100,10 +101,10 @@ fn merge_elements<'a>(target: &mut Value, patch: &'a [Value], fields: &mut Vec<&
             continue;
         }
         if let Some(existing) = target.iter_mut().find(|existing| has_same_key(existing)) {
-            merge_object(existing, element, fields);
+            merge_object(existing, element, field_path);
         } else {
             let mut new = Value::Null;
-            merge_object(&mut new, element, fields);
+            merge_object(&mut new, element, field_path);
             target.push(new);
         }
     }
@@ -114,19 +115,19 @@ pub(crate) fn removals(before: &Value, after: &Value, patch: &mut Value) {
     add_removals(before, after, patch, &mut Vec::new());
 }
 
-fn add_removals<'a>(before: &'a Value, after: &Value, patch: &mut Value, fields: &mut Vec<&'a str>) {
+fn add_removals<'a>(before: &'a Value, after: &Value, patch: &mut Value, field_path: &mut Vec<&'a str>) {
     for (key, old) in before.as_object().into_iter().flatten() {
         let Some(new) = after.get(key) else {
             patch[key] = Value::Null;
             continue;
         };
-        fields.push(key);
+        field_path.push(key);
         match (old.as_array(), new.as_array()) {
-            (Some(old), Some(new)) => add_element_removals(old, new, &mut patch[key], fields),
-            _ if old.is_object() && new.is_object() => add_removals(old, new, &mut patch[key], fields),
+            (Some(old), Some(new)) => add_element_removals(old, new, &mut patch[key], field_path),
+            _ if old.is_object() && new.is_object() => add_removals(old, new, &mut patch[key], field_path),
             _ => {}
         }
-        fields.pop();
+        field_path.pop();
     }
 }
 
@@ -134,22 +135,22 @@ fn add_element_removals<'a>(
     before: &'a [Value],
     after: &[Value],
     patch: &mut Value,
-    fields: &mut Vec<&'a str>,
+    field_path: &mut Vec<&'a str>,
 ) {
-    let (Some(key), Some(patch)) = (merge_key(fields), patch.as_array_mut()) else { return };
+    let (Some(key), Some(patch)) = (merge_key(field_path), patch.as_array_mut()) else { return };
     for old in before {
         let has_same_key = |element: &&Value| element[key] == old[key];
         match (after.iter().find(has_same_key), patch.iter_mut().find(|element| element[key] == old[key])) {
-            (Some(new), Some(element)) => add_removals(old, new, element, fields),
+            (Some(new), Some(element)) => add_removals(old, new, element, field_path),
             _ => patch.push(serde_json::json!({"$patch": "delete", key: old[key]})),
         }
     }
 }
 
 /// Sorts elements by `order`; elements that `order` omits follow.
-fn sort_elements(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
+fn sort_elements(target: Option<&mut Value>, order: &[Value], field_path: &[&str]) {
     let Some(elements) = target.and_then(Value::as_array_mut) else { return };
-    let key = merge_key(fields);
+    let key = merge_key(field_path);
     let position = |element: &Value| {
         let index = order.iter().position(|ordered| match key {
             Some(key) => ordered[key] == element[key],
@@ -160,9 +161,9 @@ fn sort_elements(target: Option<&mut Value>, order: &[Value], fields: &[&str]) {
     elements.sort_by_key(position);
 }
 
-/// The key by which the elements of a list are merged; `fields` is the path of the list.
-fn merge_key(fields: &[&str]) -> Option<&'static str> {
-    let (last, parents) = fields.split_last()?;
+/// The key by which the elements of a list are merged; `field_path` contains the field names down to the list.
+fn merge_key(field_path: &[&str]) -> Option<&'static str> {
+    let (last, parents) = field_path.split_last()?;
     match (parents.last().copied().unwrap_or_default(), *last) {
         (
             _,
@@ -184,8 +185,8 @@ fn merge_key(fields: &[&str]) -> Option<&'static str> {
 }
 
 /// Whether the elements of a list are merged as a set of strings.
-fn is_set(fields: &[&str]) -> bool {
-    matches!(fields, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
+fn is_string_set(field_path: &[&str]) -> bool {
+    matches!(field_path, [.., "metadata", "finalizers"] | [.., "spec", "podCIDRs"])
 }
 
 #[cfg(test)]
@@ -210,7 +211,7 @@ mod tests {
         };
         let containers = |patch: Value| {
             let mut target = target();
-            strategic(&mut target, &json!({"spec": {"template": {"spec": {"containers": patch}}}}));
+            strategic_merge(&mut target, &json!({"spec": {"template": {"spec": {"containers": patch}}}}));
             target["spec"]["template"]["spec"]["containers"].clone()
         };
         assert_eq!(
@@ -235,7 +236,7 @@ mod tests {
             json!({"b": {"d": 2}, "containers": [{"name": "x", "env": [{"name": "B"}]}], "subjects": []});
         let (mut patch, mut target) = (after.clone(), before.clone());
         removals(&before, &after, &mut patch);
-        strategic(&mut target, &patch);
+        strategic_merge(&mut target, &patch);
         assert_eq!(target, after);
     }
 
@@ -244,7 +245,7 @@ mod tests {
         let mut target = json!({"metadata": {"finalizers": ["a", "b"]}, "spec": {
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, "template": {"x": 1},
             "volumes": [{"name": "a"}, {"name": "b"}]}});
-        strategic(
+        strategic_merge(
             &mut target,
             &json!({
             "metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]},

@@ -28,13 +28,13 @@ pub(super) fn environment(state: &State, pod: &Value, container: &Value) -> Resu
     .into();
     for source in list(container, "/envFrom") {
         let prefix = text(source, "/prefix");
-        for (resource, reference) in [(&SECRETS, "secretRef"), (&CONFIG_MAPS, "configMapRef")] {
-            let reference = source.field(reference);
+        for (resource, field) in [(&SECRETS, "secretRef"), (&CONFIG_MAPS, "configMapRef")] {
+            let reference = source.field(field);
             if !reference.is_null() {
                 let data = referenced_data(state, resource, namespace, reference)?;
-                let decode = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+                let to_text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 environment
-                    .extend(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), decode(value))));
+                    .extend(data.into_iter().map(|(key, value)| (format!("{prefix}{key}"), to_text(value))));
             }
         }
     }
@@ -54,8 +54,8 @@ fn variable_value(state: &State, pod: &Value, variable: &Value) -> Result<Option
         return Ok(Some(text(variable, "/value").to_owned()));
     }
     let namespace = text(pod, "/metadata/namespace");
-    for (resource, reference) in [(&SECRETS, "secretKeyRef"), (&CONFIG_MAPS, "configMapKeyRef")] {
-        let reference = source.field(reference);
+    for (resource, field) in [(&SECRETS, "secretKeyRef"), (&CONFIG_MAPS, "configMapKeyRef")] {
+        let reference = source.field(field);
         if reference.is_null() {
             continue;
         }
@@ -98,9 +98,9 @@ fn referenced_data(
         };
         entries.map(|(key, value)| (key.clone(), decode(value.as_str().unwrap_or_default()))).collect()
     };
-    let mut files: Files = entries("data", resource.is(&SECRETS)).into_iter().collect();
-    files.extend(entries("binaryData", true));
-    Ok(files)
+    let mut data: Files = entries("data", resource.is(&SECRETS)).into_iter().collect();
+    data.extend(entries("binaryData", true));
+    Ok(data)
 }
 
 /// The files of mounted secrets and config maps by absolute path; an error if a secret or config map is missing.
@@ -115,8 +115,8 @@ pub(super) fn files(state: &State, pod: &Value, container: &Value) -> Result<Fil
         let (directory, sub_path) =
             (text(mount, "/mountPath").trim_end_matches('/'), text(mount, "/subPath"));
         for source in sources {
-            for (resource, kind) in [(&SECRETS, "secret"), (&CONFIG_MAPS, "configMap")] {
-                let reference = source.field(kind);
+            for (resource, field) in [(&SECRETS, "secret"), (&CONFIG_MAPS, "configMap")] {
+                let reference = source.field(field);
                 if reference.is_null() {
                     continue;
                 }

@@ -44,7 +44,7 @@ pub(crate) struct Network {
     kubernetes_address: OnceLock<SocketAddr>,
     /// The maximum number of bytes per second that a connection reads; 0 for no limit.
     read_rate: AtomicU64,
-    connections: AtomicUsize,
+    open_connections: AtomicUsize,
     /// Cancelled to cut the open connections.
     cut: Mutex<CancellationToken>,
 }
@@ -54,14 +54,14 @@ struct OpenConnection(Arc<Network>);
 
 impl OpenConnection {
     fn new(network: &Arc<Network>) -> Self {
-        network.connections.fetch_add(1, Ordering::Relaxed);
+        network.open_connections.fetch_add(1, Ordering::Relaxed);
         Self(Arc::clone(network))
     }
 }
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.open_connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -94,7 +94,7 @@ impl Network {
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.open_connections.load(Ordering::Relaxed)
     }
 
     /// Resets the open connections.
@@ -117,17 +117,19 @@ impl PodNetwork {
 
     async fn connect(&self, name: &str, port: u16) -> io::Result<TcpStream> {
         let network = &self.kube.runtime().network;
-        let kubernetes = network.kubernetes_address();
+        let kubernetes_address = network.kubernetes_address();
         let remote = if self.is_own_api(name) {
-            let served = kubernetes.filter(|_| port == SERVICE_PORT && self.kube.is_served(&self.host));
-            TcpStream::connect(served.ok_or(io::ErrorKind::ConnectionRefused)?).await?
+            let api_address =
+                kubernetes_address.filter(|_| port == SERVICE_PORT && self.kube.is_served(&self.host));
+            TcpStream::connect(api_address.ok_or(io::ErrorKind::ConnectionRefused)?).await?
         } else {
             self.connect_outside(name, port).await?
         };
         // Other names may also lead to the port of the Kubernetes APIs, at a loopback address.
         let peer = remote.peer_addr()?;
         let is_loopback = peer.ip().to_canonical().is_loopback();
-        let is_kubernetes = kubernetes.is_some_and(|address| is_loopback && address.port() == peer.port());
+        let is_kubernetes =
+            kubernetes_address.is_some_and(|address| is_loopback && address.port() == peer.port());
         let (program_end, network_end) = loopback_pair().await?;
         let server_name = is_kubernetes.then(|| self.host.clone());
         let (cut, ended, open) = (network.cut_token(), self.ended.clone(), OpenConnection::new(network));
@@ -216,6 +218,7 @@ async fn relay(
     Ok(())
 }
 
+/// Copies until `from` ends, at most at the read rate of `rate_limit`.
 async fn copy(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, rate_limit: Option<&Network>) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_SIZE];
     loop {

@@ -53,13 +53,13 @@ impl ProgramLog {
     }
 
     /// The numbers of the lines in the log that are not older than `since_ms`.
-    pub(crate) fn numbers_since(&self, since_ms: Option<i64>) -> std::ops::Range<i64> {
+    pub(crate) fn line_numbers_since(&self, since_ms: Option<i64>) -> std::ops::Range<i64> {
         let lines = self.lines();
-        let count = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);
-        let older = lines
+        let to_i64 = |lines: usize| i64::try_from(lines).unwrap_or(i64::MAX);
+        let older_count = lines
             .entries
             .partition_point(|(time_ms, _)| since_ms.is_some_and(|since_ms| *time_ms < since_ms));
-        lines.first_number + count(older)..lines.first_number + count(lines.entries.len())
+        lines.first_number + to_i64(older_count)..lines.first_number + to_i64(lines.entries.len())
     }
 
     /// A line with its time.
@@ -79,16 +79,16 @@ mod tests {
         log.push("a\nb", 1);
         log.push("c", 2);
         assert_eq!(
-            (log.numbers_since(None), log.numbers_since(Some(2)), log.numbers_since(Some(3))),
+            (log.line_numbers_since(None), log.line_numbers_since(Some(2)), log.line_numbers_since(Some(3))),
             (0..3, 2..3, 3..3)
         );
         assert_eq!(log.line(1), Some((1, "b".to_owned())));
         for number in 0..MAX_LINES {
             log.push(&number.to_string(), 3);
         }
-        assert_eq!(log.numbers_since(None), 3..10_003);
+        assert_eq!(log.line_numbers_since(None), 3..10_003);
         assert_eq!(log.line(2), None);
         log.push(&"x".repeat(MAX_BYTES), 4);
-        assert_eq!(log.numbers_since(None), 10_003..10_004);
+        assert_eq!(log.line_numbers_since(None), 10_003..10_004);
     }
 }

@@ -87,18 +87,18 @@ struct Containers {
 
 fn find_containers(kube: &KubeClusters) -> Containers {
     let mut containers = Containers { to_run: HashMap::new(), existing: HashSet::new() };
-    let enabled = kube.runtime().is_enabled();
+    let is_enabled = kube.runtime().is_enabled();
     for cluster in kube.started() {
         let state = cluster.state();
         for pod in state.list(&PODS, None, None) {
             // Pods without an IP have not started yet.
-            let runs =
+            let should_run =
                 state.declared.running && !is_terminating(pod) && !text(pod, "/status/podIP").is_empty();
             for container in list(pod, "/spec/containers") {
                 let Some(program) = kube.runtime().program(text(container, "/image")) else { continue };
                 let key = ContainerKey::new(&cluster.host, pod, text(container, "/name"));
                 containers.existing.insert(key.clone());
-                if runs && enabled {
+                if should_run && is_enabled {
                     containers.to_run.insert(key, (Arc::clone(&cluster), Arc::clone(program)));
                 }
             }
@@ -121,8 +121,8 @@ impl Supervisor {
     async fn run(self) {
         let mut backoff = MIN_BACKOFF;
         while !self.stop.is_cancelled() {
-            let mut revision = self.cluster.subscribe();
-            let seen = *revision.borrow_and_update();
+            let mut revisions = self.cluster.subscribe();
+            let seen_revision = *revisions.borrow_and_update();
             let Some(prepared) = self.prepare() else { return };
             let (environment, files) = match prepared {
                 Ok(prepared) => prepared,
@@ -131,7 +131,7 @@ impl Supervisor {
                         containers::set_waiting(status, "CreateContainerConfigError", &message);
                     });
                     // Any change may create the missing objects.
-                    let changed = revision.wait_for(|revision| *revision > seen);
+                    let changed = revisions.wait_for(|revision| *revision > seen_revision);
                     drop(self.stop.run_until_cancelled(changed).await);
                     continue;
                 }

@@ -11,7 +11,7 @@ const NONE: &str = "<none>";
 pub(crate) struct Column {
     pub(crate) name: &'static str,
     /// The type in OpenAPI.
-    pub(crate) kind: &'static str,
+    pub(crate) cell_type: &'static str,
     /// Whether only `-o wide` shows the column.
     pub(crate) wide: bool,
     pub(crate) cell: Cell,
@@ -20,19 +20,19 @@ pub(crate) struct Column {
 type Cell = fn(&Value, &Now) -> Value;
 
 const fn string(name: &'static str, cell: Cell) -> Column {
-    Column { name, kind: "string", wide: false, cell }
+    Column { name, cell_type: "string", wide: false, cell }
 }
 
 const fn integer(name: &'static str, cell: Cell) -> Column {
-    Column { name, kind: "integer", wide: false, cell }
+    Column { name, cell_type: "integer", wide: false, cell }
 }
 
 const fn wide(name: &'static str, cell: Cell) -> Column {
-    Column { name, kind: "string", wide: true, cell }
+    Column { name, cell_type: "string", wide: true, cell }
 }
 
 const NAME: Column = string("Name", |object, _| at(object, &["metadata", "name"]).clone());
-const AGE: Column = string("Age", |object, now| since(text(object, "/metadata/creationTimestamp"), now));
+const AGE: Column = string("Age", |object, now| time_since(text(object, "/metadata/creationTimestamp"), now));
 
 static DEFAULT_COLUMNS: [Column; 2] = [NAME, AGE];
 
@@ -88,8 +88,8 @@ static DEPLOYMENTS: [Column; 8] = [
     integer("Up-to-date", |deployment, _| integer_or_zero(deployment, "/status/updatedReplicas").into()),
     integer("Available", |deployment, _| integer_or_zero(deployment, "/status/availableReplicas").into()),
     AGE,
-    wide("Containers", |deployment, _| containers(deployment, "/name")),
-    wide("Images", |deployment, _| containers(deployment, "/image")),
+    wide("Containers", |deployment, _| join_containers(deployment, "/name")),
+    wide("Images", |deployment, _| join_containers(deployment, "/image")),
     wide("Selector", |deployment, _| {
         let labels = at(deployment, &["spec", "selector", "matchLabels"]).as_object().into_iter().flatten();
         let pairs = labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
@@ -98,7 +98,7 @@ static DEPLOYMENTS: [Column; 8] = [
 ];
 
 static EVENTS: [Column; 9] = [
-    string("Last Seen", |event, now| since(last_seen(event), now)),
+    string("Last Seen", |event, now| time_since(last_seen(event), now)),
     string("Type", |event, _| text(event, "/type").into()),
     string("Reason", |event, _| text(event, "/reason").into()),
     string("Object", |event, _| {
@@ -109,7 +109,7 @@ static EVENTS: [Column; 9] = [
     string("Message", |event, _| text(event, "/message").trim().into()),
     wide("First Seen", |event, now| {
         let first = text(event, "/firstTimestamp");
-        since(if first.is_empty() { last_seen(event) } else { first }, now)
+        time_since(if first.is_empty() { last_seen(event) } else { first }, now)
     }),
     wide("Count", |event, _| number(event, "/count").unwrap_or(1).to_string().into()),
     wide("Name", |event, _| at(event, &["metadata", "name"]).clone()),
@@ -137,23 +137,23 @@ static BINDINGS: [Column; 6] = [
         format!("{}/{}", text(binding, "/roleRef/kind"), text(binding, "/roleRef/name")).into()
     }),
     AGE,
-    wide("Users", |binding, _| subjects(binding, "User")),
-    wide("Groups", |binding, _| subjects(binding, "Group")),
-    wide("ServiceAccounts", |binding, _| subjects(binding, "ServiceAccount")),
+    wide("Users", |binding, _| subject_names(binding, "User")),
+    wide("Groups", |binding, _| subject_names(binding, "Group")),
+    wide("ServiceAccounts", |binding, _| subject_names(binding, "ServiceAccount")),
 ];
 
 static ROLES: [Column; 2] = [
     NAME,
     Column {
         name: "Created At",
-        kind: "date",
+        cell_type: "date",
         wide: false,
         cell: |role, _| at(role, &["metadata", "creationTimestamp"]).clone(),
     },
 ];
 
 pub(crate) fn columns(resource: &Resource) -> &'static [Column] {
-    let types: [(&Resource, &'static [Column]); 12] = [
+    let columns_by_type: [(&Resource, &'static [Column]); 12] = [
         (&resources::PODS, &PODS),
         (&resources::NODES, &NODES),
         (&resources::NAMESPACES, &NAMESPACES),
@@ -167,13 +167,13 @@ pub(crate) fn columns(resource: &Resource) -> &'static [Column] {
         (&resources::ROLES, &ROLES),
         (&resources::CLUSTER_ROLES, &ROLES),
     ];
-    types
+    columns_by_type
         .into_iter()
         .find(|(column_type, _)| resource.is(column_type))
         .map_or(&DEFAULT_COLUMNS, |(_, columns)| columns)
 }
 
-fn since(timestamp: &str, now: &Now) -> Value {
+fn time_since(timestamp: &str, now: &Now) -> Value {
     parse_timestamp_ms(timestamp)
         .map_or_else(|| "<unknown>".to_owned(), |then| human_duration((now.ms - then) / 1_000))
         .into()
@@ -230,8 +230,8 @@ fn node_status(node: &Value) -> String {
         Some(_) => "NotReady",
         None => "Unknown",
     };
-    let cordoned = at(node, &["spec", "unschedulable"]) == true;
-    format!("{status}{}", if cordoned { ",SchedulingDisabled" } else { "" })
+    let is_cordoned = at(node, &["spec", "unschedulable"]) == true;
+    format!("{status}{}", if is_cordoned { ",SchedulingDisabled" } else { "" })
 }
 
 fn node_address(node: &Value, kind: &str) -> Value {
@@ -240,9 +240,9 @@ fn node_address(node: &Value, kind: &str) -> Value {
     or_none(address.map(|address| text(address, "/address")).unwrap_or_default())
 }
 
-fn containers(deployment: &Value, key: &str) -> Value {
+fn join_containers(deployment: &Value, pointer: &str) -> Value {
     let containers = list(deployment, "/spec/template/spec/containers").iter();
-    containers.map(|container| text(container, key)).collect::<Vec<_>>().join(",").into()
+    containers.map(|container| text(container, pointer)).collect::<Vec<_>>().join(",").into()
 }
 
 fn last_seen(event: &Value) -> &str {
@@ -252,7 +252,7 @@ fn last_seen(event: &Value) -> &str {
     }
 }
 
-fn subjects(binding: &Value, kind: &str) -> Value {
+fn subject_names(binding: &Value, kind: &str) -> Value {
     let subjects = list(binding, "/subjects").iter().filter(|subject| text(subject, "/kind") == kind);
     let names = subjects.map(|subject| match text(subject, "/namespace") {
         "" => text(subject, "/name").to_owned(),
