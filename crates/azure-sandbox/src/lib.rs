@@ -81,7 +81,7 @@ use kube::clusters::KubeClusters;
 use state::SandboxState;
 use state_file::StateFile;
 
-/// The state of Azure; the Kubernetes APIs have a separate file.
+/// The file with the state of Azure; the Kubernetes APIs have a separate file.
 const AZURE_FILE: &str = "sandbox-azure.json";
 
 /// Any free port of the loopback interface.
@@ -247,7 +247,8 @@ impl Sandbox {
         self.kubernetes_address
     }
 
-    /// A resolver of cluster host names. Those of unknown, stopped and private clusters do not resolve.
+    /// A resolver of cluster host names. The names of unknown, stopped and private clusters do not resolve; while a fault
+    /// refuses connections, names resolve to a closed port.
     pub fn kubernetes_resolver(&self) -> Resolver {
         let (kubernetes_address, closed_port) = (self.kubernetes_address, Arc::clone(&self.closed_port));
         let kube = self.control.sandbox.kube.clone();

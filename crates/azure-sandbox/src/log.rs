@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::recordings::Operation;
 
+/// The maximum number of requests; the oldest is dropped first.
 const CAPACITY: usize = 10_000;
 /// The maximum size of a recorded body.
 pub(crate) const MAX_RECORDED_BODY: usize = 1 << 17;
@@ -37,7 +38,7 @@ pub struct RecordedRequest {
 #[derive(Default)]
 pub(crate) struct Log {
     requests: VecDeque<RecordedRequest>,
-    /// The number of the first request.
+    /// The number of the oldest request in the log.
     first_number: u64,
 }
 

@@ -86,8 +86,8 @@ impl FinalStatus {
 pub(crate) struct Target {
     /// Empty for providers.
     group: String,
-    /// The namespace of a provider, or the resource. Empty for groups; older state files repeat the name of the group here,
-    /// so that the target is read as a resource of that name in the group.
+    /// The namespace of a provider, or the name of a resource; empty for groups. In older state files, a group repeats its name
+    /// here, and is read as a resource of that name in the group.
     name: String,
     /// A pool of a cluster, or a subnet of a network.
     #[serde(rename = "part", default)]
@@ -246,7 +246,7 @@ impl LongOperation {
     }
 
     /// The scheduled completion time.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "minutes, not eons")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "minutes at most")]
     pub(crate) fn due_ms(&self, scale: f64) -> i64 {
         self.started_ms.saturating_add((self.duration_ms as f64 * scale) as i64)
     }
@@ -283,7 +283,7 @@ impl LongOperation {
         body
     }
 
-    /// The error object. It is visible after the end of the operation; before it, only if the operation succeeds anyway.
+    /// The error object, if any. While the operation is running, an error is hidden unless the operation will succeed anyway.
     pub(crate) fn error(&self) -> Option<Value> {
         let Outcome { status, error: OperationError { code, message } } = self.outcome.as_ref()?;
         let visible = self.ended_ms.is_some() || *status == FinalStatus::Succeeded;

@@ -16,9 +16,9 @@ pub struct ScriptedOutcome {
     /// Only targets with this name, in any letter case; for pools and subnets, the name of the pool or subnet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The number of matching operations that end normally first.
+    /// The number of matching operations that end normally before the outcome applies.
     pub skip: u32,
-    /// Number of matching operations after those; unlimited if unset.
+    /// The number of matching operations that the outcome then applies to; unlimited if unset.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// The final status.

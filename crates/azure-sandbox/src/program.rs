@@ -36,12 +36,12 @@ pub struct Container {
     pub environment: BTreeMap<String, String>,
     /// The files of mounted secrets and config maps by absolute path.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// The network of its pod: the Kubernetes API of its cluster at its host name and at `KUBERNETES_SERVICE_HOST`, never
-    /// that of another cluster; everything else as from this machine, except the metadata services of cloud machines.
+    /// Connects through the pod's network. It reaches the Kubernetes API of its own cluster, at the API's host name and at
+    /// `KUBERNETES_SERVICE_HOST`, and what this machine reaches, except other clusters and cloud metadata services.
     pub connect: Connect,
-    /// Adds a line to its log.
+    /// Adds a line to the log of the container.
     pub log: Arc<dyn Fn(&str) + Send + Sync>,
-    /// Sets whether it is ready; it is not ready at its start.
+    /// Sets whether the container is ready; at its start, it is not.
     pub ready: Arc<dyn Fn(bool) + Send + Sync>,
     /// Cancelled when the container has to stop. A program that has not returned 5 s later is aborted.
     pub stop: CancellationToken,
@@ -53,7 +53,7 @@ impl fmt::Debug for BuiltInImage {
     }
 }
 
-/// Without the environment and files, which contain secrets.
+/// Omits the environment and files, which contain secrets.
 impl fmt::Debug for Container {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, pod, fqdn, .. } = self;

@@ -159,7 +159,7 @@ impl Page {
         serde_json::from_str::<String>(self.body.get()).unwrap_or_else(|_| self.body.get().to_owned())
     }
 
-    /// The response; `next_link` replaces that of an object, and is ignored for other bodies.
+    /// The response; `next_link` replaces the `nextLink` of an object, and is ignored for other bodies.
     pub(crate) fn to_response(&self, next_link: Option<&str>) -> SandboxResponse {
         let body = with_next_link(self.body.get(), next_link).unwrap_or_else(|| self.text());
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);

@@ -9,9 +9,9 @@ pub struct RoleAssignment {
     /// The resource group; the whole subscription without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_group: Option<String>,
-    /// Granted actions; `*` stands for any text.
+    /// Granted actions; `*` matches any text.
     pub actions: Vec<String>,
-    /// Exceptions from them.
+    /// Exceptions from `actions`.
     #[serde(default)]
     pub not_actions: Vec<String>,
 }
@@ -81,7 +81,7 @@ impl Role {
 }
 
 impl RoleAssignment {
-    /// Whether the role applies in the resource group, or in the subscription if there is none.
+    /// Whether the role applies in the resource group, or in the whole subscription if `group` is `None`.
     pub(crate) fn holds_in(&self, group: Option<&str>) -> bool {
         self.resource_group
             .as_deref()

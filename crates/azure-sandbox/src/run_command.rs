@@ -13,7 +13,7 @@ use crate::kube::kubectl::Output;
 
 /// The maximum number of files in a context.
 const MAX_FILES: usize = 200;
-/// The maximum size of the unpacked files.
+/// The maximum total size of the unpacked files, in bytes.
 const MAX_UNPACKED: u64 = 8 << 20;
 
 /// A command that has not run yet, or the output of one that has.
@@ -38,7 +38,7 @@ pub(crate) struct RunCommandRequest {
     pub(crate) cluster_token: String,
 }
 
-/// Without the contents, which include tokens.
+/// Omits the contents, which include tokens.
 impl fmt::Debug for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {

@@ -30,7 +30,7 @@ pub struct Seed {
     pub location: &'static str,
     /// A Kubernetes version of that region.
     pub kubernetes_version: &'static str,
-    /// A version to which the first one can be upgraded.
+    /// A version to which `kubernetes_version` can be upgraded.
     pub kubernetes_version_2: &'static str,
     /// The resource group of the resources below.
     pub resource_group: &'static str,

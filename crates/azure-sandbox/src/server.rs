@@ -107,6 +107,7 @@ fn unknown_host(host: &str) -> SandboxResponse {
     SandboxResponse::arm_error(StatusCode::MISDIRECTED_REQUEST, "UnknownHost", &text)
 }
 
+/// A response that makes the server cut the connection instead.
 pub(crate) fn cut() -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(Cut);

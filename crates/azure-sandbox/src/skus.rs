@@ -340,7 +340,7 @@ pub(crate) fn fnv1a(text: &str) -> u64 {
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    // The low bits of FNV are weak.
+    // Mixes the high bits into the low ones, which are weak in FNV.
     hash ^ (hash >> 32)
 }
 

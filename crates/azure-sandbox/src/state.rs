@@ -1,5 +1,5 @@
-//! The state of the sandbox: directories, tokens, subscriptions, faults, recordings and the log of requests, behind one
-//! lock, which is never held across an `.await`.
+//! The state of the sandbox: applications, tokens, subscriptions, faults, recordings and the log of requests, behind one lock,
+//! which is never held across an `.await`.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +70,7 @@ pub(crate) struct State {
     pub(crate) page_size: Option<usize>,
 }
 
-/// An application of a directory.
+/// An application in Entra.
 pub(crate) struct App {
     pub(crate) cloud: Cloud,
     pub(crate) tenant: String,
@@ -79,6 +79,7 @@ pub(crate) struct App {
     pub(crate) secrets: Vec<String>,
     pub(crate) expired_secrets: Vec<String>,
     pub(crate) disabled: bool,
+    /// If set, logins are throttled with this `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u32>,
 }
 
@@ -93,7 +94,7 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The object ID of the application. In Azure, it is independent of the client ID.
+    /// The object ID of the application: the client ID with all bits inverted. In Azure, the two are independent.
     pub(crate) fn object_id(&self) -> Uuid {
         Uuid::try_parse(&self.client_id).map(|id| Uuid::from_u128(!id.as_u128())).unwrap_or_default()
     }
@@ -111,6 +112,7 @@ pub(crate) enum Audience {
 #[derive(Default)]
 pub(crate) struct Tokens {
     by_value: HashMap<String, Token>,
+    /// The values, oldest first.
     order: VecDeque<String>,
 }
 
@@ -127,6 +129,7 @@ pub(crate) struct Subscription {
     pub(crate) roles: Option<HashMap<String, Vec<RoleAssignment>>>,
     /// The tag that clusters must have.
     pub(crate) required_tag: Option<String>,
+    /// If set, requests are throttled with this `Retry-After`, in seconds.
     pub(crate) retry_after: Option<u32>,
     pub(crate) budget: BudgetState,
     pub(crate) resources: SubscriptionState,
@@ -140,7 +143,7 @@ pub(crate) struct Subscriptions {
 }
 
 impl SandboxState {
-    /// The seed data, with the stored subscriptions in place of their seeds.
+    /// The seed data, with stored subscriptions in place of those in the seed data.
     pub(crate) fn new(
         catalog: Catalog,
         clock: Clock,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::json;
 use crate::operation::{FinalStatus, LongOperation};
 
-/// The number of long-running operations above which the oldest ended one is deleted; Azure deletes old ones too.
+/// The number of long-running operations above which the oldest ended operation is removed; Azure also removes old ones.
 const MAX_OPERATIONS: usize = 200;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ pub(crate) struct Group {
     pub(crate) location: String,
     #[serde(default)]
     pub(crate) tags: Option<Value>,
-    /// The cluster whose nodes are in it.
+    /// The ID of the cluster whose nodes are in the group.
     #[serde(default)]
     pub(crate) managed_by: Option<String>,
     #[serde(default)]
@@ -145,7 +145,7 @@ impl SubscriptionState {
         self.operations.iter().filter(|operation| operation.ended_ms.is_none())
     }
 
-    /// Sets a group and everything in it to `Deleting`.
+    /// Sets a group and everything in it to `Deleting`, and ends the running operations there.
     pub(crate) fn mark_deleting(&mut self, group: &str, now_ms: i64) {
         self.preempt(now_ms, |operation| operation.target.is_in_group(group));
         self.set_group_state(group, "Deleting", true);

@@ -46,7 +46,7 @@ pub(crate) fn node_group(cluster: &Resource) -> Option<Group> {
     })
 }
 
-/// The resource of a template; the ID in the template contains its group.
+/// The resource of a template. Its group is part of the ID in the template.
 fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     #[derive(serde::Deserialize)]
     struct Id {
@@ -59,7 +59,7 @@ fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     Some(Resource { group, name, body })
 }
 
-/// A template with the account's subscription, tenant and regions, and unique host names.
+/// Fills a template with the account's subscription, tenant and regions, and with host names derived from `name`.
 fn fill_template(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
     let (location, other_location) = match account.environment {
         Cloud::Public => ("eastus", "westeurope"),

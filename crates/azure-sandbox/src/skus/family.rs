@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-/// Memory-optimized sizes with fewer active vCPUs: all vCPUs, and the active ones.
+/// Constrained sizes, which are memory-optimized with fewer active vCPUs: all vCPUs, and the active ones.
 const CONSTRAINED: [(u32, u32); 11] =
     [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
 
@@ -31,7 +31,7 @@ pub(crate) struct Family {
     /// The date of retirement that Azure announced, month first.
     #[serde(default)]
     pub(crate) retires: Option<String>,
-    /// Percentage of regions that offer it.
+    /// The percentage of regions that offer the family.
     pub(crate) reach: u64,
     /// GPUs of the individual sizes.
     #[serde(default)]
@@ -43,7 +43,6 @@ impl Family {
         self.flags.iter().any(|own| own == flag)
     }
 
-    /// The sizes of the family.
     pub(crate) fn sizes(&self) -> Vec<Size> {
         let size = |name: String, cores, active_cores, memory, gpus| Size {
             name,
@@ -84,12 +83,12 @@ impl Family {
 }
 
 pub(crate) struct Size {
-    /// Without the tier.
+    /// Without the prefix `Standard_`, but with `Basic_`.
     pub(crate) name: String,
     pub(crate) cores: u32,
     /// Active vCPUs.
     pub(crate) active_cores: u32,
-    /// GiB.
+    /// In GiB.
     pub(crate) memory: f64,
     pub(crate) gpus: Option<u32>,
 }

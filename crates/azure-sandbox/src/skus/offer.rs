@@ -6,13 +6,13 @@ const MIN_CORES: u32 = 2;
 /// A VM size in a region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SizeOffer {
-    /// The name of the quota.
+    /// The family, which is also the name of the quota.
     pub(crate) family: String,
     /// The number of vCPUs, including inactive ones.
     pub(crate) cores: u32,
-    /// The zones in which the subscription can use it.
+    /// The zones in which the subscription can use the size.
     pub(crate) zones: Vec<String>,
-    /// Whether the subscription cannot use it in the region.
+    /// Whether the subscription cannot use the size in the region.
     pub(crate) restricted: bool,
 }
 

@@ -1,5 +1,5 @@
 //! The effects of long-running operations at their scheduled times. State is a function of the clock: each request first
-//! applies everything that was due, in the order in which it was due.
+//! completes all due operations, in the order of their scheduled times.
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -173,8 +173,8 @@ fn set_power(cluster: &mut Resource, code: &str) {
     }
 }
 
-/// Adds the properties that a cluster has once it is created. IDs are derived from the operation's, so that they survive
-/// a restart.
+/// Adds the properties that a cluster has once it is created. Their IDs are derived from the ID of the operation, so that they
+/// survive a restart.
 fn add_created_properties(cluster: &mut Resource, operation_id: &str) {
     let subscription =
         json::text(&cluster.body, "/id").and_then(|id| id.split('/').nth(2)).unwrap_or_default();
