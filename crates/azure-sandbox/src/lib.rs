@@ -82,7 +82,7 @@ use state::SandboxState;
 use state_file::StateFile;
 
 /// The file with the state of Azure; the Kubernetes APIs have a separate file.
-const AZURE_FILE: &str = "sandbox-azure.json";
+const AZURE_STATE_FILE: &str = "sandbox-azure.json";
 
 /// Any free port of the loopback interface.
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -181,7 +181,7 @@ impl Sandbox {
         if !options.timing.is_valid() {
             return Err(InvalidTimeScale.into());
         }
-        let file = directory.map(|directory| StateFile::new(directory, AZURE_FILE));
+        let file = directory.map(|directory| StateFile::new(directory, AZURE_STATE_FILE));
         let stored = file.as_ref().map(StateFile::read).transpose()?.unwrap_or_default();
         let stop = CancellationToken::new();
         let (clock, images) = (options.clock, options.images);
@@ -194,7 +194,7 @@ impl Sandbox {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        let (kubernetes, kubernetes_address) = bind(ANY_PORT).await?;
+        let (kubernetes_listener, kubernetes_address) = bind(ANY_PORT).await?;
         kube.runtime().network.set_kubernetes_address(kubernetes_address);
         let closed_port = Arc::new(ClosedPort::bind()?);
         let tasks = TaskTracker::new();
@@ -205,7 +205,7 @@ impl Sandbox {
         let entra = Arc::new(move |token: &str| lookup.entra_caller(&lookup.state().tokens, token));
         let (tls, kubernetes_router) = (kube::tls::config(&kube)?, kube::server::router(kube.clone(), entra));
         tasks.spawn(log_failure(serve::serve(
-            kubernetes,
+            kubernetes_listener,
             Some(tls),
             kubernetes_router,
             stop.clone(),
@@ -296,9 +296,9 @@ impl Sandbox {
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
+    let to_error = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(to_error)?;
+    let bound = listener.local_addr().map_err(to_error)?;
     Ok((listener, bound))
 }
 

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn log_is_bounded() {
+    fn log_is_bounded_and_ignores_updates_of_dropped_requests() {
         let mut log = Log::default();
         let first_number = log.push(recorded("/first"));
         for n in 1..CAPACITY {

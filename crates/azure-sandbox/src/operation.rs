@@ -286,8 +286,8 @@ impl LongOperation {
     /// The error object, if any. While the operation is running, an error is hidden unless the operation will succeed anyway.
     pub(crate) fn error(&self) -> Option<Value> {
         let Outcome { status, error: OperationError { code, message } } = self.outcome.as_ref()?;
-        let visible = self.ended_ms.is_some() || *status == FinalStatus::Succeeded;
-        (visible && !code.is_empty()).then(|| json!({"code": code, "message": message}))
+        let is_visible = self.ended_ms.is_some() || *status == FinalStatus::Succeeded;
+        (is_visible && !code.is_empty()).then(|| json!({"code": code, "message": message}))
     }
 }
 

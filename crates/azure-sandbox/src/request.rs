@@ -30,11 +30,14 @@ impl AzureRequest {
         let host = host.unwrap_or_default().to_ascii_lowercase();
         let (cloud, service) = resolve(&host).ok_or_else(|| host.clone())?;
         let path = parts.uri.path().to_owned();
-        let inner = path.trim_matches('/');
-        let segments = if inner.is_empty() {
+        let trimmed = path.trim_matches('/');
+        let segments = if trimmed.is_empty() {
             Vec::new()
         } else {
-            inner.split('/').map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned()).collect()
+            trimmed
+                .split('/')
+                .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+                .collect()
         };
         let query = parts.uri.query().unwrap_or_default().to_owned();
         Ok(Self { cloud, service, host, method: parts.method, path, query, segments, headers: parts.headers })

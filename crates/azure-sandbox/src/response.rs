@@ -63,8 +63,9 @@ impl SandboxResponse {
 
     /// Whether the response simulates one of a proxy: its content type is not JSON.
     pub(crate) fn simulates_proxy(&self) -> bool {
-        let kind = self.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        kind.is_some_and(|kind| !kind.to_ascii_lowercase().starts_with("application/json"))
+        let content_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        content_type
+            .is_some_and(|content_type| !content_type.to_ascii_lowercase().starts_with("application/json"))
     }
 
     pub(crate) fn into_response<B>(self, body: impl FnOnce(Bytes) -> B) -> Response<B> {

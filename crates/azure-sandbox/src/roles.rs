@@ -112,9 +112,9 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
                 (pattern_index, text_index) = (pattern_index + 1, text_index + 1);
             }
             _ => {
-                let Some((star_at, covered)) = last_star else { return false };
-                last_star = Some((star_at, covered + 1));
-                (pattern_index, text_index) = (star_at + 1, covered + 1);
+                let Some((star_index, covered_end)) = last_star else { return false };
+                last_star = Some((star_index, covered_end + 1));
+                (pattern_index, text_index) = (star_index + 1, covered_end + 1);
             }
         }
     }

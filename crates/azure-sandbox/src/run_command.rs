@@ -120,8 +120,8 @@ mod tests {
         let zeros = vec![0; 9 << 20];
         assert!(matches!(request(&[("a", &zeros)]).files(), Err(ContextError::TooLarge)));
         let names: Vec<String> = (0..=MAX_FILES).map(|number| number.to_string()).collect();
-        let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
-        assert!(matches!(request(&many).files(), Err(ContextError::TooLarge)));
+        let too_many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b"x"[..])).collect();
+        assert!(matches!(request(&too_many).files(), Err(ContextError::TooLarge)));
         for context in ["?", "AAAA"] {
             assert!(
                 RunCommandRequest { context: context.to_owned(), ..RunCommandRequest::default() }

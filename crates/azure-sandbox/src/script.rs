@@ -1,6 +1,6 @@
 //! Lists of rules that apply to matching requests or operations, a limited number of times.
 
-/// A rule with the number of matches to skip, and of those to apply to.
+/// A rule that skips a number of matches, and then applies to a limited number of them.
 pub(crate) trait Rule: Clone {
     type Subject;
 

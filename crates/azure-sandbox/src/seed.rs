@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn seed_versions_allow_an_upgrade() {
+    fn seed_matches_account_ready_and_allows_an_upgrade() {
         let catalog = Catalog::load().unwrap();
         let ready = catalog.accounts.iter().find(|account| account.name == "ready").unwrap();
         assert_eq!(ready.client_id, SEED.client_id);
@@ -145,7 +145,7 @@ mod tests {
         let has_upgrade = catalog.versions.public.iter().any(|minor| {
             let minor: serde_json::Value = serde_json::from_str(minor.get()).unwrap();
             let upgrades = &minor["patchVersions"][SEED.kubernetes_version]["upgrades"];
-            upgrades.as_array().is_some_and(|all| all.contains(&SEED.kubernetes_version_2.into()))
+            upgrades.as_array().is_some_and(|versions| versions.contains(&SEED.kubernetes_version_2.into()))
         });
         assert!(has_upgrade);
     }

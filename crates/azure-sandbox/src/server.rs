@@ -28,8 +28,8 @@ use crate::{arm, entra};
 
 /// The maximum size of a body.
 const BODY_LIMIT: usize = 1 << 20;
-/// Number of parts of a slow body.
-const SLOW_BODY_PARTS: usize = 10;
+/// The number of pieces in which a slow body is sent.
+const SLOW_BODY_PIECES: usize = 10;
 /// The delay before a connection is cut, so that the first half of the body is sent.
 const CUT_DELAY: Duration = Duration::from_millis(30);
 
@@ -45,7 +45,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         Err(host) => return unknown_host(&host).into_response(Body::from),
     };
     let mut faults_cleared = sandbox.faults_cleared.subscribe();
-    let (number, fault) = {
+    let (request_number, fault) = {
         let mut state = sandbox.state();
         let record = new_record(&sandbox, &request);
         let fault = state.faults.match_request(&record);
@@ -53,7 +53,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         let response = SandboxResponse::empty(StatusCode::PAYLOAD_TOO_LARGE);
-        sandbox.state().log.set_status(number, response.status.as_u16());
+        sandbox.state().log.set_status(request_number, response.status.as_u16());
         return response.into_response(Body::from);
     };
     if request.service == Service::Management
@@ -61,7 +61,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         && (1..=MAX_RECORDED_BODY).contains(&body.len())
     {
         let text = String::from_utf8_lossy(&body).into_owned();
-        sandbox.state().log.set_body(number, text);
+        sandbox.state().log.set_body(request_number, text);
     }
     // Clearing the faults ends the delay.
     drop(timeout(fault.latency, faults_cleared.changed()).await);
@@ -81,7 +81,7 @@ async fn serve(State(sandbox): State<Arc<SandboxState>>, request: Request) -> Re
         return cut();
     }
     sleep(response.delay).await;
-    sandbox.state().log.set_status(number, response.status.as_u16());
+    sandbox.state().log.set_status(request_number, response.status.as_u16());
     apply_effect(response, fault.effect)
 }
 
@@ -150,8 +150,8 @@ fn uncompressed(mut response: Response) -> Response {
 }
 
 fn slow_body(body: Bytes, total: Duration) -> Body {
-    let size = body.len().div_ceil(SLOW_BODY_PARTS).max(1);
-    let interval = total / u32::try_from(SLOW_BODY_PARTS).unwrap_or(1);
+    let size = body.len().div_ceil(SLOW_BODY_PIECES).max(1);
+    let interval = total / u32::try_from(SLOW_BODY_PIECES).unwrap_or(1);
     Body::from_stream(stream::unfold(body, move |mut rest| async move {
         if rest.is_empty() {
             return None;

@@ -38,8 +38,8 @@ pub(crate) struct Listing {
 
 /// Generates the sizes of a region.
 pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
-    let mut skus = List::default();
-    let mut vm_sizes = List::default();
+    let mut skus = JsonEntries::default();
+    let mut vm_sizes = JsonEntries::default();
     let mut offers = BTreeMap::new();
     for sku in other_skus(region) {
         skus.push(&sku);
@@ -62,7 +62,7 @@ pub(crate) fn listing(families: &[Family], region: &Region) -> Listing {
                 os_disk: OS_DISK_MIB,
                 temp_disk: family.temp * u64::from(size.cores),
                 memory: mebibytes(size.memory),
-                max_data_disk_count: data_disks(size.cores),
+                max_data_disk_count: max_data_disks(size.cores),
             });
         }
     }
@@ -84,12 +84,12 @@ fn size_offer(sku: &Sku<'_>, cores: u32) -> SizeOffer {
 }
 
 #[derive(Default)]
-struct List {
+struct JsonEntries {
     text: Vec<u8>,
     ranges: Vec<Range<usize>>,
 }
 
-impl List {
+impl JsonEntries {
     fn push(&mut self, entry: &impl Serialize) {
         if !self.text.is_empty() {
             self.text.push(b',');
@@ -171,14 +171,14 @@ fn restrictions<'a>(
     };
     let is_scarce = family.reach < 50 || family.is("old");
     let mut restrictions = Vec::new();
-    let in_whole_region = size_hash % 100 < if is_scarce { 35 } else { 3 };
-    if in_whole_region {
+    let is_region_restricted = size_hash % 100 < if is_scarce { 35 } else { 3 };
+    if is_region_restricted {
         restrictions.push(restriction("Location", Vec::new()));
     }
-    if !zones.is_empty() && (in_whole_region || size_hash.is_multiple_of(9)) {
+    if !zones.is_empty() && (is_region_restricted || size_hash.is_multiple_of(9)) {
         let mut closed_zones = zones.to_vec();
         closed_zones.sort();
-        if !in_whole_region {
+        if !is_region_restricted {
             closed_zones.truncate(1);
         }
         restrictions.push(restriction("Zone", closed_zones));
@@ -212,11 +212,11 @@ impl Capabilities {
     }
 
     fn machine(&mut self, family: &Family, size: &Size) {
-        let (premium, arm, burst) = (family.is("premium"), family.is("arm"), family.is("burst"));
+        let (is_premium, is_arm, is_burstable) = (family.is("premium"), family.is("arm"), family.is("burst"));
         self.number("vCPUs", u64::from(size.cores));
         self.number("vCPUsAvailable", u64::from(size.active_cores));
-        let single = arm || burst || family.is("rdma") || size.cores == 1;
-        self.number("vCPUsPerCore", if single { 1 } else { 2 });
+        let is_single_threaded = is_arm || is_burstable || family.is("rdma") || size.cores == 1;
+        self.number("vCPUsPerCore", if is_single_threaded { 1 } else { 2 });
         if !family.is("nvme") {
             self.text("ACUs", if family.is("old") { "100" } else { "195" });
         }
@@ -228,37 +228,37 @@ impl Capabilities {
             self.text("RetirementDateUtc", date);
         }
         self.flag("MemoryPreservingMaintenanceSupported", size.gpus.is_none() && !family.is("rdma"));
-        self.text("CpuArchitectureType", if arm { "Arm64" } else { "x64" });
+        self.text("CpuArchitectureType", if is_arm { "Arm64" } else { "x64" });
         self.text("HyperVGenerations", generations(family));
         if family.is("confidential") {
             self.text("ConfidentialComputingType", "SNP");
         }
-        self.text("VMDeploymentTypes", if premium { "IaaS" } else { "IaaS,PaaS" });
-        self.flag("LowPriorityCapable", !burst && !family.is("old"));
-        self.flag("CapacityReservationSupported", premium && !burst);
-        self.flag("EncryptionAtHostSupported", premium);
+        self.text("VMDeploymentTypes", if is_premium { "IaaS" } else { "IaaS,PaaS" });
+        self.flag("LowPriorityCapable", !is_burstable && !family.is("old"));
+        self.flag("CapacityReservationSupported", is_premium && !is_burstable);
+        self.flag("EncryptionAtHostSupported", is_premium);
     }
 
     fn disks(&mut self, family: &Family, size: &Size) {
         let cores = u64::from(size.cores);
-        let (temp, premium) = (family.temp * cores, family.is("premium"));
-        self.number("MaxResourceVolumeMB", temp);
+        let (temp_mib, is_premium) = (family.temp * cores, family.is("premium"));
+        self.number("MaxResourceVolumeMB", temp_mib);
         self.number("OSVhdSizeMB", u64::from(OS_DISK_MIB));
-        self.number("MaxDataDiskCount", u64::from(data_disks(size.cores)));
-        self.flag("PremiumIO", premium);
-        self.flag("EphemeralOSDiskSupported", premium && temp > 0);
-        if premium && temp > 0 {
+        self.number("MaxDataDiskCount", u64::from(max_data_disks(size.cores)));
+        self.flag("PremiumIO", is_premium);
+        self.flag("EphemeralOSDiskSupported", is_premium && temp_mib > 0);
+        if is_premium && temp_mib > 0 {
             self.text("SupportedEphemeralOSDiskPlacements", "ResourceDisk,CacheDisk");
         }
         if family.is("nvme") {
             self.text("DiskControllerTypes", if family.is("arm") { "SCSI, NVMe" } else { "NVMe" });
         }
-        if temp > 0 {
+        if temp_mib > 0 {
             self.number("CombinedTempDiskAndCachedIOPS", cores * 4_750);
             self.number("CombinedTempDiskAndCachedReadBytesPerSecond", cores * 33_554_432);
             self.number("CombinedTempDiskAndCachedWriteBytesPerSecond", cores * 33_554_432);
         }
-        if premium {
+        if is_premium {
             self.number("CachedDiskBytes", cores * 26_843_545_600);
             self.flag("UltraSSDAvailable", true);
         }
@@ -277,7 +277,7 @@ fn generations(family: &Family) -> &'static str {
     }
 }
 
-fn data_disks(cores: u32) -> u32 {
+fn max_data_disks(cores: u32) -> u32 {
     (cores * 2).clamp(2, 64)
 }
 
@@ -373,11 +373,11 @@ mod tests {
             sku["locationInfo"][0]["zones"].as_array().unwrap().is_sorted_by_key(serde_json::Value::to_string)
         };
         assert!(machines.iter().filter(|sku| !sorted(sku)).count() > 200, "zones are not sorted");
-        for kind in ["Location", "Zone"] {
-            let restricted = machines
-                .iter()
-                .filter(|sku| sku["restrictions"].as_array().unwrap().iter().any(|r| r["type"] == kind));
-            assert!(restricted.count() > 20, "{kind}");
+        for restriction_type in ["Location", "Zone"] {
+            let restricted = machines.iter().filter(|sku| {
+                sku["restrictions"].as_array().unwrap().iter().any(|r| r["type"] == restriction_type)
+            });
+            assert!(restricted.count() > 20, "{restriction_type}");
         }
     }
 

@@ -240,11 +240,11 @@ impl SandboxState {
             self.kube.delete_command_pod(&host, id);
             return;
         }
-        let entra = |token: &str| self.entra_caller(tokens, token);
+        let find_caller = |token: &str| self.entra_caller(tokens, token);
         // The context was checked when the command was accepted.
         let files = request.files().unwrap_or_default();
         let input = CommandInput { command: &request.command, files, token: &request.cluster_token };
-        let result = self.kube.run_command(&host, id, &input, &entra);
+        let result = self.kube.run_command(&host, id, &input, &find_caller);
         match result {
             Ok(output) => operation.command = Some(Command::Done(output)),
             Err(NotStarted { message }) => {

@@ -97,9 +97,9 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
 
-        for (text, version) in [("{", false), (r#"{"version": 99, "subscriptions": []}"#, true)] {
+        for (text, is_version_error) in [("{", false), (r#"{"version": 99, "subscriptions": []}"#, true)] {
             fs::write(file.path(), text).unwrap();
-            assert_eq!(matches!(file.read(), Err(Error::Version { .. })), version, "{text}");
+            assert_eq!(matches!(file.read(), Err(Error::Version { .. })), is_version_error, "{text}");
             assert!(file.read().is_err(), "{text}");
         }
     }

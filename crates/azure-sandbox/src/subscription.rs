@@ -55,16 +55,20 @@ pub(crate) struct Resource {
 }
 
 /// The index of a resource by group and name.
-pub(crate) fn position(all: &[Resource], group: &str, name: &str) -> Option<usize> {
-    all.iter().position(|resource| resource.is_in(group) && resource.name.eq_ignore_ascii_case(name))
+pub(crate) fn position(resources: &[Resource], group: &str, name: &str) -> Option<usize> {
+    resources.iter().position(|resource| resource.is_in(group) && resource.name.eq_ignore_ascii_case(name))
 }
 
-pub(crate) fn find<'a>(all: &'a [Resource], group: &str, name: &str) -> Option<&'a Resource> {
-    position(all, group, name).and_then(|index| all.get(index))
+pub(crate) fn find<'a>(resources: &'a [Resource], group: &str, name: &str) -> Option<&'a Resource> {
+    position(resources, group, name).and_then(|index| resources.get(index))
 }
 
-pub(crate) fn find_mut<'a>(all: &'a mut [Resource], group: &str, name: &str) -> Option<&'a mut Resource> {
-    position(all, group, name).and_then(|index| all.get_mut(index))
+pub(crate) fn find_mut<'a>(
+    resources: &'a mut [Resource],
+    group: &str,
+    name: &str,
+) -> Option<&'a mut Resource> {
+    position(resources, group, name).and_then(|index| resources.get_mut(index))
 }
 
 impl Resource {
@@ -153,8 +157,8 @@ impl SubscriptionState {
 
     /// Sets the state of all resources in a group, and whether the group is being deleted.
     fn set_group_state(&mut self, group: &str, state: &str, deleting: bool) {
-        for all in [&mut self.clusters, &mut self.networks, &mut self.workspaces] {
-            for resource in all.iter_mut().filter(|resource| resource.is_in(group)) {
+        for resources in [&mut self.clusters, &mut self.networks, &mut self.workspaces] {
+            for resource in resources.iter_mut().filter(|resource| resource.is_in(group)) {
                 resource.set_state(state);
             }
         }

@@ -66,9 +66,9 @@ fn fill_template(template: &RawValue, name: &str, account: &Account) -> Option<V
         Cloud::China => ("chinanorth3", "chinaeast2"),
         Cloud::UsGovernment => ("usgovvirginia", "usgovarizona"),
     };
-    let number = hash(&[&account.subscription_id, name]);
-    let host = format!("{:08x}", number & 0xffff_ffff);
-    let link = Uuid::from_u64_pair(number, hash(&[name, &account.subscription_id])).to_string();
+    let name_hash = hash(&[&account.subscription_id, name]);
+    let host = format!("{:08x}", name_hash & 0xffff_ffff);
+    let link = Uuid::from_u64_pair(name_hash, hash(&[name, &account.subscription_id])).to_string();
     let text = template
         .get()
         .replace("{subscription}", &account.subscription_id)

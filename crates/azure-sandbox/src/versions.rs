@@ -91,9 +91,9 @@ impl KubernetesVersions {
     }
 
     /// The upgrades from a version that the support plan of a cluster permits.
-    pub(crate) fn upgrades_for(&self, from: &str, long_term: bool) -> Vec<&String> {
-        let allowed = |version: &&String| long_term || !self.is_long_term_only(version);
-        self.upgrades(from).iter().filter(allowed).collect()
+    pub(crate) fn upgrades_for(&self, from: &str, has_long_term_support: bool) -> Vec<&String> {
+        let is_allowed = |version: &&String| has_long_term_support || !self.is_long_term_only(version);
+        self.upgrades(from).iter().filter(is_allowed).collect()
     }
 
     pub(crate) fn is_preview(&self, patch: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 /// Constrained sizes, which are memory-optimized with fewer active vCPUs: all vCPUs, and the active ones.
-const CONSTRAINED: [(u32, u32); 11] =
+const CONSTRAINED_SIZES: [(u32, u32); 11] =
     [(4, 2), (8, 2), (8, 4), (16, 4), (16, 8), (32, 8), (32, 16), (64, 16), (64, 32), (96, 24), (96, 48)];
 
 /// A row of `data/vm-families.json`.
@@ -65,7 +65,8 @@ impl Family {
         for cores in self.cores.iter().copied() {
             let memory = f64::from(cores) * self.memory;
             if self.is("constrained") {
-                for (_, active_cores) in CONSTRAINED.into_iter().filter(|(all_cores, _)| *all_cores == cores)
+                for (_, active_cores) in
+                    CONSTRAINED_SIZES.into_iter().filter(|(all_cores, _)| *all_cores == cores)
                 {
                     all.push(size(
                         size_name(&format!("{cores}-{active_cores}")),

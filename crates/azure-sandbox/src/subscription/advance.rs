@@ -88,8 +88,8 @@ impl SubscriptionState {
         for cluster in clusters {
             self.remove_cluster(name, &cluster, changes);
         }
-        for all in [&mut self.networks, &mut self.workspaces] {
-            all.retain(|resource| !resource.is_in(name));
+        for resources in [&mut self.networks, &mut self.workspaces] {
+            resources.retain(|resource| !resource.is_in(name));
         }
         self.groups.retain(|group: &Group| !group.name.eq_ignore_ascii_case(name));
     }
