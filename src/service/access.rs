@@ -1,6 +1,6 @@
 //! Authenticated callers and their permissions.
 
-/// An authenticated caller; also the command line and the server itself, in an [`Actor`](super::actor::Actor).
+/// An authenticated caller or, in an [`Actor`](super::actor::Actor), the command line or the server itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Caller {
     /// The ID of the user, `user-xxxxx`; empty alongside Rancher, and for the command line and the server itself.
@@ -16,7 +16,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller's ID in the budget of requests to Azure: the user, or alongside Rancher, the token.
+    /// The ID under which the caller's requests to Azure are budgeted: that of the user, alongside Rancher that of the token,
+    /// else that of the server.
     pub(super) fn budget_id(&self) -> azure::CallerId {
         let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
         if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }

@@ -1,4 +1,4 @@
-//! The caller of a change and its request, for audit records.
+//! The caller and the request behind a change, for audit records.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Actor {
         self.event(action, object_type, object_id, &Ok(())).into_row(now_ms)
     }
 
-    /// As [`Self::audit`], with a remark, which must not contain the content of the object.
+    /// As [`Self::audit`], with a detail, which must not contain the content of the object.
     pub(super) fn audit_with_detail(
         &self,
         action: Action,
@@ -96,7 +96,7 @@ impl Actor {
             ) => Outcome::Refused,
             Err(_) => Outcome::Failed,
         };
-        // The ID of a missing object comes from the client, and may be a secret.
+        // After an error, the ID may be any text of the client, even a secret.
         let object_id = if outcome == Outcome::Done { object_id.into() } else { mask(object_id) };
         AuditEvent::new(&self.caller, action, object_type, &object_id)
             .outcome(outcome)

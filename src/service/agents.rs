@@ -1,5 +1,5 @@
-//! The agents of clusters: decides which may open a tunnel, checks whether the cluster's API responds through it, and closes
-//! it. The sessions themselves are in `cluster_access`.
+//! The agents of clusters: admits their tunnel sessions, checks whether the cluster's API responds through them, and closes
+//! them. The sessions themselves are in `cluster_access`.
 //!
 //! A registration token identifies the cluster of an agent and proves nothing else. A session is therefore used only after
 //! the cluster's API has responded through it.
@@ -33,7 +33,7 @@ use super::server_access::ServerAccess;
 use crate::store::{self, Store};
 use crate::vault;
 
-/// The interval of pings, on both sides of a session.
+/// The interval of this server's pings. Agents use the same one.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// The time without a message from the agent after which a session is closed.
 const PEER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -115,7 +115,7 @@ impl Agents {
         }
     }
 
-    /// Decides whether an agent may open a session. `params` are checked but not used.
+    /// Decides whether an agent may open a session. `params` are only validated.
     ///
     /// # Errors
     /// See [`AgentRefusal`].

@@ -1,14 +1,14 @@
 //! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. A record has
 //! the caller, the action, the object, the outcome and the request, never the content of the object.
 //!
-//! A change and its record are one transaction: [`Actor::audit`] creates the record, and the store function that changes the
-//! object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and failed
+//! A change and its record are written in one transaction: [`Actor::audit`] creates the record, and the store function that
+//! changes the object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and failed
 //! attempts, uses of credentials, and requests to clusters. One task writes the queue in batches within a few dozen
 //! milliseconds, so that requests do not wait for the database. If the queue is full, requests wait; if the database is
 //! unavailable, the task waits. Records in the queue are lost if the process is killed.
 //!
 //! Frequent and harmless actions ([`AuditEvent::counted`]) have one record per minute with a count ([`counts`]), written every five
-//! seconds; with the option `audit-uses: each`, each has its own record.
+//! seconds; with the setting `audit-uses: each`, each has its own record.
 //!
 //! [`Actor::audit`]: super::actor::Actor::audit
 
@@ -44,7 +44,7 @@ pub struct Options {
     pub queue: usize,
     /// The retention of records; zero keeps them forever.
     pub keep: Duration,
-    /// Whether countable events have a record each.
+    /// Whether every counted event has its own record instead.
     pub record_each: bool,
 }
 
@@ -69,9 +69,10 @@ pub(super) struct Inner {
     record_each: bool,
     /// Wakes the writer task while it collects events for a batch.
     write_now: Arc<Notify>,
-    /// The senders that wait for space in the queue.
+    /// The tasks that wait for space in the queue.
     delayed: TaskTracker,
     stopping: CancellationToken,
+    /// Cancelled when [`AuditLog::stop`] has reached its time limit.
     abandoning: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -102,8 +103,8 @@ impl AuditLog {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Counts an event or queues it, with the current time; waits only while the queue is full. The event is kept even if this
-    /// call is dropped. After [`AuditLog::stop`], events are logged instead.
+    /// Counts an event or queues it, with the current time; waits only while the queue is full. The event is not lost if this
+    /// future is dropped. After [`AuditLog::stop`], events are logged instead.
     pub async fn record(&self, mut event: AuditEvent) {
         event.position = Position::new(self.inner.clock.now_ms());
         if event.is_counted && event.key.outcome == Outcome::Done && !self.inner.record_each {

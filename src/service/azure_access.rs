@@ -1,5 +1,5 @@
-//! Resolves the fields of a credential to access to Azure. Only a [`Resolver`] creates an [`AzureAccess`]. Code that calls it
-//! checks first that the caller may use the credential.
+//! Turns the fields of a credential into access to Azure. Only a [`Resolver`] creates an [`AzureAccess`]; code that uses the
+//! resolver checks first that the caller may use the credential.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub struct AzureAccess {
 }
 
 impl AzureAccess {
-    /// The name of an unknown cloud, for which the public cloud is used.
+    /// The name of the credential's cloud if it is unknown; the public cloud is used instead.
     pub fn unknown_environment(&self) -> Option<&str> {
         self.unknown_environment.as_deref()
     }
@@ -128,7 +128,7 @@ impl From<store::Error> for AccessError {
     }
 }
 
-/// Resolves credentials, with one key for all fingerprints of a process.
+/// Resolves credentials, and computes their fingerprints for cache keys.
 #[derive(Debug)]
 pub struct Resolver {
     azure: Azure,
@@ -140,7 +140,7 @@ impl Resolver {
         Self { azure, fingerprinter }
     }
 
-    /// Resolves a credential; `credential_id` is set if it is stored. A missing tenant is discovered.
+    /// Resolves a credential; `credential_id` is set for a stored one. A missing tenant is discovered.
     pub async fn resolve(
         &self,
         fields: InlineCredential,
@@ -153,7 +153,7 @@ impl Resolver {
         let tenant_id = if fields.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_TIMEOUT;
             let discover = self.azure.discover_tenant(cloud, &fields.subscription_id, purpose, deadline);
-            // Boxed, because this future is large and rarely needed: it would be copied with every request.
+            // Boxed, because this future is large and rarely needed; unboxed, every request would copy it.
             Box::pin(discover).await.map_err(|error| {
                 let cloud_name =
                     if fields.environment.is_empty() { cloud.environment() } else { &fields.environment };

@@ -1,4 +1,5 @@
-//! The use cases of the catalog. They take Azure's lists from the cache of listings; `aks::catalog` assesses them.
+//! The use cases of the catalog: regions, VM sizes, upgrade plans and the check of credentials. Except for that check, they
+//! take Azure's lists from the cache of listings. `aks::catalog` assesses regions and sizes.
 
 pub mod credential_check;
 pub mod regions;
@@ -25,7 +26,7 @@ pub struct Renderers {
     pub vm_sizes: fn(&[VmSku]) -> Bytes,
 }
 
-/// The time limit for a list that a response can do without. Loading continues after it.
+/// The time limit for a list without which a response is still useful. The load continues in the background.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A part of Azure's data, or the reason why it is unknown.

@@ -59,7 +59,7 @@ impl From<ClusterEventRow> for ClusterEvent {
 /// The intervals of an event stream.
 #[derive(Clone, Copy, Debug)]
 struct Intervals {
-    /// Between polls of the table and checks of the caller's access.
+    /// Between polls of the table, and between checks of the caller's access.
     poll: Duration,
     /// Between the last item and a keep-alive.
     keep_alive: Duration,
@@ -85,7 +85,7 @@ impl ClusterEvents {
     /// The events of `clusters`.
     pub fn new(base: &Base, clusters: Clusters, tokens: Tokens) -> Self {
         let Base { store, clock, .. } = base.clone();
-        // A stream ends at most two seconds after its token is revoked, like every other stream.
+        // With this poll interval, a stream ends within two seconds after its token is revoked, as proxied requests do.
         let intervals = Intervals { poll: Duration::from_secs(1), keep_alive: Duration::from_secs(15) };
         let limit = ConcurrencyLimit::new(MAX_STREAMS, MAX_STREAMS_PER_USER);
         let closing = CancellationToken::new();
@@ -99,7 +99,7 @@ impl ClusterEvents {
     pub async fn list(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Vec<ClusterEvent>> {
         let after = parse_event_id(after)?;
         self.inner.clusters.get(caller, cluster_id).await?;
-        // There may be more than the maximum until the next sweep, up to an hour later.
+        // A cluster may have more than the maximum until the next hourly sweep.
         let rows =
             store::cluster_events::list(&self.inner.store, cluster_id, &after, 2 * MAX_PER_CLUSTER).await?;
         Ok(rows.into_iter().map(ClusterEvent::from).collect())

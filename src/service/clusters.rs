@@ -159,7 +159,7 @@ impl Clusters {
         }
     }
 
-    /// The wake-up of this server's worker; notified when it has work.
+    /// The wake-up of this server's worker; notified when the worker has work.
     pub fn worker_wake_up(&self) -> Arc<Notify> {
         Arc::clone(&self.inner.worker_wake_up)
     }
@@ -207,7 +207,7 @@ impl Clusters {
         self.check_name(caller, &name, "").await?;
         let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
         // Without a response of Azure, the object does not reserve the AKS cluster: otherwise, anyone who knows the
-        // subscription ID could block its owner.
+        // subscription ID could block the subscription's owner.
         let identity = identity.filter(|_| credential.is_verified_by(&admitted));
         let now = self.inner.clock.now_ms();
         let row = ClusterRow {
@@ -346,7 +346,8 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// The version of the database. While it is unchanged, so are the results of [`Self::with_role`].
+    /// The version of the database. While it is unchanged and no other server writes to the database, the results of
+    /// [`Self::with_role`] are unchanged, too.
     pub(super) fn store_version(&self) -> u64 {
         self.inner.store.version()
     }

@@ -1,4 +1,4 @@
-//! Concurrency limits: [`ConcurrencyLimit`] rejects requests over the limit, [`CallerPermits`] lets them wait.
+//! Concurrency limits: [`ConcurrencyLimit`] rejects requests over the limit, [`CallerPermits`] makes them wait.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

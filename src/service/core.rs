@@ -46,7 +46,7 @@ pub struct Options {
 /// All services. Clones share everything.
 #[derive(Clone)]
 pub struct Core {
-    /// The database; like the clients and secrets below, not for `api`.
+    /// The database. Like the secrets and clients below, it must not be used by `api`.
     pub store: Store,
     /// The encryption of stored secrets.
     pub secrets: Secrets,
@@ -82,7 +82,7 @@ pub struct Core {
     pub members: Members,
     /// Registration tokens of clusters.
     pub registration: Registration,
-    /// The tokens of callers themselves.
+    /// The callers' own tokens.
     pub own_tokens: OwnTokens,
     /// The server's own access to clusters.
     pub server_access: ServerAccess,

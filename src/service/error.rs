@@ -58,9 +58,9 @@ pub enum Error {
     /// The request to Azure was denied or failed.
     #[error("the request to Azure failed")]
     Azure {
-        /// Rancher's text before that of the failure, for example `failed to get networks: `.
+        /// Rancher's text before the error, for example `failed to get networks: `.
         prefix: &'static str,
-        /// The failure.
+        /// The error.
         source: Arc<azure::Error>,
     },
     /// A listing failed, but not with an error of Azure.
@@ -171,16 +171,16 @@ pub enum ForbiddenReason {
 /// A task of administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdministratorTask {
-    /// Users.
+    /// Managing users.
     #[error("only administrators may manage users")]
     Users,
-    /// Cloud credentials whose deletion is pending.
+    /// Listing cloud credentials whose deletion is pending.
     #[error("only administrators may list deleted cloud credentials")]
     DeletedCredentials,
-    /// Settings.
+    /// Changing settings.
     #[error("only administrators may change settings")]
     Settings,
-    /// The audit log.
+    /// Reading the audit log.
     #[error("only administrators may read the audit log")]
     AuditLog,
 }
@@ -214,7 +214,7 @@ pub enum Rejection {
     /// Azure lists no VM sizes for the region.
     #[error("Azure offers no VM sizes in {0}; use a region that aksLocations lists")]
     NoVmSizes(String),
-    /// The response lacks a value.
+    /// Azure's response lacks a value.
     #[error("{0}")]
     UnusableResponse(&'static str),
 }
@@ -223,7 +223,7 @@ pub enum Rejection {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// Norman's code, for example `InvalidFormat`; all of these are status 422.
+    /// Norman's code, for example `InvalidFormat`; all codes have status 422.
     pub code: &'static str,
     /// The invalid field, as the caller spells it.
     pub field: Option<String>,

@@ -109,7 +109,7 @@ fn arm_text(error: &ArmError) -> String {
 }
 
 /// The text for an error of the login service (`docs/contract/azure-errors.md#an-error-from-the-login-service`), with
-/// the body on the first line too: `docs/contract/azure-errors.md#what-the-dashboard-shows`.
+/// the body also on the first line, where the dashboard expects it (`docs/contract/azure-errors.md#what-the-dashboard-shows`).
 fn login_text(error: &EntraError) -> String {
     let mut text = String::from("ClientSecretCredential authentication failed. ");
     let body = String::from_utf8_lossy(&error.body);

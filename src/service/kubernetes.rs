@@ -30,8 +30,8 @@ pub use cluster_access::{BodyTooLarge, Closing, ForwardOptions, UpgradedConnecti
 const MAX_REQUESTS: usize = 2_048;
 const MAX_REQUESTS_PER_USER: usize = 256;
 
-/// The interval of access checks of a running request. Together with the TTL of cached results, a request ends within two
-/// seconds after its access is lost.
+/// The interval of access checks of a running request. With this interval and the TTL of cached results, a request ends within
+/// two seconds after its access is lost.
 const ACCESS_CHECK_INTERVAL: Duration = Duration::from_millis(300);
 /// The time limit for closing upgraded connections at shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,8 +150,8 @@ impl Kubernetes {
         }
     }
 
-    /// Authorizes one request of a caller with the token it presented. A request that `is_endless` (a watch, a session) ends
-    /// when the server stops; any other may complete.
+    /// Authorizes one request of a caller with the token it presented. An endless request (a watch or an upgraded
+    /// connection) ends when the server stops; other requests may complete.
     ///
     /// # Errors
     /// See [`ProxyError`].
@@ -235,7 +235,7 @@ impl ProxyCall {
         Ok((response, self.guard))
     }
 
-    /// Sends a request, and repeats it with renewed access if the cluster rejects this server's.
+    /// Sends a request, and repeats it with renewed access if the cluster rejects the server's current access.
     async fn send(
         &self,
         outgoing: &mut ReplayableRequest,

@@ -1,5 +1,5 @@
-//! The eight listing actions: each returns a list of Azure as a response in JSON, from the cache if it is fresh enough. `cache`
-//! decides whether it is, `kind` defines the TTLs. Callers pass the function that renders a response.
+//! The eight listing actions: each returns a list of Azure as a response in JSON, from the cache if it is fresh enough. `kind`
+//! defines the TTLs. Callers pass the function that renders a response.
 
 mod cache;
 mod encoded;
@@ -195,14 +195,14 @@ impl Listings {
             }
         });
         lookup.await.map_err(|failure| match failure {
-            // Azure's subscriptions client names another parameter
+            // For region lists, Rancher's message names the parameter differently
             // (`docs/contract/credentials.md#stored-credentials-in-meta`).
             LoadError::Azure(source)
                 if is_region_list && matches!(*source, azure::Error::EmptySubscription) =>
             {
                 Rejection::EmptyParameter { prefix, parameter: "subscriptionID" }.into()
             }
-            // The error of creating the client has no prefix.
+            // Errors of creating the client have no prefix.
             LoadError::Azure(source)
                 if matches!(*source, azure::Error::InvalidTenant | azure::Error::EmptySecret) =>
             {

@@ -5,7 +5,8 @@ use cluster_access::TooManySessions;
 
 use crate::store;
 
-/// The reason why an agent may not open a session. Agents log the messages, which are Rancher's if it has the same error.
+/// The reason why an agent may not open a session. Agents log the messages, which are Rancher's where Rancher has the same
+/// error.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentRefusal {
     /// The request has no token.
@@ -20,7 +21,7 @@ pub enum AgentRefusal {
     /// The parameters do not describe a cluster.
     #[error(transparent)]
     Params(#[from] InvalidParams),
-    /// The limit of sessions of the cluster is reached.
+    /// The cluster has the maximum number of sessions.
     #[error(transparent)]
     TooMany(#[from] TooManySessions),
     /// The server is shutting down.
@@ -32,7 +33,7 @@ pub enum AgentRefusal {
 }
 
 impl AgentRefusal {
-    /// The values of the label `reason`.
+    /// The values of the label `reason` of `norman_aks_agent_refusals_total`.
     pub(super) const REASONS: [&'static str; 6] =
         ["no_token", "unknown_token", "params", "too_many", "stopping", "unavailable"];
 

@@ -1,5 +1,6 @@
-//! The sessions of other servers: each server announces the clusters whose agents are connected to it, and reads the
-//! announcements of the others every two seconds. Only servers that others can connect to take part.
+//! Relays between servers: each server announces the clusters whose agents are connected to it, reads the announcements of
+//! the others every two seconds, and forwards their connections to its own clusters. A server without an address that others
+//! can connect to does not take part.
 
 use std::collections::HashMap;
 use std::io;
@@ -25,7 +26,7 @@ pub enum RelayError {
 }
 
 impl Agents {
-    /// Whether the token is that of a server of this installation.
+    /// Whether `token` belongs to a server of this installation.
     pub fn is_relay_token(&self, token: &[u8]) -> bool {
         self.inner.secrets.replica_keys().iter().any(|key| key.is_token(token))
     }
@@ -87,7 +88,7 @@ impl Agents {
         for row in store::agent_sessions::list_others(&inner.store, replica, since_ms).await? {
             servers.entry(row.cluster_id).or_default().push(row.address);
         }
-        // The worker may have found these clusters unreachable before.
+        // These clusters have become reachable through another server, or no longer are.
         for cluster_id in self.sessions().set_servers(servers) {
             inner.wake_worker(&cluster_id).await;
         }

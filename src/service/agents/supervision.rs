@@ -1,4 +1,4 @@
-//! The supervision of a session: checks whether the cluster's API responds through it, and acts when that changes.
+//! Supervises a session: checks whether the cluster's API responds through it, records changes, and wakes the worker.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::service::clusters::Cluster;
 use crate::service::server_access::Target;
 use crate::store::{self, NewClusterEvent};
 
-/// The interval between two checks of a session's state.
+/// The interval at which a session is examined; requests through it are rarer.
 const TICK: Duration = Duration::from_secs(1);
 /// The time without a response of the API after which a session is closed.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
-/// The interval of requests through a session that works.
+/// The interval of requests through a working session.
 const CHECK_INTERVAL: Duration = Duration::from_secs(15);
 /// The interval of requests through a session after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,7 +47,7 @@ pub(super) async fn supervise(
         if Instant::now() < next_check {
             continue;
         }
-        // Access that works is not read again.
+        // Access is loaded again only after a failure.
         if access.is_none() {
             access = inner.load_access(&admission.cluster_id).await;
         }
@@ -108,7 +108,7 @@ impl Inner {
 
     /// Wakes the worker, which updates the conditions of the cluster.
     pub(super) async fn wake_worker(&self, cluster_id: &str) {
-        // While a server stops, its agents connect to other servers.
+        // While this server stops, its agents connect to other servers, so the cluster remains reachable.
         if self.closing.is_cancelled() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Counts of frequent actions, in place of a record each: one record per minute, with the count and the last time.
+//! Counts of frequent actions: one record per minute, with the count and the last time, instead of a record for each action.
 
 use std::collections::HashMap;
 use std::mem;
@@ -9,7 +9,8 @@ use super::writer;
 use crate::store::AuditRow;
 use crate::store::audit::Count;
 
-/// The maximum number of counts; further events have a record each.
+/// The maximum number of counts; further events have a record each. Also the maximum number of unwritten records of earlier
+/// minutes; further ones are logged.
 const MAX_COUNTS: usize = 10_000;
 
 const MINUTE_MS: i64 = 60_000;
@@ -40,7 +41,7 @@ impl Counted {
         Self { record, count, written: 0 }
     }
 
-    /// The record, unless it was taken before with this count.
+    /// Takes the record, unless it was taken before with this count.
     fn take_unwritten(&mut self) -> Option<AuditRow> {
         let is_written = mem::replace(&mut self.written, self.count.count) == self.count.count;
         (!is_written).then(|| AuditRow { counted: Some(self.count), ..self.record.clone() })

@@ -66,7 +66,7 @@ impl Outcome {
     }
 }
 
-/// An action of a caller. One is created in every request that uses a credential, so it copies almost nothing.
+/// An action of a caller. Every request that uses a credential creates an event, so creation copies almost nothing.
 #[derive(Clone, Debug)]
 pub struct AuditEvent {
     pub(super) key: AuditKey,
@@ -124,7 +124,7 @@ impl AuditEvent {
         self
     }
 
-    /// Sets a remark; it must not contain the content of the object.
+    /// Sets the detail, which must not contain the content of the object.
     #[must_use]
     pub fn detail(mut self, detail: &str) -> Self {
         self.key.detail = detail.chars().take(MAX_DETAIL_LEN).collect::<String>().into();
@@ -149,12 +149,13 @@ impl AuditEvent {
         self
     }
 
-    /// The record of this event, for the store function that writes the change.
+    /// The record of this event at `now_ms`, for the store function that writes the change.
     pub(in crate::service) fn into_row(mut self, now_ms: i64) -> AuditRow {
         self.position = Position::new(now_ms);
         self.into_record()
     }
 
+    /// The record of this event at its position.
     pub(super) fn into_record(self) -> AuditRow {
         let Self { key, request_id, position, .. } = self;
         let AuditKey { caller, action, object_type, object_id, outcome, remote, detail } = key;
@@ -184,7 +185,7 @@ impl Position {
         Self { at_ms, number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// The bits of the number in an ID.
+    /// The number of bits of `number` in an ID.
     const BITS: u32 = 42;
 
     /// A UUID of version 7: IDs sort by time, and within a millisecond by number.

@@ -16,12 +16,12 @@ pub use store::audit::Filter;
 /// The maximum number of records on a page.
 pub const MAX_PAGE: u32 = 1_000;
 
-/// Some records, newest first.
+/// A page of records, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditPage {
     /// The records.
     pub rows: Vec<AuditRow>,
-    /// The cursor after the last of them, for [`Filter::before`]; `None` if there are no more.
+    /// The cursor of the next page, for [`Filter::before`]; `None` on the last page.
     pub next: Option<(i64, String)>,
 }
 
@@ -70,7 +70,7 @@ pub fn parse_time(text: &str) -> Option<i64> {
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).ok()
 }
 
-/// Formats the cursor after a record, for clients.
+/// Formats a cursor for clients.
 pub fn format_cursor((at_ms, id): &(i64, String)) -> String {
     format!("{at_ms}.{id}")
 }

@@ -158,7 +158,7 @@ async fn counted_events_have_one_record_per_minute() {
     let row = ("cc-a".to_owned(), Some((5, 5_000)));
     let other = ("cc-b".to_owned(), Some((1, 2_000)));
     assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
-    // Counts of an ended minute that were not written yet are written with those of the next one.
+    // Unwritten counts of a past minute are written with those of the next.
     audit_log.record(counted_use()).await;
     context.clock.advance(Duration::from_mins(1));
     audit_log.record(counted_use()).await;
@@ -217,7 +217,7 @@ async fn old_events_are_pruned_unless_kept_forever() {
     }
 }
 
-/// The lines of a log.
+/// A log writer whose output tests can read.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

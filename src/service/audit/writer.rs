@@ -25,19 +25,19 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// The interval at which counts are written; a killed process loses those since the last write.
 const COUNTS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The timeout of an attempt, in case its connection is dead.
+/// The timeout of an insert attempt, in case its connection is dead.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The interval of pruning, and the records deleted by one statement.
+/// The interval of pruning, and the maximum number of records that one statement deletes.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 const PRUNE_BATCH: u32 = 5_000;
 
 /// The destination of records.
 #[derive(Clone)]
 pub enum Sink {
-    /// To the table of the audit log.
+    /// The database.
     Database(Store),
-    /// To the log of the server, which has no database.
+    /// The server's log, if it has no database.
     Log,
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Writer {
     pub(super) keep: Duration,
     pub(super) receiver: mpsc::Receiver<Message>,
     pub(super) counts: Arc<Counts>,
-    /// Notified when a caller waits for the queue to be written.
+    /// Notified when a caller waits for a flush or for space in the queue.
     pub(super) write_now: Arc<Notify>,
     pub(super) stopping: CancellationToken,
     pub(super) abandoning: CancellationToken,
@@ -96,7 +96,7 @@ impl Writer {
         self.write_counts().await;
     }
 
-    /// Collects more messages, unless the batch is full or a caller waits for it.
+    /// Collects more messages, unless the batch is full or a caller waits for a flush.
     async fn collect(&mut self, messages: &mut Vec<Message>) {
         if messages.len() >= BATCH_SIZE || messages.iter().any(|message| matches!(message, Message::Flush(_)))
         {
@@ -114,7 +114,7 @@ impl Writer {
         }
     }
 
-    /// Writes the events of a batch, and the counts if a caller waits for them; then notifies the callers.
+    /// Writes the events of a batch, and the counts if a caller waits for a flush; then notifies these callers.
     async fn write(&mut self, messages: &mut Vec<Message>) {
         let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
         let mut batch = Vec::new();
@@ -211,7 +211,7 @@ fn warn(error: &(dyn std::error::Error + 'static), waiting: usize) {
     tracing::warn!(error, waiting, "audit queue blocked: database unavailable");
 }
 
-/// Logs a record of a server without a database, whose audit log is the log.
+/// Logs a record of a server without a database, which audits only uses of credentials.
 fn log_use(row: &AuditRow) {
     tracing::info!(
         target: "norman_aks::audit",

@@ -1,5 +1,5 @@
-//! Checks what a credential can do, before anything is created: its login, the subscription, its rights, the resource
-//! providers, and policies. Nothing comes from the cache. The verdict is in `aks::rights`.
+//! Checks what a credential can do, before anything is created: its login, its rights, and the subscription with its resource
+//! providers and policies. Nothing comes from the cache. `aks::rights` decides the verdict.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,11 +82,11 @@ pub struct CredentialReport {
 /// The result of a login with a new token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// The login service gave a token.
+    /// The login service issued a token.
     Accepted,
-    /// It rejected the credential, with these `AADSTS` numbers.
+    /// The login service rejected the credential, with these `AADSTS` numbers.
     Rejected(Vec<u64>),
-    /// It was not reached, or not tried.
+    /// The login service was not reached, or no login was tried.
     Unknown,
 }
 
@@ -94,7 +94,7 @@ impl CredentialReport {
     /// The report for a credential that cannot be used for a login.
     ///
     /// # Errors
-    /// The same error, if it is not about the credential.
+    /// The same error, unless the secret cannot be decrypted or the tenant cannot be discovered.
     pub fn from_access_error(error: AccessError) -> Result<Self, AccessError> {
         let (reason, login) = match &error {
             AccessError::Unusable { .. } => (secret_unreadable(&error), Login::Unknown),
@@ -108,8 +108,8 @@ impl CredentialReport {
         Ok(Self { login, check: rights::rejected(reason) })
     }
 
-    /// Checks a credential. Parts that cannot be read before the deadline are unknown. Each request to Azure has one of the
-    /// caller's permits.
+    /// Checks a credential. Parts that cannot be read before the deadline are unknown. Each request to Azure uses one of
+    /// the caller's permits.
     pub async fn load(listings: &Listings, request: CheckRequest<'_>) -> Self {
         let CheckRequest { access, caller, groups, deadline } = request;
         let Listings { azure, caller_permits: permits, .. } = listings;
@@ -187,11 +187,11 @@ impl Reader<'_> {
     }
 
     async fn scopes(&self, subscription: &str, groups: &[String]) -> Vec<ScopeRights> {
+        // `None` is the subscription itself.
         let names: Vec<Option<&str>> =
             std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str()))).collect();
         let lists = names.iter().map(|group| self.with_permit(permissions::list(&self.arm, *group)));
         let lists = join_all(lists).await;
-        // The first list is that of the subscription.
         let subscription_roles: Result<Vec<Permission>, String> =
             lists.first().cloned().map_or_else(|| Ok(Vec::new()), |list| list.map(Option::unwrap_or_default));
         let scopes = names.into_iter().zip(lists).map(|(group, list)| {
@@ -213,7 +213,7 @@ impl Reader<'_> {
         Registration { namespace, state }
     }
 
-    /// The policies that apply to the subscription and to the groups that exist, and that deny something or are unknown.
+    /// The policies of the subscription and of the groups that exist, if they deny something or are unknown.
     async fn policies(&self, groups: &[String]) -> Result<Vec<AssignedPolicy>, String> {
         let names = std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str())));
         let lists = names.map(|group| self.with_permit(policies::list_assignments(&self.arm, group)));
@@ -232,7 +232,7 @@ impl Reader<'_> {
             .collect())
     }
 
-    /// The definitions that assignments refer to, the first ones of each kind.
+    /// The definitions that assignments refer to, up to the maximum number of each kind.
     async fn definitions(&self, assignments: &[PolicyAssignment]) -> PolicyDefinitions {
         let mut definitions = PolicyDefinitions::default();
         let ids = PolicyDefinitions::needed_initiatives(assignments, MAX_INITIATIVES);
@@ -309,7 +309,7 @@ fn secret_unreadable(error: &AccessError) -> Reason {
     }
 }
 
-/// The reason for an unknown tenant: unusable if Azure answered that it cannot be found.
+/// The reason for an unknown tenant; unusable if Azure rejected the subscription.
 fn tenant_unknown(error: &AccessError, denial: Option<Denial>, hint: Option<String>) -> Reason {
     let verdict = if denial.is_some() { Verdict::Unusable } else { Verdict::Limited };
     let message = denial.as_ref().map_or_else(

@@ -1,4 +1,4 @@
-//! The regions of a subscription, each with the reasons why the demanded cluster cannot run there.
+//! The regions of a subscription, each with the reasons why the requested cluster cannot run there.
 
 use std::sync::Arc;
 
@@ -42,7 +42,8 @@ impl RegionSearch {
         Ok(list.iter().filter(is_wanted).cloned().collect())
     }
 
-    /// Assesses regions as their lists become known, some at a time, until `deadline`. A slow reader does not slow the search.
+    /// Assesses regions until `deadline`, [`CONCURRENT_LISTS`] at a time, in order of completion. A slow reader does not slow
+    /// the search.
     pub fn assess(
         self,
         regions: Vec<Location>,

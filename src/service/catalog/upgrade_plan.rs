@@ -1,5 +1,5 @@
-//! The plan of an upgrade as a use case: reads a cluster, its upgrades, and the versions, sizes and quotas of its region from
-//! Azure. If Azure cannot be read, the plan is based on the stored state. `aks::upgrade_plan` computes it.
+//! Plans upgrades: reads a cluster, its upgrades, and the versions, sizes and quotas of its region from Azure, or the stored
+//! state if Azure cannot be read. `aks::upgrade_plan` computes the plan.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -170,7 +170,7 @@ impl Inner {
         Ok(facts.with_lists(lists))
     }
 
-    /// The cluster and then its upgrades; `None` if it does not exist.
+    /// Reads the cluster and then its upgrade profile; `None` if the cluster does not exist.
     async fn read_cluster(
         &self,
         arm: &Arm,
@@ -233,7 +233,7 @@ impl PlanFacts {
         Self::from_stored(cluster, AzureQuery::Failed(first_line(error)), blocks.into_iter().collect())
     }
 
-    /// The facts in Azure; `None` if its response is incomplete.
+    /// The facts in Azure; `None` if Azure's response is incomplete.
     fn from_observed(cluster: &Cluster, observed: ObservedCluster) -> Option<Self> {
         // With an empty specification, node counts are those in Azure, also during an operation.
         let spec = AksConfig::default();

@@ -112,7 +112,7 @@ impl Subscription {
         !self.unsent.is_empty()
     }
 
-    /// Waits until a keep-alive is due; `false` if a poll is due first.
+    /// Waits for the keep-alive interval; `false` if the table must be polled, or the stream must end, first.
     async fn wait_for_keep_alive(&mut self) -> bool {
         let intervals = self.inner.intervals;
         tokio::select! {

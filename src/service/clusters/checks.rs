@@ -40,7 +40,8 @@ impl Clusters {
         Ok(UsedCredential { id: Some(id), subscription_id: row.and_then(|row| row.subscription_id) })
     }
 
-    /// Checks that no other object manages the AKS cluster. An object does so once its credential has been verified in Azure.
+    /// Checks that no other object manages the AKS cluster. An object manages an AKS cluster once its credential has been
+    /// verified in Azure.
     pub(super) async fn check_identity(
         &self,
         identity: Option<&str>,
@@ -54,7 +55,7 @@ impl Clusters {
         }
     }
 
-    /// Checks that no other cluster visible to the caller has the name. `own_id` of a new cluster is empty.
+    /// Checks that the name is set, and that no other cluster visible to the caller has it. `own_id` of a new cluster is empty.
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         if name.is_empty() {
             let message = match own_id {
@@ -94,8 +95,8 @@ fn name_taken() -> Error {
     Invalid::field("NotUnique", NAME, message).into()
 }
 
-/// Rejects a credential for another subscription while the cluster exists in Azure: the cluster would not be found there, and
-/// would seem to be deleted.
+/// Rejects a credential for another subscription while the cluster exists in Azure: the cluster would not be found in that
+/// subscription, and would seem to be deleted.
 pub(super) fn check_subscription(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
     let exists = row.work.claimed || row.work.activated_ms.is_some();
     match (row.aks_identity.as_deref(), identity) {

@@ -18,8 +18,8 @@ use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
 pub const REMOVED: &str = "removed";
 
 impl Clusters {
-    /// Starts the removal of a cluster and returns it. The worker deletes the cluster in Azure unless it was imported, and then
-    /// the object. Repetitions change nothing.
+    /// Starts the removal of a cluster and returns the cluster. The worker deletes the cluster in Azure unless it was imported,
+    /// and then the object. Repeated calls change nothing.
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
@@ -50,8 +50,8 @@ impl Clusters {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// Removes only the object, immediately, even if the worker holds its lease; returns it, with the resources that remain in
-    /// Azure.
+    /// Removes only the object, immediately, even if the worker holds its lease. Returns the cluster and the resources that
+    /// remain in Azure.
     pub async fn delete_object_only(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
         let result = self.remove_object(by, id).await;
         self.inner.credentials.invalidate_resolved();
@@ -68,7 +68,7 @@ impl Clusters {
         let token = store::cluster_secrets::get(&self.inner.store, id, SERVICE_ACCOUNT_TOKEN_SECRET).await?;
         let service_account = token.map(|_| cluster_access::SERVICE_ACCOUNT);
         let mut left_behind = LeftBehind::default();
-        // From the latest row, because the worker may have changed it.
+        // The closure gets the latest row, which the worker may have changed.
         let removed = store::clusters::remove(&self.inner.store, id, |row| {
             left_behind = left_behind_by(row, credential.subscription_id.as_deref(), service_account);
             let data = serde_json::json!({
@@ -115,7 +115,7 @@ fn left_behind_by(
     })
 }
 
-/// Converts the removed row. An unreadable one becomes an empty cluster, because there is no other way to remove it.
+/// Converts the removed row. An unreadable row becomes an empty cluster: only this kind of removal can delete it.
 fn to_cluster(row: ClusterRow) -> Result<Cluster> {
     Cluster::try_from(row.clone()).or_else(|error| {
         tracing::warn!(

@@ -1,4 +1,4 @@
-//! Resolves a stored or inline credential to access to Azure, if the caller may use it
+//! Resolves a stored or inline credential to an [`AzureAccess`], if the caller may use the credential
 //! (`docs/contract/credentials.md#stored-credentials-in-meta`).
 
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum CredentialSource<'a> {
         /// A cluster that uses it; owners of the cluster may then use the credential too.
         cluster_id: Option<&'a str>,
     },
-    /// The stored credential of a cluster that the caller changes. Its deletion may be pending.
+    /// The stored credential of a cluster, which owners of the cluster may use. Its deletion may be pending.
     OfCluster {
         /// Its ID as in the cluster.
         id: &'a str,
@@ -121,7 +121,7 @@ impl Credentials {
         let row = store::credentials::get(&self.inner.store, bare).await?.ok_or(AccessError::NotFound)?;
         match (row.deleted_ms, accept) {
             (None, _) if caller.may_see(&row.owner) => return Ok(row),
-            // Only its clusters may still use it.
+            // A credential whose deletion is pending is used only for its clusters.
             (Some(_), Accept::Existing) => return Err(AccessError::NotFound),
             _ => {}
         }

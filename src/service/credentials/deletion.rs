@@ -1,6 +1,6 @@
 //! Deletes credentials. As in Rancher, a user may delete a credential that clusters use; Terraform does so before it assigns
-//! another credential to the clusters. Callers no longer see the credential; its clusters use it until the last of them uses
-//! another credential or is deleted. The transaction of that change also erases the credential.
+//! another credential to the clusters. Callers no longer see the credential, but its clusters continue to use it. The
+//! transaction that ends its last use, because a cluster is deleted or gets another credential, also erases the credential.
 
 use super::id::full_id;
 use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store_error};
@@ -78,7 +78,7 @@ impl Credentials {
         Err(Error::Conflict { id: id.to_owned() })
     }
 
-    /// The clusters that the caller may see.
+    /// Removes the clusters that the caller may not see.
     async fn retain_visible(&self, caller: &Caller, clusters: Vec<ClusterName>) -> Result<Vec<ClusterName>> {
         let mut visible = clusters;
         if !caller.admin && !visible.is_empty() {

@@ -63,7 +63,7 @@ fn for_arm_error(arm: &ArmError) -> Option<String> {
     arm::hint(&error, Some(&arm.url)).or_else(|| for_status(arm.status))
 }
 
-/// The hint for a response of a proxy; `kind` is its content type.
+/// The hint for a response that a proxy sent with this content type.
 fn for_foreign_response(kind: &str) -> String {
     format!(
         "this response is not from Azure ({kind}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY and, \

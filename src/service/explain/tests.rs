@@ -1,4 +1,4 @@
-//! The exact texts for errors that these tests construct.
+//! Texts, statuses and hints for constructed errors.
 
 use azure::{DiscoveryError, ServiceError};
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! The cache of lists, as formatted responses per credential, bounded in bytes. Concurrent requests share one load. The
-//! cache considers ages and errors, not the contents of entries.
+//! The cache of Azure's lists, per credential and as rendered responses, with a maximum size in bytes. Concurrent requests
+//! share one load.
 
 mod freshness;
 mod login_state;
@@ -124,8 +124,8 @@ impl Cache {
     }
 
     /// The list of `key`, from the cache or loaded by `load`, which runs in its own task and continues if the caller
-    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined. `login` fetches a token, for which it
-    /// waits the given time; it is called for an entry of an earlier process.
+    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined. `login` fetches a token within
+    /// the given time; it is called only for an entry of an earlier process.
     pub(super) async fn get<L, F>(
         &self,
         key: Key,
@@ -179,7 +179,7 @@ impl Cache {
         if let Some(reason) = stale_reason {
             return stale(reason);
         }
-        // Counted from the start of the load, which may be older than this request.
+        // The wait is counted from the start of the load, which may be older than this request.
         match timeout_at(running.deadline(self.limits.stale_after), wait_for_outcome(&running)).await {
             Ok(Ok(entry)) => Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss)),
             Ok(Err(failure)) if failure.allows_stale() => stale(StaleReason::Failed),
@@ -226,8 +226,8 @@ impl Cache {
         }
     }
 
-    /// The load in flight for `key`, started if there is none. A load that has ended since the caller read the entry
-    /// `previous` counts as in flight.
+    /// The load in flight for `key`, started if there is none. If a load has ended since the caller read the entry `previous`,
+    /// its result is used instead.
     fn join_load<F>(
         &self,
         key: &Key,
@@ -332,7 +332,7 @@ impl Cache {
     }
 }
 
-/// Entries are evicted when they may not be served any more; moka's own clock only bounds memory.
+/// Evicts entries that may no longer be served, to bound memory. Moka uses its own clock, so lookups also check the age.
 struct ExpiryByKind;
 
 impl Expiry<Key, Arc<Entry>> for ExpiryByKind {

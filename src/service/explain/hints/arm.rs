@@ -13,7 +13,7 @@ pub(super) const ID_FORM: &str = "00000000-0000-0000-0000-000000000000";
 pub(super) fn hint(error: &ServiceError, url: Option<&str>) -> Option<String> {
     let code = error.code.as_deref().unwrap_or_default();
     let message = error.message.as_deref().unwrap_or_default();
-    // Services report this error under their own codes if an identity of the cluster lacks the right.
+    // If an identity of the cluster lacks a right on a linked resource, services report that under their own codes.
     if let Some(hint) = linked_hint(message, code == "LinkedAuthorizationFailed") {
         return Some(hint);
     }
@@ -64,7 +64,7 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
             "ask Azure for more quota in the region, or use fewer or smaller nodes"
         }
         "ResourceGroupNotFound" => {
-            // After "Resource group" or "Resource Group".
+            // Matches both "Resource group" and "Resource Group".
             let group = quoted_after(message, "roup").map(|name| format!(" {name}")).unwrap_or_default();
             return Some(format!(
                 "the resource group{group} does not exist: create it, or correct the name of the group in aksConfig"
@@ -99,7 +99,7 @@ fn denied_by_policy(message: &str, url: Option<&str>) -> String {
     )
 }
 
-/// The name in the URL of a resource group.
+/// The resource group's name, if the URL is that of a resource group.
 fn resource_group(url: &str) -> Option<&str> {
     let (rest, name) = url.trim_end_matches('/').rsplit_once('/')?;
     rest.to_ascii_lowercase().ends_with("/resourcegroups").then_some(name)

@@ -1,4 +1,4 @@
-//! Whether the credential of a cached list has logged in.
+//! The login state of the credential of a cached list.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -7,7 +7,7 @@ const REQUIRED: u8 = 0;
 const SLOW: u8 = 1;
 const DONE: u8 = 2;
 
-/// Whether the credential of an entry has logged in in this process.
+/// Whether the credential of an entry has logged in since this process started.
 #[derive(Debug)]
 pub(super) struct LoginState(AtomicU8);
 

@@ -39,7 +39,8 @@ impl Cache {
         entries.map(|(key, entry)| (Key::clone(&key), entry.at_ms, Arc::clone(&entry.loaded))).collect()
     }
 
-    /// Inserts an entry of an earlier process, unless a newer one exists. `false` if it is too old, or from the future.
+    /// Inserts an entry of an earlier process, unless a newer one exists. Returns `false` if the entry is too old, or from
+    /// the future.
     pub(in crate::service::listings) fn restore(&self, key: Key, at_ms: i64, loaded: Loaded) -> bool {
         let entry = Entry::new(loaded, at_ms, LoginState::required());
         let is_usable = key.kind.is_saved()
