@@ -19,8 +19,8 @@ impl Caller {
     /// The ID under which the caller's requests to Azure are budgeted: that of the user, alongside Rancher that of the token,
     /// else that of the server.
     pub(super) fn budget_id(&self) -> azure::CallerId {
-        let name = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
-        if name.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(name) }
+        let id = if self.user_id.is_empty() { &self.token_name } else { &self.user_id };
+        if id.is_empty() { azure::CallerId::SERVER } else { azure::CallerId::new(id) }
     }
 
     /// Whether the caller may see an object of `owner` (a user ID).

@@ -51,11 +51,11 @@ struct Inner {
     clock: Clock,
     cluster_access: ClusterAccess,
     /// Sessions of Ranchers embedded in agents. Nothing is sent through them.
-    embedded: AgentSessions,
+    embedded_sessions: AgentSessions,
     server_access: ServerAccess,
     worker_wake_up: Arc<Notify>,
     notifier: ChangeNotifier,
-    totals: Arc<Stats>,
+    session_totals: Arc<Stats>,
     open_sessions: Mutex<Vec<OpenSession>>,
     secrets: Secrets,
     /// Clusters whose sessions are announced to other servers.
@@ -78,6 +78,7 @@ pub struct Admission {
     token_hash: Vec<u8>,
     remote: IpAddr,
     slot: SessionSlot,
+    /// Whether the session is that of a Rancher embedded in an agent.
     is_embedded: bool,
 }
 
@@ -100,11 +101,11 @@ impl Agents {
                 store,
                 clock,
                 cluster_access,
-                embedded: AgentSessions::default(),
+                embedded_sessions: AgentSessions::default(),
                 server_access,
                 worker_wake_up: clusters.worker_wake_up(),
                 notifier: clusters.notifier(),
-                totals: Arc::default(),
+                session_totals: Arc::default(),
                 open_sessions: Mutex::default(),
                 secrets,
                 announced: Mutex::default(),
@@ -143,7 +144,7 @@ impl Agents {
             let (cluster_id, token_hash) =
                 self.find_cluster(token).await?.ok_or(AgentRefusal::UnknownBearer)?;
             self.check_not_stopping()?;
-            let slot = self.inner.embedded.reserve(&cluster_id)?;
+            let slot = self.inner.embedded_sessions.reserve(&cluster_id)?;
             Ok(Admission { cluster_id, token_hash, remote, slot, is_embedded: true })
         };
         admit.await.inspect_err(|refusal| record_refusal(refusal, remote))
@@ -203,24 +204,24 @@ impl Agents {
             client_key: cluster_id.clone(),
             ping_interval: PING_INTERVAL,
             peer_timeout: PEER_TIMEOUT,
-            totals: Some(Arc::clone(&self.inner.totals)),
+            totals: Some(Arc::clone(&self.inner.session_totals)),
             ..SessionConfig::server()
         };
         let (session, driver) = Session::server(stream, config);
         let agent = slot.attach(session.clone());
-        let open = OpenSession {
+        let open_session = OpenSession {
             cluster_id: cluster_id.clone(),
             token_hash: token_hash.clone(),
             session: session.clone(),
         };
-        self.lock_open_sessions().push(open);
-        let kind = if *is_embedded { "embedded Rancher" } else { "agent" };
-        tracing::info!(cluster = cluster_id, %remote, "{kind} connected");
+        self.lock_open_sessions().push(open_session);
+        let peer = if *is_embedded { "embedded Rancher" } else { "agent" };
+        tracing::info!(cluster = cluster_id, %remote, "{peer} connected");
         let supervision =
             async { !is_embedded && supervision::supervise(&self.inner, admission, &session, &agent).await };
         let (reason, has_worked) = tokio::join!(driver, supervision);
-        self.lock_open_sessions().retain(|open| !open.session.is_same(&session));
-        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "{kind} disconnected");
+        self.lock_open_sessions().retain(|entry| !entry.session.is_same(&session));
+        tracing::info!(cluster = cluster_id, %remote, error = &reason as &dyn std::error::Error, "{peer} disconnected");
         if has_worked {
             agent.set_proved(false);
             self.inner.record_disconnected(admission, &reason).await;
@@ -239,7 +240,7 @@ impl Agents {
 
     /// Closes the sessions of a removed cluster.
     pub fn close_sessions(&self, cluster_id: &str) {
-        for sessions in [self.sessions(), &self.inner.embedded] {
+        for sessions in [self.sessions(), &self.inner.embedded_sessions] {
             sessions.close(cluster_id, "the cluster was removed");
         }
     }
@@ -252,12 +253,14 @@ impl Agents {
         if self.lock_open_sessions().is_empty() {
             return Ok(());
         }
-        let valid: HashSet<Vec<u8>> =
+        let valid_hashes: HashSet<Vec<u8>> =
             store::registration_tokens::hashes(&self.inner.store).await?.into_iter().collect();
-        for open in self.lock_open_sessions().iter().filter(|open| !valid.contains(&open.token_hash)) {
-            if !open.session.is_closed() {
-                tracing::info!(cluster = open.cluster_id, "the registration token of an agent was deleted");
-                open.session.close(remotedialer::CloseCode::POLICY, "the registration token was deleted");
+        for entry in
+            self.lock_open_sessions().iter().filter(|entry| !valid_hashes.contains(&entry.token_hash))
+        {
+            if !entry.session.is_closed() {
+                tracing::info!(cluster = entry.cluster_id, "the registration token of an agent was deleted");
+                entry.session.close(remotedialer::CloseCode::POLICY, "the registration token was deleted");
             }
         }
         Ok(())
@@ -268,7 +271,7 @@ impl Agents {
         self.inner.closing.cancel();
         self.inner.tasks.close();
         let all_ended = async {
-            tokio::join!(self.sessions().shut_down(), self.inner.embedded.shut_down());
+            tokio::join!(self.sessions().shut_down(), self.inner.embedded_sessions.shut_down());
             self.inner.tasks.wait().await;
         };
         drop(tokio::time::timeout(STOP_TIMEOUT, all_ended).await);
@@ -283,7 +286,7 @@ impl Agents {
         };
         set_sessions("usable", usable);
         set_sessions("unproved", open.saturating_sub(usable));
-        let totals = self.inner.totals.snapshot();
+        let totals = self.inner.session_totals.snapshot();
         let connections = u32::try_from(totals.open()).unwrap_or(u32::MAX);
         metrics::gauge!("norman_aks_tunnel_connections").set(f64::from(connections));
         let set_bytes = |direction: &'static str, count: u64| {

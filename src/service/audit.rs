@@ -2,13 +2,13 @@
 //! the caller, the action, the object, the outcome and the request, never the content of the object.
 //!
 //! A change and its record are written in one transaction: [`Actor::audit`] creates the record, and the store function that
-//! changes the object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and failed
-//! attempts, uses of credentials, and requests to clusters. One task writes the queue in batches within a few dozen
+//! changes the object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and
+//! failed attempts, uses of credentials, and requests to clusters. One task writes the queue in batches within a few dozen
 //! milliseconds, so that requests do not wait for the database. If the queue is full, requests wait; if the database is
 //! unavailable, the task waits. Records in the queue are lost if the process is killed.
 //!
-//! Frequent and harmless actions ([`AuditEvent::counted`]) have one record per minute with a count ([`counts`]), written every five
-//! seconds; with the setting `audit-uses: each`, each has its own record.
+//! Frequent and harmless actions ([`AuditEvent::counted`]) have one record per minute with a count ([`counts`]), updated every
+//! five seconds; with the setting `audit-uses: each`, each has its own record.
 //!
 //! [`Actor::audit`]: super::actor::Actor::audit
 
@@ -70,7 +70,7 @@ pub(super) struct Inner {
     /// Wakes the writer task while it collects events for a batch.
     write_now: Arc<Notify>,
     /// The tasks that wait for space in the queue.
-    delayed: TaskTracker,
+    pending_sends: TaskTracker,
     stopping: CancellationToken,
     /// Cancelled when [`AuditLog::stop`] has reached its time limit.
     abandoning: CancellationToken,
@@ -88,7 +88,7 @@ impl AuditLog {
         let writer = Writer {
             sink: sink.clone(),
             clock: clock.clone(),
-            keep: options.keep,
+            retention: options.keep,
             receiver,
             counts: Arc::clone(&counts),
             write_now: Arc::clone(&write_now),
@@ -96,10 +96,20 @@ impl AuditLog {
             abandoning: abandoning.clone(),
         };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
-        let delayed = TaskTracker::new();
+        let pending_sends = TaskTracker::new();
         let record_each = options.record_each;
-        let inner =
-            Inner { sink, clock, queue, counts, record_each, write_now, delayed, stopping, abandoning, task };
+        let inner = Inner {
+            sink,
+            clock,
+            queue,
+            counts,
+            record_each,
+            write_now,
+            pending_sends,
+            stopping,
+            abandoning,
+            task,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -118,15 +128,15 @@ impl AuditLog {
                 self.inner.write_now.notify_one();
                 let queue = self.inner.queue.clone();
                 // In its own task, because the client of this request may disconnect while it waits.
-                let sent = self.inner.delayed.spawn(async move {
+                let sent = self.inner.pending_sends.spawn(async move {
                     if let Err(SendError(Message::Event(event))) = queue.send(message).await {
-                        writer::log(&event.into_record(), "the server is stopping");
+                        writer::log_unstored(&event.into_record(), "the server is stopping");
                     }
                 });
                 sent.await.ok();
             }
             Err(TrySendError::Closed(Message::Event(event))) => {
-                writer::log(&event.into_record(), "the server is stopping");
+                writer::log_unstored(&event.into_record(), "the server is stopping");
             }
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }
@@ -144,8 +154,8 @@ impl AuditLog {
     /// Writes the queue and ends the task. Records that are not in the database after `limit` are logged as errors.
     pub async fn stop(&self, limit: Duration) {
         let deadline = Instant::now() + limit;
-        self.inner.delayed.close();
-        tokio::time::timeout_at(deadline, self.inner.delayed.wait()).await.ok();
+        self.inner.pending_sends.close();
+        tokio::time::timeout_at(deadline, self.inner.pending_sends.wait()).await.ok();
         self.inner.stopping.cancel();
         let task = self.inner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut task) = task else { return };

@@ -112,13 +112,13 @@ pub enum AccessError {
 #[derive(Clone, Debug)]
 pub struct UnknownTenant {
     cloud: String,
-    unknown: bool,
+    is_unknown_cloud: bool,
     error: DiscoveryError,
 }
 
 impl From<UnknownTenant> for AccessError {
-    fn from(UnknownTenant { cloud, unknown, error }: UnknownTenant) -> Self {
-        Self::TenantDiscovery { cloud, unknown, error }
+    fn from(UnknownTenant { cloud, is_unknown_cloud, error }: UnknownTenant) -> Self {
+        Self::TenantDiscovery { cloud, unknown: is_unknown_cloud, error }
     }
 }
 
@@ -149,7 +149,7 @@ impl Resolver {
     ) -> Result<Arc<AzureAccess>, UnknownTenant> {
         let fields = fields.with_trimmed_ids();
         let cloud = Cloud::from_environment(&fields.environment);
-        let unknown = !fields.environment.is_empty() && fields.environment != cloud.environment();
+        let is_unknown_cloud = !fields.environment.is_empty() && fields.environment != cloud.environment();
         let tenant_id = if fields.tenant_id.is_empty() {
             let deadline = Instant::now() + DISCOVERY_TIMEOUT;
             let discover = self.azure.discover_tenant(cloud, &fields.subscription_id, purpose, deadline);
@@ -157,14 +157,14 @@ impl Resolver {
             Box::pin(discover).await.map_err(|error| {
                 let cloud_name =
                     if fields.environment.is_empty() { cloud.environment() } else { &fields.environment };
-                UnknownTenant { cloud: cloud_name.to_owned(), unknown, error }
+                UnknownTenant { cloud: cloud_name.to_owned(), is_unknown_cloud, error }
             })?
         } else {
             fields.tenant_id
         };
-        let hashed =
+        let hash_input =
             [cloud.environment(), &tenant_id, &fields.client_id, fields.client_secret.expose_secret()];
-        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&hashed.map(str::as_bytes)));
+        let fingerprint = Fingerprint(self.fingerprinter.fingerprint(&hash_input.map(str::as_bytes)));
         let credential = Arc::new(azure::Credential {
             cloud,
             tenant_id,
@@ -173,7 +173,7 @@ impl Resolver {
             client_secret: fields.client_secret,
             fingerprint,
         });
-        let unknown_environment = unknown.then_some(fields.environment);
+        let unknown_environment = is_unknown_cloud.then_some(fields.environment);
         Ok(Arc::new(AzureAccess { credential, credential_id, unknown_environment }))
     }
 }

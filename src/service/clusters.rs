@@ -83,8 +83,8 @@ impl TryFrom<ClusterRow> for Cluster {
             row.review.as_deref().map(serde_json::from_str).transpose().map_err(corrupt)?;
         // The observed state may be newer than the review.
         let upstream = status.upstream_spec.as_ref();
-        if let Some(found) = upstream.and_then(|upstream| region_mismatch(spec.aks(), upstream)) {
-            review.get_or_insert_default().add(found);
+        if let Some(finding) = upstream.and_then(|upstream| region_mismatch(spec.aks(), upstream)) {
+            review.get_or_insert_default().add(finding);
         }
         Ok(Self {
             spec,
@@ -201,46 +201,46 @@ impl Clusters {
         self.check_operator().await?;
         let credential = self.credential(caller, spec.aks()).await?;
         rules::check_request(spec.body(), spec.aks(), None, true).map_err(violation_error)?;
-        let identity = credential.identity(spec.aks());
-        self.check_identity(identity.as_deref(), "", spec.aks()).await?;
+        let aks_identity = credential.aks_identity(spec.aks());
+        self.check_aks_identity(aks_identity.as_deref(), "", spec.aks()).await?;
         rules::check_region(spec.aks()).map_err(violation_error)?;
         self.check_name(caller, &name, "").await?;
         let admitted = self.admit_new(by, &spec, &change.unknown, self.inner.reviews.access_wait()).await?;
         // Without a response of Azure, the object does not reserve the AKS cluster: otherwise, anyone who knows the
         // subscription ID could block the subscription's owner.
-        let identity = identity.filter(|_| credential.is_verified_by(&admitted));
-        let now = self.inner.clock.now_ms();
+        let aks_identity = aks_identity.filter(|_| credential.is_verified_by(&admitted));
+        let now_ms = self.inner.clock.now_ms();
         let row = ClusterRow {
             uuid: uuid::Uuid::new_v4().to_string(),
             owner: caller.user_id.clone(),
             name,
             spec: spec.to_text(),
             credential_id: credential.id,
-            identity_proved: identity.is_some(),
-            aks_identity: identity,
-            created_ms: now,
-            updated_ms: now,
+            identity_proved: aks_identity.is_some(),
+            aks_identity,
+            created_ms: now_ms,
+            updated_ms: now_ms,
             version: 1,
             generation: 1,
             review: admitted.review,
             work: WorkColumns {
                 phase: "new".to_owned(),
                 status: ClusterStatus::default().to_json(),
-                next_run_ms: Some(now),
+                next_run_ms: Some(now_ms),
                 ..WorkColumns::default()
             },
             ..ClusterRow::default()
         };
-        let row = insert_with_fresh_id("c-", |id| {
+        let insertion = insert_with_fresh_id("c-", |id| {
             let (row, store) = (ClusterRow { id, ..row.clone() }, &self.inner.store);
-            let (audit, aks) = (by.audit(Action::Create, OBJECT, &row.id, now), spec.aks());
+            let (audit, aks) = (by.audit(Action::Create, OBJECT, &row.id, now_ms), spec.aks());
             async move {
                 store::cluster_events::delete_orphaned(store, &row.id).await?;
                 let inserted = store::clusters::insert(store, &row, Some(name_scope(caller)), &audit).await;
                 inserted.map(|()| row).map_err(|error| write_error(error, aks))
             }
         });
-        let row = row.await?;
+        let row = insertion.await?;
         self.inner.worker_wake_up.notify_one();
         row.try_into()
     }
@@ -257,18 +257,18 @@ impl Clusters {
     }
 
     async fn try_update(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
-        let wait = self.inner.reviews.access_wait();
+        let access_wait = self.inner.reviews.access_wait();
         for _ in 0..MAX_ATTEMPTS {
             let mut row = self.changeable_row(&by.caller, id).await?;
             let before = row.clone();
-            let aks = self.change_row(by, &mut row, change, mode, wait).await?;
-            let now = self.inner.clock.now_ms();
-            let audit = by.audit(Action::Update, OBJECT, &row.id, now);
+            let aks = self.change_row(by, &mut row, change, mode, access_wait).await?;
+            let now_ms = self.inner.clock.now_ms();
+            let audit = by.audit(Action::Update, OBJECT, &row.id, now_ms);
             let unique_name = is_renamed(&before.name, &row.name).then(|| name_scope(&by.caller));
             let changes_credential = before.credential_id != row.credential_id;
-            let erasure = changes_credential.then(|| last_use_erasure(by, &before, now)).flatten();
+            let erasure = changes_credential.then(|| last_use_erasure(by, &before, now_ms)).flatten();
             let records = UpdateRecords { change: &audit, changes_credential, erasure: erasure.as_ref() };
-            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), unique_name, records)
+            match store::clusters::update(&self.inner.store, &row, Some(Wake(now_ms)), unique_name, records)
                 .await
             {
                 Err(store::Error::Conflict { .. }) => {}
@@ -289,7 +289,7 @@ impl Clusters {
         row: &mut ClusterRow,
         change: &ClusterChange,
         mode: Mode,
-        wait: AccessWait,
+        access_wait: AccessWait,
     ) -> Result<AksConfig> {
         let caller = &by.caller;
         let stored = Cluster::try_from(row.clone())?;
@@ -301,7 +301,7 @@ impl Clusters {
         };
         let name = change.name.clone().unwrap_or_default();
         check_characters(&name, &change.body, Some((&stored.name, stored.spec.body())))?;
-        let mut body = stored.changed(change.body.clone(), mode);
+        let mut body = stored.with_change(change.body.clone(), mode);
         add_creator_label(&mut body);
         let spec = parse_spec(body)?;
         let requested = parse_config(requested_config.unwrap_or_default())?;
@@ -324,15 +324,16 @@ impl Clusters {
             _ => RegionMutability::Immutable(stored.status.details.region.as_deref()),
         };
         rules::check_fixed(stored.spec.body(), &change.body, region).map_err(violation_error)?;
-        let identity = credential.identity(new);
-        self.check_identity(identity.as_deref(), &row.id, new).await?;
-        check_subscription(row, identity.as_deref())?;
+        let aks_identity = credential.aks_identity(new);
+        self.check_aks_identity(aks_identity.as_deref(), &row.id, new).await?;
+        check_subscription(row, aks_identity.as_deref())?;
         if name.is_empty() || is_renamed(&row.name, &name) {
             self.check_name(caller, &name, &row.id).await?;
         }
         let stored_review = row.review.take();
-        let admitted = self.admit_change(by, &stored, &spec, &change.unknown, stored_review, wait).await?;
-        credential.set_identity(row, identity, &admitted);
+        let admitted =
+            self.admit_change(by, &stored, &spec, &change.unknown, stored_review, access_wait).await?;
+        credential.set_aks_identity(row, aks_identity, &admitted);
         row.review = admitted.review;
         row.name = name;
         // An unchanged spec has no new generation, because applying it again could undo changes that were made in Azure.
@@ -346,8 +347,7 @@ impl Clusters {
         Ok(new.clone())
     }
 
-    /// The version of the database. While it is unchanged and no other server writes to the database, the results of
-    /// [`Self::with_role`] are unchanged, too.
+    /// The version of the database. While it is unchanged and no other server writes, [`Self::with_role`] returns the same.
     pub(super) fn store_version(&self) -> u64 {
         self.inner.store.version()
     }

@@ -24,7 +24,7 @@ impl ConcurrencyLimit {
     /// Acquires a permit for a user without waiting; `None` if a limit is reached.
     pub(super) fn try_acquire(self: &Arc<Self>, user_id: &str) -> Option<Permit> {
         let total_permit = Arc::clone(&self.total).try_acquire_owned().ok()?;
-        let mut by_user = self.by_user();
+        let mut by_user = self.lock_by_user();
         let in_use = by_user.entry(user_id.to_owned()).or_default();
         if *in_use >= self.max_per_user {
             return None;
@@ -39,7 +39,7 @@ impl ConcurrencyLimit {
         self.max_total - self.total.available_permits()
     }
 
-    fn by_user(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn lock_by_user(&self) -> MutexGuard<'_, HashMap<String, usize>> {
         self.by_user.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,7 +53,7 @@ pub(super) struct Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut by_user = self.limit.by_user();
+        let mut by_user = self.limit.lock_by_user();
         if let Some(in_use) = by_user.get_mut(&self.user_id) {
             *in_use -= 1;
             if *in_use == 0 {
@@ -82,9 +82,9 @@ impl CallerPermits {
     }
 
     /// Waits for one of the caller's permits. Always `Some`, because the semaphores are never closed.
-    pub(super) async fn acquire(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn acquire(&self, permit_key: &str) -> Option<OwnedSemaphorePermit> {
         let permits =
-            self.by_caller.get_with_by_ref(caller, || Arc::new(Semaphore::new(self.max_per_caller)));
+            self.by_caller.get_with_by_ref(permit_key, || Arc::new(Semaphore::new(self.max_per_caller)));
         permits.acquire_owned().await.ok()
     }
 }
@@ -120,6 +120,6 @@ mod tests {
         drop(permits_of_a);
         assert!(limit.try_acquire("a").is_some());
         drop(permit_of_b);
-        assert_eq!((limit.in_use(), limit.by_user().len()), (0, 0));
+        assert_eq!((limit.in_use(), limit.lock_by_user().len()), (0, 0));
     }
 }

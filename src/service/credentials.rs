@@ -128,19 +128,19 @@ impl Credentials {
         if change.azure.as_ref().is_none_or(AzureChange::is_empty) {
             return Err(missing_config());
         }
-        let now = self.inner.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         let mut row = CredentialRow {
             uuid: uuid::Uuid::new_v4().to_string(),
             owner: by.caller.user_id.clone(),
-            created_ms: now,
-            updated_ms: now,
+            created_ms: now_ms,
+            updated_ms: now_ms,
             version: 1,
             ..CredentialRow::default()
         };
         change.apply(&mut row, Mode::Replace);
         check_characters(&row, None)?;
-        let row = insert_with_fresh_id("cc-", |id| {
-            let audit = by.audit(Action::Create, OBJECT, &full_id(&id), now);
+        let insertion = insert_with_fresh_id("cc-", |id| {
+            let audit = by.audit(Action::Create, OBJECT, &full_id(&id), now_ms);
             let secret = change.secret().map(|secret| self.inner.secrets.seal(&id, secret)).transpose();
             let row = CredentialRow { id, ..row.clone() };
             async move {
@@ -149,7 +149,7 @@ impl Credentials {
                 inserted.map(|()| row).map_err(from_store_error)
             }
         });
-        let row = row.await?;
+        let row = insertion.await?;
         warn_of_closed_cloud(&row);
         Ok(row.into())
     }

@@ -223,7 +223,7 @@ pub enum Rejection {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Invalid {
-    /// Norman's code, for example `InvalidFormat`; all codes have status 422.
+    /// Norman's code, for example `InvalidFormat`; errors of this type have status 422.
     pub code: &'static str,
     /// The invalid field, as the caller spells it.
     pub field: Option<String>,
@@ -232,15 +232,15 @@ pub struct Invalid {
 }
 
 impl From<ForbiddenCharacter> for Invalid {
-    fn from(found: ForbiddenCharacter) -> Self {
-        let message = found.to_string();
-        Self::field("InvalidCharacters", found.field, message)
+    fn from(forbidden: ForbiddenCharacter) -> Self {
+        let message = forbidden.to_string();
+        Self::field("InvalidCharacters", forbidden.field, message)
     }
 }
 
 impl From<ForbiddenCharacter> for Error {
-    fn from(found: ForbiddenCharacter) -> Self {
-        Invalid::from(found).into()
+    fn from(forbidden: ForbiddenCharacter) -> Self {
+        Invalid::from(forbidden).into()
     }
 }
 

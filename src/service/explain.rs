@@ -35,7 +35,7 @@ pub struct Explained {
 
 /// The time until a retry for errors that specify none.
 const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
-const LINE: &str = "--------------------------------------------------------------------------------";
+const SEPARATOR: &str = "--------------------------------------------------------------------------------";
 const TROUBLESHOOT: &str =
     "To troubleshoot, visit https://aka.ms/azsdk/go/identity/troubleshoot#client-secret";
 
@@ -99,12 +99,12 @@ fn capitalized(method: &Method) -> String {
 /// (`docs/contract/azure-errors.md#an-error-from-resource-manager`).
 fn arm_text(error: &ArmError) -> String {
     let mut text = String::new();
-    request_and_status(&mut text, &error.method, &error.url, error.status);
+    write_request_and_status(&mut text, &error.method, &error.url, error.status);
     match &error.code {
         Some(code) => writeln!(text, "ERROR CODE: {code}").unwrap_or_default(),
         None => text.push_str("ERROR CODE UNAVAILABLE\n"),
     }
-    body_between_lines(&mut text, &error.body, error.is_json);
+    write_body(&mut text, &error.body, error.is_json);
     text
 }
 
@@ -118,27 +118,27 @@ fn login_text(error: &EntraError) -> String {
         text.push_str(&json_text::compact(&body));
     }
     text.push('\n');
-    request_and_status(&mut text, &error.method, &error.url, error.status);
-    body_between_lines(&mut text, &error.body, error.is_json);
+    write_request_and_status(&mut text, &error.method, &error.url, error.status);
+    write_body(&mut text, &error.body, error.is_json);
     text.push_str(TROUBLESHOOT);
     text
 }
 
-fn request_and_status(text: &mut String, method: &Method, url: &str, status: u16) {
+fn write_request_and_status(text: &mut String, method: &Method, url: &str, status: u16) {
     let reason =
         StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default();
     // Writing to a string cannot fail.
-    let _ = write!(text, "{method} {url}\n{LINE}\nRESPONSE {status}: {status} {reason}\n");
+    let _ = write!(text, "{method} {url}\n{SEPARATOR}\nRESPONSE {status}: {status} {reason}\n");
 }
 
-fn body_between_lines(text: &mut String, body: &[u8], is_json: bool) {
+fn write_body(text: &mut String, body: &[u8], is_json: bool) {
     let body = String::from_utf8_lossy(body);
     let content = match (body.is_empty(), is_json) {
         (true, _) => "Response contained no body".to_owned(),
         (_, true) => json_text::indent(&body),
         _ => body.into_owned(),
     };
-    let _ = write!(text, "{LINE}\n{content}\n{LINE}\n");
+    let _ = write!(text, "{SEPARATOR}\n{content}\n{SEPARATOR}\n");
 }
 
 #[cfg(test)]

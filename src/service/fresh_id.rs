@@ -34,7 +34,7 @@ mod tests {
 
     use super::*;
 
-    async fn attempts(what: Unique) -> usize {
+    async fn count_attempts(what: Unique) -> usize {
         let attempts = AtomicUsize::new(0);
         let outcome: Result<()> = insert_with_fresh_id("x-", |id| {
             assert!(id.starts_with("x-"));
@@ -47,9 +47,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_taken_id_is_generated_again() {
-        assert_eq!(attempts(Unique::ClusterId).await, MAX_ID_ATTEMPTS);
-        assert_eq!(attempts(Unique::ClusterName).await, 1);
-        assert_eq!(attempts(Unique::ClusterIdentity).await, 1);
+    async fn only_a_taken_id_causes_another_attempt() {
+        assert_eq!(count_attempts(Unique::ClusterId).await, MAX_ID_ATTEMPTS);
+        assert_eq!(count_attempts(Unique::ClusterName).await, 1);
+        assert_eq!(count_attempts(Unique::ClusterIdentity).await, 1);
     }
 }

@@ -127,7 +127,7 @@ fn quote(text: &str) -> String {
 fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretString {
     let name = quote(if cluster.name.is_empty() { &cluster.id } else { &cluster.name });
     let server_url = quote(&format!("{}/k8s/clusters/{}", server.url, cluster.id));
-    let authority = match server.authorities.trim() {
+    let ca_line = match server.authorities.trim() {
         "" => String::new(),
         pem => format!(
             "    certificate-authority-data: {}\n",
@@ -136,7 +136,7 @@ fn to_yaml(cluster: &Cluster, server: &Server, token: &SecretString) -> SecretSt
     };
     let token = quote(token.expose_secret());
     SecretString::from(format!(
-        "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server_url}\n{authority}\
+        "apiVersion: v1\nkind: Config\nclusters:\n- name: {name}\n  cluster:\n    server: {server_url}\n{ca_line}\
          users:\n- name: {name}\n  user:\n    token: {token}\n\
          contexts:\n- name: {name}\n  context:\n    user: {name}\n    cluster: {name}\n\
          current-context: {name}\n"

@@ -131,7 +131,7 @@ struct Inner {
     cluster_access: ClusterAccess,
     limit: Arc<ConcurrencyLimit>,
     closing: CancellationToken,
-    sessions: TaskTracker,
+    upgraded_connections: TaskTracker,
 }
 
 impl Kubernetes {
@@ -145,7 +145,7 @@ impl Kubernetes {
                 cluster_access: base.cluster_access.clone(),
                 limit: ConcurrencyLimit::new(MAX_REQUESTS, MAX_REQUESTS_PER_USER),
                 closing: CancellationToken::new(),
-                sessions: TaskTracker::new(),
+                upgraded_connections: TaskTracker::new(),
             }),
         }
     }
@@ -162,8 +162,8 @@ impl Kubernetes {
         cluster_id: &str,
         is_endless: bool,
     ) -> Result<ProxyCall, ProxyError> {
-        if let Some(only) = caller.cluster_id.as_ref().filter(|only| *only != cluster_id) {
-            return Err(ProxyError::OtherCluster(only.clone()));
+        if let Some(allowed_id) = caller.cluster_id.as_ref().filter(|allowed_id| *allowed_id != cluster_id) {
+            return Err(ProxyError::OtherCluster(allowed_id.clone()));
         }
         let permit = self.inner.limit.try_acquire(&caller.user_id).ok_or(ProxyError::Busy)?;
         let cluster_and_role = self.inner.roles.get(&caller, cluster_id).await;
@@ -187,17 +187,17 @@ impl Kubernetes {
     /// Ends watches and upgraded connections; later ones end immediately.
     pub fn close(&self) {
         self.inner.closing.cancel();
-        self.inner.sessions.close();
+        self.inner.upgraded_connections.close();
     }
 
     /// Runs an upgraded connection after its request.
     pub fn run_session(&self, session: impl Future<Output = ()> + Send + 'static) {
-        self.inner.sessions.spawn(session);
+        self.inner.upgraded_connections.spawn(session);
     }
 
     /// Waits until upgraded connections have sent their close frames, after [`Self::close`].
     pub async fn closed(&self) {
-        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.inner.sessions.wait()).await);
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, self.inner.upgraded_connections.wait()).await);
     }
 
     /// The number of running requests and streams.
@@ -244,8 +244,8 @@ impl ProxyCall {
         let Self { cluster, access, guard } = self;
         let inner = &guard.inner;
         let user = ImpersonatedUser { user: &guard.caller.user_id, group: guard.role.group() };
-        let first = inner.cluster_access.forward(access, user, outgoing, options).await;
-        let rejected = match first {
+        let first_result = inner.cluster_access.forward(access, user, outgoing, options).await;
+        let rejected = match first_result {
             Err(error) if error.is_access_outdated() => Some(error),
             Ok(response) => {
                 let is_401 = response.response.status() == StatusCode::UNAUTHORIZED;

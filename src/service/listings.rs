@@ -37,7 +37,7 @@ use crate::service::error::Rejection;
 use crate::service::{Caller, Error, Result};
 
 /// The maximum number of pages of the catalog that are built concurrently: a long page takes milliseconds of CPU time.
-const CONCURRENT_PAGES: usize = 2;
+const MAX_CONCURRENT_PAGES: usize = 2;
 
 /// The maximum number of lists that are read concurrently for one request that needs many, and for one caller.
 pub const CONCURRENT_LISTS: usize = 4;
@@ -83,7 +83,7 @@ impl Listings {
     /// A service with a cache of at most `cache_bytes`.
     pub fn new(azure: Azure, cache_bytes: u64, clock: Clock) -> Self {
         let caller_permits = CallerPermits::new(CONCURRENT_LISTS);
-        let page_builds = Arc::new(Semaphore::new(CONCURRENT_PAGES));
+        let page_builds = Arc::new(Semaphore::new(MAX_CONCURRENT_PAGES));
         Self { azure, cache: Cache::new(cache_bytes, clock), caller_permits, page_builds }
     }
 

@@ -84,12 +84,12 @@ impl Agents {
             inner.lock_announced().insert(cluster_id);
         }
         let since_ms = inner.clock.now_ms() - HEARTBEAT_TIMEOUT_MS;
-        let mut servers: HashMap<String, Vec<String>> = HashMap::new();
+        let mut addresses_by_cluster: HashMap<String, Vec<String>> = HashMap::new();
         for row in store::agent_sessions::list_others(&inner.store, replica, since_ms).await? {
-            servers.entry(row.cluster_id).or_default().push(row.address);
+            addresses_by_cluster.entry(row.cluster_id).or_default().push(row.address);
         }
         // These clusters have become reachable through another server, or no longer are.
-        for cluster_id in self.sessions().set_servers(servers) {
+        for cluster_id in self.sessions().set_servers(addresses_by_cluster) {
             inner.wake_worker(&cluster_id).await;
         }
         Ok(())

@@ -14,7 +14,7 @@ use crate::service::server_access::Target;
 use crate::store::{self, NewClusterEvent};
 
 /// The interval at which a session is examined; requests through it are rarer.
-const TICK: Duration = Duration::from_secs(1);
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time without a response of the API after which a session is closed.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(30);
 /// The interval of requests through a working session.
@@ -32,7 +32,7 @@ pub(super) async fn supervise(
     session: &Session,
     agent: &Arc<AgentSession>,
 ) -> bool {
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(TICK_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut last_response, mut next_check) = (Instant::now(), Instant::now());
     let (mut failures, mut has_worked, mut access) = (0, false, None);

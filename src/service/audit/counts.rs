@@ -31,20 +31,20 @@ struct Counted {
     record: AuditRow,
     count: Count,
     /// The count when the record was last taken for the database.
-    written: i64,
+    taken_count: i64,
 }
 
 impl Counted {
     fn new(event: AuditEvent) -> Self {
         let record = event.into_record();
         let count = Count { count: 1, last_ms: record.at_ms };
-        Self { record, count, written: 0 }
+        Self { record, count, taken_count: 0 }
     }
 
     /// Takes the record, unless it was taken before with this count.
     fn take_unwritten(&mut self) -> Option<AuditRow> {
-        let is_written = mem::replace(&mut self.written, self.count.count) == self.count.count;
-        (!is_written).then(|| AuditRow { counted: Some(self.count), ..self.record.clone() })
+        let is_unchanged = mem::replace(&mut self.taken_count, self.count.count) == self.count.count;
+        (!is_unchanged).then(|| AuditRow { counted: Some(self.count), ..self.record.clone() })
     }
 }
 
@@ -72,7 +72,7 @@ impl Counts {
             if ended.len() < MAX_COUNTS {
                 ended.push(row);
             } else {
-                writer::log(&row, "the database has been unavailable for too long");
+                writer::log_unstored(&row, "the database has been unavailable for too long");
             }
         }
         *counted = Counted::new(event);
@@ -80,7 +80,7 @@ impl Counts {
     }
 
     /// Takes the records that the database does not have, or has with an older count.
-    pub(super) fn take(&self, now_ms: i64) -> Vec<AuditRow> {
+    pub(super) fn take_unwritten(&self, now_ms: i64) -> Vec<AuditRow> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { current, ended, .. } = &mut *state;
         let mut rows = mem::take(ended);

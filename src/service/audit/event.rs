@@ -179,14 +179,15 @@ impl AuditEvent {
 
 impl Position {
     pub(super) fn new(at_ms: i64) -> Self {
-        /// Starts at a random number, so that processes differ. The highest of its `BITS` bits is 0, to prevent an overflow.
+        /// Starts at a random number, so that processes differ. The highest of the `NUMBER_BITS` bits is 0 at first, to prevent
+        /// an overflow.
         static NEXT_NUMBER: LazyLock<AtomicU64> =
-            LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().0 >> (65 - Position::BITS)));
+            LazyLock::new(|| AtomicU64::new(Uuid::new_v4().as_u64_pair().0 >> (65 - Position::NUMBER_BITS)));
         Self { at_ms, number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The number of bits of `number` in an ID.
-    const BITS: u32 = 42;
+    const NUMBER_BITS: u32 = 42;
 
     /// A UUID of version 7: IDs sort by time, and within a millisecond by number.
     fn to_id(self) -> Uuid {
@@ -200,11 +201,11 @@ impl ClockSequence for Position {
     type Output = u64;
 
     fn generate_sequence(&self, _: u64, _: u32) -> u64 {
-        self.number & ((1 << Self::BITS) - 1)
+        self.number & ((1 << Self::NUMBER_BITS) - 1)
     }
 
     fn usable_bits(&self) -> usize {
-        Self::BITS as usize
+        Self::NUMBER_BITS as usize
     }
 }
 

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn cursor_is_parsed_as_formatted() {
+    fn cursor_round_trips_and_malformed_text_is_rejected() {
         let cursor = (-5, "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned());
         assert_eq!(parse_cursor("after", &format_cursor(&cursor)).ok(), Some(cursor));
         for text in ["", "5", "5.x", "x.01a209ff-44e3-774a-94cd-94100ad0b89b", "5.\0"] {

@@ -46,7 +46,7 @@ fn event(object_id: &str) -> AuditEvent {
 }
 
 #[tokio::test]
-async fn event_has_caller_action_object_and_outcome() {
+async fn record_has_the_fields_of_its_event_and_a_uuid_v7() {
     let context = context().await;
     let audit_log = context.audit_log(&Options::default());
     let address = Some(IpAddr::from(Ipv4Addr::LOCALHOST));
@@ -79,7 +79,7 @@ async fn event_has_caller_action_object_and_outcome() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_events_keep_their_order_in_a_small_queue() {
+async fn small_queue_keeps_all_events_and_the_order_of_each_writer() {
     let context = context().await;
     let audit_log = context.audit_log(&Options { queue: 4, ..Options::default() });
     let mut writers = tokio::task::JoinSet::new();
@@ -97,10 +97,10 @@ async fn concurrent_events_keep_their_order_in_a_small_queue() {
     assert_eq!(rows.len(), 2_000);
     rows.reverse();
     for writer in 0..8 {
-        let own = rows.iter().filter(|row| row.object_id.starts_with(&format!("{writer}-")));
-        let own: Vec<&str> = own.map(|row| row.object_id.as_str()).collect();
-        assert_eq!(own.len(), 250);
-        assert!(own.is_sorted(), "in request order");
+        let own_rows = rows.iter().filter(|row| row.object_id.starts_with(&format!("{writer}-")));
+        let own_ids: Vec<&str> = own_rows.map(|row| row.object_id.as_str()).collect();
+        assert_eq!(own_ids.len(), 250);
+        assert!(own_ids.is_sorted(), "in request order");
     }
 }
 
@@ -149,22 +149,25 @@ async fn counted_events_have_one_record_per_minute() {
     context.clock.advance(Duration::from_secs(2));
     audit_log.record(counted_use()).await;
     audit_log.record(counted_use().outcome(Outcome::Refused)).await;
-    let row = ("cc-a".to_owned(), Some((4, 2_000)));
-    let refused = ("cc-a".to_owned(), None);
-    assert_eq!(counts().await, [refused.clone(), row.clone()]);
+    let counted_a = ("cc-a".to_owned(), Some((4, 2_000)));
+    let refused_a = ("cc-a".to_owned(), None);
+    assert_eq!(counts().await, [refused_a.clone(), counted_a.clone()]);
     audit_log.record(event("cc-b").counted()).await;
     context.clock.advance(Duration::from_secs(3));
     audit_log.record(counted_use()).await;
-    let row = ("cc-a".to_owned(), Some((5, 5_000)));
-    let other = ("cc-b".to_owned(), Some((1, 2_000)));
-    assert_eq!(counts().await, [other.clone(), refused.clone(), row.clone()]);
+    let counted_a = ("cc-a".to_owned(), Some((5, 5_000)));
+    let counted_b = ("cc-b".to_owned(), Some((1, 2_000)));
+    assert_eq!(counts().await, [counted_b.clone(), refused_a.clone(), counted_a.clone()]);
     // Unwritten counts of a past minute are written with those of the next.
     audit_log.record(counted_use()).await;
     context.clock.advance(Duration::from_mins(1));
     audit_log.record(counted_use()).await;
-    let row = ("cc-a".to_owned(), Some((6, 5_000)));
-    let next = ("cc-a".to_owned(), Some((1, 65_000)));
-    assert_eq!(counts().await, [next.clone(), other.clone(), refused.clone(), row.clone()]);
+    let counted_a = ("cc-a".to_owned(), Some((6, 5_000)));
+    let next_minute = ("cc-a".to_owned(), Some((1, 65_000)));
+    assert_eq!(
+        counts().await,
+        [next_minute.clone(), counted_b.clone(), refused_a.clone(), counted_a.clone()]
+    );
     audit_log.record(counted_use()).await;
     audit_log.stop(Duration::from_secs(5)).await;
     assert_eq!(

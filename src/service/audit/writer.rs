@@ -56,7 +56,7 @@ pub(super) enum Message {
 pub(super) struct Writer {
     pub(super) sink: Sink,
     pub(super) clock: Clock,
-    pub(super) keep: Duration,
+    pub(super) retention: Duration,
     pub(super) receiver: mpsc::Receiver<Message>,
     pub(super) counts: Arc<Counts>,
     /// Notified when a caller waits for a flush or for space in the queue.
@@ -67,16 +67,16 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) async fn run(mut self) {
-        let mut prune = tokio::time::interval(PRUNE_INTERVAL);
-        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut counts = tokio::time::interval(COUNTS_INTERVAL);
-        counts.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut prune_ticks = tokio::time::interval(PRUNE_INTERVAL);
+        prune_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut counts_ticks = tokio::time::interval(COUNTS_INTERVAL);
+        counts_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut messages = Vec::with_capacity(BATCH_SIZE);
         loop {
             tokio::select! {
                 biased;
                 () = self.stopping.cancelled() => break,
-                _ = counts.tick() => self.write_counts().await,
+                _ = counts_ticks.tick() => self.write_counts().await,
                 received = self.receiver.recv_many(&mut messages, BATCH_SIZE) => {
                     if received == 0 {
                         return;
@@ -84,7 +84,7 @@ impl Writer {
                     self.collect(&mut messages).await;
                     self.write(&mut messages).await;
                 }
-                _ = prune.tick() => self.prune().await,
+                _ = prune_ticks.tick() => self.prune().await,
             }
         }
         // Write what was queued and counted, and accept no more.
@@ -116,28 +116,28 @@ impl Writer {
 
     /// Writes the events of a batch, and the counts if a caller waits for a flush; then notifies these callers.
     async fn write(&mut self, messages: &mut Vec<Message>) {
-        let mut flushed: Vec<oneshot::Sender<()>> = Vec::new();
+        let mut flush_waiters: Vec<oneshot::Sender<()>> = Vec::new();
         let mut batch = Vec::new();
         for message in messages.drain(..) {
             match message {
                 Message::Event(event) => batch.push(event.into_record()),
-                Message::Flush(done) => flushed.push(done),
+                Message::Flush(done) => flush_waiters.push(done),
             }
         }
-        if !flushed.is_empty() {
-            batch.extend(self.counts.take(self.clock.now_ms()));
+        if !flush_waiters.is_empty() {
+            batch.extend(self.counts.take_unwritten(self.clock.now_ms()));
         }
-        self.store(&batch).await;
-        for done in flushed {
+        self.write_rows(&batch).await;
+        for done in flush_waiters {
             done.send(()).ok();
         }
     }
 
     async fn write_counts(&self) {
-        self.store(&self.counts.take(self.clock.now_ms())).await;
+        self.write_rows(&self.counts.take_unwritten(self.clock.now_ms())).await;
     }
 
-    async fn store(&self, rows: &[AuditRow]) {
+    async fn write_rows(&self, rows: &[AuditRow]) {
         if rows.is_empty() {
             return;
         }
@@ -148,18 +148,18 @@ impl Writer {
         if self.abandoning.run_until_cancelled(insert(store, rows)).await.is_none() {
             // An attempt in progress may have succeeded, so a record may be in both the database and the log.
             for row in rows {
-                log(row, "the server stopped before it was stored");
+                log_unstored(row, "the server stopped before it was stored");
             }
         }
     }
 
     async fn prune(&mut self) {
         let Sink::Database(store) = &self.sink else { return };
-        if self.keep.is_zero() {
+        if self.retention.is_zero() {
             return;
         }
-        let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
-        let before_ms = self.clock.now_ms().saturating_sub(keep_ms);
+        let retention_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        let before_ms = self.clock.now_ms().saturating_sub(retention_ms);
         let mut removed = 0;
         // A filling queue has priority; the next run continues.
         while self.receiver.len() < BATCH_SIZE && !self.stopping.is_cancelled() {
@@ -191,7 +191,7 @@ async fn insert(store: &Store, rows: &[AuditRow]) {
             (Ok(Err(error)), [row]) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(error, "audit record rejected by the database");
-                log(row, "rejected by the database");
+                log_unstored(row, "rejected by the database");
                 return;
             }
             // Insert one by one, so that a rejected record does not affect the others.
@@ -228,7 +228,7 @@ fn log_use(row: &AuditRow) {
 }
 
 /// Logs a record that cannot be stored.
-pub(super) fn log(row: &AuditRow, reason: &str) {
+pub(super) fn log_unstored(row: &AuditRow, reason: &str) {
     tracing::error!(
         at_ms = row.at_ms,
         user_id = row.user_id,

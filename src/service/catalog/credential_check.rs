@@ -29,7 +29,7 @@ use crate::service::{Caller, explain};
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest delay between two attempts of a request. If Azure requests a longer one, the part stays unknown.
-const MAX_DELAY: Duration = Duration::from_secs(2);
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// The maximum number of policy definitions that are read, and of initiatives.
 const MAX_DEFINITIONS: usize = 20;
@@ -115,7 +115,7 @@ impl CredentialReport {
         let Listings { azure, caller_permits: permits, .. } = listings;
         let priority = Priority::Caller(caller.budget_id());
         let arm = match azure.arm(access.credential(), deadline) {
-            Ok(arm) => arm.with_new_token().with_max_delay(MAX_DELAY).with_priority(priority),
+            Ok(arm) => arm.with_new_token().with_max_delay(MAX_RETRY_DELAY).with_priority(priority),
             Err(error) => return Self::from_login_error(&error),
         };
         let reader = Reader { arm, permits, permit_key: access.permit_key(caller), deadline };
@@ -168,9 +168,9 @@ impl Reader<'_> {
     async fn read(&self, subscription: SubscriptionState, groups: &[String]) -> RightsInput {
         let credential = Arc::clone(self.arm.credential());
         let (scopes, providers, policies) = tokio::join!(
-            self.scopes(&credential.subscription_id, groups),
-            join_all(PROVIDERS.map(|namespace| self.provider(namespace))),
-            self.policies(groups),
+            self.read_scopes(&credential.subscription_id, groups),
+            join_all(PROVIDERS.map(|namespace| self.read_provider(namespace))),
+            self.read_policies(groups),
         );
         RightsInput { client_id: credential.client_id.clone(), subscription, scopes, providers, policies }
     }
@@ -186,16 +186,16 @@ impl Reader<'_> {
         request.await.map_err(|error| first_line(&error))
     }
 
-    async fn scopes(&self, subscription: &str, groups: &[String]) -> Vec<ScopeRights> {
+    async fn read_scopes(&self, subscription_id: &str, groups: &[String]) -> Vec<ScopeRights> {
         // `None` is the subscription itself.
-        let names: Vec<Option<&str>> =
+        let group_names: Vec<Option<&str>> =
             std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str()))).collect();
-        let lists = names.iter().map(|group| self.with_permit(permissions::list(&self.arm, *group)));
+        let lists = group_names.iter().map(|group| self.with_permit(permissions::list(&self.arm, *group)));
         let lists = join_all(lists).await;
         let subscription_roles: Result<Vec<Permission>, String> =
             lists.first().cloned().map_or_else(|| Ok(Vec::new()), |list| list.map(Option::unwrap_or_default));
-        let scopes = names.into_iter().zip(lists).map(|(group, list)| {
-            let scope = Scope { subscription: subscription.to_owned(), group: group.map(str::to_owned) };
+        let scopes = group_names.into_iter().zip(lists).map(|(group, list)| {
+            let scope = Scope { subscription: subscription_id.to_owned(), group: group.map(str::to_owned) };
             match list {
                 Ok(Some(roles)) => ScopeRights { scope, exists: true, roles: Ok(roles) },
                 Ok(None) => ScopeRights { scope, exists: false, roles: subscription_roles.clone() },
@@ -205,7 +205,7 @@ impl Reader<'_> {
         scopes.collect()
     }
 
-    async fn provider(&self, namespace: &'static str) -> Registration {
+    async fn read_provider(&self, namespace: &'static str) -> Registration {
         let provider = self.with_permit(providers::get(&self.arm, namespace)).await;
         let state = provider.and_then(|provider| {
             provider.registration_state.ok_or_else(|| "Azure reports no registration state".to_owned())
@@ -214,9 +214,9 @@ impl Reader<'_> {
     }
 
     /// The policies of the subscription and of the groups that exist, if they deny something or are unknown.
-    async fn policies(&self, groups: &[String]) -> Result<Vec<AssignedPolicy>, String> {
-        let names = std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str())));
-        let lists = names.map(|group| self.with_permit(policies::list_assignments(&self.arm, group)));
+    async fn read_policies(&self, groups: &[String]) -> Result<Vec<AssignedPolicy>, String> {
+        let group_names = std::iter::once(None).chain(groups.iter().map(|group| Some(group.as_str())));
+        let lists = group_names.map(|group| self.with_permit(policies::list_assignments(&self.arm, group)));
         let mut assignments: BTreeMap<String, PolicyAssignment> = BTreeMap::new();
         for list in join_all(lists).await {
             for assignment in list?.unwrap_or_default() {
@@ -225,7 +225,7 @@ impl Reader<'_> {
             }
         }
         let assignments: Vec<PolicyAssignment> = assignments.into_values().collect();
-        let definitions = self.definitions(&assignments).await;
+        let definitions = self.read_definitions(&assignments).await;
         Ok(assignments
             .iter()
             .filter_map(|assignment| AssignedPolicy::new(assignment, &definitions))
@@ -233,16 +233,16 @@ impl Reader<'_> {
     }
 
     /// The definitions that assignments refer to, up to the maximum number of each kind.
-    async fn definitions(&self, assignments: &[PolicyAssignment]) -> PolicyDefinitions {
+    async fn read_definitions(&self, assignments: &[PolicyAssignment]) -> PolicyDefinitions {
         let mut definitions = PolicyDefinitions::default();
         let ids = PolicyDefinitions::needed_initiatives(assignments, MAX_INITIATIVES);
-        let read =
+        let results =
             join_all(ids.iter().map(|id| self.with_permit(policies::get_initiative(&self.arm, id)))).await;
-        definitions.initiatives = ids.iter().cloned().zip(read).collect();
+        definitions.initiatives = ids.iter().cloned().zip(results).collect();
         let ids = definitions.needed_policies(assignments, MAX_DEFINITIONS);
-        let read =
+        let results =
             join_all(ids.iter().map(|id| self.with_permit(policies::get_definition(&self.arm, id)))).await;
-        definitions.policies = ids.iter().cloned().zip(read).collect();
+        definitions.policies = ids.iter().cloned().zip(results).collect();
         definitions
     }
 }

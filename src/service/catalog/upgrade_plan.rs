@@ -32,7 +32,7 @@ use crate::service::reviews::denial;
 use crate::service::{Error, Invalid, Result};
 
 /// The time limit for Azure: a user is waiting.
-const TIMEOUT: Duration = Duration::from_secs(25);
+const AZURE_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// The plan for a cluster.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl Inner {
         request: ListingRequest<'_>,
         renderers: Renderers,
     ) -> Result<PlanFacts> {
-        let arm = match self.azure.arm(request.access.credential(), Instant::now() + TIMEOUT) {
+        let arm = match self.azure.arm(request.access.credential(), Instant::now() + AZURE_TIMEOUT) {
             Ok(arm) => arm,
             Err(error) => return Ok(PlanFacts::from_error(cluster, &error)),
         };
@@ -154,8 +154,8 @@ impl Inner {
                 self.read_lists(request, &stored.region, renderers)
             )
         };
-        let Ok((cluster_read, lists)) = timeout(TIMEOUT, reads).await else {
-            let reason = format!("Azure did not respond within {} s", TIMEOUT.as_secs());
+        let Ok((cluster_read, lists)) = timeout(AZURE_TIMEOUT, reads).await else {
+            let reason = format!("Azure did not respond within {} s", AZURE_TIMEOUT.as_secs());
             return Ok(PlanFacts::from_stored(cluster, AzureQuery::Failed(reason), Vec::new()));
         };
         let facts = match cluster_read {

@@ -31,8 +31,8 @@ pub struct Subscription {
     inner: Arc<Inner>,
     caller: Caller,
     cluster_id: String,
-    /// The ID of the last event that was read.
-    after: String,
+    /// The ID of the last event that was read, at first the one given by the subscriber.
+    last_read_id: String,
     unsent: VecDeque<ClusterEvent>,
     notifications: Notifications,
     access_checked_at: Instant,
@@ -62,7 +62,7 @@ impl Subscription {
             inner,
             caller,
             cluster_id: cluster_id.to_owned(),
-            after,
+            last_read_id: after,
             unsent: VecDeque::new(),
             notifications,
             access_checked_at: now,
@@ -96,11 +96,12 @@ impl Subscription {
 
     /// Reads the next events; `false` if there are none or the database failed, after which the next poll tries again.
     async fn read_batch(&mut self) -> bool {
-        let query = store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, BATCH_SIZE);
+        let query =
+            store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.last_read_id, BATCH_SIZE);
         match query.await {
             Ok(rows) => {
                 if let Some(last) = rows.last() {
-                    self.after.clone_from(&last.id);
+                    self.last_read_id.clone_from(&last.id);
                 }
                 self.unsent.extend(rows.into_iter().map(ClusterEvent::from));
             }
@@ -161,7 +162,7 @@ impl Subscription {
     }
 
     async fn has_read_all(&self) -> bool {
-        store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.after, 1)
+        store::cluster_events::list(&self.inner.store, &self.cluster_id, &self.last_read_id, 1)
             .await
             .is_ok_and(|rows| rows.is_empty())
     }

@@ -21,15 +21,15 @@ pub(super) fn check_characters(
     body: &Object,
     stored: Option<(&str, &Object)>,
 ) -> Result<(), ForbiddenCharacter> {
-    /// Fields that may contain any character: documents, and text for the user's programs.
-    const UNCHECKED_FIELDS: &[&str] = &[
+    /// Prefixes of fields that may have several lines: documents, and text for the user's programs.
+    const MULTILINE_FIELDS: &[&str] = &[
         "agentEnvVars[",
         "annotations.",
         "clusterAgentDeploymentCustomization",
         "fleetAgentDeploymentCustomization",
         "localClusterAuthEndpoint.caCerts",
     ];
-    let mut check = TextCheck::new(UNCHECKED_FIELDS);
+    let mut check = TextCheck::new(MULTILINE_FIELDS);
     if let Some((name, body)) = stored {
         check.allow_stored(name);
         body.values().for_each(|value| check.allow_stored_value(value));

@@ -12,7 +12,7 @@ use crate::service::{Caller, Error, Invalid};
 use crate::store::{self, ClusterRow, NameScope, Unique};
 
 /// The field name in Rancher's errors about a cluster's name.
-const NAME: &str = "Cluster name";
+const NAME_FIELD: &str = "Cluster name";
 
 impl Clusters {
     /// Rejects clusters while the setting `kev2-operators` disables AKS.
@@ -42,14 +42,14 @@ impl Clusters {
 
     /// Checks that no other object manages the AKS cluster. An object manages an AKS cluster once its credential has been
     /// verified in Azure.
-    pub(super) async fn check_identity(
+    pub(super) async fn check_aks_identity(
         &self,
-        identity: Option<&str>,
+        aks_identity: Option<&str>,
         own_id: &str,
         aks: &AksConfig,
     ) -> Result<()> {
-        let Some(identity) = identity else { return Ok(()) };
-        match store::clusters::by_aks_identity(&self.inner.store, identity).await? {
+        let Some(aks_identity) = aks_identity else { return Ok(()) };
+        match store::clusters::by_aks_identity(&self.inner.store, aks_identity).await? {
             Some(other) if other.id != own_id => Err(violation_error(taken_violation(aks))),
             _ => Ok(()),
         }
@@ -62,7 +62,7 @@ impl Clusters {
                 "" => "send name: a cluster needs one",
                 _ => "send name: a PUT needs it too",
             };
-            return Err(Invalid::field("MissingRequired", NAME, message).into());
+            return Err(Invalid::field("MissingRequired", NAME_FIELD, message).into());
         }
         let is_taken =
             store::clusters::is_name_taken(&self.inner.store, name, own_id, name_scope(caller)).await;
@@ -92,14 +92,14 @@ pub(super) fn check_changeable(stored: &Cluster) -> Result<()> {
 
 fn name_taken() -> Error {
     let message = "a cluster with this name exists already: choose another name";
-    Invalid::field("NotUnique", NAME, message).into()
+    Invalid::field("NotUnique", NAME_FIELD, message).into()
 }
 
 /// Rejects a credential for another subscription while the cluster exists in Azure: the cluster would not be found in that
 /// subscription, and would seem to be deleted.
-pub(super) fn check_subscription(row: &ClusterRow, identity: Option<&str>) -> Result<()> {
+pub(super) fn check_subscription(row: &ClusterRow, aks_identity: Option<&str>) -> Result<()> {
     let exists = row.work.claimed || row.work.activated_ms.is_some();
-    match (row.aks_identity.as_deref(), identity) {
+    match (row.aks_identity.as_deref(), aks_identity) {
         (Some(old), Some(new)) if exists && old != new => {
             let message = "azureCredentialSecret is for a subscription other than the cluster's: use a cloud credential of \
                            the cluster's subscription";
@@ -126,16 +126,22 @@ impl UsedCredential {
             .is_some_and(|(id, verified)| id.eq_ignore_ascii_case(verified))
     }
 
-    /// Sets the identity of a changed cluster, or unsets it until the worker claims the AKS cluster again.
-    pub(super) fn set_identity(&self, row: &mut ClusterRow, identity: Option<String>, admitted: &Admitted) {
+    /// Sets the AKS identity of a changed cluster, or unsets it until the worker claims the AKS cluster again.
+    pub(super) fn set_aks_identity(
+        &self,
+        row: &mut ClusterRow,
+        aks_identity: Option<String>,
+        admitted: &Admitted,
+    ) {
         if self.is_verified_by(admitted) {
-            (row.identity_proved, row.aks_identity) = (identity.is_some(), identity);
-        } else if self.id.is_some() && row.aks_identity != identity {
+            (row.identity_proved, row.aks_identity) = (aks_identity.is_some(), aks_identity);
+        } else if self.id.is_some() && row.aks_identity != aks_identity {
             (row.aks_identity, row.identity_proved) = (None, false);
         }
     }
 
-    pub(super) fn identity(&self, aks: &AksConfig) -> Option<String> {
+    /// The identity of the AKS cluster that `aks` describes, in the subscription of this credential.
+    pub(super) fn aks_identity(&self, aks: &AksConfig) -> Option<String> {
         spec::identity(self.subscription_id.as_deref(), aks)
     }
 }

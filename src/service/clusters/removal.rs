@@ -29,16 +29,16 @@ impl Clusters {
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
         for _ in 0..MAX_ATTEMPTS {
             let mut row = self.changeable_row(&by.caller, id).await?;
-            let now = self.inner.clock.now_ms();
-            let audit = by.audit(Action::Delete, OBJECT, id, now);
+            let now_ms = self.inner.clock.now_ms();
+            let audit = by.audit(Action::Delete, OBJECT, id, now_ms);
             if row.removing_ms.is_some() {
                 store::audit::insert(&self.inner.store, &audit).await?;
                 return row.try_into();
             }
-            row.removing_ms = Some(now);
+            row.removing_ms = Some(now_ms);
             row.generation += 1;
-            row.updated_ms = now;
-            match store::clusters::update(&self.inner.store, &row, Some(Wake(now)), None, &audit).await {
+            row.updated_ms = now_ms;
+            match store::clusters::update(&self.inner.store, &row, Some(Wake(now_ms)), None, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 outcome => {
                     outcome?;

@@ -45,7 +45,7 @@ impl Clusters {
             None => None,
         };
         let body = match &stored {
-            Some(stored) => stored.changed(input.body, Mode::Merge),
+            Some(stored) => stored.with_change(input.body, Mode::Merge),
             None => merge::apply_change(&Object::new(), input.body, Mode::Replace),
         };
         let spec = parse_spec(body)?;
@@ -71,8 +71,8 @@ impl Clusters {
             Err(Error::NoCredential) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let identity = credential.identity(spec.aks());
-        match self.check_identity(identity.as_deref(), own_id, spec.aks()).await {
+        let aks_identity = credential.aks_identity(spec.aks());
+        match self.check_aks_identity(aks_identity.as_deref(), own_id, spec.aks()).await {
             Err(Error::Invalid(invalid)) => Ok(Some(Finding {
                 severity: Severity::Error,
                 field: "aksConfig.clusterName".to_owned(),
@@ -92,10 +92,10 @@ impl Clusters {
         by: &Actor,
         spec: &ClusterSpec,
         unknown: &[UnknownField],
-        wait: AccessWait,
+        access_wait: AccessWait,
     ) -> Result<Admitted> {
         let request = ReviewRequest { spec, existing: None, unknown };
-        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
+        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, access_wait).await?;
         Ok(Admitted { review: Some(to_json(&review)), verified_subscription })
     }
 
@@ -107,7 +107,7 @@ impl Clusters {
         spec: &ClusterSpec,
         unknown: &[UnknownField],
         stored_review: Option<String>,
-        wait: AccessWait,
+        access_wait: AccessWait,
     ) -> Result<Admitted> {
         let is_unchanged =
             stored.spec.aks() == spec.aks() && annotation(stored.spec.body()) == annotation(spec.body());
@@ -116,7 +116,7 @@ impl Clusters {
         }
         let existing = to_existing(stored);
         let request = ReviewRequest { spec, existing: Some(&existing), unknown };
-        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, wait).await?;
+        let (review, verified_subscription) = self.inner.reviews.admit(by, &request, access_wait).await?;
         Ok(Admitted { review: Some(to_json(&review)), verified_subscription })
     }
 }

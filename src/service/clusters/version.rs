@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     /// The object after a change of its body. Unset keys stay unset if the change only repeats their observed values.
-    pub(super) fn changed(&self, mut change: Object, mode: Mode) -> Object {
+    pub(super) fn with_change(&self, mut change: Object, mode: Mode) -> Object {
         if let Some(observed) = self.observed_state() {
             defaults::remove_repeated_values(self.spec.body(), &mut change, &observed);
         }
@@ -59,11 +59,11 @@ impl Cluster {
         let git_version =
             self.status.version.as_ref().and_then(|version| version.get("gitVersion")?.as_str());
         let upstream = self.status.upstream_spec.as_ref();
-        let stated = [upstream, Some(self.spec.aks())];
+        let configs = [upstream, Some(self.spec.aks())];
         versions::running(
             self.status.details.running_version.as_deref(),
             git_version,
-            stated.map(|config| config?.kubernetes_version.as_deref()),
+            configs.map(|config| config?.kubernetes_version.as_deref()),
         )
     }
 }

@@ -38,9 +38,9 @@ pub struct AzureChange {
 impl AzureChange {
     /// Whether no field is set.
     pub(super) fn is_empty(&self) -> bool {
-        let texts = [&self.tenant_id, &self.subscription_id, &self.client_id, &self.environment];
+        let fields = [&self.tenant_id, &self.subscription_id, &self.client_id, &self.environment];
         self.secret().is_none()
-            && texts.iter().all(|change| !matches!(change, Change::Set(text) if !text.is_empty()))
+            && fields.iter().all(|change| !matches!(change, Change::Set(text) if !text.is_empty()))
     }
 
     fn secret(&self) -> Option<&SecretString> {
@@ -80,7 +80,7 @@ pub(super) fn check_characters(
     before: Option<&CredentialRow>,
 ) -> Result<(), ForbiddenCharacter> {
     let mut check = TextCheck::new(&["annotations."]);
-    let texts = |row: &CredentialRow| {
+    let fields = |row: &CredentialRow| {
         [
             ("name", Some(row.name.clone())),
             ("description", row.description.clone()),
@@ -91,11 +91,11 @@ pub(super) fn check_characters(
         ]
     };
     if let Some(before) = before {
-        let maps = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);
-        maps.for_each(|text| check.allow_stored(text));
-        texts(before).iter().filter_map(|(_, text)| text.as_ref()).for_each(|text| check.allow_stored(text));
+        let metadata = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);
+        metadata.for_each(|text| check.allow_stored(text));
+        fields(before).iter().filter_map(|(_, text)| text.as_ref()).for_each(|text| check.allow_stored(text));
     }
-    for (field, text) in texts(row) {
+    for (field, text) in fields(row) {
         check.text(field, &text.unwrap_or_default())?;
     }
     check.map("labels", &row.labels)?;
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn system_labels_stay_and_the_creator_is_fixed() {
+    fn system_metadata_cannot_be_changed() {
         let mut merged = row();
         let metadata = MetadataChange {
             labels: Change::Set(map(&[("cattle.io/creator", "me"), ("yours", "2")])),

@@ -16,7 +16,7 @@ use crate::store::{self, ClusterRow};
 const ERASE: Action = Action::Call("erase");
 
 /// The maximum number of clusters that a message lists.
-const MAX_NAMED: usize = 10;
+const MAX_NAMED_CLUSTERS: usize = 10;
 
 /// A deleted credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,8 +163,8 @@ fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Eras
     Erasure { credential_id, audit }
 }
 
-/// The names and IDs of clusters, truncated to [`MAX_NAMED`].
+/// The names and IDs of clusters, truncated to [`MAX_NAMED_CLUSTERS`].
 fn join_names(clusters: &[ClusterName]) -> String {
     let names: Vec<_> = clusters.iter().map(|cluster| format!("{} ({})", cluster.name, cluster.id)).collect();
-    name_list::join(&names, MAX_NAMED)
+    name_list::join(&names, MAX_NAMED_CLUSTERS)
 }

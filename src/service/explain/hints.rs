@@ -50,8 +50,8 @@ pub fn for_operation(error: &ServiceError) -> Option<String> {
 }
 
 fn for_arm_error(arm: &ArmError) -> Option<String> {
-    if let Some(kind) = &arm.foreign_content_type {
-        return Some(for_foreign_response(kind));
+    if let Some(content_type) = &arm.foreign_content_type {
+        return Some(for_foreign_response(content_type));
     }
     // The code may be in a header only.
     let body = arm.service_error();
@@ -64,10 +64,10 @@ fn for_arm_error(arm: &ArmError) -> Option<String> {
 }
 
 /// The hint for a response that a proxy sent with this content type.
-fn for_foreign_response(kind: &str) -> String {
+fn for_foreign_response(content_type: &str) -> String {
     format!(
-        "this response is not from Azure ({kind}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY and, \
-         where a proxy intercepts TLS, SSL_CERT_FILE of the server, and allow the hosts of Azure"
+        "this response is not from Azure ({content_type}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY \
+         and, where a proxy intercepts TLS, SSL_CERT_FILE of the server, and allow the hosts of Azure"
     )
 }
 

@@ -21,7 +21,7 @@ fn arm_error(status: u16, code: Option<&str>, message: Option<&str>, body: &str)
     }
 }
 
-fn login(code: &str, body: &str) -> Error {
+fn login_error(code: &str, body: &str) -> Error {
     Error::Login(Box::new(EntraError {
         method: Method::POST,
         url: "https://login.microsoftonline.com/t/oauth2/v2.0/token".to_owned(),
@@ -71,7 +71,7 @@ fn non_json_body_is_unchanged_and_empty_body_is_stated() {
 fn login_error_text_has_the_body_on_its_first_line() {
     let body =
         "{\"error\": \"invalid_client\",\r\n \"error_description\": \"AADSTS7000222: expired\\r\\nTrace\"}";
-    let explained = request_error(&login("AADSTS7000222", body));
+    let explained = request_error(&login_error("AADSTS7000222", body));
     let first = explained.text.lines().next().unwrap();
     assert_eq!(
         first,
@@ -84,12 +84,12 @@ fn login_error_text_has_the_body_on_its_first_line() {
     );
     assert!(!explained.text.contains("ERROR CODE"));
     assert!(explained.hint.unwrap().contains("expired"));
-    let html = request_error(&login("x", "<html>")).text;
+    let html = request_error(&login_error("x", "<html>")).text;
     assert!(html.starts_with("ClientSecretCredential authentication failed. \nPOST https://"), "{html}");
 }
 
 #[test]
-fn transient_errors_have_a_status_and_retry_after() {
+fn status_and_retry_after_follow_the_upstream_status() {
     for (upstream, status, retry_after) in [
         (400, 400, None),
         (404, 400, None),

@@ -13,9 +13,9 @@ use crate::service::clusters::{Cluster, Clusters};
 use crate::service::{Caller, Error, Result};
 
 /// The age up to which an entry is fresh.
-const FRESH_FOR: Duration = Duration::from_millis(400);
+const MAX_FRESH_AGE: Duration = Duration::from_millis(400);
 /// The age up to which an entry is used while another request refreshes it.
-const USABLE_FOR: Duration = Duration::from_millis(900);
+const MAX_USABLE_AGE: Duration = Duration::from_millis(900);
 /// The maximum number of entries; each has a whole cluster.
 const CACHE_CAPACITY: u64 = 4_096;
 /// The time after which an unused entry is evicted.
@@ -38,12 +38,12 @@ struct Entry {
 }
 
 impl Entry {
-    /// Whether a request may use the entry. Once it is no longer fresh, the first request gets `false` and refreshes it.
-    fn is_usable(&self, version: u64, now: Instant) -> bool {
+    /// Whether a request may use the entry. Once the entry is no longer fresh, the first request gets `false` and refreshes it.
+    fn try_use(&self, version: u64, now: Instant) -> bool {
         let age = now.duration_since(self.read_at);
         self.version == version
-            && age < USABLE_FOR
-            && (age < FRESH_FOR || self.is_refreshing.swap(true, Ordering::Relaxed))
+            && age < MAX_USABLE_AGE
+            && (age < MAX_FRESH_AGE || self.is_refreshing.swap(true, Ordering::Relaxed))
     }
 }
 
@@ -67,7 +67,7 @@ impl Roles {
         let key =
             Key { cluster_id: cluster_id.to_owned(), user_id: caller.user_id.clone(), admin: caller.admin };
         let version = self.clusters.store_version();
-        let cached = self.entries.get(&key).filter(|entry| entry.is_usable(version, Instant::now()));
+        let cached = self.entries.get(&key).filter(|entry| entry.try_use(version, Instant::now()));
         if let Some(entry) = cached {
             return Ok((Arc::clone(&entry.cluster), entry.role));
         }
@@ -118,10 +118,10 @@ mod tests {
             read_at,
             is_refreshing: AtomicBool::new(false),
         };
-        assert!(entry.is_usable(7, read_at) && entry.is_usable(7, read_at + FRESH_FOR / 2));
-        assert!(!entry.is_usable(8, read_at), "a write occurred");
-        assert!(!entry.is_usable(7, read_at + FRESH_FOR), "the first caller reads again");
-        assert!(entry.is_usable(7, read_at + FRESH_FOR), "the others do not wait");
-        assert!(!entry.is_usable(7, read_at + USABLE_FOR));
+        assert!(entry.try_use(7, read_at) && entry.try_use(7, read_at + MAX_FRESH_AGE / 2));
+        assert!(!entry.try_use(8, read_at), "a write occurred");
+        assert!(!entry.try_use(7, read_at + MAX_FRESH_AGE), "the first caller reads again");
+        assert!(entry.try_use(7, read_at + MAX_FRESH_AGE), "the others do not wait");
+        assert!(!entry.try_use(7, read_at + MAX_USABLE_AGE));
     }
 }

@@ -37,7 +37,7 @@ const PAGE_TTL: Duration = Duration::from_mins(5);
 #[derive(Debug)]
 struct Entry {
     loaded: Arc<Loaded>,
-    at_ms: i64,
+    loaded_ms: i64,
     /// Whether a load that should have replaced the entry timed out.
     reload_timed_out: AtomicBool,
     /// Whether the credential can still log in, for an entry of an earlier process.
@@ -45,8 +45,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(loaded: Loaded, at_ms: i64, login: LoginState) -> Self {
-        Self { loaded: Arc::new(loaded), at_ms, reload_timed_out: AtomicBool::new(false), login }
+    fn new(loaded: Loaded, loaded_ms: i64, login: LoginState) -> Self {
+        Self { loaded: Arc::new(loaded), loaded_ms, reload_timed_out: AtomicBool::new(false), login }
     }
 
     /// The reason to serve the entry past its TTL without waiting for the load; `None` if callers wait.
@@ -175,16 +175,16 @@ impl Cache {
             let entry = wait_for_outcome(&running).await?;
             return Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss));
         };
-        let stale = |reason| Ok(self.stale_result(kind, &entry, age, reason));
+        let serve_stale = |reason| Ok(self.stale_result(kind, &entry, age, reason));
         if let Some(reason) = stale_reason {
-            return stale(reason);
+            return serve_stale(reason);
         }
         // The wait is counted from the start of the load, which may be older than this request.
         match timeout_at(running.deadline(self.limits.stale_after), wait_for_outcome(&running)).await {
             Ok(Ok(entry)) => Ok(self.lookup_result(kind, &entry, Duration::ZERO, Freshness::Miss)),
-            Ok(Err(failure)) if failure.allows_stale() => stale(StaleReason::Failed),
+            Ok(Err(failure)) if failure.allows_stale() => serve_stale(StaleReason::Failed),
             Ok(Err(failure)) => Err(failure),
-            Err(_) => stale(StaleReason::Slow),
+            Err(_) => serve_stale(StaleReason::Slow),
         }
     }
 
@@ -200,7 +200,7 @@ impl Cache {
     }
 
     fn age_of(&self, entry: &Entry) -> Duration {
-        Duration::from_millis(u64::try_from(self.clock.now_ms() - entry.at_ms).unwrap_or(0))
+        Duration::from_millis(u64::try_from(self.clock.now_ms() - entry.loaded_ms).unwrap_or(0))
     }
 
     /// The approximate size in bytes.
@@ -294,10 +294,12 @@ impl Cache {
     /// The page of `key`, if it was computed from these `sources`, not from earlier loads of the same lists.
     pub(super) fn page(&self, key: &Key, sources: &[&Arc<Loaded>]) -> Option<Arc<Encoded>> {
         let entry = self.entries.get(key)?;
-        let Loaded::Page { body, sources: own } = &*entry.loaded else { return None };
-        let is_source =
-            |(own, source): (&Weak<Loaded>, &&Arc<Loaded>)| std::ptr::eq(own.as_ptr(), Arc::as_ptr(source));
-        let is_current = own.len() == sources.len() && own.iter().zip(sources).all(is_source);
+        let Loaded::Page { body, sources: page_sources } = &*entry.loaded else { return None };
+        let is_source = |(page_source, source): (&Weak<Loaded>, &&Arc<Loaded>)| {
+            std::ptr::eq(page_source.as_ptr(), Arc::as_ptr(source))
+        };
+        let is_current =
+            page_sources.len() == sources.len() && page_sources.iter().zip(sources).all(is_source);
         is_current.then(|| Arc::clone(body))
     }
 

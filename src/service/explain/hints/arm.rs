@@ -82,20 +82,20 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
 /// The hint for a policy that denies the request. The server creates resource groups without tags, and clusters with
 /// `aksConfig.tags`.
 fn denied_by_policy(message: &str, url: Option<&str>) -> String {
-    let policies = policies(message);
-    let named = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
+    let policies = policy_names(message);
+    let names = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
     if let Some(group) = url.and_then(resource_group) {
         return format!(
-            "a policy{named} does not allow creating the resource group {group} in this way: create it yourself, with the \
+            "a policy{names} does not allow creating the resource group {group} in this way: create it yourself, with the \
              tags that the policy requires; the server then uses it unchanged"
         );
     }
     let is_cluster = url.is_some_and(|url| url.to_ascii_lowercase().contains("/managedclusters/"));
     if is_cluster && policies.iter().any(|policy| policy.to_ascii_lowercase().contains("tag")) {
-        return format!("a policy{named} requires tags: set them in aksConfig.tags");
+        return format!("a policy{names} requires tags: set them in aksConfig.tags");
     }
     format!(
-        "a policy of the subscription{named} forbids this: change the specification, or ask an administrator of its Azure Policy"
+        "a policy of the subscription{names} forbids this: change the specification, or ask an administrator of its Azure Policy"
     )
 }
 
@@ -106,7 +106,7 @@ fn resource_group(url: &str) -> Option<&str> {
 }
 
 /// The distinct names of policy assignments in Azure's message.
-fn policies(message: &str) -> Vec<&str> {
+fn policy_names(message: &str) -> Vec<&str> {
     let mut names = Vec::new();
     for part in message.split("\"policyAssignment\"").skip(1) {
         let name = part.split_once("\"name\":").and_then(|(_, rest)| rest.trim_start().strip_prefix('"'));

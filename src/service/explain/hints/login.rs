@@ -72,13 +72,13 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
         7_000_222 => {
             return Some(format!(
                 "the client secret has expired: create a new one{} and update the cloud credential",
-                with_client(error, &["az", "ad", "app", "credential", "reset", "--id"])
+                client_command(error, &["az", "ad", "app", "credential", "reset", "--id"])
             ));
         }
         7_000_229 => {
             return Some(format!(
                 "the application has no service principal in this tenant: create one{}",
-                with_client(error, &["az", "ad", "sp", "create", "--id"])
+                client_command(error, &["az", "ad", "sp", "create", "--id"])
             ));
         }
         500_011 | 650_052 => {
@@ -88,14 +88,14 @@ fn for_number(number: u64, error: &EntraError) -> Option<String> {
                  environment is its cloud; an administrator of the tenant can add the service ({command})"
             ));
         }
-        90_038 | 900_382 | 900_432 | 90_051 | 1_000_104 => return Some(other_cloud(error)),
+        90_038 | 900_382 | 900_432 | 90_051 | 1_000_104 => return Some(other_cloud_hint(error)),
         _ => return None,
     };
     Some(fixed.to_owned())
 }
 
 /// A command for the application that logs in, in parentheses; empty if the application is unknown.
-fn with_client(error: &EntraError, command: &[&str]) -> String {
+fn client_command(error: &EntraError, command: &[&str]) -> String {
     match error.client_id.as_deref().filter(|id| !id.is_empty()) {
         Some(id) => format!(" ({} {})", shell::command(command), shell::quote(id)),
         None => String::new(),
@@ -103,7 +103,7 @@ fn with_client(error: &EntraError, command: &[&str]) -> String {
 }
 
 /// The hint for an application or tenant of a cloud other than that of the request.
-fn other_cloud(error: &EntraError) -> String {
+fn other_cloud_hint(error: &EntraError) -> String {
     let current = Cloud::ALL.into_iter().find(|cloud| error.url.starts_with(cloud.login_authority()));
     let others = Cloud::ALL.into_iter().filter(|cloud| Some(*cloud) != current).map(Cloud::environment);
     format!(

@@ -16,13 +16,13 @@ pub(super) fn linked_hint(message: &str, is_application_denied: bool) -> Option<
         return Some(other_tenant_hint(message, first_word(rest)));
     }
     // The allowed action comes first.
-    let denied = ["does not have permission", "does not have authorization"];
-    let (_, denied) = denied.iter().find_map(|words| message.split_once(words))?;
+    let denial_phrases = ["does not have permission", "does not have authorization"];
+    let (_, denied) = denial_phrases.iter().find_map(|phrase| message.split_once(phrase))?;
     let (actions, scopes) = denied.split_once(LINKED)?;
     let actions = actions.split_once("action").map_or(actions, |(_, rest)| rest);
     let actions = parse_list(actions.trim_start_matches("(s)").trim_end().trim_end_matches("on the"));
-    let end = ["(respectively)", " or the linked scope", " or linked scope"];
-    let end = end.iter().filter_map(|words| scopes.find(words)).min().unwrap_or(scopes.len());
+    let end_phrases = ["(respectively)", " or the linked scope", " or linked scope"];
+    let end = end_phrases.iter().filter_map(|phrase| scopes.find(phrase)).min().unwrap_or(scopes.len());
     let scopes = parse_list(scopes.get(..end)?.trim_start_matches("(s)"));
     let pairs = pair_up(&actions, &scopes);
     if pairs.is_empty() {
@@ -38,8 +38,8 @@ pub(super) fn linked_hint(message: &str, is_application_denied: bool) -> Option<
             assign_command(assignee, role, scope)
         )
     });
-    let list = rights.collect::<Vec<_>>().join("; and ");
-    Some(format!("{principal} lacks the right {list}; a new role takes effect after a few minutes"))
+    let missing_rights = rights.collect::<Vec<_>>().join("; and ");
+    Some(format!("{principal} lacks the right {missing_rights}; a new role takes effect after a few minutes"))
 }
 
 /// The hint for a denied action on another resource, if the message cannot be parsed.
@@ -118,7 +118,7 @@ fn role_scope<'a>(action: &str, scope: &'a str) -> &'a str {
 /// The least privileged built-in role that allows an action.
 fn role_for(action: &str) -> &'static str {
     let action = action.to_ascii_lowercase();
-    let reads = action.ends_with("/read");
+    let is_read = action.ends_with("/read");
     for (prefix, role) in [
         ("microsoft.network/privatednszones/", "Private DNS Zone Contributor"),
         ("microsoft.network/", "Network Contributor"),
@@ -126,11 +126,11 @@ fn role_for(action: &str) -> &'static str {
         ("microsoft.authorization/roleassignments/", "User Access Administrator"),
         ("microsoft.operationalinsights/", "Log Analytics Contributor"),
     ] {
-        if action.starts_with(prefix) && !reads {
+        if action.starts_with(prefix) && !is_read {
             return role;
         }
     }
-    if reads { "Reader" } else { "Contributor" }
+    if is_read { "Reader" } else { "Contributor" }
 }
 
 /// The command that assigns a role.

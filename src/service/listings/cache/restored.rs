@@ -36,15 +36,15 @@ impl Cache {
             .entries
             .iter()
             .filter(|(key, entry)| key.kind.is_saved() && self.age_of(entry) <= key.kind.max_age());
-        entries.map(|(key, entry)| (Key::clone(&key), entry.at_ms, Arc::clone(&entry.loaded))).collect()
+        entries.map(|(key, entry)| (Key::clone(&key), entry.loaded_ms, Arc::clone(&entry.loaded))).collect()
     }
 
     /// Inserts an entry of an earlier process, unless a newer one exists. Returns `false` if the entry is too old, or from
     /// the future.
-    pub(in crate::service::listings) fn restore(&self, key: Key, at_ms: i64, loaded: Loaded) -> bool {
-        let entry = Entry::new(loaded, at_ms, LoginState::required());
+    pub(in crate::service::listings) fn restore(&self, key: Key, loaded_ms: i64, loaded: Loaded) -> bool {
+        let entry = Entry::new(loaded, loaded_ms, LoginState::required());
         let is_usable = key.kind.is_saved()
-            && at_ms <= self.clock.now_ms() + MAX_CLOCK_SKEW_MS
+            && loaded_ms <= self.clock.now_ms() + MAX_CLOCK_SKEW_MS
             && self.age_of(&entry) <= key.kind.max_age();
         if is_usable {
             self.entries.entry(key).or_insert(entry.into());

@@ -12,6 +12,7 @@ use super::*;
 use crate::service::listings::kind::MAX_STALENESS;
 use crate::service::listings::loaded::TypedList;
 
+/// A limit that no test reaches.
 const NEVER: Duration = Duration::from_hours(1);
 
 /// A cache whose loads may run for `load`, and whose callers wait for `stale_after` when they have an older entry.
@@ -69,12 +70,12 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
     let lookup = cache.get(key(Kind::Networks), false, no_login, slow).await.unwrap();
     assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
     // The second caller finds the load in flight: it does not start one of its own.
-    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
+    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timed_out())).await.unwrap();
     assert_eq!(lookup.freshness, Freshness::Stale);
     let running = cache.loads.get(&key(Kind::Networks)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
-    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
+    let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timed_out())).await.unwrap();
     assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Hit, &b"new"[..]));
     let metrics = recorder.handle().render();
     for line in [
@@ -85,7 +86,7 @@ async fn slow_load_serves_the_stale_entry_and_caches_its_result() {
     }
 }
 
-fn timeout() -> azure::Error {
+fn timed_out() -> azure::Error {
     azure::Error::TimedOut { to: Service::Arm }
 }
 
@@ -107,7 +108,7 @@ async fn stale_entry_is_served_at_once_after_a_timeout() {
     };
     let lookup = cache.get(key(Kind::Clusters), false, no_login, slow).await.unwrap();
     assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Stale, &b"old"[..]));
-    // After a load has succeeded, callers wait for the next load again.
+    // After a load has succeeded, callers wait for the load that follows the TTL of 30 s.
     let running = cache.loads.get(&key(Kind::Clusters)).unwrap();
     release.send(()).unwrap();
     running.outcome().await.unwrap().unwrap();
@@ -136,21 +137,21 @@ async fn fresh_request_never_gets_a_stale_entry() {
     };
     let fresh = cache.get(key(Kind::Networks), true, no_login, slow);
     let waiting = async {
-        let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timeout())).await.unwrap();
+        let lookup = cache.get(key(Kind::Networks), false, no_login, |_| failed(timed_out())).await.unwrap();
         release.send(()).unwrap();
         lookup.freshness
     };
     let (fresh, waiting) = tokio::join!(fresh, waiting);
     let fresh = fresh.unwrap();
     assert_eq!((fresh.freshness, text(&fresh), waiting), (Freshness::Miss, &b"new"[..], Freshness::Stale));
-    cache.get(key(Kind::Networks), true, no_login, |_| failed(timeout())).await.unwrap_err();
+    cache.get(key(Kind::Networks), true, no_login, |_| failed(timed_out())).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn only_transient_errors_allow_a_stale_entry() {
+async fn stale_entry_is_served_unless_the_credential_is_invalid() {
     let unusable = azure::Error::ForeignLink { host: "elsewhere".to_owned() };
     for (error, allowed) in [
-        (timeout(), true),
+        (timed_out(), true),
         (unusable, true),
         (azure::Error::Endless { pages: 3 }, true),
         (azure::Error::InvalidTenant, false),
@@ -171,15 +172,15 @@ async fn entry_is_served_for_a_day_after_its_ttl() {
         let cache = cache(&clock, NEVER, NEVER);
         cache_stale_list(&cache, &clock, kind).await;
         clock.advance(MAX_STALENESS.checked_sub(Duration::from_secs(1)).unwrap());
-        let lookup = cache.get(key(kind), false, no_login, |_| failed(timeout())).await.unwrap();
+        let lookup = cache.get(key(kind), false, no_login, |_| failed(timed_out())).await.unwrap();
         assert_eq!(lookup.freshness, Freshness::Stale, "{kind:?}");
         clock.advance(Duration::from_secs(1));
-        cache.get(key(kind), false, no_login, |_| failed(timeout())).await.unwrap_err();
+        cache.get(key(kind), false, no_login, |_| failed(timed_out())).await.unwrap_err();
     }
 }
 
 #[tokio::test]
-async fn load_from_before_a_change_is_not_cached() {
+async fn load_started_before_a_change_is_not_cached() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, NEVER);
     let (release, held) = oneshot::channel::<()>();
@@ -196,12 +197,12 @@ async fn load_from_before_a_change_is_not_cached() {
     };
     let (waited, ()) = tokio::join!(waiting, changing);
     assert_eq!(text(&waited.unwrap()), b"before");
-    let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| failed(timeout())).await.unwrap();
+    let lookup = cache.get(key(Kind::Clusters), false, no_login, |_| failed(timed_out())).await.unwrap();
     assert_eq!((lookup.freshness, text(&lookup)), (Freshness::Hit, &b"after"[..]));
 }
 
 #[tokio::test]
-async fn loads_know_whether_a_caller_waits() {
+async fn load_reason_depends_on_whether_a_caller_waits() {
     let clock = Clock::manual(1_000_000);
     let cache = cache(&clock, NEVER, Duration::from_millis(1));
     for (kind, fresh, expected) in [
