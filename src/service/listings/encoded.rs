@@ -1,5 +1,5 @@
-//! The body of a response in the encodings that clients accept, with entity tags. For a cached list, all are computed once, in
-//! the task that loads it. `api` chooses the encoding.
+//! The body of a response in every content coding that clients may request, with entity tags. For a cached list, all codings
+//! are computed once, in the task that loads the list. `api` chooses the coding of a response.
 
 use std::io::{self, Write as _};
 
@@ -11,9 +11,9 @@ use flate2::write::GzEncoder;
 
 use crate::vault;
 
-/// A shorter body is not compressed: it fits into one packet, and headers would outweigh what is saved.
+/// Shorter bodies are not compressed: they fit into one packet, and the additional headers would outweigh the saving.
 const MIN_COMPRESSED_LEN: usize = 1024;
-/// Lists become shorter than with gzip, in about a millisecond; higher levels gain little and take ten times as long.
+/// Makes lists shorter than gzip does, in about a millisecond; higher levels gain little and take ten times as long.
 const ZSTD_LEVEL: i32 = 9;
 /// The approximate size of an [`Encoded`] without its bodies, in bytes.
 const OVERHEAD: usize = 320;
@@ -55,19 +55,19 @@ impl Encoded {
         Self::from_parts(tag, body, gzip, zstd)
     }
 
-    /// A body that was built for one request, so that compressing it would delay the response. `sources` determine its content,
-    /// and are cheaper to hash than a long body.
+    /// A body that was built for one request; it is not compressed, because that would delay the response. The tag is the hash
+    /// of `sources`, which determine the content and are cheaper to hash than a long body.
     pub(super) fn uncompressed(body: Bytes, sources: &[&[u8]]) -> Self {
         Self::from_parts(tag(sources), body, None, None)
     }
 
-    /// A short body that was built for one request.
+    /// A body that was built for one request, with the hash of the body as its tag. Not compressed.
     pub fn for_request(body: Bytes) -> Self {
         let tag = tag(&[&body]);
         Self::from_parts(tag, body, None, None)
     }
 
-    /// A body with the tag of its content and its compressed forms, all computed earlier.
+    /// A body with its tag and compressed forms, all computed earlier.
     pub(super) fn from_parts(tag: Tag, body: Bytes, gzip: Option<Bytes>, zstd: Option<Bytes>) -> Self {
         let representation =
             |body, coding: Coding| Representation { body, etag: entity_tag(&tag, coding.suffix()) };
@@ -141,7 +141,7 @@ fn compress(body: &[u8], compress: fn(&[u8]) -> io::Result<Vec<u8>>) -> Option<B
         return None;
     }
     let compressed = compress(body).ok().filter(|compressed| compressed.len() < body.len())?;
-    // Without spare capacity, which the cache would not count.
+    // `into_boxed_slice` drops spare capacity, which the weight in the cache would not include.
     Some(compressed.into_boxed_slice().into())
 }
 
@@ -197,16 +197,16 @@ mod tests {
 
     #[test]
     fn entity_tag_depends_on_content_and_coding() {
-        let tags = |body: String| {
+        let etags = |body: String| {
             let encoded = Encoded::new(body.into());
-            let tag = |coding| String::from_utf8(encoded.get(coding).unwrap().etag.to_vec()).unwrap();
-            [Coding::Identity, Coding::Gzip, Coding::Zstd].map(tag)
+            let etag = |coding| String::from_utf8(encoded.get(coding).unwrap().etag.to_vec()).unwrap();
+            [Coding::Identity, Coding::Gzip, Coding::Zstd].map(etag)
         };
-        let [plain, gzip, zstd] = tags("a".repeat(2000));
+        let [plain, gzip, zstd] = etags("a".repeat(2000));
         assert_eq!((plain.len(), &plain[..1]), (24, "\""), "{plain}");
         assert_eq!(gzip, format!("{}-gzip\"", &plain[..23]));
         assert_eq!(zstd, format!("{}-zstd\"", &plain[..23]));
-        assert_eq!(tags("a".repeat(2000)), [plain.clone(), gzip, zstd]);
-        assert_ne!(tags("a".repeat(2001))[0], plain);
+        assert_eq!(etags("a".repeat(2000)), [plain.clone(), gzip, zstd]);
+        assert_ne!(etags("a".repeat(2001))[0], plain);
     }
 }

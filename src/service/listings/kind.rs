@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use azure::{Cloud, Fingerprint};
 
-/// The time after its TTL for which an entry may be served, if Azure fails or is slow.
+/// The time after the end of its TTL for which an entry may be served, if Azure fails or is slow.
 pub(super) const MAX_STALENESS: Duration = Duration::from_hours(24);
 
-/// A kind of list. Versions, sizes and usages depend on a region, an upgrade profile on a cluster; the key of an
-/// entry then names it.
+/// A kind of list. Versions, VM sizes and usages depend on a region, and an upgrade profile on a cluster, which is the scope of
+/// the entry's [`Key`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// The regions that have AKS.
     AksRegions,
     Clusters,
+    /// The regions, by name only.
     Locations,
     Networks,
     /// A page of the catalog, computed from other lists.
     Page,
+    /// The regions with their zones.
     Regions,
     UpgradeProfile,
     Usages,
@@ -29,7 +31,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// All kinds, in the order of their declaration: a kind is its own index.
+    /// All kinds, in the order of their declaration, so that `kind as usize` is the index of a kind.
     pub(super) const ALL: [Self; 11] = [
         Self::AksRegions,
         Self::Clusters,
@@ -77,8 +79,8 @@ impl Kind {
         self.time_to_live() + MAX_STALENESS
     }
 
-    /// Whether entries are saved for the next process: lists of what Azure offers, not of objects that users create or change,
-    /// which may be different after a restart.
+    /// Whether entries are saved for the next process. Only lists of what Azure offers are; objects that users create or change
+    /// may be different after a restart.
     pub(super) fn is_saved(self) -> bool {
         matches!(
             self,
@@ -96,8 +98,8 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether a stale entry is served while a load is in progress. Not for lists of objects that users create, which would
-    /// miss new ones, nor for the quotas that these objects use.
+    /// Whether a stale entry is served while a load is in progress. False for lists of objects that users create, which would
+    /// lack new objects, and for the quotas that those objects use.
     pub(super) fn is_served_while_loading(self) -> bool {
         !matches!(self, Self::Networks | Self::Clusters | Self::Usages)
     }
@@ -111,8 +113,7 @@ pub(super) struct Key {
     pub(super) subscription: String,
     pub(super) fingerprint: Fingerprint,
     pub(super) kind: Kind,
-    /// The normalized region, or `<resource group>/<cluster>` in lower case; of a page, its URL; empty for kinds that depend on
-    /// nothing.
+    /// The normalized region; `<resource group>/<cluster>` in lower case; or the URL of a page. Empty for other kinds.
     pub(super) scope: Arc<str>,
 }
 

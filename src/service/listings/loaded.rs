@@ -1,4 +1,4 @@
-//! The contents of cache entries: lists, formatted as far as they do not depend on the request.
+//! The contents of cache entries.
 
 use std::sync::{Arc, Weak};
 
@@ -8,25 +8,26 @@ use serde::{Deserialize, Serialize};
 
 use super::encoded::{Encoded, Tag, tag};
 
-/// A loaded list, formatted as far as it does not depend on the request.
+/// A loaded list, rendered as far as the result does not depend on the request.
 #[derive(Debug)]
 pub(super) enum Loaded {
-    /// The body of the response of an action; empty if no action lists it.
+    /// The body of the response of an action, which is empty if no action returns the list, and the list itself.
     Body { body: Arc<Encoded>, list: TypedList },
     /// The reason why no response can be rendered from Azure's list.
     Unusable(&'static str),
     /// The versions that Azure upgrades a cluster to.
     UpgradeTargets(Vec<String>),
-    /// A page of the catalog, which is valid as long as the lists from which it was computed.
+    /// A page of the catalog, which is valid as long as the lists from which it was computed are cached.
     Page { body: Arc<Encoded>, sources: Vec<Weak<Self>> },
-    /// Elements with their regions, by which requests select them, and a hash of all.
+    /// Elements, which requests select by region, and a hash of all of them.
     ByRegion { elements: Vec<Element>, tag: Tag },
 }
 
-/// The list from which a body was formatted, if other responses are computed from it too.
+/// The list from which a body was rendered, if other responses are computed from it too.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum TypedList {
+    /// Only the body is used.
     Unused,
     /// Normalized names.
     AksRegions(Vec<String>),
@@ -55,12 +56,10 @@ impl Element {
 }
 
 impl Loaded {
-    /// The body of a response, and the list that it was formatted from.
     pub(super) fn body(json: Bytes, list: TypedList) -> Self {
         Self::Body { body: Arc::new(Encoded::new(json)), list }
     }
 
-    /// Elements with their regions.
     pub(super) fn by_region(elements: Vec<Element>) -> Self {
         let hashed: Vec<&[u8]> = elements.iter().flat_map(Element::hashed_parts).collect();
         let tag = tag(&hashed);
@@ -82,7 +81,7 @@ impl Loaded {
 }
 
 impl TypedList {
-    /// The approximate size in bytes.
+    /// The approximate size in bytes; the factors are typical sizes of one element.
     fn weight(&self) -> usize {
         match self {
             Self::Unused => 0,

@@ -19,7 +19,7 @@ use crate::service::error::Rejection;
 use crate::service::{Error, Result};
 
 impl Listings {
-    /// The virtual networks; those of `region` unless it is empty.
+    /// The virtual networks in `region`, or in all regions if it is empty.
     pub async fn networks(
         &self,
         request: ListingRequest<'_>,
@@ -34,7 +34,7 @@ impl Listings {
                 "failed to get networks: ",
                 move |arm| async move {
                     let list = virtual_networks::list(&arm).await?;
-                    Ok(Loaded::by_region(list.iter().map(|network| element(network, render)).collect()))
+                    Ok(Loaded::by_region(list.iter().map(|network| to_element(network, render)).collect()))
                 },
             )
             .await?;
@@ -67,22 +67,22 @@ impl Listings {
     }
 }
 
-fn element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
+fn to_element(network: &arm::VirtualNetwork, render: fn(&Network<'_>) -> Bytes) -> Element {
     let region = regions::normalize(network.location.as_deref().unwrap_or_default());
     Element { region, json: networks::from_arm(network).map(|network| render(&network)) }
 }
 
-/// A JSON array of the elements; fails with the first element that has no JSON.
+/// A JSON array of the elements; fails at the first one that could not be rendered.
 fn json_array<'a>(elements: impl Iterator<Item = &'a Element>) -> Result<Bytes> {
-    let mut list = vec![b'['];
+    let mut array = vec![b'['];
     for element in elements {
         let json =
             element.json.as_ref().map_err(|reason| Error::from(Rejection::UnusableResponse(reason)))?;
-        if list.len() > 1 {
-            list.push(b',');
+        if array.len() > 1 {
+            array.push(b',');
         }
-        list.extend_from_slice(json);
+        array.extend_from_slice(json);
     }
-    list.push(b']');
-    Ok(list.into())
+    array.push(b']');
+    Ok(array.into())
 }

@@ -1,4 +1,4 @@
-//! Pages of the catalog: responses that are computed from cached lists, and cached until one of these changes.
+//! Pages of the catalog: responses that are computed from cached lists, and cached until one of those lists changes.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use super::{Listings, cache_key};
 use crate::service::credentials::AzureAccess;
 
 impl Listings {
-    /// The page at `url`, which depends on nothing but `sources` and the credential. It is built, tagged and compressed once for
-    /// these lists.
+    /// The page at `url`, which depends only on `sources` and the credential. It is built, tagged and compressed once, until a
+    /// source changes.
     ///
     /// # Errors
     /// Those of `build`.
@@ -28,8 +28,8 @@ impl Listings {
         if let Some(page) = self.cache.page(&key, &sources) {
             return Ok(page);
         }
-        // So that callers of the same page do not all build it.
         let _permit = self.page_builds.acquire().await;
+        // Another caller may have built the page during the wait.
         if let Some(page) = self.cache.page(&key, &sources) {
             return Ok(page);
         }

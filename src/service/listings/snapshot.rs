@@ -1,5 +1,5 @@
-//! The lists that are saved for the next process, as bytes: an index in JSON, then the bodies in all their encodings. Encryption
-//! and files are up to `app`, which also discards the snapshots of other versions of the program.
+//! The lists that are saved for the next process, as bytes: the length of the index, the index in JSON, and the bodies in all
+//! their codings. `app` encrypts snapshots, writes and reads their file, and discards those of other versions of the program.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ pub enum InvalidSnapshot {
     UnknownList,
 }
 
-/// The numbers of lists in a snapshot.
+/// The result of restoring a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// The number of lists that were added to the cache.
@@ -45,6 +45,7 @@ struct SavedEntry<L> {
     fingerprint: [u8; 32],
     kind: String,
     scope: String,
+    /// The time at which the list was loaded.
     at_ms: i64,
     tag: Tag,
     /// The lengths of the body, its gzip form and its zstd form; 0 for none.
@@ -53,7 +54,7 @@ struct SavedEntry<L> {
 }
 
 impl Listings {
-    /// The number of changes of the lists in [`Listings::snapshot`].
+    /// The number of changes so far of lists that [`Listings::snapshot`] contains.
     pub fn snapshot_changes(&self) -> u64 {
         self.cache.changes()
     }
@@ -63,22 +64,21 @@ impl Listings {
         encode(&self.cache.saved())
     }
 
-    /// Adds the lists of a snapshot to the cache. Each is served once its credential has logged in, or while the login service
-    /// does not respond.
+    /// Adds the lists of a snapshot to the cache. Each one is served only after its credential has logged in, or while the
+    /// login service does not respond.
     pub fn restore(&self, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> {
         restore(&self.cache, snapshot)
     }
 }
 
-/// The snapshot of these entries.
 fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
-    let saved: Vec<_> = entries.iter().filter_map(saved_entry).collect();
+    let saved: Vec<_> = entries.iter().filter_map(to_saved).collect();
     let index: Vec<_> = saved.iter().map(|(entry, _)| entry).collect();
     // Serializing strings and numbers cannot fail.
     let index = serde_json::to_vec(&index).unwrap_or_default();
     let bodies = saved.iter().flat_map(|(_, bodies)| bodies).flatten();
-    let length = PREFIX_LEN + index.len() + bodies.clone().map(|body| body.len()).sum::<usize>();
-    let mut bytes = Vec::with_capacity(length + SEAL_OVERHEAD);
+    let total_len = PREFIX_LEN + index.len() + bodies.clone().map(|body| body.len()).sum::<usize>();
+    let mut bytes = Vec::with_capacity(total_len + SEAL_OVERHEAD);
     bytes.extend_from_slice(&u32::try_from(index.len()).unwrap_or(0).to_be_bytes());
     bytes.extend_from_slice(&index);
     bodies.for_each(|body| bytes.extend_from_slice(body));
@@ -88,11 +88,10 @@ fn encode(entries: &[(Key, i64, Arc<Loaded>)]) -> Vec<u8> {
 /// Spare capacity, so that encryption in place need not copy the snapshot.
 const SEAL_OVERHEAD: usize = 64;
 
+/// The body, its gzip form and its zstd form.
 type Bodies<'a> = [Option<&'a Bytes>; 3];
 
-fn saved_entry(
-    (key, at_ms, loaded): &(Key, i64, Arc<Loaded>),
-) -> Option<(SavedEntry<&TypedList>, Bodies<'_>)> {
+fn to_saved((key, at_ms, loaded): &(Key, i64, Arc<Loaded>)) -> Option<(SavedEntry<&TypedList>, Bodies<'_>)> {
     let Loaded::Body { body, list } = &**loaded else { return None };
     let bodies = [Coding::Identity, Coding::Gzip, Coding::Zstd]
         .map(|coding| body.get(coding).map(|representation| &representation.body));
@@ -123,14 +122,15 @@ fn restore(cache: &Cache, snapshot: &[u8]) -> Result<Restored, InvalidSnapshot> 
 }
 
 fn decode(snapshot: &[u8]) -> Result<Vec<(Key, i64, Loaded)>, InvalidSnapshot> {
-    let (length, rest) = snapshot.split_first_chunk::<PREFIX_LEN>().ok_or(InvalidSnapshot::Incomplete)?;
-    let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-    let (index, mut bodies) = rest.split_at_checked(length).ok_or(InvalidSnapshot::Incomplete)?;
+    let (prefix, rest) = snapshot.split_first_chunk::<PREFIX_LEN>().ok_or(InvalidSnapshot::Incomplete)?;
+    let index_len = usize::try_from(u32::from_be_bytes(*prefix)).unwrap_or(usize::MAX);
+    let (index, mut bodies) = rest.split_at_checked(index_len).ok_or(InvalidSnapshot::Incomplete)?;
     let index: Vec<SavedEntry<TypedList>> = serde_json::from_slice(index)?;
-    index.into_iter().map(|entry| restored_entry(entry, &mut bodies)).collect()
+    index.into_iter().map(|entry| from_saved(entry, &mut bodies)).collect()
 }
 
-fn restored_entry(
+/// Converts an entry; takes its bodies from the start of `bodies`.
+fn from_saved(
     entry: SavedEntry<TypedList>,
     bodies: &mut &[u8],
 ) -> Result<(Key, i64, Loaded), InvalidSnapshot> {
@@ -144,8 +144,8 @@ fn restored_entry(
         // Copied, so that an entry does not keep the whole snapshot in memory.
         Ok::<_, InvalidSnapshot>(Bytes::copy_from_slice(body))
     };
-    let [body, gzip, zstd] = entry.lengths;
-    let (body, gzip, zstd) = (next_body(body)?, next_body(gzip)?, next_body(zstd)?);
+    let [body_len, gzip_len, zstd_len] = entry.lengths;
+    let (body, gzip, zstd) = (next_body(body_len)?, next_body(gzip_len)?, next_body(zstd_len)?);
     let [gzip, zstd] = [gzip, zstd].map(|form| Some(form).filter(|form| !form.is_empty()));
     let key = Key {
         cloud,

@@ -37,17 +37,17 @@ impl<T> CachedList<T> {
         Self { lookup, select }
     }
 
-    /// Whether it came from the cache.
+    /// Whether the list came from the cache.
     pub fn freshness(&self) -> Freshness {
         self.lookup.freshness
     }
 
-    /// The time since it was read from Azure.
+    /// The time since the list was read from Azure.
     pub fn age(&self) -> Duration {
         self.lookup.age
     }
 
-    /// The response of the action that lists it.
+    /// The response of the action that returns the list.
     pub fn action_response(&self) -> Result<ListingResponse> {
         body_response(&self.lookup)
     }

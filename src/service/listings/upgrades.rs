@@ -23,7 +23,7 @@ pub struct UpgradeTarget<'a> {
     pub current: &'a str,
     /// The running version.
     pub running: &'a str,
-    /// Whether it has long-term support.
+    /// Whether the cluster has long-term support.
     pub long_term: bool,
     /// The resource group of the cluster.
     pub group: &'a str,
@@ -31,7 +31,7 @@ pub struct UpgradeTarget<'a> {
     pub name: &'a str,
 }
 
-/// The possible targets of an upgrade, with the current version.
+/// The versions to which a cluster can be upgraded, with its current version.
 #[derive(Debug)]
 pub struct Upgrades {
     /// The version in the cluster's specification.
@@ -61,7 +61,8 @@ impl Listings {
         Ok(versions.response(render(&Upgrades { current: cluster.current.to_owned(), targets })))
     }
 
-    /// The versions in the cluster's upgrade profile. Empty if it cannot be read; the response then has only the region's.
+    /// The versions in the cluster's upgrade profile. Empty if the profile cannot be read; the response then has only the
+    /// versions of the region.
     async fn own_targets(&self, request: ListingRequest<'_>, cluster: &UpgradeTarget<'_>) -> Vec<String> {
         let (group, name) = (cluster.group.to_owned(), cluster.name.to_owned());
         if group.is_empty() || name.is_empty() {
