@@ -1,7 +1,7 @@
 //! The review of a specification with data from Azure. The rules are in `aks::review`; [`gather`] reads the data.
 //!
-//! Errors are based on fresh data only, never on cached data. If Azure cannot be reached, no error depends on it, and the review
-//! names what was not checked. Errors that may be transient, such as those of a secret that is a minute old, are checked again
+//! Errors are based on fresh data only, never on cached data. If Azure cannot be reached, no error depends on it, and the
+//! review names what was not checked. Errors that may be transient, such as the rejection of a new secret, are checked again
 //! for a while ([`access_wait`]).
 
 mod access_wait;
@@ -33,14 +33,15 @@ use crate::store::{self, Store};
 /// The time limit for reading from Azure: clients wait for the response to a POST.
 const AZURE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The annotation for errors that depend on Azure's data: `enforce` or `advise`.
+/// The annotation that decides whether errors that depend on Azure's data reject a cluster: `enforce` or `advise`.
 const ANNOTATION: &str = "norman-aks.io/review";
 
 /// The setting for clusters without the annotation.
 const SETTING: &str = "cluster-review";
 
-/// The value with which errors that depend on Azure's data are advice only.
+/// Errors that depend on Azure's data are only advice.
 const ADVISE: &str = "advise";
+/// Errors that depend on Azure's data reject the cluster.
 const ENFORCE: &str = "enforce";
 
 /// The maximum number of requests that wait for Azure to recognize a credential or role, in total and per user.
@@ -60,7 +61,7 @@ struct Inner {
     audit_log: AuditLog,
     settings: Settings,
     clock: Clock,
-    waiting: Arc<ConcurrencyLimit>,
+    wait_limit: Arc<ConcurrencyLimit>,
 }
 
 /// A specification to review.
@@ -68,7 +69,7 @@ struct Inner {
 pub struct ReviewRequest<'a> {
     /// The desired spec, with the change merged in.
     pub spec: &'a ClusterSpec,
-    /// The cluster object that it changes; `None` for a new one.
+    /// The cluster object that the request changes; `None` for a new one.
     pub existing: Option<&'a Existing<'a>>,
     /// Unknown keys of the request.
     pub unknown: &'a [UnknownField],
@@ -97,8 +98,8 @@ impl Reviews {
     /// The reviews of this server.
     pub fn new(base: &Base, credentials: Credentials, settings: Settings) -> Self {
         let Base { store, azure, audit_log, clock, .. } = base.clone();
-        let waiting = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_PER_USER);
-        Self { inner: Arc::new(Inner { azure, store, credentials, audit_log, settings, clock, waiting }) }
+        let wait_limit = ConcurrencyLimit::new(MAX_WAITING, MAX_WAITING_PER_USER);
+        Self { inner: Arc::new(Inner { azure, store, credentials, audit_log, settings, clock, wait_limit }) }
     }
 
     /// The wait for access of a request that starts now.
@@ -119,9 +120,9 @@ impl Reviews {
         let context = self.context(request).await?;
         let subject = to_subject(request, &context);
         // Errors of the specification alone need no request to Azure.
-        let offline = reject_errors(review::review(&subject, &AzureData::default()))?;
+        let offline_review = reject_errors(review::review(&subject, &AzureData::default()))?;
         if review::needed_data(&subject).is_empty() {
-            return Ok((offline, None));
+            return Ok((offline_review, None));
         }
         let mut verified_subscription = None;
         let data = match stored_credential(request) {
@@ -154,14 +155,20 @@ impl Reviews {
         if !is_transient(&data) {
             return data;
         }
-        let Some(_permit) = self.inner.waiting.try_acquire(&by.caller.user_id) else {
+        let Some(_permit) = self.inner.wait_limit.try_acquire(&by.caller.user_id) else {
             count_wait("limited");
             return data;
         };
         while wait.next_attempt(&self.inner.clock).await {
-            let rights =
-                Box::pin(gather::rights(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
-            if is_transient(&rights) {
+            let access_data = Box::pin(gather::cluster_and_permissions(
+                &self.inner.azure,
+                access,
+                by,
+                subject,
+                AZURE_TIMEOUT,
+            ))
+            .await;
+            if is_transient(&access_data) {
                 continue;
             }
             data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
@@ -231,16 +238,16 @@ impl Reviews {
     async fn context(&self, request: &ReviewRequest<'_>) -> Result<ReviewContext> {
         let id = request.spec.aks().azure_credential_secret.as_deref();
         let row = match id.and_then(ids::split_namespaced) {
-            Some((_, bare)) => store::credentials::get(&self.inner.store, bare).await?,
+            Some((_, bare_id)) => store::credentials::get(&self.inner.store, bare_id).await?,
             None => None,
         };
-        let advise = match annotation(request.spec.body()) {
+        let is_advice_only = match annotation(request.spec.body()) {
             Some(ADVISE) => true,
             Some(ENFORCE) => false,
             _ => self.inner.settings.value(SETTING).await == ADVISE,
         };
         Ok(ReviewContext {
-            advise,
+            is_advice_only,
             now_ms: self.inner.clock.now_ms(),
             credential_changed_ms: row.as_ref().map(|row| row.updated_ms),
             subscription_id: row.and_then(|row| row.subscription_id).map(input::trim_owned_id),
@@ -254,7 +261,8 @@ fn count_wait(outcome: &'static str) {
 }
 
 struct ReviewContext {
-    advise: bool,
+    /// Whether errors that depend on Azure's data are only advice.
+    is_advice_only: bool,
     now_ms: i64,
     credential_changed_ms: Option<i64>,
     subscription_id: Option<String>,
@@ -283,7 +291,7 @@ fn to_subject<'a>(request: &ReviewRequest<'a>, context: &'a ReviewContext) -> Su
         id: request.existing.map(|existing| existing.id),
         subscription_id: context.subscription_id.as_deref(),
         isolation: has_network_policy(body),
-        advise: context.advise,
+        advise: context.is_advice_only,
         unknown_fields: request.unknown,
         facts: Facts {
             now_ms: context.now_ms,

@@ -24,10 +24,10 @@ pub use rotate::Rotation;
 /// The name of a cluster's secret with this server's access to it: URL, CA and credentials.
 pub const CLUSTER_ACCESS_SECRET: &str = "clusterAccess";
 
-/// The name of a cluster's secret with the token of the service account that an earlier version created in it.
+/// The name of a cluster's secret with the token of the service account that an earlier version created in the cluster.
 pub const SERVICE_ACCOUNT_TOKEN_SECRET: &str = "serviceAccountToken";
 
-/// The capability of servers that can access clusters without a service account; earlier versions cannot.
+/// The capability of servers that can access clusters without a service account, which earlier versions lack.
 const CLUSTER_ACCESS_CAPABILITY: &str = "cluster-access";
 
 /// The time after its last heartbeat during which a server is considered running.
@@ -36,7 +36,7 @@ pub(super) const HEARTBEAT_TIMEOUT_MS: i64 = 30_000;
 /// The time after its last heartbeat after which the row of a server is deleted.
 const REPLICA_RETENTION_MS: i64 = 24 * 3600 * 1000;
 
-/// Errors of secrets.
+/// Errors of the key file and of stored secrets.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The key file does not exist.
@@ -72,7 +72,7 @@ pub enum Error {
         /// The IDs of the missing keys.
         ids: Vec<String>,
     },
-    /// A key of the key file is not the one that the database was written with under its ID.
+    /// A key of the key file is not the key that encrypted secrets in the database under the same ID.
     #[error(
         "the encryption key {id} in the key file {} is not the key of that name that this database was encrypted \
          with: restore its line from your backup, or give the new key a different name",
@@ -108,9 +108,9 @@ pub enum Error {
 /// The origin of the key file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It existed.
+    /// The file existed.
     Found,
-    /// It was created; the caller should tell the administrator to keep a copy.
+    /// The file was created; the caller should tell the administrator to keep a copy.
     Created,
 }
 
@@ -175,7 +175,7 @@ impl Secrets {
         store: Store,
         clock: Clock,
     ) -> Result<(Self, Origin), Error> {
-        let (vault, origin) = load(path, may_create, &store, OnMissing::Write).await?;
+        let (vault, origin) = load_vault(path, may_create, &store, OnMissing::Write).await?;
         let inner = Inner {
             store,
             vault,
@@ -194,7 +194,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn inspect(path: &Path, store: &Store) -> Result<Vec<String>, Error> {
-        Ok(load(path, false, store, OnMissing::Leave).await?.0.key_ids())
+        Ok(load_vault(path, false, store, OnMissing::Leave).await?.0.key_ids())
     }
 
     /// Encrypts the client secret of a credential (`cc-xxxxx`).
@@ -273,7 +273,7 @@ impl Secrets {
     /// # Errors
     /// As [`Secrets::open`].
     pub async fn reload(&self) -> Result<Vec<String>, Error> {
-        let (vault, _) = load(&self.inner.path, false, &self.inner.store, OnMissing::Write).await?;
+        let (vault, _) = load_vault(&self.inner.path, false, &self.inner.store, OnMissing::Write).await?;
         self.inner.vault.use_keys_of(&vault);
         self.heartbeat().await?;
         Ok(self.key_ids())
@@ -284,12 +284,12 @@ impl Secrets {
         self.inner.vault.key_ids()
     }
 
-    /// The ID of the key that encrypts.
+    /// The ID of the active key, which encrypts.
     pub fn active_key(&self) -> String {
         self.inner.vault.active_key_id()
     }
 
-    /// The fingerprints of credentials, which are the same after a restart with the same active key.
+    /// Computes fingerprints of credentials, which are the same after a restart with the same active key.
     pub fn fingerprinter(&self) -> Fingerprinter {
         self.inner.vault.fingerprinter()
     }
@@ -304,7 +304,7 @@ impl Secrets {
         let _ = self.inner.address.set(address);
     }
 
-    /// Whether the address is set.
+    /// Whether the address for other servers is set.
     pub fn has_address(&self) -> bool {
         self.inner.address.get().is_some()
     }
@@ -314,7 +314,8 @@ impl Secrets {
         self.inner.vault.replica_keys()
     }
 
-    /// Writes the heartbeat of this server with its key IDs, every 10 s. Commands that only use the database write none.
+    /// Writes the heartbeat of this server with its key IDs. Servers call it at intervals; commands that only use the database
+    /// do not.
     pub async fn heartbeat(&self) -> Result<(), store::Error> {
         let now_ms = self.inner.clock.now_ms();
         let row = ReplicaRow {
@@ -333,10 +334,10 @@ impl Secrets {
     /// The ID of a running server of an earlier version, which needs the service accounts of clusters.
     pub async fn older_replica(&self) -> Result<Option<String>, store::Error> {
         let since_ms = self.inner.clock.now_ms() - HEARTBEAT_TIMEOUT_MS;
-        let alive = store::replicas::seen_since(&self.inner.store, since_ms).await?;
+        let running = store::replicas::seen_since(&self.inner.store, since_ms).await?;
         let is_older =
             |row: &ReplicaRow| !row.capabilities.iter().any(|name| name == CLUSTER_ACCESS_CAPABILITY);
-        Ok(alive.into_iter().find(is_older).map(|row| row.id))
+        Ok(running.into_iter().find(is_older).map(|row| row.id))
     }
 
     /// Deletes the heartbeat of this server when it stops.
@@ -346,7 +347,7 @@ impl Secrets {
 }
 
 /// Loads and checks the key file.
-async fn load(
+async fn load_vault(
     path: &Path,
     may_create: bool,
     store: &Store,
@@ -363,12 +364,12 @@ async fn load(
         outcome => (outcome?, Origin::Found),
     };
     let vault = Vault::new(key_ring);
-    check_keys(path, &vault, needed)?;
+    check_needed_keys(path, &vault, needed)?;
     check_values::verify(store, &vault, path, on_missing).await?;
     Ok((vault, origin))
 }
 
-fn check_keys(path: &Path, vault: &Vault, needed: Vec<String>) -> Result<(), Error> {
+fn check_needed_keys(path: &Path, vault: &Vault, needed: Vec<String>) -> Result<(), Error> {
     let present = vault.key_ids();
     let missing: Vec<String> = needed.into_iter().filter(|id| !present.contains(id)).collect();
     if missing.is_empty() {

@@ -5,18 +5,18 @@ use std::time::Duration;
 use clock::Clock;
 use tokio::time::Instant;
 
-/// The maximum wait. Role assignments and new secrets often work within a minute; Azure documents up to ten for roles. Clients
-/// wait for the response, the Terraform provider for 120 s.
+/// The maximum wait. New role assignments and secrets often work within a minute; Azure documents up to ten minutes for roles.
+/// Clients wait for the response; the Terraform provider waits for 120 s.
 const MAX_WAIT: Duration = Duration::from_secs(45);
 
 /// The intervals between attempts; the last one repeats.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
 
-/// The age of a request after which no attempt starts. An attempt takes up to 10 s, and the server's limit of a request is
-/// 60 s.
+/// The age of a request after which no attempt starts. Each of the two reads of an attempt takes up to 10 s, and the server's
+/// limit for a request is 60 s.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(46);
 
-/// The wait of one request, shared by its repeated attempts to save.
+/// The wait of one request. An attempt to save that is repeated continues the same wait.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::service) struct AccessWait {
     started: Instant,
@@ -29,7 +29,7 @@ impl AccessWait {
         Self { started: Instant::now(), started_ms: clock.now_ms(), attempts: 0 }
     }
 
-    /// Waits until the next attempt; `false` if there is no time for one.
+    /// Waits until the next attempt; returns `false` if there is no time for another.
     pub(super) async fn next_attempt(&mut self, clock: &Clock) -> bool {
         let interval = INTERVALS.get(self.attempts).or(INTERVALS.last()).copied().unwrap_or(MAX_WAIT);
         self.attempts += 1;

@@ -10,8 +10,8 @@ use crate::service::explain;
 /// to propagate.
 const RECENT_LOGIN_ERRORS: [u64; 2] = [7_000_215, 700_016];
 
-/// Entra's numbers for its own errors, regardless of the HTTP status: request timeout, request budget exceeded, and directory
-/// service unavailable (learn.microsoft.com/entra/identity-platform/reference-error-codes).
+/// Entra's numbers for its own errors, regardless of the HTTP status: external server error, request timeout, request budget
+/// exceeded, and directory service unavailable (learn.microsoft.com/entra/identity-platform/reference-error-codes).
 const TRANSIENT_LOGIN_ERRORS: [u64; 4] = [90_006, 90_012, 90_024, 90_033];
 
 /// Codes of Resource Manager about a subscription that cannot be used with this login.
@@ -35,8 +35,8 @@ pub(in crate::service) fn from_login_error(error: &Error) -> Option<Denial> {
     }
 }
 
-/// The denial for a failed request for the cluster itself. Other requests read the subscription, where an application with
-/// rights in only a resource group needs none.
+/// The denial for a failed request for the cluster itself. Resource Manager's errors for other requests are not denials,
+/// because those requests read the subscription, on which an application that manages only one resource group needs no rights.
 pub(in crate::service) fn from_cluster_error(error: &Error) -> Option<Denial> {
     from_login_error(error).or_else(|| match error {
         Error::Arm(arm) if arm.foreign_content_type.is_none() => from_arm_error(arm, error),
@@ -65,7 +65,7 @@ fn from_entra_error(login: &EntraError, error: &Error) -> Option<Denial> {
     if is_one_of(&TRANSIENT_LOGIN_ERRORS) {
         return None;
     }
-    let message = login.description.as_deref().and_then(|text| text.lines().next());
+    let message = login.description.as_deref().and_then(|description| description.lines().next());
     let message = message.map_or_else(|| login.to_string(), str::to_owned);
     let hint = explain::request_error(error).hint;
     Some(denial(DenialKind::Credential, &message, hint, is_one_of(&RECENT_LOGIN_ERRORS)))
@@ -73,7 +73,7 @@ fn from_entra_error(login: &EntraError, error: &Error) -> Option<Denial> {
 
 fn from_arm_error(arm: &ArmError, error: &Error) -> Option<Denial> {
     let code = arm.code.as_deref().unwrap_or_default();
-    let is_code = |other: &str| code.eq_ignore_ascii_case(other);
+    let is_code = |expected: &str| code.eq_ignore_ascii_case(expected);
     let (kind, may_be_recent) = if is_code("AuthorizationFailed") && arm.status == 403 {
         (DenialKind::Role, true)
     } else if SUBSCRIPTION_CODES.into_iter().any(is_code) {
@@ -86,6 +86,6 @@ fn from_arm_error(arm: &ArmError, error: &Error) -> Option<Denial> {
 
 fn denial(kind: DenialKind, message: &str, hint: Option<String>, may_be_recent: bool) -> Denial {
     let remedy = hint.unwrap_or_else(|| "correct the cloud credential".to_owned());
-    // The remedy follows in the same sentence.
+    // The remedy is appended to the message in the same sentence.
     Denial { kind, message: message.trim_end_matches(['.', ' ']).to_owned(), remedy, may_be_recent }
 }

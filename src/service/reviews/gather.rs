@@ -1,4 +1,4 @@
-//! Reads the data of a review from Azure. The parts are requested concurrently; one that fails does not affect the others.
+//! Reads the data of a review from Azure. The parts are requested concurrently; a failure of one does not affect the others.
 
 use std::time::Duration;
 
@@ -42,17 +42,17 @@ pub(super) async fn all(
     let region = review::region(subject);
     let networks = review::networks(subject);
     let arm = &reader.arm;
-    let (versions, sizes, networks, usages, regions, node_group, cluster, rights) = tokio::join!(
+    let (versions, sizes, networks, usages, regions, node_group, cluster, subscription_parts) = tokio::join!(
         reader.read_part(Block::Versions, kubernetes_versions::list(arm, &region)),
         reader.read_part(Block::Sizes, reader.sizes(&region)),
         reader.networks(networks.into_iter().collect()),
         reader.read_part(Block::Usages, usages::list(arm, &region)),
         reader.read_part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
-        reader.read_part(Block::NodeGroup, reader.node_group()),
+        reader.read_part(Block::NodeGroup, reader.node_group_exists()),
         reader.read_part(Block::Cluster, reader.cluster()),
-        reader.rights(),
+        reader.subscription_parts(),
     );
-    let (subscription, permissions, provider) = rights;
+    let (subscription, permissions, provider) = subscription_parts;
     let mut data = AzureData::default();
     let mut denial = match &cluster {
         Some(Err(Failure::Azure(error))) => denial::from_cluster_error(error),
@@ -73,8 +73,9 @@ pub(super) async fn all(
     data
 }
 
-/// Reads only the permissions of the credential, with a new token, because they may have changed since the last one.
-pub(super) async fn rights(
+/// Reads only the cluster and the permissions of the credential, with a new token, because rights may have changed since the
+/// last token was issued.
+pub(super) async fn cluster_and_permissions(
     azure: &Azure,
     access: &AzureAccess,
     by: &Actor,
@@ -102,7 +103,7 @@ type Part<T> = Option<Result<T, Failure>>;
 
 enum Failure {
     Azure(azure::Error),
-    /// A network in another subscription than that of the credential; it is not read.
+    /// The network is not read, because its subscription is not that of the credential.
     OtherSubscription(NetworkRef),
 }
 
@@ -124,7 +125,7 @@ impl Reader<'_> {
         Some(read.await.map_err(Failure::Azure))
     }
 
-    /// The sizes that the specification names; the whole list has a thousand.
+    /// The VM sizes that the specification names. Azure's whole list has about a thousand.
     async fn sizes(&self, region: &str) -> Result<Vec<VmSku>, azure::Error> {
         let mut offers = skus::list(&self.arm, region).await?;
         let pools = self.spec.node_pools.as_deref().unwrap_or_default();
@@ -142,17 +143,17 @@ impl Reader<'_> {
         if !self.needed.contains(&Block::Networks) {
             return None;
         }
-        let mut read = Vec::with_capacity(references.len());
+        let mut networks = Vec::with_capacity(references.len());
         for reference in references {
             if reference.subscription.is_some() {
                 return Some(Err(Failure::OtherSubscription(reference)));
             }
             match virtual_networks::get(&self.arm, &reference.group, &reference.name).await {
-                Ok(network) => read.push(ReadNetwork { reference, network }),
+                Ok(network) => networks.push(ReadNetwork { reference, network }),
                 Err(error) => return Some(Err(Failure::Azure(error))),
             }
         }
-        Some(Ok(read))
+        Some(Ok(networks))
     }
 
     /// The resource group and the name of the cluster.
@@ -163,13 +164,13 @@ impl Reader<'_> {
         )
     }
 
-    async fn node_group(&self) -> Result<bool, azure::Error> {
+    async fn node_group_exists(&self) -> Result<bool, azure::Error> {
         let group = self.spec.node_resource_group.as_deref().unwrap_or_default();
         resource_groups::exists(&self.arm, group).await
     }
 
-    /// The upgrade targets of this cluster, if the versions of the region do not suffice. If they cannot be read, the versions
-    /// of the region decide.
+    /// The upgrade targets of this cluster, if the review needs more than the versions of the region. Empty if they cannot be
+    /// read; the review then uses the versions of the region.
     async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
         let (group, name) = self.group_and_name();
         if !review::needs_own_upgrades(subject, data) || group.is_empty() || name.is_empty() {
@@ -195,7 +196,7 @@ impl Reader<'_> {
     }
 
     /// The state of the subscription, and the permissions of the credential.
-    async fn rights(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
+    async fn subscription_parts(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
         tokio::join!(
             self.read_part(Block::Subscription, subscriptions::get(&self.arm)),
             self.read_part(Block::Permissions, self.permissions()),
@@ -205,10 +206,10 @@ impl Reader<'_> {
 
     async fn permissions(&self) -> Result<Permissions, azure::Error> {
         let group = self.spec.resource_group.as_deref().unwrap_or_default();
-        let in_group = permissions::list(&self.arm, Some(group)).await?;
+        let group_roles = permissions::list(&self.arm, Some(group)).await?;
         let credential = self.arm.credential();
         let subscription = format!("/subscriptions/{}", credential.subscription_id);
-        let (scope, group_exists, roles) = match in_group {
+        let (scope, group_exists, roles) = match group_roles {
             Some(roles) => (format!("{subscription}/resourceGroups/{group}"), true, roles),
             None => (subscription, false, permissions::list(&self.arm, None).await?.unwrap_or_default()),
         };
@@ -237,7 +238,7 @@ fn to_existing(cluster: &Resource<ManagedCluster>, spec: &AksConfig) -> Existing
     }
 }
 
-/// Converts a part, with the message of a failure; keeps the first denial.
+/// Converts a part. For a login error, also sets `denial` unless there is one already.
 fn into_read<T>(part: Part<T>, denial: &mut Option<Denial>) -> Read<T> {
     match part {
         None => Read::NotRequested,

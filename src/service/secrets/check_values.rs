@@ -1,8 +1,8 @@
 //! Check values: a fixed text, encrypted with each key of the key file, in the table `instance`. They detect a different key
 //! with the same ID before anything is encrypted with it.
 //!
-//! A check value is written when its key is first used, and never deleted, so an ID always means the same key. In a database
-//! from before check values, a key must first decrypt a secret that was encrypted under its ID.
+//! A check value is written when its key is first loaded, and never deleted, so an ID always means the same key. In a database
+//! of a version without check values, a key must first unwrap the data key of a secret that was encrypted under its ID.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::vault::{Sealed, Vault};
 /// The text that is encrypted.
 const KNOWN_TEXT: &str = "norman-aks";
 
-/// The maximum number of secrets in each table to try with a key, because some may be corrupt.
+/// The maximum number of secrets in each table that a key is tried on: more than one, because some may be corrupt.
 const MAX_SAMPLES: u32 = 20;
 
 /// The handling of missing check values.
@@ -42,16 +42,16 @@ pub(super) async fn verify(
     for id in vault.key_ids() {
         let mut check_value = instance::get(store, &row_name(&id)).await?;
         if check_value.is_none() {
-            verify_by_rows(store, vault, &id, path).await?;
+            verify_by_secrets(store, vault, &id, path).await?;
             if on_missing == OnMissing::Write {
                 let sealed = vault.seal_with_key(&id, &row_context(&id), &SecretString::from(KNOWN_TEXT))?;
-                // Of several servers that start at the same time, one writes the value and all check their key against it.
+                // If several servers start at the same time, one writes the value, and all of them check their key with it.
                 check_value =
-                    Some(instance::insert_if_absent(store, &row_name(&id), &to_text(&sealed)).await?);
+                    Some(instance::insert_if_absent(store, &row_name(&id), &encode(&sealed)).await?);
             }
         }
-        if let Some(text) = check_value {
-            let sealed = from_text(&id, &text)?;
+        if let Some(value) = check_value {
+            let sealed = decode(&id, &value)?;
             vault.open(&row_context(&id), &sealed).map_err(|_| wrong_key(&id, path))?;
         }
     }
@@ -59,7 +59,7 @@ pub(super) async fn verify(
 }
 
 /// Tries the key on secrets that were encrypted under its ID; if there are none, any key is valid.
-async fn verify_by_rows(store: &Store, vault: &Vault, id: &str, path: &Path) -> Result<(), Error> {
+async fn verify_by_secrets(store: &Store, vault: &Vault, id: &str, path: &Path) -> Result<(), Error> {
     let mut samples = Vec::new();
     for (credential, _, sealed) in store::credentials::sealed_by(store, id, MAX_SAMPLES).await? {
         samples.push((credential_context(&credential), sealed));
@@ -75,27 +75,27 @@ fn wrong_key(id: &str, path: &Path) -> Error {
     Error::WrongKey { path: path.to_owned(), id: id.to_owned() }
 }
 
-/// The name of the row in the table `instance`.
+/// The name of a key's row in the table `instance`.
 fn row_name(id: &str) -> String {
     format!("encryption-key/{id}")
 }
 
-/// The encryption context of the value.
+/// The encryption context of a key's check value.
 fn row_context(id: &str) -> String {
     format!("instance/{}", row_name(id))
 }
 
-fn to_text(sealed: &Sealed) -> String {
+fn encode(sealed: &Sealed) -> String {
     format!("{}.{}", STANDARD.encode(&sealed.wrapped_key), STANDARD.encode(&sealed.ciphertext))
 }
 
-fn from_text(id: &str, text: &str) -> Result<Sealed, Error> {
-    let parsed = text.split_once('.').and_then(|(wrapped_key, ciphertext)| {
+fn decode(id: &str, value: &str) -> Result<Sealed, Error> {
+    let decoded = value.split_once('.').and_then(|(wrapped_key, ciphertext)| {
         let (wrapped_key, ciphertext) =
             (STANDARD.decode(wrapped_key).ok()?, STANDARD.decode(ciphertext).ok()?);
         Some(Sealed { key_id: id.to_owned(), wrapped_key, ciphertext })
     });
-    parsed.ok_or_else(|| {
+    decoded.ok_or_else(|| {
         let source = "not two base64 texts with a dot between".into();
         store::Error::Corrupt { table: "instance", column: "value", row: row_name(id), source }.into()
     })

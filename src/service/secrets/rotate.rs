@@ -9,7 +9,7 @@ use crate::vault::Sealed;
 /// The type of object in the audit log.
 const OBJECT: &str = "encryptionKey";
 
-/// Rows per query.
+/// The maximum number of rows per query.
 const BATCH_SIZE: u32 = 100;
 
 /// The maximum number of passes over the tables. Rows that change concurrently are processed in the next pass.
@@ -22,7 +22,7 @@ pub struct Rotation {
     pub key_id: String,
     /// The number of re-encrypted secrets.
     pub rewrapped: u64,
-    /// Other keys that stored secrets still need, because servers encrypted with them during the rotation; repeat it later.
+    /// Other keys that stored secrets still need, because servers encrypted with them during the rotation. Rotate again later.
     pub still_needed: Vec<String>,
 }
 
@@ -31,28 +31,28 @@ impl Secrets {
     /// longer needed.
     ///
     /// # Errors
-    /// [`Error::ReplicaBehind`] before anything is changed; [`Error::Vault`] if a secret cannot be decrypted. Earlier ones stay
-    /// re-encrypted, and a repetition continues from there.
+    /// [`Error::ReplicaBehind`], before anything is changed. [`Error::Vault`] if a secret cannot be decrypted: earlier secrets
+    /// stay re-encrypted, and the next rotation continues from there.
     pub async fn rotate(&self) -> Result<Rotation, Error> {
         let inner = &self.inner;
         let key_id = inner.vault.active_key_id();
         let now_ms = inner.clock.now_ms();
-        let alive = store::replicas::seen_since(&inner.store, now_ms - HEARTBEAT_TIMEOUT_MS).await?;
-        if let Some(behind) = alive.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
-            // The clocks of two machines may differ.
+        let running = store::replicas::seen_since(&inner.store, now_ms - HEARTBEAT_TIMEOUT_MS).await?;
+        if let Some(behind) = running.into_iter().find(|replica| !replica.key_ids.contains(&key_id)) {
+            // Not negative, although the clocks of two machines may differ.
             let seen_s = ((now_ms - behind.seen_ms) / 1_000).max(0);
             return Err(Error::ReplicaBehind { replica: behind.id, seen_s, key_id });
         }
-        // Before any change, so that a killed rotation has its record.
+        // Recorded before any change, so that the audit log contains a rotation that is killed.
         let (by, detail) = (Actor::command_line(), "started to wrap the stored secrets with this key");
         let audit = by.audit_with_detail(Action::Call("rotate"), OBJECT, &key_id, detail, now_ms);
         store::audit::insert(&inner.store, &audit).await?;
         let mut rewrapped = 0;
         for _ in 0..MAX_PASSES {
-            let (done, skipped) = rewrap_credentials(inner, &key_id).await?;
-            let (clusters_done, clusters_skipped) = rewrap_clusters(inner, &key_id).await?;
-            rewrapped += done + clusters_done;
-            if skipped + clusters_skipped == 0 {
+            let (credentials_done, credentials_skipped) = rewrap_credentials(inner, &key_id).await?;
+            let (clusters_done, clusters_skipped) = rewrap_cluster_secrets(inner, &key_id).await?;
+            rewrapped += credentials_done + clusters_done;
+            if credentials_skipped + clusters_skipped == 0 {
                 break;
             }
         }
@@ -83,7 +83,7 @@ async fn rewrap_credentials(inner: &Inner, key_id: &str) -> Result<(u64, u64), E
 }
 
 /// One pass over the secrets of clusters, as [`rewrap_credentials`].
-async fn rewrap_clusters(inner: &Inner, key_id: &str) -> Result<(u64, u64), Error> {
+async fn rewrap_cluster_secrets(inner: &Inner, key_id: &str) -> Result<(u64, u64), Error> {
     let (mut done, mut skipped) = (0, 0);
     let mut after = (String::new(), String::new());
     loop {

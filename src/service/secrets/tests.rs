@@ -49,7 +49,7 @@ impl TestContext {
         self.open(true).await.expect("open").0
     }
 
-    async fn insert(&self, secrets: &Secrets, id: &str, plain: &str) {
+    async fn insert_credential(&self, secrets: &Secrets, id: &str, plain: &str) {
         let secret = secrets.seal(id, &SecretString::from(plain)).expect("seal");
         let row = CredentialRow {
             id: id.to_owned(),
@@ -69,7 +69,7 @@ impl TestContext {
         )
         .await;
         let plain = SecretString::from("secret");
-        secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN_SECRET, &plain).await.expect("keep");
+        secrets.store_cluster_secret("c-a", SERVICE_ACCOUNT_TOKEN_SECRET, &plain).await.expect("store");
     }
 
     /// Executes a statement outside of the store.
@@ -97,7 +97,7 @@ async fn first_start_creates_a_private_key_file() {
     let (secrets, origin) = context.open(true).await.expect("open");
     assert_eq!(origin, Origin::Created);
     assert_eq!(fs::metadata(context.path()).expect("file").permissions().mode() & 0o777, 0o600);
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     let (again, origin) = context.open(false).await.expect("open");
     assert_eq!(origin, Origin::Found);
     assert_eq!(again.key_ids(), secrets.key_ids());
@@ -108,17 +108,17 @@ async fn first_start_creates_a_private_key_file() {
 async fn start_with_wrong_key_file_names_the_missing_key() {
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     let id = secrets.key_ids().remove(0);
     fs::remove_file(context.path()).expect("remove");
-    let missing = async || match context.open(true).await {
+    let missing_ids = async || match context.open(true).await {
         Err(Error::MissingKeys { ids, .. }) => ids,
         other => panic!("{:?}", other.map(|(_, origin)| origin)),
     };
-    assert_eq!(missing().await, [id.as_str()]);
+    assert_eq!(missing_ids().await, [id.as_str()]);
     assert!(!context.path().exists(), "no new key while an old one is needed");
     fs::write(context.path(), KeyRing::generate().expose_secret()).expect("write");
-    assert_eq!(missing().await, [id.as_str()]);
+    assert_eq!(missing_ids().await, [id.as_str()]);
     fs::write(context.path(), "canary").expect("write");
     let error = context.open(true).await.err().expect("no key file");
     assert!(matches!(error, Error::Keys { .. }) && !format!("{error:?}").contains("canary"));
@@ -128,7 +128,7 @@ async fn start_with_wrong_key_file_names_the_missing_key() {
 async fn secret_is_decrypted_only_in_its_own_row() {
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     let sealed = context.row("cc-a").await.secret.expect("secret");
     assert!(matches!(secrets.unseal("cc-b", &sealed), Err(vault::Error::Tampered { .. })));
 }
@@ -138,7 +138,7 @@ async fn rotation_re_encrypts_all_secrets_with_the_new_key() {
     let context = context().await;
     let secrets = context.secrets().await;
     for n in 0..250 {
-        context.insert(&secrets, &format!("cc-{n:03}"), &format!("secret {n}")).await;
+        context.insert_credential(&secrets, &format!("cc-{n:03}"), &format!("secret {n}")).await;
     }
     let before = context.row("cc-007").await;
     let new = append_key(&context.path()).expect("append");
@@ -168,7 +168,7 @@ async fn rotation_requires_that_all_servers_have_the_new_key() {
     let context = context().await;
     let server = context.secrets().await;
     server.heartbeat().await.expect("heartbeat");
-    context.insert(&server, "cc-a", "secret").await;
+    context.insert_credential(&server, "cc-a", "secret").await;
     let new = append_key(&context.path()).expect("append");
     let command = context.secrets().await;
     context.clock.advance(Duration::from_secs(30));
@@ -190,7 +190,7 @@ async fn rotation_requires_that_all_servers_have_the_new_key() {
 }
 
 #[tokio::test]
-async fn stopped_server_does_not_block_a_rotation() {
+async fn stopped_and_crashed_servers_do_not_block_a_rotation() {
     let context = context().await;
     let (crashed, stopped) = (context.secrets().await, context.secrets().await);
     crashed.heartbeat().await.expect("heartbeat");
@@ -207,7 +207,7 @@ async fn stopped_server_does_not_block_a_rotation() {
 async fn unusable_key_file_changes_nothing_on_reload() {
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     let keys = secrets.key_ids();
     fs::write(context.path(), "nonsense").expect("write");
     assert!(matches!(secrets.reload().await, Err(Error::Keys { .. })));
@@ -219,7 +219,7 @@ async fn unusable_key_file_changes_nothing_on_reload() {
     assert_eq!(context.decrypt(&secrets, "cc-a").await, "secret");
 }
 
-/// Puts another key under the name of each key in the file.
+/// Replaces each key in the file with a new one under the same ID.
 fn replace_keys(path: &Path) {
     let text = fs::read_to_string(path).expect("read");
     let replaced = text.lines().map(|line| {
@@ -230,13 +230,14 @@ fn replace_keys(path: &Path) {
     fs::write(path, replaced.collect::<String>()).expect("write");
 }
 
-fn assert_wrong_key<T>(outcome: Result<T, Error>, expected: &str) {
+fn assert_wrong_key<T>(outcome: Result<T, Error>, expected_id: &str) {
     match outcome {
         Err(error @ Error::WrongKey { .. }) => {
-            let text = error.to_string();
+            let message = error.to_string();
             assert!(
-                text.contains(&format!("encryption key {expected} ")) && text.contains("restore its line"),
-                "{text}"
+                message.contains(&format!("encryption key {expected_id} "))
+                    && message.contains("restore its line"),
+                "{message}"
             );
         }
         other => panic!("{:?}", other.map(drop)),
@@ -248,15 +249,15 @@ async fn different_key_with_a_known_id_is_rejected() {
     let context = context().await;
     let secrets = context.secrets().await;
     let id = secrets.key_ids().remove(0);
-    let right = fs::read_to_string(context.path()).expect("read");
+    let right_keys = fs::read_to_string(context.path()).expect("read");
     // Nothing has been encrypted yet: only the check value reveals the wrong key.
     replace_keys(&context.path());
     assert_wrong_key(context.open(true).await, &id);
     assert_wrong_key(Secrets::inspect(&context.path(), &context.store).await, &id);
     assert_wrong_key(secrets.reload().await, &id);
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     assert_eq!(context.decrypt(&secrets, "cc-a").await, "secret", "the key in use stays");
-    fs::write(context.path(), right).expect("write");
+    fs::write(context.path(), right_keys).expect("write");
     let again = context.secrets().await;
     assert_eq!(context.decrypt(&again, "cc-a").await, "secret");
     secrets.reload().await.expect("the right key again");
@@ -272,15 +273,15 @@ async fn different_inactive_key_is_rejected() {
 }
 
 #[tokio::test]
-async fn database_without_check_values_is_verified_by_its_rows() {
-    for in_cluster in [false, true] {
+async fn database_without_check_values_is_verified_by_its_secrets() {
+    for is_cluster_secret in [false, true] {
         let context = context().await;
         let secrets = context.secrets().await;
         let id = secrets.key_ids().remove(0);
-        if in_cluster {
+        if is_cluster_secret {
             context.insert_cluster_secret(&secrets).await;
         } else {
-            context.insert(&secrets, "cc-a", "secret").await;
+            context.insert_credential(&secrets, "cc-a", "secret").await;
         }
         let name = format!("encryption-key/{id}");
         let delete_check_value =
@@ -289,11 +290,11 @@ async fn database_without_check_values_is_verified_by_its_rows() {
         delete_check_value().await;
         Secrets::inspect(&context.path(), &context.store).await.expect("inspect");
         assert_eq!(check_value().await, None, "reading writes nothing");
-        let right = fs::read_to_string(context.path()).expect("read");
+        let right_keys = fs::read_to_string(context.path()).expect("read");
         replace_keys(&context.path());
         assert_wrong_key(context.open(false).await, &id);
         assert_eq!(check_value().await, None, "a wrong key leaves no check value");
-        fs::write(context.path(), right).expect("write");
+        fs::write(context.path(), right_keys).expect("write");
         context.open(false).await.expect("open");
         assert!(check_value().await.is_some());
     }
@@ -303,8 +304,8 @@ async fn database_without_check_values_is_verified_by_its_rows() {
 async fn one_corrupt_secret_does_not_reject_the_key() {
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", "secret").await;
-    context.insert(&secrets, "cc-b", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-b", "secret").await;
     context.execute("delete from instance where key like 'encryption-key/%'").await;
     context.execute("update credentials set wrapped_key = zeroblob(60) where id = 'cc-a'").await;
     context.open(false).await.expect("open");
@@ -330,7 +331,7 @@ async fn first_of_two_servers_defines_the_key_of_an_id() {
 async fn check_values_outlive_rotation_and_removal_of_a_key() {
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", "secret").await;
+    context.insert_credential(&secrets, "cc-a", "secret").await;
     let old_line = fs::read_to_string(context.path()).expect("read");
     let new = append_key(&context.path()).expect("append");
     secrets.reload().await.expect("reload");
@@ -339,7 +340,7 @@ async fn check_values_outlive_rotation_and_removal_of_a_key() {
     let new_line = both.lines().next().expect("line").to_owned();
     fs::write(context.path(), &new_line).expect("write");
     assert_eq!(context.secrets().await.key_ids(), [new]);
-    // The old key may come back, for an old backup; another key may not take its name.
+    // The old key may be added again, for an old backup; a different key may not use its ID.
     fs::write(context.path(), format!("{new_line}\n{old_line}")).expect("write");
     context.open(false).await.expect("open");
     let old = old_line.split_once(':').expect("line").0.to_owned();
@@ -366,17 +367,17 @@ async fn stored_secret_is_not_in_the_database_files() {
     const CANARY: &str = "canary~secret~0123456789";
     let context = context().await;
     let secrets = context.secrets().await;
-    context.insert(&secrets, "cc-a", CANARY).await;
+    context.insert_credential(&secrets, "cc-a", CANARY).await;
     let mut row = context.row("cc-a").await;
     row.secret = Some(secrets.seal("cc-a", &SecretString::from(CANARY)).expect("seal"));
     store::credentials::update(&context.store, &row, false, &audit()).await.expect("update");
-    let mut seen = 0;
+    let mut files_with_row = 0;
     for entry in fs::read_dir(context.directory.path()).expect("list") {
         let bytes = fs::read(entry.expect("entry").path()).expect("read");
-        seen += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
+        files_with_row += usize::from(bytes.windows(6).any(|window| window == b"user-a"));
         assert!(!bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()));
     }
-    assert!(seen > 0, "the row was found, so its secret would have been too");
+    assert!(files_with_row > 0, "the row was found, so its secret would have been too");
     assert_eq!(context.decrypt(&secrets, "cc-a").await, CANARY);
 }
 
