@@ -79,7 +79,7 @@ impl ServerAccess {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Access to a cluster, usually from the cache. Requests a kubeconfig from Azure only if the certificate has expired.
+    /// Access to a cluster, usually from the cache. Waits for a new kubeconfig from Azure only if the certificate has expired.
     ///
     /// # Errors
     /// [`Error::NotConnected`] if the cluster has no access yet, or can be reached only through an agent that is not connected.
@@ -100,7 +100,7 @@ impl ServerAccess {
         current.map(|current| current.access).ok_or_else(|| Arc::new(Error::NotConnected(reason)))
     }
 
-    /// Access for checking whether the cluster responds; anonymous if there is none yet.
+    /// Access for checking whether the cluster responds; anonymous if no other access is available.
     pub async fn access_or_anonymous(&self, target: Target<'_>) -> Option<Arc<Access>> {
         if let Ok(Some(current)) = self.current(target).await {
             return Some(current.access);
@@ -119,16 +119,16 @@ impl ServerAccess {
             return Ok(Some(current));
         }
         let cluster = target.to_owned_target();
-        let renewal = slot.renewal.lock().await;
+        let guard = slot.renewal.lock().await;
         if let Some(current) = slot.get_fresh(credential_id, inner.clock.now_ms()) {
             return Ok(Some(current));
         }
         let Some(current) = inner.load(&slot, &cluster).await.map_err(Arc::new)? else { return Ok(None) };
-        drop(renewal);
+        drop(guard);
         if let Some(expires_ms) = current.access.certificate_expires_ms() {
             let remaining_ms = expires_ms - Clock::system().now_ms();
             if remaining_ms <= 0 {
-                // If it cannot be renewed, let the cluster decide: this server's clock may be wrong.
+                // If the certificate cannot be renewed, use it and let the cluster decide: this server's clock may be wrong.
                 let renewed = self.renew(target, &current.access).await;
                 return Ok(Some(CurrentAccess { access: renewed.unwrap_or(current.access), ..current }));
             }
@@ -140,11 +140,11 @@ impl ServerAccess {
         Ok(Some(current))
     }
 
-    /// New access in place of `rejected`, which the cluster does not accept: as renewed by another server, or from Azure.
-    /// Access from Azure is tried before it is returned. The renewal continues if the caller is dropped.
+    /// New access in place of `rejected`, which the cluster does not accept: access that another caller or server has renewed,
+    /// or new access from Azure, which is tried before it is returned. The renewal continues if the caller is dropped.
     ///
     /// # Errors
-    /// The error of the last renewal, without a new attempt, if that failed within the last ten seconds.
+    /// If the last renewal failed within the last ten seconds, its error, without a new attempt.
     pub async fn renew(
         &self,
         target: impl Into<Target<'_>>,
@@ -152,12 +152,12 @@ impl ServerAccess {
     ) -> Result<Arc<Access>, Arc<Error>> {
         let (inner, cluster) = (Arc::clone(&self.inner), target.into().to_owned_target());
         let rejected = Arc::clone(rejected);
-        let renewal = tokio::spawn(async move { inner.renew(&cluster, &rejected).await });
-        renewal.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
+        let task = tokio::spawn(async move { inner.renew(&cluster, &rejected).await });
+        task.await.unwrap_or_else(|_| Err(Arc::new(Error::Interrupted)))
     }
 
-    /// Whether the cluster rejects `access`, after a response with status 401, which may also come from an application in the
-    /// cluster. Sends a request to the cluster, at most once in ten seconds.
+    /// Whether the cluster rejects `access`. Call this after a response with status 401, which may also come from an
+    /// application in the cluster. Sends a request to the cluster, at most once in ten seconds.
     pub async fn is_rejected(&self, cluster_id: &str, access: &Arc<Access>) -> bool {
         let inner = &self.inner;
         let slot = inner.slot(cluster_id);
@@ -174,8 +174,8 @@ impl ServerAccess {
         is_rejected
     }
 
-    /// Fetches the access to a cluster from Azure, without trying it. If `has_local_accounts` is false, because they are
-    /// disabled, the request for the admin kubeconfig is omitted.
+    /// Fetches access to a cluster from Azure, without trying it. If `has_local_accounts` is false, the request for the admin
+    /// kubeconfig is omitted.
     ///
     /// # Errors
     /// [`Error::Credential`], [`Error::Azure`], [`Error::KubeconfigDenied`], [`Error::Kubeconfig`].
@@ -183,10 +183,11 @@ impl ServerAccess {
         self.inner.fetch(&target.to_owned_target(), has_local_accounts).await
     }
 
-    /// Tries fetched access, and stores it if the cluster accepts it and grants the rights that this server needs.
+    /// Tries fetched access, and stores it if the cluster accepts it and it has the rights that this server needs.
     ///
     /// # Errors
-    /// [`Error::Cluster`] if the cluster cannot be reached or rejects it, [`Error::NoRights`] if it lacks rights.
+    /// [`Error::Cluster`] if the cluster cannot be reached or rejects the access, [`Error::NoRights`] if the access
+    /// lacks rights.
     pub async fn adopt(&self, target: Target<'_>, fetched: &Fetched) -> Result<Arc<Access>, Error> {
         let inner = &self.inner;
         let (slot, cluster) = (inner.slot(target.id), target.to_owned_target());
@@ -218,12 +219,12 @@ impl Inner {
     }
 
     async fn stored_access(&self, cluster: &OwnedTarget) -> Result<Option<StoredAccess>, Error> {
-        let text = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET).await?;
-        // An unreadable record is fetched again.
-        Ok(text.and_then(|text| StoredAccess::from_text(&text)))
+        let json = self.secrets.cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET).await?;
+        // Access with an unreadable record is fetched again.
+        Ok(json.and_then(|json| StoredAccess::from_json(&json)))
     }
 
-    /// Builds access from a kubeconfig, with a token of Entra other than that of `rejected` if it needs one.
+    /// Builds access from a kubeconfig. If that needs a token of Entra, the token differs from the one in `rejected`.
     async fn build_access(
         &self,
         cluster: &OwnedTarget,
@@ -263,7 +264,7 @@ impl Inner {
         metrics::counter!("norman_aks_cluster_access_renewals_total", "outcome" => label).increment(1);
         match &outcome {
             Ok(_) => tracing::info!(cluster = cluster.id, "access to the cluster renewed"),
-            // The state of the cluster and the log of its agent already report this.
+            // The state of the cluster and the log of its agent already show that it is unreachable.
             Err(error) if error.is_unreachable() => {
                 let cause: &dyn std::error::Error = &**error;
                 tracing::debug!(
@@ -292,10 +293,10 @@ impl Inner {
         let now_ms = self.clock.now_ms();
         if let Some(record) = self.stored_access(cluster).await? {
             let is_entra = matches!(record.kubeconfig.sign_in, SignIn::Entra { .. });
-            // After a second rejection within a short time, a new token does not help.
-            let may_replace =
+            // If a token that was just replaced is rejected too, another new token does not help.
+            let may_replace_token =
                 slot.lock().token_replaced_ms.is_none_or(|at_ms| now_ms - at_ms >= RENEWAL_RETRY_DELAY_MS);
-            if !is_entra || may_replace {
+            if !is_entra || may_replace_token {
                 let access = self.build_access(cluster, &record.kubeconfig, Some(rejected)).await?;
                 if is_entra {
                     slot.lock().token_replaced_ms = Some(now_ms);
@@ -320,10 +321,10 @@ impl Inner {
         fetched: &Fetched,
         access: Access,
     ) -> Result<CurrentAccess, Error> {
-        self.cluster_access.check_rights(&access).await.map_err(|error| fetched.rejection(error))?;
+        self.cluster_access.check_rights(&access).await.map_err(|error| fetched.to_error(error))?;
         let now_ms = self.clock.now_ms();
         let record = StoredAccess { kubeconfig: fetched.kubeconfig.clone(), fetched_ms: now_ms };
-        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &record.to_text()).await?;
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &record.to_json()).await?;
         Ok(slot.cache(access, false, cluster, now_ms))
     }
 
@@ -348,9 +349,9 @@ impl Inner {
             return Ok(());
         }
         let current = self.build_access(cluster, &record.kubeconfig, None).await?;
-        // Stored before the request, so that a failing Azure does not get a request per use.
+        // Stored before the request, so that each use does not send another request if Azure fails.
         let attempted = StoredAccess { fetched_ms: now_ms, ..record };
-        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &attempted.to_text()).await?;
+        self.secrets.store_cluster_secret(&cluster.id, CLUSTER_ACCESS_SECRET, &attempted.to_json()).await?;
         let fetched = self.fetch(cluster, true).await?;
         let access = self.build_access(cluster, &fetched.kubeconfig, None).await?;
         if !access.is_same_as(&current) {

@@ -34,13 +34,13 @@ pub struct Setting {
     pub value: String,
     /// The default.
     pub default: String,
-    /// Whether it was set.
+    /// Whether an administrator set the value.
     pub customized: bool,
     /// The source of the value.
     pub source: Source,
-    /// Whether it cannot be changed.
+    /// Whether the setting cannot be changed.
     pub read_only: bool,
-    /// The time at which it was set, in milliseconds since 1970.
+    /// The time at which the value was set, in milliseconds since 1970.
     pub updated_ms: Option<i64>,
 }
 
@@ -65,6 +65,7 @@ struct Inner {
     store: Store,
     audit_log: AuditLog,
     clock: Clock,
+    /// Values from startup options.
     fixed: BTreeMap<&'static str, String>,
     /// Defaults that are decided at startup.
     defaults: RwLock<BTreeMap<&'static str, String>>,
@@ -84,14 +85,14 @@ impl Settings {
         clock: Clock,
         fixed: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
-        let mut by_name = BTreeMap::new();
+        let mut fixed_by_name = BTreeMap::new();
         for (name, value) in fixed {
             if let Some(definition) = DEFINITIONS.iter().find(|definition| definition.name == name) {
-                by_name.insert(definition.name, value);
+                fixed_by_name.insert(definition.name, value);
             }
         }
         let (defaults, cache) = (RwLock::default(), ArcSwapOption::empty());
-        Self { inner: Arc::new(Inner { store, audit_log, clock, fixed: by_name, defaults, cache }) }
+        Self { inner: Arc::new(Inner { store, audit_log, clock, fixed: fixed_by_name, defaults, cache }) }
     }
 
     /// Sets a default that is decided at startup; unknown names are ignored.
@@ -135,13 +136,13 @@ impl Settings {
     /// Sets a value on behalf of an administrator; an empty one restores the default.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown name, [`Error::Forbidden`] for one that cannot be changed, and for callers who are
-    /// not administrators, [`Error::Invalid`] for an invalid value.
+    /// [`Error::NotFound`] for an unknown name, [`Error::Forbidden`] for a setting that cannot be changed, and for callers who
+    /// are not administrators, [`Error::Invalid`] for an invalid value.
     pub async fn change(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let result = if by.caller.admin {
             self.set_value(by, name, value).await
         } else {
-            // An unknown setting is not found, rather than forbidden: everyone may read settings.
+            // The error for an unknown setting is `NotFound`, because everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
         self.inner.audit_log.record_failure(by, Action::Update, OBJECT, name, result).await
@@ -152,7 +153,7 @@ impl Settings {
         let (store, now_ms) = (&self.inner.store, self.inner.clock.now_ms());
         let audit = by.audit(Action::Update, OBJECT, name, now_ms);
         if let Some(reason) = self.fixed_reason(definition) {
-            // Terraform resets a setting before it removes it from its state. An error would block every later apply and destroy.
+            // Terraform resets a setting before removing it from the state. An error would block every later apply and destroy.
             let setting = self.get(name).await?;
             if value.is_empty() || value == setting.value {
                 store::audit::insert(store, &audit).await?;
@@ -170,10 +171,10 @@ impl Settings {
         self.inner.cache.store(None);
         let setting = self.get(name).await?;
         if name == AKS_REFRESH {
-            // Runs that are already scheduled still have the old interval.
+            // Runs that are already scheduled use the old interval: move later ones forward.
             let interval_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
-            let at_ms = self.inner.clock.now_ms().saturating_add(interval_ms);
-            store::clusters::wake_all(&self.inner.store, at_ms).await?;
+            let latest_ms = self.inner.clock.now_ms().saturating_add(interval_ms);
+            store::clusters::wake_all(&self.inner.store, latest_ms).await?;
         }
         Ok(setting)
     }
@@ -247,7 +248,7 @@ mod tests {
         }
     }
 
-    fn server() -> Actor {
+    fn server_actor() -> Actor {
         Actor::server()
     }
 
@@ -269,9 +270,9 @@ mod tests {
         let before = settings.get("agent-image").await.expect("get");
         assert_eq!((before.value.as_str(), before.default.as_str()), ("norman-aks:1", "norman-aks:1"));
         assert_eq!((before.source, before.customized), (Source::Default, false));
-        settings.set_value(&server(), "agent-image", "mine/agent:2").await.expect("set");
+        settings.set_value(&server_actor(), "agent-image", "mine/agent:2").await.expect("set");
         assert_eq!(settings.value("agent-image").await, "mine/agent:2");
-        assert_eq!(settings.set_value(&server(), "agent-image", "").await.expect("reset"), before);
+        assert_eq!(settings.set_value(&server_actor(), "agent-image", "").await.expect("reset"), before);
     }
 
     #[tokio::test]
@@ -279,7 +280,7 @@ mod tests {
         let context = context().await;
         context
             .settings(&[])
-            .set_value(&server(), "server-url", "https://stored.example.org")
+            .set_value(&server_actor(), "server-url", "https://stored.example.org")
             .await
             .expect("set");
         let settings = context.settings(&[
@@ -293,14 +294,16 @@ mod tests {
         assert_eq!(settings.value("install-uuid").await, "id");
         for name in ["server-url", "install-uuid", "server-version"] {
             assert!(
-                matches!(settings.set_value(&server(), name, "other").await, Err(Error::Forbidden(_))),
+                matches!(settings.set_value(&server_actor(), name, "other").await, Err(Error::Forbidden(_))),
                 "{name}"
             );
-            // Terraform resets a setting before it removes it from its state.
-            let reset = settings.set_value(&server(), name, "").await.expect("reset");
+            // Terraform resets a setting before removing it from the state.
+            let reset = settings.set_value(&server_actor(), name, "").await.expect("reset");
             assert_eq!(reset.value, settings.value(name).await, "{name}");
         }
-        for outcome in [settings.get("nonsense").await, settings.set_value(&server(), "nonsense", "").await] {
+        for outcome in
+            [settings.get("nonsense").await, settings.set_value(&server_actor(), "nonsense", "").await]
+        {
             assert!(matches!(outcome, Err(Error::NotFound { .. })));
         }
     }
@@ -311,7 +314,7 @@ mod tests {
         let context = context().await;
         let (first, second) = (context.settings(&[]), context.settings(&[]));
         assert_eq!(second.value("cacerts").await, "");
-        first.set_value(&server(), "cacerts", PEM).await.expect("set");
+        first.set_value(&server_actor(), "cacerts", PEM).await.expect("set");
         context.clock.advance(Duration::from_secs(2));
         assert_eq!(second.value("cacerts").await, PEM);
         context.store.close().await;

@@ -38,9 +38,9 @@ where
         self.lock().len()
     }
 
-    /// Joins the task in flight for `key`. If there is none, returns the value of `existing`, or else starts a task, which does not
-    /// depend on its callers. `finish` converts its output to the value. It runs under the lock, so that no caller joins or removes
-    /// a task meanwhile; its second argument is false if the task was removed.
+    /// Joins the task in flight for `key`. If there is none, returns the value of `existing` or starts a task, which continues
+    /// if its callers stop waiting. `finish` converts the output of the task to the value. It runs under the lock, so that no
+    /// caller joins or removes a task meanwhile; its second argument is false if the task was removed before.
     pub(super) fn join<F>(
         &self,
         key: &K,
@@ -61,16 +61,16 @@ where
         let (task, starting) = SharedTask::new();
         tasks.insert(key.clone(), task.clone());
         drop(tasks);
-        let guard = RemoveOnEnd { tasks: self.clone(), key: key.clone(), task: task.clone() };
+        let guard = RemoveOnDrop { tasks: self.clone(), key: key.clone(), task: task.clone() };
         let future = start();
         starting.spawn(async move {
             let output = future.await;
-            guard.end(|is_current| finish(output, is_current))
+            guard.finish_and_remove(|is_current| finish(output, is_current))
         });
         task
     }
 
-    /// Removes tasks. Their callers still get the value; new callers do not join them.
+    /// Removes the tasks with matching keys. Their callers still receive the value, but new callers do not join them.
     pub(super) fn remove_if(&self, matches: impl Fn(&K) -> bool) {
         self.lock().retain(|key, _| !matches(key));
     }
@@ -83,14 +83,15 @@ impl<K, V> InFlightTasks<K, V> {
 }
 
 /// Removes a task from those in flight when it ends, even by a panic.
-struct RemoveOnEnd<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
+struct RemoveOnDrop<K: Eq + Hash, V: Clone + Send + Sync + 'static> {
     tasks: InFlightTasks<K, V>,
     key: K,
     task: SharedTask<V>,
 }
 
-impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> RemoveOnEnd<K, V> {
-    fn end<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> RemoveOnDrop<K, V> {
+    /// Calls `finish` under the lock with whether the task is still in flight, and then removes the task.
+    fn finish_and_remove<T>(&self, finish: impl FnOnce(bool) -> T) -> T {
         let mut tasks = self.tasks.lock();
         let is_current = tasks.get(&self.key).is_some_and(|task| task.is_same(&self.task));
         let value = finish(is_current);
@@ -101,9 +102,9 @@ impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> RemoveOnEnd<K, V> {
     }
 }
 
-impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Drop for RemoveOnEnd<K, V> {
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> Drop for RemoveOnDrop<K, V> {
     fn drop(&mut self) {
-        self.end(|_| ());
+        self.finish_and_remove(|_| ());
     }
 }
 
@@ -127,8 +128,8 @@ mod tests {
     #[tokio::test]
     async fn removed_task_is_not_joined_and_not_current() {
         let tasks = InFlightTasks::default();
-        let current = |value: u32, is_current: bool| if is_current { value } else { 0 };
-        let first = tasks.join(&"a", || None, || async { 1 }, current);
+        let zero_unless_current = |value: u32, is_current: bool| if is_current { value } else { 0 };
+        let first = tasks.join(&"a", || None, || async { 1 }, zero_unless_current);
         tasks.remove_if(|key| *key == "a");
         assert_eq!(join_number(&tasks, 2).outcome().await, Some(2));
         assert_eq!(first.outcome().await, Some(0));

@@ -4,8 +4,9 @@ use crate::service::credentials::AccessError;
 use crate::service::secrets;
 use crate::store;
 
-/// The Azure action of reading the admin kubeconfig, and the built-in role that has it.
+/// The Azure action of reading the admin kubeconfig.
 const ADMIN_ACTION: &str = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";
+/// The built-in role with this action.
 const ADMIN_ROLE: &str = "Azure Kubernetes Service Cluster Admin Role";
 
 /// The built-in role with every right inside a cluster.
@@ -45,17 +46,17 @@ pub enum Error {
     #[error(
         "{source}; give the application {application} the role {RBAC_ADMIN_ROLE} on the cluster, or, where the cluster does not \
          use Azure RBAC, put it into one of the cluster's admin groups{}",
-        hint(*admin_denied)
+        admin_role_remedy(*admin_denied)
     )]
     NoRights {
         /// The client ID.
         application: String,
-        /// Whether Azure denied the admin kubeconfig before.
+        /// Whether Azure denied the application the admin kubeconfig.
         admin_denied: bool,
         /// The error of the cluster.
         source: cluster_access::Error,
     },
-    /// The cluster rejects the access from Azure, and Azure has no other.
+    /// The cluster rejects the access from Azure, and Azure returns the same access again.
     #[error("the cluster rejects the credentials that Azure gives for it")]
     StillRejected,
     /// A secret cannot be read or stored.
@@ -64,19 +65,19 @@ pub enum Error {
     /// The database failed.
     #[error("the database cannot be used")]
     Store(#[from] store::Error),
-    /// The task of the renewal panicked or was shut down.
+    /// The task that renews access panicked, or ended at shutdown.
     #[error("the renewal of the access was aborted by an error of this server; retry")]
     Interrupted,
 }
 
 impl Error {
-    /// Whether the cluster does not respond, for example because its agent is not connected. Other access would not help then.
+    /// Whether the cluster does not respond, for example because its agent is not connected. New access would not help then.
     pub(super) fn is_unreachable(&self) -> bool {
         matches!(self, Self::Cluster(error) if error.is_name_unknown() || error.is_unanswered())
     }
 }
 
-fn hint(admin_denied: bool) -> String {
+fn admin_role_remedy(admin_denied: bool) -> String {
     if !admin_denied {
         return String::new();
     }

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::{Error, Inner, OwnedTarget};
 use crate::service::credentials::AzureAccess;
 
-/// The time limit of all requests, and the longest wait before a repetition.
+/// The time limit of the requests to Resource Manager for one fetch, and of a request for a token.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// The maximum wait before a request is repeated.
 const MAX_INLINE_WAIT: Duration = Duration::from_secs(3);
 
 /// Access to a cluster as fetched from Azure.
@@ -22,13 +23,13 @@ pub struct Fetched {
     pub kubeconfig: Kubeconfig,
     /// The client ID of the application that fetched it.
     pub(super) application: String,
-    /// Whether the admin kubeconfig was denied, so that this is the user kubeconfig.
+    /// Whether this is the user kubeconfig because the admin kubeconfig was denied.
     pub(super) admin_denied: bool,
 }
 
 impl Fetched {
-    /// The error for access that the cluster does not accept.
-    pub(super) fn rejection(&self, error: cluster_access::Error) -> Error {
+    /// The error for a failed check of the rights of this access.
+    pub(super) fn to_error(&self, error: cluster_access::Error) -> Error {
         if !error.is_forbidden() {
             return Error::Cluster(error);
         }
@@ -38,7 +39,7 @@ impl Fetched {
 }
 
 impl Inner {
-    /// The admin kubeconfig; the user kubeconfig where local accounts are disabled, or the admin one is denied.
+    /// The admin kubeconfig, or the user kubeconfig if local accounts are disabled or the admin kubeconfig is denied.
     pub(super) async fn fetch(
         &self,
         cluster: &OwnedTarget,
@@ -49,7 +50,7 @@ impl Inner {
         let (group, name) = (cluster.group.as_str(), cluster.name.as_str());
         let admin_error = if has_local_accounts {
             match managed_clusters::list_admin_credential(&arm, group, name).await {
-                Ok(text) => return parse_fetched(&text, &access, false),
+                Ok(kubeconfig) => return to_fetched(&kubeconfig, &access, false),
                 // Azure responds with 400 if local accounts are disabled.
                 Err(error) if matches!(error.upstream_status(), Some(400 | 403)) => Some(error),
                 Err(error) => return Err(Error::Azure(error)),
@@ -59,7 +60,7 @@ impl Inner {
         };
         let admin_error = admin_error.filter(is_denied);
         match managed_clusters::list_user_credential(&arm, group, name, UserFormat::Azure).await {
-            Ok(text) => parse_fetched(&text, &access, admin_error.is_some()),
+            Ok(kubeconfig) => to_fetched(&kubeconfig, &access, admin_error.is_some()),
             Err(error) => Err(match admin_error {
                 Some(source) => Error::KubeconfigDenied { application: client_id(&access), source },
                 None => Error::Azure(error),
@@ -67,6 +68,7 @@ impl Inner {
         }
     }
 
+    /// A token of Entra other than `rejected`.
     pub(super) async fn entra_token(
         &self,
         cluster: &OwnedTarget,
@@ -92,8 +94,8 @@ impl Inner {
     }
 }
 
-fn parse_fetched(text: &SecretString, access: &AzureAccess, admin_denied: bool) -> Result<Fetched, Error> {
-    let kubeconfig = Kubeconfig::parse(text).map_err(Error::Kubeconfig)?;
+fn to_fetched(kubeconfig: &SecretString, access: &AzureAccess, admin_denied: bool) -> Result<Fetched, Error> {
+    let kubeconfig = Kubeconfig::parse(kubeconfig).map_err(Error::Kubeconfig)?;
     Ok(Fetched { kubeconfig, application: client_id(access), admin_denied })
 }
 

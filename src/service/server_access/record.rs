@@ -15,14 +15,14 @@ pub(super) struct StoredAccess {
 }
 
 impl StoredAccess {
-    pub(super) fn to_text(&self) -> SecretString {
+    pub(super) fn to_json(&self) -> SecretString {
         let Kubeconfig { endpoint, ca, sign_in } = &self.kubeconfig;
         let sign_in = match sign_in {
             SignIn::Identity(Identity::Certificate { certificate, key }) => json!({
                 "certificate": BASE64_STANDARD.encode(certificate),
                 "key": key.expose_secret(),
             }),
-            // A kubeconfig always has an identity.
+            // Never stored: a kubeconfig always has an identity.
             SignIn::Identity(Identity::Anonymous) => json!({}),
             SignIn::Identity(Identity::Token(token)) => json!({"token": token.expose_secret()}),
             SignIn::Entra { server_id, tenant_id } => json!({"serverId": server_id, "tenantId": tenant_id}),
@@ -33,11 +33,11 @@ impl StoredAccess {
         record.to_string().into()
     }
 
-    /// Parses the output of [`StoredAccess::to_text`]; `None` for anything else.
-    pub(super) fn from_text(text: &SecretString) -> Option<Self> {
-        let record: Value = serde_json::from_str(text.expose_secret()).ok()?;
-        let string = |key: &str| record.pointer(key).and_then(Value::as_str);
-        let bytes = |key: &str| string(key).and_then(|text| BASE64_STANDARD.decode(text).ok());
+    /// Parses the output of [`StoredAccess::to_json`]; `None` for anything else.
+    pub(super) fn from_json(json: &SecretString) -> Option<Self> {
+        let record: Value = serde_json::from_str(json.expose_secret()).ok()?;
+        let string = |pointer: &str| record.pointer(pointer).and_then(Value::as_str);
+        let bytes = |pointer: &str| string(pointer).and_then(|text| BASE64_STANDARD.decode(text).ok());
         let sign_in = if let Some(certificate) = bytes("/signIn/certificate") {
             let key = string("/signIn/key")?.into();
             SignIn::Identity(Identity::Certificate { certificate, key })
@@ -67,17 +67,17 @@ mod tests {
             let kubeconfig = Kubeconfig { endpoint, ca: b"CA".to_vec(), sign_in };
             let record = StoredAccess { kubeconfig, fetched_ms: 7 };
             assert!(!format!("{record:?}").contains("canary"));
-            let text = record.to_text();
-            let again = StoredAccess::from_text(&text).unwrap();
-            assert_eq!(again.to_text().expose_secret(), text.expose_secret());
+            let json = record.to_json();
+            let again = StoredAccess::from_json(&json).unwrap();
+            assert_eq!(again.to_json().expose_secret(), json.expose_secret());
             assert_eq!(again.fetched_ms, 7);
         }
     }
 
     #[test]
     fn unreadable_record_is_none() {
-        for text in ["", "{}", "[]", r#"{"endpoint":"x","ca":"","signIn":{"token":"t"},"fetchedMs":1}"#] {
-            assert!(StoredAccess::from_text(&text.into()).is_none(), "{text}");
+        for json in ["", "{}", "[]", r#"{"endpoint":"x","ca":"","signIn":{"token":"t"},"fetchedMs":1}"#] {
+            assert!(StoredAccess::from_json(&json.into()).is_none(), "{json}");
         }
     }
 }

@@ -9,17 +9,17 @@ use crate::store::NewClusterEvent;
 /// The result of deleting the service account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Retired {
-    /// There is none.
+    /// There is no service account.
     Absent,
-    /// A running server of an earlier version needs it; with the ID of that server.
+    /// A running server of an earlier version, with this ID, needs the service account.
     StillUsed(String),
-    /// It was deleted.
+    /// The service account was deleted.
     Removed,
 }
 
 impl ServerAccess {
     /// Deletes the service account of a cluster with its token and its binding, and the stored copy of the token, and writes
-    /// `event`. Must be called with other access that has just worked. Can be repeated.
+    /// `event`. `access` must not use the service account, and must have just worked. Can be repeated.
     ///
     /// # Errors
     /// [`Error::Cluster`] and [`Error::Secret`]; the next call deletes the rest.
@@ -38,8 +38,8 @@ impl ServerAccess {
         }
         inner.cluster_access.remove_service_account(access).await.map_err(Error::Cluster)?;
         // The stored copy is deleted last: while it exists, the deletion is retried.
-        let removed =
+        let is_removed =
             inner.secrets.delete_cluster_secret(cluster_id, SERVICE_ACCOUNT_TOKEN_SECRET, event).await?;
-        Ok(if removed { Retired::Removed } else { Retired::Absent })
+        Ok(if is_removed { Retired::Removed } else { Retired::Absent })
     }
 }

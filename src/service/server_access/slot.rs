@@ -9,7 +9,7 @@ use super::target::OwnedTarget;
 
 /// The time for which cached access is used before the database is read again, because another server may have renewed it.
 const RECHECK_MS: i64 = 60_000;
-/// The same for a service account, which is about to be deleted.
+/// The same for access with a service account: shorter, because the account is about to be deleted.
 const ACCOUNT_RECHECK_MS: i64 = 5_000;
 
 /// The access that this server currently uses for a cluster.
@@ -17,7 +17,7 @@ const ACCOUNT_RECHECK_MS: i64 = 5_000;
 pub struct CurrentAccess {
     /// The access.
     pub access: Arc<Access>,
-    /// Whether it is that of the service account, which an earlier version of this server created.
+    /// Whether the access uses the service account that an earlier version of this server created.
     pub is_service_account: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Slot {
     state: Mutex<State>,
     /// Locked while access is loaded or renewed.
     pub(super) renewal: tokio::sync::Mutex<()>,
-    /// The last check of whether the cluster rejects its access.
+    /// The last check of whether the cluster rejects this server's access.
     pub(super) probe: tokio::sync::Mutex<Option<Probe>>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Probe {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) cached: Option<CachedAccess>,
-    /// The error of the last renewal, and the time until which it is returned.
+    /// The error of the last renewal, and the time until which it is returned instead of a new attempt.
     pub(super) failure: Option<(Arc<Error>, i64)>,
     /// The time at which a rejected Entra token was last replaced.
     pub(super) token_replaced_ms: Option<i64>,
@@ -66,7 +66,7 @@ impl Slot {
             .then(|| cached.current.clone())
     }
 
-    /// Caches access. Unchanged access keeps its `Arc`, so that it can be compared by pointer.
+    /// Caches access. Unchanged access keeps its `Arc`.
     pub(super) fn cache(
         &self,
         access: Access,

@@ -15,7 +15,8 @@ pub struct Target<'a> {
     pub id: &'a str,
     /// The specification, with the credential, the resource group and the name in Azure.
     pub spec: &'a AksConfig,
-    /// The status, with URL and CA of clusters of an earlier version, and whether the cluster can be reached only through an agent.
+    /// The status, with the URL and CA of clusters from an earlier version, and with whether only an agent can reach the
+    /// cluster.
     pub status: &'a ClusterStatus,
 }
 
@@ -51,6 +52,6 @@ pub(super) struct OwnedTarget {
     pub(super) credential_id: Option<String>,
     pub(super) group: String,
     pub(super) name: String,
-    /// URL and CA from the status.
+    /// The URL and CA from the status.
     pub(super) endpoint: Option<(url::Url, Vec<u8>)>,
 }

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::service::{Invalid, Result};
 
-/// The longest value, in bytes.
+/// The maximum length of a value, in bytes.
 const MAX_VALUE_LEN: usize = 64 * 1024;
 
 /// The version of Rancher whose API this server implements; clients adapt their requests to it.
@@ -26,8 +26,8 @@ pub(super) struct Definition {
 /// The valid values of a setting. An empty value always restores the default.
 #[derive(Clone, Copy)]
 enum Kind {
-    /// Read-only; the program sets it.
-    Fixed,
+    /// None but the default, which the program sets.
+    ReadOnly,
     /// An absolute http or https URL without query and fragment.
     Url,
     /// Certificates in PEM.
@@ -48,7 +48,7 @@ enum Kind {
     VersionRange,
 }
 
-/// Every setting, by name.
+/// Every setting, sorted by name.
 pub(super) const DEFINITIONS: [Definition; 14] = [
     // The default of the annotation `norman-aks.io/agent`.
     Definition { name: "agent", default: "auto", kind: Kind::Agent },
@@ -59,9 +59,9 @@ pub(super) const DEFINITIONS: [Definition; 14] = [
     Definition { name: "cacerts", default: "", kind: Kind::Certificates },
     // The default of the annotation `norman-aks.io/review`.
     Definition { name: "cluster-review", default: "enforce", kind: Kind::Review },
-    Definition { name: "install-uuid", default: "", kind: Kind::Fixed },
+    Definition { name: "install-uuid", default: "", kind: Kind::ReadOnly },
     // The default version of RKE clusters, which this server does not create; clients read it when they start.
-    Definition { name: "k8s-version", default: "", kind: Kind::Fixed },
+    Definition { name: "k8s-version", default: "", kind: Kind::ReadOnly },
     Definition {
         name: "kev2-operators",
         default: r#"[{"name":"aks","active":true}]"#,
@@ -74,8 +74,8 @@ pub(super) const DEFINITIONS: [Definition; 14] = [
         kind: Kind::Number(0, 100 * YEAR_MINUTES),
     },
     Definition { name: "server-url", default: "", kind: Kind::Url },
-    Definition { name: "server-version", default: RANCHER_VERSION, kind: Kind::Fixed },
-    // Members of a cluster never get access to these.
+    Definition { name: "server-version", default: RANCHER_VERSION, kind: Kind::ReadOnly },
+    // Cluster members never have access to these namespaces.
     Definition { name: "system-namespaces", default: system_namespaces::DEFAULT, kind: Kind::Namespaces },
     Definition { name: "ui-k8s-default-version-range", default: ">=v1.30.x", kind: Kind::VersionRange },
     Definition { name: "ui-k8s-supported-versions-range", default: ">=v1.30.x", kind: Kind::VersionRange },
@@ -87,9 +87,9 @@ pub(super) fn definition(name: &str) -> Option<&'static Definition> {
 }
 
 impl Definition {
-    /// Whether administrators may change it.
+    /// Whether administrators may change the setting.
     pub(super) fn is_changeable(&self) -> bool {
-        !matches!(self.kind, Kind::Fixed)
+        !matches!(self.kind, Kind::ReadOnly)
     }
 
     /// Checks a new value.
@@ -109,7 +109,7 @@ impl Definition {
         let name = self.name;
         match self.kind {
             _ if value.is_empty() => Ok(()),
-            Kind::Fixed => reject(format!("{name} cannot be changed")),
+            Kind::ReadOnly => reject(format!("{name} cannot be changed")),
             Kind::Url if is_server_url(value) => Ok(()),
             Kind::Url => reject(format!(
                 "{name} must be a URL such as https://aks.example.org, without user, query or fragment"
@@ -140,7 +140,7 @@ impl Definition {
             }
             Kind::Review if ["enforce", "advise"].contains(&value) => Ok(()),
             Kind::Review => reject(format!("{name} must be enforce or advise")),
-            Kind::VersionRange if is_range(value) => Ok(()),
+            Kind::VersionRange if is_version_range(value) => Ok(()),
             Kind::VersionRange => {
                 reject(format!("{name} must be a range of versions such as >=v1.30.x <=v1.34.x"))
             }
@@ -159,20 +159,20 @@ fn is_server_url(value: &str) -> bool {
     })
 }
 
-/// Whether the value consists of PEM blocks. Their content is parsed when it is used.
+/// Whether the value consists of PEM blocks. The certificates in them are parsed only when they are used.
 fn are_certificates(value: &str) -> bool {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     const END: &str = "-----END CERTIFICATE-----";
     let mut rest = value.trim();
     while !rest.is_empty() {
-        let Some((body, after)) = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END)) else {
+        let Some((body, next)) = rest.strip_prefix(BEGIN).and_then(|rest| rest.split_once(END)) else {
             return false;
         };
         let body: String = body.split_ascii_whitespace().collect();
         if body.is_empty() || base64::engine::general_purpose::STANDARD.decode(body).is_err() {
             return false;
         }
-        rest = after.trim_start();
+        rest = next.trim_start();
     }
     true
 }
@@ -187,17 +187,17 @@ fn are_operators(value: &str) -> bool {
     value == "{}" || serde_json::from_str::<Vec<Operator>>(value).is_ok()
 }
 
-/// Whether the value is a range as the dashboard's library parses it: comparisons separated by whitespace, alternatives by `||`.
-fn is_range(value: &str) -> bool {
-    let is_number = |part: &str| {
+/// Whether the dashboard's library can parse the value as a range: comparisons separated by whitespace, alternatives by `||`.
+fn is_version_range(value: &str) -> bool {
+    let is_version_part = |part: &str| {
         matches!(part, "x" | "X" | "*") || (!part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
     };
-    let is_comparison = |text: &str| {
-        let version = text.trim_start_matches(['<', '>', '=', '~', '^']);
+    let is_comparison = |comparison: &str| {
+        let version = comparison.trim_start_matches(['<', '>', '=', '~', '^']);
         let version = version.strip_prefix('v').unwrap_or(version);
-        text.len() - version.len() <= 3
+        comparison.len() - version.len() <= 3
             && (1..=3).contains(&version.split('.').count())
-            && version.split('.').all(is_number)
+            && version.split('.').all(is_version_part)
     };
     value.split("||").all(|range| {
         let mut comparisons = range.split_whitespace().peekable();
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn settings_reject_invalid_values() {
         let two = format!("{PEM}{PEM}");
-        for (name, good, bad) in [
+        for (name, valid, invalid) in [
             ("agent", &["auto", "always", "never"][..], &["on", "Auto", "true"][..]),
             ("agent-image", &["mine/agent:1"][..], &["no image", "A"][..]),
             ("aks-refresh", &["1", "300"], &["0", "-1", "+1", "1.5", "5m", "31536001"]),
@@ -256,10 +256,10 @@ mod tests {
             ),
         ] {
             let definition = definition(name).expect(name);
-            for value in good {
+            for value in valid {
                 definition.check(value).expect(value);
             }
-            for value in bad {
+            for value in invalid {
                 let error = definition.check(value).expect_err(value).to_string();
                 assert!(error.contains(name) || value.contains('\0'), "{error}");
             }
@@ -272,7 +272,7 @@ mod tests {
             ("agent-image", "mine/agent:1\n"),
             ("cacerts", &format!("{PEM}\u{1b}")),
             ("kev2-operators", "[]\u{2028}"),
-            // The parser of URLs drops line breaks and tabs.
+            // The URL parser would drop line breaks and tabs.
             ("server-url", "https://aks.example.org/\nx"),
             ("server-url", "https://aks.exa\tmple.org"),
             ("ui-k8s-supported-versions-range", ">=v1.30.x\n<=v1.34.x"),
