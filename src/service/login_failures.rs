@@ -8,31 +8,32 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-/// The number of failures without a delay, because users mistype and tokens of running programs expire; then the range of
-/// delays.
+/// The number of failures without a delay, because users mistype and tokens of running programs expire.
 const MAX_UNDELAYED: u32 = 5;
+/// The delay of the first delayed failure; it doubles with each further one, up to the maximum.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(3);
-/// The maximum number of client IPs, and the time after its last failure for which one is counted.
+/// The maximum number of client IPs.
 const CACHE_CAPACITY: u64 = 100_000;
+/// The time after its last failure until a client IP is evicted.
 const CACHE_IDLE_TTL: Duration = Duration::from_mins(10);
-/// The maximum number of responses that are delayed at the same time. Further ones are sent at once, so that they do not
-/// exhaust the server.
+/// The maximum number of responses that are delayed at the same time. Further responses are sent at once, so that waiting ones
+/// do not exhaust the server.
 const MAX_DELAYED: usize = 512;
 
-/// The failed logins of the last ten minutes.
+/// The numbers of recent failed logins, by client IP. Clones share everything.
 #[derive(Clone)]
 pub struct LoginFailures {
     failures: Cache<IpAddr, Arc<AtomicU32>>,
-    delayed: Arc<Semaphore>,
+    delay_permits: Arc<Semaphore>,
 }
 
 impl LoginFailures {
-    /// The failures of a server with the limit `max_requests`; at most half of these requests are delayed.
+    /// The failures of a server that handles at most `max_requests` at the same time, of which at most half are delayed.
     pub fn new(max_requests: usize) -> Self {
         Self {
             failures: Cache::builder().max_capacity(CACHE_CAPACITY).time_to_idle(CACHE_IDLE_TTL).build(),
-            delayed: Arc::new(Semaphore::new(MAX_DELAYED.min(max_requests / 2))),
+            delay_permits: Arc::new(Semaphore::new(MAX_DELAYED.min(max_requests / 2))),
         }
     }
 
@@ -43,7 +44,7 @@ impl LoginFailures {
         if delay.is_zero() {
             return;
         }
-        if let Ok(_permit) = self.delayed.try_acquire() {
+        if let Ok(_permit) = self.delay_permits.try_acquire() {
             tokio::time::sleep(delay).await;
         }
     }
@@ -53,7 +54,7 @@ impl LoginFailures {
         let previous = self.failures.get_with(client_ip, Arc::default).fetch_add(1, Ordering::Relaxed);
         match previous.checked_sub(MAX_UNDELAYED) {
             None => Duration::ZERO,
-            Some(delayed) => MIN_DELAY.saturating_mul(1 << delayed.min(10)).min(MAX_DELAY),
+            Some(doublings) => MIN_DELAY.saturating_mul(1 << doublings.min(10)).min(MAX_DELAY),
         }
     }
 }
@@ -73,8 +74,8 @@ mod tests {
 
     #[test]
     fn at_most_half_of_the_requests_are_delayed() {
-        for (requests, waiting) in [(1, 0), (2, 1), (100, 50), (1_024, 512), (100_000, 512)] {
-            assert_eq!(LoginFailures::new(requests).delayed.available_permits(), waiting);
+        for (max_requests, max_delayed) in [(1, 0), (2, 1), (100, 50), (1_024, 512), (100_000, 512)] {
+            assert_eq!(LoginFailures::new(max_requests).delay_permits.available_permits(), max_delayed);
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator's (after a handover of the
-//! cluster, the new owner's) is fixed and has no row; owners add the others. A user may have several in one cluster: the
-//! strongest takes effect. Roles are defined in `aks::role`.
+//! Memberships: roles of users in clusters, Rancher's `clusterRoleTemplateBindings`. The creator of a cluster, or its new owner
+//! after a handover, has a fixed membership without a row; cluster owners add the others. If a user has several memberships in
+//! one cluster, the strongest role takes effect. Roles are defined in `aks::role`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::store::{self, MemberRow, Store, Unique};
 pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
 
 /// The name of the creator's membership, as in Rancher.
-const CREATOR: &str = "creator-cluster-owner";
+const CREATOR_MEMBERSHIP: &str = "creator-cluster-owner";
 
 /// A membership in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Member {
     pub metadata: Metadata,
     /// Milliseconds since 1970.
     pub created_ms: i64,
-    /// Whether the caller may change or delete it.
+    /// Whether the caller may change or delete the membership.
     pub changeable: bool,
 }
 
@@ -56,7 +56,7 @@ impl Member {
 
     fn creator(cluster: &Cluster) -> Self {
         Self {
-            id: format!("{}:{CREATOR}", cluster.id),
+            id: format!("{}:{CREATOR_MEMBERSHIP}", cluster.id),
             uuid: None,
             cluster_id: cluster.id.clone(),
             user_id: cluster.owner.clone(),
@@ -68,9 +68,9 @@ impl Member {
     }
 
     fn from_row(row: MemberRow, caller_role: Role) -> Result<Self> {
-        let unknown = || format!("there is no role {}", row.role);
+        let message = || format!("there is no role {}", row.role);
         let role = Role::from_name(&row.role)
-            .ok_or_else(|| Error::Corrupt { id: row.id.clone(), source: unknown().into() })?;
+            .ok_or_else(|| Error::Corrupt { id: row.id.clone(), source: message().into() })?;
         Ok(Self {
             id: row.id,
             uuid: Some(row.uuid),
@@ -99,7 +99,7 @@ pub struct NewMember {
     pub metadata: MetadataChange,
 }
 
-/// The change of a role in a cluster; cluster and user are fixed.
+/// A change of a membership. Its cluster and user cannot be changed, but requests may contain them.
 #[derive(Clone, Debug, Default)]
 pub struct MemberChange {
     /// The cluster, if the request contains it.
@@ -149,7 +149,7 @@ impl Members {
     /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
         let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
-        if name == CREATOR {
+        if name == CREATOR_MEMBERSHIP {
             return Ok(Member::creator(&cluster));
         }
         Member::from_row(self.row(id).await?, role)
@@ -240,10 +240,10 @@ impl Members {
         }
         let new_role = change.role.as_deref().map(parse_role).transpose()?;
         member.role = new_role.unwrap_or(member.role);
-        let before = std::mem::take(&mut member.metadata);
-        member.metadata = change.metadata.merged_into(before.clone())?;
-        let (old, new) = (&before, &member.metadata);
-        // Only what changes is written, so that a role that was changed concurrently is not restored.
+        let old = std::mem::take(&mut member.metadata);
+        member.metadata = change.metadata.merged_into(old.clone())?;
+        let new = &member.metadata;
+        // Write only what changes, so that a concurrent change of the role is not undone.
         let update = MemberUpdate {
             role: new_role.map(Role::name),
             labels: (old.labels != new.labels).then_some(&new.labels),
@@ -280,7 +280,7 @@ impl Members {
         if member.changeable {
             return Ok(member);
         }
-        Err(Error::Forbidden(if member.name() == CREATOR {
+        Err(Error::Forbidden(if member.name() == CREATOR_MEMBERSHIP {
             ForbiddenReason::CreatorStaysOwner { user_id: member.user_id }
         } else {
             ForbiddenReason::ChangeMembers { cluster_id: member.cluster_id, role: None }
@@ -312,7 +312,7 @@ fn parse_role(name: &str) -> Result<Role> {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if ids::is_dns_label(name) && name != CREATOR {
+    if ids::is_dns_label(name) && name != CREATOR_MEMBERSHIP {
         return Ok(());
     }
     Err(Invalid::name().into())

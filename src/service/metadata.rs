@@ -1,4 +1,4 @@
-//! Labels and annotations of stored objects, as requests change them.
+//! Labels and annotations of stored objects, and changes of them by requests.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use aks::spec::merge::{Mode, is_protected};
 /// The label of every object that is created through Norman. Terraform expects at least one label.
 pub const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
 
-/// Annotations that are top-level fields of the object.
+/// Annotations that are not stored, because the object has their values as top-level fields.
 const TOP_LEVEL_ANNOTATIONS: [&str; 3] =
     ["field.cattle.io/creatorId", "field.cattle.io/description", "field.cattle.io/name"];
 
 /// The change of one field by a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Change<T> {
-    /// The field is absent: the value is unchanged.
+    /// The field is absent: a merge keeps the value, a replacement clears it.
     #[default]
     Keep,
-    /// The field is `null`.
+    /// The field is `null`: the value is cleared.
     Clear,
     /// The field has a value.
     Set(T),
@@ -27,9 +27,9 @@ pub enum Change<T> {
 /// Labels and annotations of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metadata {
-    /// The user's labels and `cattle.io/creator`.
+    /// The labels that users set, and `cattle.io/creator`.
     pub labels: BTreeMap<String, String>,
-    /// The user's annotations.
+    /// The annotations that users set.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -49,12 +49,12 @@ impl Metadata {
     }
 }
 
-/// The changes of labels and annotations by a request. Omitted keys of the system (`cattle.io/`) keep their values.
+/// A change of labels and annotations by a request. Keys of the system (`cattle.io/`) that the request omits keep their values.
 #[derive(Clone, Debug, Default)]
 pub struct MetadataChange {
-    /// All labels.
+    /// The complete new labels.
     pub labels: Change<BTreeMap<String, String>>,
-    /// All annotations.
+    /// The complete new annotations.
     pub annotations: Change<BTreeMap<String, String>>,
 }
 
@@ -71,11 +71,10 @@ impl MetadataChange {
     }
 
     /// Applies the change as a merge. Fails if it adds characters that are not allowed in labels and annotations.
-    pub(super) fn merged_into(&self, before: Metadata) -> Result<Metadata, ForbiddenCharacter> {
+    pub(super) fn merged_into(&self, mut metadata: Metadata) -> Result<Metadata, ForbiddenCharacter> {
         let mut check = TextCheck::new(&["annotations."]);
-        let stored = before.labels.iter().chain(&before.annotations).flat_map(|(key, text)| [key, text]);
+        let stored = metadata.labels.iter().chain(&metadata.annotations).flat_map(|(key, text)| [key, text]);
         stored.for_each(|text| check.allow_stored(text));
-        let mut metadata = before;
         self.apply(&mut metadata, Mode::Merge);
         check.map("labels", &metadata.labels)?;
         check.map("annotations", &metadata.annotations)?;

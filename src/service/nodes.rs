@@ -1,7 +1,7 @@
-//! The nodes of clusters, read by this server: the same for every role, regardless of the caller's rights in the cluster.
+//! The nodes of clusters, read with this server's own access, so that every role sees the same nodes.
 //!
-//! They are read in the background. A caller waits at most [`MAX_WAIT`] and then gets the cached nodes, which may be none.
-//! After a failure, a cluster is not read for a while. The cache is bounded in bytes.
+//! They are read in the background. A caller waits at most [`MAX_WAIT`] and then receives the cached nodes, if any. After a
+//! failure, a cluster is not read for a while. The cache is bounded in bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,19 +19,21 @@ use super::clusters::Cluster;
 use super::server_access::{self, ServerAccess};
 use super::single_flight::InFlightTasks;
 
-/// The longest wait of a caller, so that a request takes less than two seconds.
+/// The maximum wait of a caller, so that a request takes less than two seconds.
 const MAX_WAIT: Duration = Duration::from_millis(1_800);
 /// The time for which nodes are fresh.
 const TTL_MS: i64 = 10_000;
 /// The time for which a cluster is not read after a failure.
 const RETRY_DELAY_MS: i64 = 15_000;
-/// The time for which nodes are listed if the cluster no longer responds.
+/// The time for which cached nodes are listed if the cluster no longer responds.
 const MAX_STALENESS_MS: i64 = 3_600_000;
-/// The capacity of the cache in bytes, and the time after which unused nodes are evicted.
+/// The capacity of the cache in bytes.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// The time after which unused nodes are evicted.
 const CACHE_IDLE_TTL: Duration = Duration::from_mins(30);
-/// The maximum number of concurrent reads, and the maximum including waiting ones.
+/// The maximum number of clusters that are read at the same time.
 const MAX_CONCURRENT_READS: usize = 8;
+/// The maximum number of reads, including those that wait.
 const MAX_READS: usize = 1_000;
 
 const READS_METRIC: &str = "norman_aks_node_reads_total";
@@ -68,19 +70,20 @@ struct Inner {
 #[derive(Default)]
 struct Entry {
     nodes: NodeList,
-    /// The time at which they were read.
+    /// The time at which the nodes were read.
     read_ms: Option<i64>,
-    /// The time of the last read, if it failed.
+    /// The time of the last read, if that failed.
     failed_ms: Option<i64>,
 }
 
 impl Entry {
-    /// Whether the nodes are fresh, or a failed read must not be repeated yet.
+    /// Whether the nodes are fresh, or the last read failed too recently to be repeated.
     fn needs_no_read(&self, now_ms: i64) -> bool {
         let within = |since: Option<i64>, limit_ms| since.is_some_and(|since| now_ms - since < limit_ms);
         within(self.failed_ms, RETRY_DELAY_MS) || (self.failed_ms.is_none() && within(self.read_ms, TTL_MS))
     }
 
+    /// The approximate size in bytes: 256 for the entry itself, and the nodes.
     fn weight(&self) -> u32 {
         let bytes = 256 + self.nodes.iter().map(Node::weight).sum::<usize>();
         u32::try_from(bytes).unwrap_or(u32::MAX)
@@ -112,7 +115,7 @@ impl Nodes {
         Self { inner: Arc::new(inner) }
     }
 
-    /// The nodes of each of these clusters. Waits for those that are not fresh, for [`MAX_WAIT`] in all.
+    /// The nodes of each of these clusters. Reads those that are not fresh, and waits for them up to [`MAX_WAIT`] in total.
     pub async fn list(&self, clusters: &[Cluster]) -> Vec<NodeList> {
         let deadline = Instant::now() + MAX_WAIT;
         let reads: Vec<_> = clusters.iter().filter_map(|cluster| self.start_read_if_stale(cluster)).collect();
@@ -128,7 +131,7 @@ impl Nodes {
         drop(self.start_read(cluster_id, async move { Ok(cluster_access.nodes(&access).await?) }));
     }
 
-    /// Starts to read the nodes of a cluster, or joins a read; `None` if they are fresh, or nothing can be read.
+    /// Starts to read the nodes of a cluster, or joins a read in flight; `None` if the nodes need not or cannot be read now.
     fn start_read_if_stale(&self, cluster: &Cluster) -> Option<SharedTask<()>> {
         let inner = &self.inner;
         // A cluster that was never connected has no nodes that could be read.
@@ -139,10 +142,11 @@ impl Nodes {
         if let Some(read) = inner.reads.get(&cluster.id) {
             return Some(read);
         }
-        let (inner, target) = (Arc::clone(inner), cluster.clone());
-        self.start_read(&cluster.id, async move { inner.read(&target).await })
+        let (inner, owned_cluster) = (Arc::clone(inner), cluster.clone());
+        self.start_read(&cluster.id, async move { inner.read(&owned_cluster).await })
     }
 
+    /// Starts `read`, or joins a read in flight; `None` if too many reads are in flight.
     fn start_read(
         &self,
         cluster_id: &str,
@@ -182,7 +186,7 @@ impl Inner {
 
     fn record_outcome(&self, cluster_id: &str, outcome: Result<Vec<Node>, Error>) {
         let now_ms = self.clock.now_ms();
-        let (entry, outcome) = match outcome {
+        let (entry, label) = match outcome {
             Ok(nodes) => (Entry { nodes: nodes.into(), read_ms: Some(now_ms), failed_ms: None }, "done"),
             Err(error) => {
                 let cause = &error as &dyn std::error::Error;
@@ -193,7 +197,7 @@ impl Inner {
                 (Entry { nodes, read_ms, failed_ms: Some(now_ms) }, "failed")
             }
         };
-        metrics::counter!(READS_METRIC, "outcome" => outcome).increment(1);
+        metrics::counter!(READS_METRIC, "outcome" => label).increment(1);
         self.cache.insert(cluster_id.to_owned(), Arc::new(entry));
         #[expect(clippy::cast_precision_loss, reason = "a cache of 2^53 bytes does not exist")]
         metrics::gauge!(BYTES_METRIC).set(self.cache.weighted_size() as f64);
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_read_is_repeated_only_after_a_delay() {
+    fn nodes_are_read_when_stale_or_after_the_retry_delay() {
         for (entry, now_ms, expected) in [
             (entry(None, None), 0, false),
             (entry(Some(0), None), TTL_MS - 1, true),

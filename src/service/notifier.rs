@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-/// The maximum number of notifications queued for a slow receiver, which misses further ones and polls anyway.
+/// The maximum number of queued notifications. A slow receiver loses the oldest ones, and is then woken in any case.
 const CAPACITY: usize = 64;
 
 /// Notifies the subscribers in this server of changed clusters. Clones share everything.
@@ -37,9 +37,9 @@ impl Notifications {
     pub(super) async fn changed(&mut self, cluster_id: &str) {
         loop {
             match self.0.recv().await {
-                Ok(changed) if *changed != *cluster_id => {}
+                Ok(changed_id) if *changed_id != *cluster_id => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return,
-                // The server is shutting down. The subscriber still polls.
+                // The server is shutting down. The subscriber still polls at intervals.
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }

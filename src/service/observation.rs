@@ -16,8 +16,8 @@ pub const PROVIDER: &str = "Microsoft.ContainerService";
 /// The resource provider of Log Analytics workspaces.
 pub const WORKSPACES: &str = "Microsoft.OperationalInsights";
 
-/// Whether the resource provider of a request is not registered in the subscription. Azure then does not report whether an
-/// object exists.
+/// Whether a request failed because its resource provider is not registered in the subscription. Azure then does not report
+/// whether an object exists.
 pub fn is_unregistered(error: &Error) -> bool {
     error.code() == Some("MissingSubscriptionRegistration")
 }
@@ -34,22 +34,22 @@ pub async fn observe(
     let may_create = phase != Phase::Removing && spec.imported != Some(true);
     let cluster = match managed_clusters::get(arm, group, name).await {
         Err(error) if may_create && is_unregistered(&error) => None,
-        found => found?.map(|cluster| cluster.raw),
+        result => result?.map(|cluster| cluster.raw),
     };
     let upstream = cluster.as_ref().and_then(|cluster| read_spec(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if may_create && observed.cluster.is_none() {
         observed.provider_registered = match providers::get(arm, PROVIDER).await {
-            // A credential with rights in only a resource group may not read the providers, and need not: if AKS is not
-            // registered, the request that creates the cluster fails with a code that says so.
+            // A credential with rights in only one resource group may not read providers. That is no problem: if AKS is not
+            // registered, the request that creates the cluster fails with a specific error code.
             Err(error) if error.upstream_status() == Some(403) => None,
-            provider => Some(provider?.is_registered()),
+            result => Some(result?.is_registered()),
         };
         observed.resource_group = Some(resource_groups::exists(arm, group).await?);
     }
-    // An active, monitored cluster keeps its workspace.
-    let monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
-    let needs_no_workspace = phase == Phase::Removing || (phase == Phase::Active && monitored);
+    // An active cluster that is already monitored keeps its workspace, which need not be read.
+    let is_monitored = observed.upstream.as_ref().is_some_and(|upstream| upstream.monitoring == Some(true));
+    let needs_no_workspace = phase == Phase::Removing || (phase == Phase::Active && is_monitored);
     if !needs_no_workspace && spec.monitoring == Some(true) && observed.resource_group != Some(false) {
         let spec = upstream::with_actual_region(spec, observed.upstream.as_ref());
         observed.workspace_id = workspace_id(arm, &spec).await?;
@@ -68,7 +68,7 @@ pub fn read_spec(access: &AzureAccess, spec: &AksConfig, cluster: &Value) -> Opt
     upstream::read(cluster, context).ok()
 }
 
-/// The ID of the workspace that the specification names, once it is ready.
+/// The ID of the workspace that the specification names; `None` if it does not exist or is not ready yet.
 async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Error> {
     let location = workspace::location(spec);
     let workspace = match workspaces::get(arm, &location.group, &location.name).await {
@@ -77,7 +77,7 @@ async fn workspace_id(arm: &Arm, spec: &AksConfig) -> Result<Option<String>, Err
     };
     Ok(workspace.and_then(|workspace| {
         let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
-        let ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
-        workspace.view.id.filter(|_| ready)
+        let is_ready = state.is_none_or(|state| state.eq_ignore_ascii_case("Succeeded"));
+        workspace.view.id.filter(|_| is_ready)
     }))
 }

@@ -1,5 +1,5 @@
-//! The caller's own tokens, for `/v3/tokens`. Callers never see tokens of others here; administrators list and revoke them on
-//! the command line. Expired tokens are not found.
+//! The caller's own tokens, for `/v3/tokens`. Callers never see tokens of other users here; administrators list and revoke
+//! those on the command line. Expired tokens are not found.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +68,7 @@ impl OwnTokens {
 
     async fn insert(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
         let caller = &by.caller;
-        let ttl = parse_ttl(token.ttl_ms)?;
+        let ttl = ttl_from_ms(token.ttl_ms)?;
         if let Some(id) = &token.cluster_id {
             self.inner.clusters.get(caller, id).await.map_err(Error::into_reference_error)?;
         }
@@ -84,7 +84,7 @@ impl OwnTokens {
         Ok((self.get(caller, &created.name).await?, created))
     }
 
-    /// Revokes a token of the caller, which may be the one of this request; returns it.
+    /// Revokes a token of the caller, even the one that authenticates this request; returns it.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
         self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, without_secret(name), result).await
@@ -99,12 +99,13 @@ impl OwnTokens {
     }
 }
 
-/// The name, also if the whole token (`<name>:<secret>`) was sent in its place: names have no colon.
+/// The name of a token, even if the whole token (`<name>:<secret>`) was sent in its place. Names contain no colon.
 fn without_secret(name: &str) -> &str {
     name.split_once(':').map_or(name, |(name, _)| name)
 }
 
-fn parse_ttl(ms: i64) -> Result<Option<Duration>> {
+/// The time to live; `None` for 0, which means no expiry.
+fn ttl_from_ms(ms: i64) -> Result<Option<Duration>> {
     match u64::try_from(ms).map(Duration::from_millis) {
         Ok(Duration::ZERO) => Ok(None),
         Ok(ttl) if ttl <= MAX_TTL => Ok(Some(ttl)),
@@ -128,7 +129,7 @@ mod tests {
             (3_153_600_000_001, None),
             (-1, None),
         ] {
-            assert_eq!(parse_ttl(ms).ok(), expected, "{ms}");
+            assert_eq!(ttl_from_ms(ms).ok(), expected, "{ms}");
         }
     }
 }

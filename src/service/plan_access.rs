@@ -1,4 +1,4 @@
-//! The access to Azure for plans of a cluster: with the credential of the cluster, if the caller may use it.
+//! Access to Azure for plans of a cluster, with the credential of the cluster if the caller may use it.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use super::reviews::denial;
 use super::{Result, explain};
 use crate::store::ClusterRow;
 
-/// The credential of a cluster cannot be used by the caller.
+/// There is no access to Azure: the caller cannot use the credential of the cluster.
 pub(super) struct NoAccess {
     /// The reason.
     pub(super) reason: Azure,
-    /// The error of Azure, if Azure rejects it.
+    /// Azure's error, if Azure rejects the credential.
     pub(super) denial: Option<Denial>,
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn resolve_access(
     let source = CredentialSource::OfCluster { id: &id, cluster_id: &row.id };
     match credentials.resolve(&by.caller, source).await {
         Ok(access) => {
-            // Recorded before the request to Azure, because a caller that disconnects meanwhile has used the credential, too.
+            // Record the use before the request to Azure, so that a caller that disconnects during the request is recorded too.
             audit_log.record(by.event(action, OBJECT, &id, &Ok(()))).await;
             Ok(Ok(access))
         }
@@ -54,7 +54,7 @@ pub(super) async fn resolve_access(
     }
 }
 
-/// The reason why a credential cannot be used, with Azure's text if there is one.
+/// The reason why a credential cannot be used, with Azure's error message if there is one.
 fn unusable_reason(error: &AccessError) -> String {
     match error {
         AccessError::TenantDiscovery { error, .. } => explain::stored_discovery_error(error).text,

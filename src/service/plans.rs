@@ -1,5 +1,5 @@
-//! The next step of the reconcile worker for a cluster, for callers that may see the cluster. The worker implements
-//! [`Planner`], so that the plan and the step are decided by the same code.
+//! Shows callers the next step of the reconcile worker for a cluster. The worker implements [`Planner`], so that the same code
+//! decides the plan and the step.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::credentials::{AzureAccess, Credentials};
 use super::plan_access::{NoAccess, resolve_access};
 use crate::store::ClusterRow;
 
-/// A preview that sends requests to Azure.
+/// The future of a preview that sends requests to Azure.
 pub type PreviewFuture<'a> = Pin<Box<dyn Future<Output = Result<Preview>> + Send + 'a>>;
 
 /// Previews the next step of a cluster, without changes.
@@ -28,7 +28,7 @@ pub trait Planner: Send + Sync {
     /// The next step for the observed state.
     fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_>;
 
-    /// A preview without the observed state, with the reason why no request was sent to Azure.
+    /// A preview without the observed state, with the reason why it was not read from Azure.
     fn preview_without_azure(&self, row: &ClusterRow, reason: Azure) -> Result<Preview>;
 }
 
@@ -64,7 +64,7 @@ struct Inner {
 }
 
 impl Plans {
-    /// The plans of `planner` for all clusters.
+    /// Plans that `planner` previews.
     pub fn new(core: &Core, planner: impl Planner + 'static) -> Self {
         let Core { clusters, credentials, audit_log, clock, .. } = core.clone();
         let planner = Box::new(planner);
@@ -81,7 +81,7 @@ impl Plans {
             preview,
             phase: if row.removing_ms.is_some() { "removing".to_owned() } else { row.work.phase.clone() },
             generation: row.generation,
-            // 0 means "now"; see `clusters::wake`.
+            // 0 means "now"; see `store::clusters::wake`.
             next_run_ms: row.work.next_run_ms.map(|next_ms| if next_ms == 0 { at_ms } else { next_ms }),
             at_ms,
             cluster: row.try_into()?,

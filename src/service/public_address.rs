@@ -65,18 +65,19 @@ impl PublicAddress {
         }
     }
 
-    /// The https URL, without a trailing slash: the setting `server-url`, or if it is empty, the URL that the caller used. If
-    /// that is not https, the URL of the TLS listener: on its own host if it has one, otherwise on the host of that URL.
+    /// The https URL, without a trailing slash: the setting `server-url`, or the URL that the caller used if the setting is
+    /// empty. If that URL is not https, the URL of the TLS listener: with the listener's own host if it has one, otherwise with
+    /// the host of that URL.
     pub async fn https_url(&self, request_origin: Option<&str>) -> Option<String> {
         https_url(&self.settings.value("server-url").await, request_origin, self.over_tls.get())
     }
 
-    /// As [`PublicAddress::https_url`], else the plain HTTP URL, for responses with instructions.
+    /// As [`PublicAddress::https_url`], or the plain HTTP URL if there is no https URL. For responses with instructions.
     pub async fn url(&self, request_origin: &str) -> String {
         let configured = self.settings.value("server-url").await;
         https_url(&configured, Some(request_origin), self.over_tls.get()).unwrap_or_else(|| {
-            let plain = if configured.is_empty() { request_origin } else { &configured };
-            plain.trim_end_matches('/').to_owned()
+            let url = if configured.is_empty() { request_origin } else { &configured };
+            url.trim_end_matches('/').to_owned()
         })
     }
 
@@ -85,14 +86,15 @@ impl PublicAddress {
     /// # Errors
     /// If there is no URL with TLS, or it is a loopback address.
     pub async fn agent_url(&self) -> Result<String, AgentUrlError> {
-        let missing =
+        let url_error =
             if self.over_tls.get().is_some() { AgentUrlError::Unknown } else { AgentUrlError::NotHttps };
-        let url = self.https_url(None).await.ok_or(missing)?;
+        let url = self.https_url(None).await.ok_or(url_error)?;
         let is_sandbox = self.over_tls.get().is_some_and(|over_tls| over_tls.host.is_some());
         if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
     }
 
-    /// The certificate authorities of [`PublicAddress::https_url`], PEM; empty for the system's.
+    /// The certificate authorities that clients of [`PublicAddress::https_url`] must trust, PEM; empty if the system's are
+    /// sufficient.
     pub async fn authorities(&self) -> String {
         self.settings.value("cacerts").await
     }
@@ -136,18 +138,18 @@ mod tests {
 
     #[test]
     fn setting_precedes_request_and_tls_listener() {
-        let (none, plain, fixed) = (None, Some(listener(None)), Some(listener(Some("127.0.0.1"))));
+        let (none, any_host, fixed_host) = (None, Some(listener(None)), Some(listener(Some("127.0.0.1"))));
         for (configured, request_origin, over_tls, expected) in [
             ("https://a.example", Some("http://b"), &none, Some("https://a.example")),
             ("https://a.example/p/", Some("http://b"), &none, Some("https://a.example/p")),
             ("", Some("https://b:1"), &none, Some("https://b:1")),
-            ("", Some("https://b:1"), &plain, Some("https://b:1")),
-            ("", Some("http://b:8080"), &plain, Some("https://b:8443")),
-            ("http://c:80", Some("http://b:8080"), &plain, Some("https://c:8443")),
-            ("", Some("http://[::1]:8080"), &plain, Some("https://[::1]:8443")),
-            ("", Some("http://b:8080"), &fixed, Some("https://127.0.0.1:8443")),
-            ("", None, &fixed, Some("https://127.0.0.1:8443")),
-            ("", None, &plain, None),
+            ("", Some("https://b:1"), &any_host, Some("https://b:1")),
+            ("", Some("http://b:8080"), &any_host, Some("https://b:8443")),
+            ("http://c:80", Some("http://b:8080"), &any_host, Some("https://c:8443")),
+            ("", Some("http://[::1]:8080"), &any_host, Some("https://[::1]:8443")),
+            ("", Some("http://b:8080"), &fixed_host, Some("https://127.0.0.1:8443")),
+            ("", None, &fixed_host, Some("https://127.0.0.1:8443")),
+            ("", None, &any_host, None),
             ("", Some("http://b"), &none, None),
             ("http://a.example", Some("https://b"), &none, None),
             ("https://", Some("http://b"), &none, None),

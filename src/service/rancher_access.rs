@@ -1,6 +1,6 @@
 //! Access to credentials alongside Rancher. Rancher decides about each caller: this server sends it a lookup with the caller's own
 //! session, and caches a positive decision for a few seconds (`docs/contract/beside-rancher.md#the-lookup`). Negative decisions
-//! are not cached: Rancher still denies a credential that was just created, but the dashboard uses it immediately.
+//! are not cached: for a moment, Rancher denies a credential that was just created, which the dashboard uses immediately.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,10 +27,10 @@ use crate::vault::Fingerprinter;
 const MAX_DECISIONS: u64 = 10_000;
 /// The maximum number of credentials whose latest version is cached.
 const MAX_CREDENTIALS: u64 = 4_096;
-/// The time after the last use of a cached credential until it is evicted.
+/// The time after its last use until a cached credential is evicted.
 const CREDENTIAL_IDLE_TTL: Duration = Duration::from_mins(10);
 
-/// Authenticates callers and authorizes their use of credentials by Rancher's decisions. Clones share the caches.
+/// Authenticates callers, and authorizes their use of credentials, as Rancher decides. Clones share the caches.
 #[derive(Clone)]
 pub struct RancherAccess(Arc<Inner>);
 
@@ -81,7 +81,7 @@ enum LookupOutcome {
     Unresolved(UnknownTenant),
 }
 
-/// A decision about a caller, and about a credential if there is an ID.
+/// A decision about a caller, and about a credential if the request names one.
 #[derive(Debug)]
 pub enum Access {
     Unauthenticated,
@@ -104,10 +104,10 @@ pub enum Failure {
 
 /// Counters of decisions, by result.
 struct Counters {
-    asked: Counter,
+    allowed: Counter,
     cached: Counter,
     forwarded: Counter,
-    refused: Counter,
+    rejected: Counter,
     unavailable: Counter,
 }
 
@@ -115,10 +115,10 @@ impl Counters {
     fn new() -> Self {
         let counter = |result: &'static str| metrics::counter!("norman_aks_rancher_decisions_total", "result" => result);
         Self {
-            asked: counter("asked"),
+            allowed: counter("asked"),
             cached: counter("cached"),
             forwarded: counter("forwarded"),
-            refused: counter("refused"),
+            rejected: counter("refused"),
             unavailable: counter("unavailable"),
         }
     }
@@ -131,7 +131,7 @@ impl RancherAccess {
             resolver: Resolver::new(azure, Fingerprinter::random()),
             listings,
             fingerprinter: Fingerprinter::random(),
-            // Only frees memory: `validity` counts from the request to Rancher.
+            // This TTL only frees memory: a decision is valid for `validity` after the lookup was sent.
             decisions: Cache::builder().max_capacity(MAX_DECISIONS).time_to_live(validity).build(),
             validity,
             lookups: InFlightTasks::default(),
@@ -149,7 +149,7 @@ impl RancherAccess {
         self.0.credentials.run_pending_tasks();
     }
 
-    /// The lists of Azure.
+    /// The cached lists of Azure.
     pub fn listings(&self) -> &Listings {
         &self.0.listings
     }
@@ -176,7 +176,7 @@ impl RancherAccess {
         self.0.rancher.forward(parts, forwarded_headers, body).await
     }
 
-    /// Decides whether the session belongs to a user.
+    /// Decides whether the session is that of a user.
     pub async fn authenticate(&self, session: &Session) -> Result<Access, Failure> {
         self.decide(session, None).await
     }
@@ -192,8 +192,9 @@ impl RancherAccess {
         &self.0.resolver
     }
 
-    /// The version and region of a cluster; `None` if it does not exist or the caller may not see it. `credential_id` is that of
-    /// the request's stored credential: the decision about it is evicted if the session has ended.
+    /// The version and region of a cluster; `None` if it does not exist or the caller may not see it. `credential_id` is the
+    /// stored credential of the request: if the session has ended, the cached decision about the session and this credential is
+    /// evicted.
     ///
     /// # Errors
     /// If Rancher does not respond, or the session has ended since the decision.
@@ -225,14 +226,14 @@ impl RancherAccess {
     async fn decide(&self, session: &Session, id: Option<&str>) -> Result<Access, Failure> {
         let Inner { counters, .. } = &*self.0;
         let key = self.key(session, id);
-        if let Some(decision) = self.cached(&key) {
+        if let Some(decision) = self.cached_decision(&key) {
             counters.cached.increment(1);
             return Ok(decision.into());
         }
         let access = Box::pin(self.request_decision(key, session, id)).await;
         match &access {
-            Ok(Access::Allowed(..) | Access::Authenticated(_)) => counters.asked.increment(1),
-            Ok(Access::Denied | Access::Unauthenticated) => counters.refused.increment(1),
+            Ok(Access::Allowed(..) | Access::Authenticated(_)) => counters.allowed.increment(1),
+            Ok(Access::Denied | Access::Unauthenticated) => counters.rejected.increment(1),
             Err(Failure::Rancher(_)) => counters.unavailable.increment(1),
             // An undecided request is counted when it is forwarded.
             Ok(Access::Undecided) | Err(Failure::Credential(_)) => {}
@@ -240,8 +241,8 @@ impl RancherAccess {
         access
     }
 
-    /// A decision that is still valid, and whose credential has not changed since.
-    fn cached(&self, key: &Key) -> Option<Decision> {
+    /// A cached decision that is still valid, and whose credential has not changed since the lookup.
+    fn cached_decision(&self, key: &Key) -> Option<Decision> {
         let decision = self.0.decisions.get(key)?;
         let is_latest = |state: &CredentialState| {
             let id = state.access.credential_id().unwrap_or_default();
@@ -261,12 +262,12 @@ impl RancherAccess {
             let (rancher_access, session, id) = (self.clone(), session.clone(), id.map(str::to_owned));
             move || async move { rancher_access.look_up(&session, id.as_deref()).await }
         };
-        // A request that joins a lookup gets a decision that may be as old as the timeout of the lookup. That is allowed only if a
-        // cached decision may be as old.
+        // A request that joins a lookup receives a decision that may be as old as the timeout of the lookup. Lookups are shared
+        // only if cached decisions may be as old.
         let outcome = if self.0.validity < LOOKUP_TIMEOUT {
             lookup().await
         } else {
-            let cached = || self.cached(&key).map(|decision| Ok(LookupOutcome::Allowed(decision)));
+            let cached = || self.cached_decision(&key).map(|decision| Ok(LookupOutcome::Allowed(decision)));
             let decisions = self.0.decisions.clone();
             let task = self.0.lookups.join(&key, cached, lookup, move |outcome, _| {
                 if let Ok(LookupOutcome::Allowed(decision)) = &outcome {
@@ -280,7 +281,7 @@ impl RancherAccess {
             LookupOutcome::Unauthenticated => Access::Unauthenticated,
             LookupOutcome::Denied => Access::Denied,
             LookupOutcome::Undecided => Access::Undecided,
-            LookupOutcome::Unresolved(tenant) => return Err(AccessError::from(tenant).into()),
+            LookupOutcome::Unresolved(error) => return Err(AccessError::from(error).into()),
             LookupOutcome::Allowed(decision) => decision.into(),
         })
     }
@@ -311,12 +312,12 @@ impl RancherAccess {
                     caller: Self::caller(session),
                     credential: Some(credential),
                 }),
-                Err(tenant) => LookupOutcome::Unresolved(tenant),
+                Err(error) => LookupOutcome::Unresolved(error),
             },
         })
     }
 
-    /// The credential in its latest version. Evicts the lists that were read with an older secret.
+    /// The credential in its latest version. Evicts the cached lists that were read with an older secret.
     async fn latest_credential(
         &self,
         id: &str,

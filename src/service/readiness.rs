@@ -15,10 +15,10 @@ use crate::vault;
 /// The time limit of a check; a check that exceeds it has failed.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The interval between write attempts while the disk is full. `/readyz` needs no authentication, and each attempt writes.
+/// The minimum interval between write attempts while the disk is full, because anyone may call `/readyz`.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The number of bytes that must fit on the disk: several database pages, random so that they cannot be compressed.
+/// The number of random bytes in a write attempt: several database pages, which cannot be compressed.
 const PROBE_LEN: usize = 32 * 1024;
 
 /// The state of a dependency of the server.
@@ -48,7 +48,7 @@ pub struct Readiness {
 struct Disk {
     /// The number of disk-full errors when a write last succeeded.
     resolved_errors: u64,
-    /// The time of the last attempt, if it failed.
+    /// The time of the last write attempt, if it failed.
     failed_at: Option<Instant>,
 }
 
@@ -62,32 +62,33 @@ impl Readiness {
     /// Checks each dependency.
     pub async fn check(&self) -> [Check; 5] {
         let within = |check| tokio::time::timeout(CHECK_TIMEOUT, check);
-        let database = matches!(within(self.store.ping()).await, Ok(Ok(())));
-        let migrated = async {
+        let database_ok = matches!(within(self.store.ping()).await, Ok(Ok(())));
+        let is_migrated = async {
             let pending = tokio::time::timeout(CHECK_TIMEOUT, self.store.pending_migrations()).await;
             matches!(pending, Ok(Ok(pending)) if pending.is_empty())
         };
-        let migrations = database && migrated.await;
-        let disk = !database || self.has_space().await;
-        let needed = |name, ok| Check { name, ok, needed: true, message: None };
+        let migrations_ok = database_ok && is_migrated.await;
+        let disk_ok = !database_ok || self.has_space().await;
+        let new_check = |name, ok| Check { name, ok, needed: true, message: None };
         let disk_remedy =
             "the disk of the database is full: free space on it; nothing can be saved until then";
         let log_remedy =
             "the log cannot be written, its disk is full: free space on it; lines are lost until then";
-        let log = !(self.log_is_full)();
+        let log_ok = !(self.log_is_full)();
         [
-            needed("database", database),
-            needed("migrations", migrations),
-            needed("encryption-key", !self.secrets.key_ids().is_empty()),
-            Check { message: (!disk).then_some(disk_remedy), ..needed("disk", disk) },
+            new_check("database", database_ok),
+            new_check("migrations", migrations_ok),
+            new_check("encryption-key", !self.secrets.key_ids().is_empty()),
+            Check { message: (!disk_ok).then_some(disk_remedy), ..new_check("disk", disk_ok) },
             // Requests are served without the log.
-            Check { message: (!log).then_some(log_remedy), needed: false, ..needed("log", log) },
+            Check { message: (!log_ok).then_some(log_remedy), needed: false, ..new_check("log", log_ok) },
         ]
     }
 
-    /// Whether the database can write. Tries a write only after one failed for lack of space, until one succeeds.
+    /// Whether the disk of the database has space. Tries a write only if an earlier one found the disk full, until a write
+    /// succeeds.
     async fn has_space(&self) -> bool {
-        // One attempt at a time.
+        // The lock ensures that there is only one attempt at a time.
         let mut disk = self.disk.lock().await;
         let errors = store::disk_full_errors();
         if errors == disk.resolved_errors {

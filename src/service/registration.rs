@@ -35,7 +35,7 @@ const OBJECT: &str = "clusterRegistrationToken";
 /// The token that every cluster has.
 pub const DEFAULT_TOKEN: &str = "default-token";
 
-/// The maximum number of attempts to read the default token, which may be deleted between two reads.
+/// The maximum number of attempts to read or create the default token, which may be created or deleted concurrently.
 const MAX_READS: usize = 5;
 
 /// A registration token.
@@ -165,8 +165,8 @@ impl Registration {
             let message = "set clusterId: a registration token belongs to one cluster";
             return Err(Invalid::field("MissingRequired", "clusterId", message).into());
         }
-        let found = self.inner.clusters.with_role(&by.caller, cluster_id).await;
-        let (cluster, role) = found.map_err(Error::into_reference_error)?;
+        let cluster_and_role = self.inner.clusters.with_role(&by.caller, cluster_id).await;
+        let (cluster, role) = cluster_and_role.map_err(Error::into_reference_error)?;
         check_owner(&cluster, role)?;
         if let Some(name) = name {
             if !ids::is_dns_label(name) {
@@ -198,7 +198,7 @@ impl Registration {
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             self.inner.agents.close_revoked().await?;
             if name == DEFAULT_TOKEN {
-                // The worker gives the new token to the agent that this server deployed.
+                // The worker deploys the agent again, with the new token, if this server deployed it.
                 store::clusters::wake(&self.inner.store, cluster_id).await?;
                 self.inner.clusters.worker_wake_up().notify_one();
             }
@@ -207,7 +207,8 @@ impl Registration {
         Err(Error::NotFound { id: id.to_owned() })
     }
 
-    /// The cluster that a token registers; `None` for a wrong token and for an unknown cluster, in the same time.
+    /// The cluster that a token registers; `None` for a wrong token and for an unknown cluster. Compares the token with every
+    /// hash in constant time.
     async fn find_cluster(&self, token: &str, cluster_id: &str) -> Result<Option<store::ClusterRow>> {
         let hash = vault::token_hash(token);
         let rows = store::registration_tokens::list(&self.inner.store, cluster_id).await?;
@@ -223,7 +224,7 @@ impl Registration {
     /// which is used if the setting `server-url` is empty.
     ///
     /// # Errors
-    /// Also if there is no https URL of this server, or no image.
+    /// See [`ManifestError`].
     pub async fn manifest(
         &self,
         token: &str,
@@ -263,8 +264,8 @@ impl Registration {
     ) -> Result<Manifest, ManifestError> {
         let settings = &self.inner.settings;
         let image = settings.value("agent-image").await;
-        let desired = body.get("desiredAgentImage").and_then(serde_json::Value::as_str);
-        if image.is_empty() && desired.is_none_or(str::is_empty) {
+        let desired_image = body.get("desiredAgentImage").and_then(serde_json::Value::as_str);
+        if image.is_empty() && desired_image.is_none_or(str::is_empty) {
             return Err(ManifestError::NoImage);
         }
         let api_server = api_server(status);
@@ -334,7 +335,7 @@ impl Registration {
             self.inner.secrets.cluster_secret(&row.cluster_id, &name).await.map_err(|error| match error {
                 secrets::Error::Store(error) => Error::from(error),
                 secrets::Error::Vault(error) => Error::from(error),
-                other => Error::Corrupt { id: row.cluster_id.clone(), source: other.into() },
+                error => Error::Corrupt { id: row.cluster_id.clone(), source: error.into() },
             })?;
         Ok(token.map(|token| to_token(row, token)))
     }

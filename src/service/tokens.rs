@@ -26,7 +26,7 @@ pub use self::ttl::parse_ttl;
 /// The type of object in the audit log.
 pub(super) const OBJECT: &str = "token";
 
-/// The user of the bootstrap token and of the token of the first start.
+/// The user of the bootstrap token, and of the token that the first start creates.
 pub const ADMINISTRATOR: &str = "admin";
 
 /// The maximum number of cached tokens, of about 300 bytes each.
@@ -50,7 +50,7 @@ struct Inner {
 pub struct TokenInfo {
     /// The public half.
     pub name: String,
-    /// The user's id.
+    /// The user's ID.
     pub user_id: String,
     /// The user's name.
     pub user_name: String,
@@ -60,7 +60,7 @@ pub struct TokenInfo {
     pub enabled: bool,
     /// Milliseconds since 1970.
     pub created_ms: i64,
-    /// Milliseconds since 1970; `None` never expires.
+    /// Milliseconds since 1970; `None` if the token does not expire.
     pub expires_ms: Option<i64>,
     /// Milliseconds since 1970, updated at most once a minute; `None` if never used.
     pub last_used_ms: Option<i64>,
@@ -117,16 +117,16 @@ impl Tokens {
 
     /// The valid tokens of a user (an ID), oldest first.
     pub(super) async fn list_valid(&self, user_id: &str) -> Result<Vec<TokenInfo>> {
-        let now = self.inner.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         let tokens = store::tokens::list(&self.inner.store, Some(user_id)).await?.into_iter();
-        Ok(tokens.map(TokenInfo::from).filter(|token| token.is_valid(now)).collect())
+        Ok(tokens.map(TokenInfo::from).filter(|token| token.is_valid(now_ms)).collect())
     }
 
     /// A valid token of a user, by its name.
     pub(super) async fn find(&self, user_id: &str, name: &str) -> Result<Option<TokenInfo>> {
-        let now = self.inner.clock.now_ms();
+        let now_ms = self.inner.clock.now_ms();
         let token = store::tokens::find(&self.inner.store, name).await?.map(TokenInfo::from);
-        Ok(token.filter(|token| token.user_id == user_id && token.is_valid(now)))
+        Ok(token.filter(|token| token.user_id == user_id && token.is_valid(now_ms)))
     }
 
     /// The caller with its current role; `None` if its token is no longer valid.
@@ -149,12 +149,12 @@ impl Tokens {
         Ok(removed)
     }
 
-    /// Clears the cache after a change of users.
+    /// Clears the cache, after a change of users.
     pub(super) fn clear_cache(&self) {
         self.inner.cache.invalidate_all();
     }
 
-    /// Deletes tokens that expired more than a week ago; returns their number. Until then they are listed.
+    /// Deletes tokens that expired more than a week ago; returns their number. More recently expired tokens are still listed.
     pub async fn remove_expired(&self) -> Result<u64> {
         const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
         let before_ms = self.inner.clock.now_ms().saturating_sub(WEEK_MS);

@@ -40,7 +40,7 @@ struct Inner {
     store: Store,
     tokens: Tokens,
     clock: Clock,
-    /// For attempts that were rejected or failed; `None` on the command line, which prints them.
+    /// Records attempts that were rejected or failed; `None` on the command line, which prints their errors.
     audit_log: Option<AuditLog>,
 }
 
@@ -50,7 +50,7 @@ impl Users {
         Self { inner: Arc::new(Inner { store, tokens, clock, audit_log }) }
     }
 
-    /// The users that the caller may see: all for administrators, itself for others.
+    /// The users that the caller may see: all users for administrators, only the caller itself for others.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<User>> {
         if caller.admin {
             return Ok(store::users::list(&self.inner.store).await?);
@@ -61,7 +61,7 @@ impl Users {
     /// Returns a user.
     ///
     /// # Errors
-    /// [`Error::NotFound`] also for a user that the caller may not see.
+    /// [`Error::NotFound`] if there is no such user, or the caller may not see it.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<User> {
         let not_found = || Error::NotFound { id: id.to_owned() };
         if !caller.may_see(id) {
@@ -151,7 +151,7 @@ impl Users {
     async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
         let new_owner = match hand_over_to {
             Some(name) => match self.find_by_name_or_id(name).await {
-                Err(Error::NotFound { .. }) => return Err(invalid_new_owner(name)),
+                Err(Error::NotFound { .. }) => return Err(new_owner_error(name)),
                 found => Some(found?.id),
             },
             None => None,
@@ -164,7 +164,7 @@ impl Users {
                 Ok(Removed { properties: with_full_ids(removed.properties), ..removed })
             }
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
-            Removal::NoNewOwner => Err(invalid_new_owner(hand_over_to.unwrap_or_default())),
+            Removal::NoNewOwner => Err(new_owner_error(hand_over_to.unwrap_or_default())),
             Removal::Owns(user, owned) => Err(owns_objects_error(&user.name, &with_full_ids(owned))),
         }
     }
@@ -216,13 +216,13 @@ fn own_user_error(verb: &str) -> Error {
     Invalid::new("InvalidAction", message).into()
 }
 
-fn invalid_new_owner(name: &str) -> Error {
+fn new_owner_error(name: &str) -> Error {
     let message = format!("{name} cannot take over: name another user that exists and is enabled");
     Invalid::field("InvalidReference", "handOverTo", message).into()
 }
 
-/// The error of a user who is the only enabled administrator.
-pub(super) fn last_administrator(name: &str) -> Error {
+/// The error for a change after which there would be no enabled administrator.
+pub(super) fn last_administrator_error(name: &str) -> Error {
     let message = format!(
         "{name} is the last enabled administrator: make another user an administrator first (`norman-aks token create \
          --user NAME --admin`)"
@@ -232,7 +232,7 @@ pub(super) fn last_administrator(name: &str) -> Error {
 
 fn from_store_error(error: store::Error, user: &User) -> Error {
     match error {
-        store::Error::LastAdministrator => last_administrator(&user.name),
+        store::Error::LastAdministrator => last_administrator_error(&user.name),
         error => error.into(),
     }
 }
@@ -265,13 +265,14 @@ mod tests {
 
     #[test]
     fn owned_objects_are_named_up_to_a_limit() {
-        let text = |properties: &Properties| owns_objects_error("ann", properties).to_string();
+        let message = |properties: &Properties| owns_objects_error("ann", properties).to_string();
         let two = Properties {
             credentials: vec![Property { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
             ..properties(2)
         };
         let start = "ann owns the clusters c-0 (n0), c-1 (n1) and the cloud credentials cattle-global-data:cc-1: name";
-        assert!(text(&two).starts_with(start), "{}", text(&two));
-        assert!(text(&properties(51)).contains("c-49 (n49) and 1 more: name"), "{}", text(&properties(51)));
+        assert!(message(&two).starts_with(start), "{}", message(&two));
+        let long = message(&properties(51));
+        assert!(long.contains("c-49 (n49) and 1 more: name"), "{long}");
     }
 }

@@ -8,14 +8,14 @@ use crate::service::Caller;
 use crate::store::{self, TokenRow, UserRow};
 use crate::vault;
 
-/// Up to this age, a cached token is fresh.
+/// The age up to which a cached token is fresh.
 const FRESH_MS: i64 = 800;
 
-/// Up to this age, a cached token is accepted while one request reads it again. Together with the duration of that query, it
-/// stays below the two seconds within which every server rejects a revoked token.
+/// The age up to which a cached token is accepted while one request reads it again. It is below two seconds by enough time for
+/// that query, because every server must reject a revoked token within two seconds.
 const MAX_AGE_MS: i64 = 1_600;
 
-/// A use is recorded if the last one is older than this.
+/// The minimum time between two recorded uses of a token.
 const USE_INTERVAL_MS: i64 = 60_000;
 
 /// Errors of authentication.
@@ -57,20 +57,23 @@ pub(super) struct CachedToken {
 }
 
 impl CachedToken {
-    /// Whether it is accepted at `now_ms` without a query. Once it is no longer fresh, the first request reads it again.
-    fn is_accepted(&self, now_ms: i64) -> bool {
+    /// Whether to accept the token at `now_ms` without a query. The first call after the token is no longer fresh returns
+    /// false: its caller must read the token again.
+    fn accept_without_query(&self, now_ms: i64) -> bool {
         match now_ms - self.checked_ms {
             0..FRESH_MS => true,
             FRESH_MS..MAX_AGE_MS => self.is_refreshing.swap(true, Ordering::Relaxed),
-            // Also if the clock was set back.
+            // Too old, or the clock was set back.
             _ => false,
         }
     }
 
-    fn is_usable(&self, now_ms: i64) -> bool {
+    /// Whether the token can be accepted if the database fails.
+    fn is_young_enough(&self, now_ms: i64) -> bool {
         (0..MAX_AGE_MS).contains(&(now_ms - self.checked_ms))
     }
 
+    /// The caller, unless the token has expired.
     fn caller(&self, now_ms: i64) -> Result<Arc<Caller>, AuthError> {
         if now_ms >= self.expires_ms {
             return Err(AuthError::Expired(self.caller.token_name.clone()));
@@ -88,28 +91,28 @@ impl Tokens {
     pub async fn authenticate(&self, presented: &str) -> Result<Arc<Caller>, AuthError> {
         let now_ms = self.inner.clock.now_ms();
         // SHA-256 is collision-resistant and the cache is not stored, so no key is needed.
-        let fingerprint = vault::token_hash(presented);
-        let cached = self.inner.cache.get(&fingerprint);
+        let cache_key = vault::token_hash(presented);
+        let cached = self.inner.cache.get(&cache_key);
         if let Some(cached) = &cached
-            && cached.is_accepted(now_ms)
+            && cached.accept_without_query(now_ms)
         {
             return cached.caller(now_ms);
         }
-        // Parsed only now, because a cached token is well-formed, and its halves need not be copied.
+        // A cached token need not be parsed: it is well-formed, and parsing would copy its halves.
         let token = PlainToken::parse(presented).ok_or(AuthError::Malformed)?;
         match Box::pin(look_up(&self.inner, &token, now_ms)).await {
             Ok(token) => {
                 let token = Arc::new(token);
-                self.inner.cache.insert(fingerprint, Arc::clone(&token));
+                self.inner.cache.insert(cache_key, Arc::clone(&token));
                 token.caller(now_ms)
             }
-            Err(AuthError::Store(error)) => match cached.filter(|cached| cached.is_usable(now_ms)) {
-                // Also for the request that should have refreshed it.
+            Err(AuthError::Store(error)) => match cached.filter(|cached| cached.is_young_enough(now_ms)) {
+                // This includes the request that had to read the token again.
                 Some(cached) => cached.caller(now_ms),
                 None => Err(AuthError::Store(error)),
             },
             Err(rejected) => {
-                self.inner.cache.invalidate(&fingerprint);
+                self.inner.cache.invalidate(&cache_key);
                 Err(rejected)
             }
         }
@@ -171,10 +174,13 @@ mod tests {
             checked_ms: 10_000,
             is_refreshing: AtomicBool::new(false),
         };
-        assert!(cached.is_accepted(10_000) && cached.is_accepted(10_799));
-        assert!(!cached.is_accepted(10_800), "the first caller reads it again");
-        assert!(cached.is_accepted(10_801) && cached.is_accepted(11_599), "the others do not wait");
-        assert!(!cached.is_accepted(11_600) && !cached.is_accepted(11_601), "too old");
-        assert!(!cached.is_accepted(9_999), "the clock was set back");
+        assert!(cached.accept_without_query(10_000) && cached.accept_without_query(10_799));
+        assert!(!cached.accept_without_query(10_800), "the first caller reads it again");
+        assert!(
+            cached.accept_without_query(10_801) && cached.accept_without_query(11_599),
+            "the others do not wait"
+        );
+        assert!(!cached.accept_without_query(11_600) && !cached.accept_without_query(11_601), "too old");
+        assert!(!cached.accept_without_query(9_999), "the clock was set back");
     }
 }

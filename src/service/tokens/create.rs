@@ -10,21 +10,21 @@ use crate::service::audit::Action;
 use crate::service::error::ForbiddenReason;
 use crate::service::fresh_id::insert_with_fresh_id;
 use crate::service::metadata::Metadata;
-use crate::service::users::{self, last_administrator};
+use crate::service::users::{self, last_administrator_error};
 use crate::service::{Caller, Error, Invalid, Result};
 use crate::store::users::Ensured;
 use crate::store::{self, AuditRow, TokenRow, Unique, UserRow};
 
-/// The longest name of a user, in characters.
+/// The maximum length of a user name, in characters.
 const MAX_USER_NAME_LEN: usize = 128;
 
-/// The longest description, in characters.
+/// The maximum length of a description, in characters.
 const MAX_DESCRIPTION_LEN: usize = 1_024;
 
 /// Parameters of a new token.
 #[derive(Clone, Debug)]
 pub(in crate::service) struct TokenSpec<'a> {
-    /// The start of its name.
+    /// The prefix of the token's name.
     pub(in crate::service) prefix: &'a str,
     /// The time to live; `None` if it does not expire.
     pub(in crate::service) ttl: Option<Duration>,
@@ -42,8 +42,8 @@ impl Tokens {
     /// one.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an invalid user name or description, for a disabled user, and for the last enabled
-    /// administrator who is to become an ordinary user.
+    /// [`Error::Invalid`] for an invalid user name or description, for a disabled user, and if the last enabled administrator
+    /// would become an ordinary user.
     pub async fn create(
         &self,
         user_name: &str,
@@ -74,8 +74,8 @@ impl Tokens {
         self.insert(&user.id, &spec, None, audit).await
     }
 
-    /// Creates a token for the caller. It expires no later than the caller's own token: access through a stolen token must end
-    /// with it. `audit` creates the audit record from the new token's name and the time.
+    /// Creates a token for the caller. It expires no later than the caller's own token, so that access with a stolen token ends
+    /// when that token expires. `audit` creates the audit record from the new token's name and the time.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an invalid description, [`Error::Forbidden`] if the caller's own token has expired or was
@@ -95,7 +95,7 @@ impl Tokens {
         self.insert(&caller.user_id, &TokenSpec { ttl, ..spec.clone() }, Some(&own_token.name), audit).await
     }
 
-    /// Stores a new token. If `created_with` names a token, it must still exist.
+    /// Stores a new token. If `created_with` names the token that authenticated the request, that token must still exist.
     async fn insert(
         &self,
         user_id: &str,
@@ -132,11 +132,12 @@ impl Tokens {
         .await
     }
 
-    /// The named user, created or changed as `admin` requires.
+    /// The named user; creates it if it does not exist. `admin` is as for [`Self::create`].
     pub(super) async fn ensure_user(&self, by: &Actor, name: &str, admin: Option<bool>) -> Result<UserRow> {
         let now_ms = self.inner.clock.now_ms();
         insert_with_fresh_id("user-", |id| {
-            let new = UserRow { id, name: name.to_owned(), admin: false, enabled: true, created_ms: now_ms };
+            let new_user =
+                UserRow { id, name: name.to_owned(), admin: false, enabled: true, created_ms: now_ms };
             let audit = move |ensured: &Ensured| {
                 let user = ensured.user();
                 let action =
@@ -146,12 +147,12 @@ impl Tokens {
                 by.audit_with_detail(action, users::OBJECT, &user.id, &detail, now_ms)
             };
             async move {
-                let ensured = store::users::ensure(&self.inner.store, &new, admin, audit).await;
+                let ensured = store::users::ensure(&self.inner.store, &new_user, admin, audit).await;
                 ensured.map(Ensured::into_user).map_err(|error| match error {
                     // The user was removed concurrently, and can be created now.
                     store::Error::Conflict { .. } => store::Error::Duplicate { what: Unique::UserId }.into(),
-                    store::Error::Disabled { .. } => user_disabled(name),
-                    store::Error::LastAdministrator => last_administrator(name),
+                    store::Error::Disabled { .. } => disabled_user_error(name),
+                    store::Error::LastAdministrator => last_administrator_error(name),
                     error => error.into(),
                 })
             }
@@ -160,7 +161,7 @@ impl Tokens {
     }
 }
 
-fn user_disabled(name: &str) -> Error {
+fn disabled_user_error(name: &str) -> Error {
     let message = format!("{name} is disabled; enable the user first with `norman-aks user enable {name}`");
     Invalid::field("InvalidState", "user", message).into()
 }

@@ -5,14 +5,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::vault;
 
-/// The longest token that is accepted, in bytes.
+/// The maximum length of a presented token, in bytes.
 const MAX_TOKEN_LEN: usize = 1_024;
 
 /// A token in plain text, `<name>:<secret>`. Only a hash is stored, so the plain text is known only when a token is created or
 /// presented.
 #[derive(Debug)]
 pub struct PlainToken {
-    /// The public half, `token-xxxxx`.
+    /// The public half, such as `token-xxxxx`.
     pub name: String,
     /// The secret half.
     pub(super) secret: SecretString,

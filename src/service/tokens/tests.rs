@@ -28,8 +28,8 @@ async fn context() -> TestContext {
 }
 
 impl TestContext {
-    async fn caller(&self, text: &SecretString) -> Result<Arc<Caller>, AuthError> {
-        self.tokens.authenticate(text.expose_secret()).await
+    async fn authenticate(&self, token: &SecretString) -> Result<Arc<Caller>, AuthError> {
+        self.tokens.authenticate(token.expose_secret()).await
     }
 
     /// Another server on the same database.
@@ -42,13 +42,13 @@ impl TestContext {
 async fn new_token_belongs_to_its_user_and_only_its_hash_is_stored() {
     let context = context().await;
     let token = context.tokens.create("ann", None, None, "for a script").await.expect("create");
-    let caller = context.caller(&token.to_bearer()).await.expect("caller");
+    let caller = context.authenticate(&token.to_bearer()).await.expect("caller");
     assert_eq!((caller.user_name.as_str(), caller.admin), ("ann", false));
     assert_eq!(caller.token_name, token.name);
     assert!(caller.user_id.starts_with("user-"));
 
     let second = context.tokens.create("ann", None, None, "").await.expect("create");
-    let again = context.caller(&second.to_bearer()).await.expect("caller");
+    let again = context.authenticate(&second.to_bearer()).await.expect("caller");
     assert_eq!(again.user_id, caller.user_id, "one user per name");
 
     let (row, _) = store::tokens::find(&context.store, &token.name).await.expect("find").expect("row");
@@ -61,7 +61,7 @@ async fn invalid_tokens_are_rejected_with_the_reason() {
     let context = context().await;
     let token = context.tokens.create("ann", None, Some(Duration::from_mins(1)), "").await.expect("create");
     let secret = token.secret.expose_secret();
-    let auth_error = async |text: String| context.tokens.authenticate(&text).await.expect_err("refused");
+    let auth_error = async |text: String| context.tokens.authenticate(&text).await.expect_err("rejected");
 
     assert!(matches!(auth_error("nonsense".to_owned()).await, AuthError::Malformed));
     assert!(
@@ -76,9 +76,9 @@ async fn invalid_tokens_are_rejected_with_the_reason() {
         assert!(error.is_refusal() && !format!("{error} {error:?}").contains(secret));
     }
 
-    context.caller(&token.to_bearer()).await.expect("still valid");
+    context.authenticate(&token.to_bearer()).await.expect("still valid");
     context.clock.advance(Duration::from_mins(1));
-    assert!(matches!(context.caller(&token.to_bearer()).await, Err(AuthError::Expired(_))));
+    assert!(matches!(context.authenticate(&token.to_bearer()).await, Err(AuthError::Expired(_))));
 }
 
 #[tokio::test]
@@ -86,40 +86,40 @@ async fn cached_token_is_rejected_once_it_expires() {
     let context = context().await;
     let token = context.tokens.create("ann", None, Some(Duration::from_secs(1)), "").await.expect("create");
     context.clock.advance(Duration::from_millis(500));
-    context.caller(&token.to_bearer()).await.expect("good");
+    context.authenticate(&token.to_bearer()).await.expect("good");
     context.clock.advance(Duration::from_millis(500));
-    assert!(matches!(context.caller(&token.to_bearer()).await, Err(AuthError::Expired(_))));
+    assert!(matches!(context.authenticate(&token.to_bearer()).await, Err(AuthError::Expired(_))));
 }
 
 #[tokio::test]
 async fn revocation_reaches_other_servers_within_two_seconds() {
     let context = context().await;
-    let other = context.replica();
+    let replica = context.replica();
     let token = context.tokens.create("ann", None, None, "").await.expect("create");
     let text = token.to_bearer();
-    other.authenticate(text.expose_secret()).await.expect("good");
-    context.caller(&text).await.expect("good");
+    replica.authenticate(text.expose_secret()).await.expect("good");
+    context.authenticate(&text).await.expect("good");
 
     assert!(context.tokens.revoke(&token.name).await.expect("revoke"));
     assert!(!context.tokens.revoke(&token.name).await.expect("revoke"), "already deleted");
-    assert!(matches!(context.caller(&text).await, Err(AuthError::Unknown(_))));
-    other.authenticate(text.expose_secret()).await.expect("cached, without a query");
+    assert!(matches!(context.authenticate(&text).await, Err(AuthError::Unknown(_))));
+    replica.authenticate(text.expose_secret()).await.expect("cached, without a query");
     context.clock.advance(Duration::from_millis(1_999));
-    assert!(matches!(other.authenticate(text.expose_secret()).await, Err(AuthError::Unknown(_))));
+    assert!(matches!(replica.authenticate(text.expose_secret()).await, Err(AuthError::Unknown(_))));
 }
 
 #[tokio::test]
 async fn only_cached_tokens_work_without_the_database() {
     let context = context().await;
     let token = context.tokens.create("ann", None, None, "").await.expect("create");
-    context.caller(&token.to_bearer()).await.expect("good");
+    context.authenticate(&token.to_bearer()).await.expect("good");
     context.store.close().await;
-    context.caller(&token.to_bearer()).await.expect("from the cache");
+    context.authenticate(&token.to_bearer()).await.expect("from the cache");
     context.clock.advance(Duration::from_secs(1));
-    context.caller(&token.to_bearer()).await.expect("also for the caller that renews it");
-    context.caller(&token.to_bearer()).await.expect("and for concurrent callers");
+    context.authenticate(&token.to_bearer()).await.expect("also for the caller that has to read it again");
+    context.authenticate(&token.to_bearer()).await.expect("and for concurrent callers");
     context.clock.advance(Duration::from_secs(1));
-    let error = context.caller(&token.to_bearer()).await.expect_err("no database");
+    let error = context.authenticate(&token.to_bearer()).await.expect_err("no database");
     assert!(!error.is_refusal(), "{error}");
     assert!(matches!(error, AuthError::Store(cause) if cause.is_unavailable()));
 }
@@ -127,20 +127,20 @@ async fn only_cached_tokens_work_without_the_database() {
 #[tokio::test]
 async fn bootstrap_token_is_set_at_each_start() {
     let context = context().await;
-    let text = |text: &str| SecretString::from(text);
-    context.tokens.ensure_bootstrap(&text("token-boot:first")).await.expect("set");
-    let caller = context.caller(&text("token-boot:first")).await.expect("caller");
+    let token = |text: &str| SecretString::from(text);
+    context.tokens.ensure_bootstrap(&token("token-boot:first")).await.expect("set");
+    let caller = context.authenticate(&token("token-boot:first")).await.expect("caller");
     assert!(caller.admin);
 
-    context.tokens.ensure_bootstrap(&text("token-boot:second")).await.expect("set");
-    assert!(matches!(context.caller(&text("token-boot:first")).await, Err(AuthError::WrongSecret(_))));
-    context.caller(&text("token-boot:second")).await.expect("caller");
+    context.tokens.ensure_bootstrap(&token("token-boot:second")).await.expect("set");
+    assert!(matches!(context.authenticate(&token("token-boot:first")).await, Err(AuthError::WrongSecret(_))));
+    context.authenticate(&token("token-boot:second")).await.expect("caller");
 
-    context.tokens.ensure_bootstrap(&text("token-other:third")).await.expect("set");
-    assert!(matches!(context.caller(&text("token-boot:second")).await, Err(AuthError::Unknown(_))));
-    context.caller(&text("token-other:third")).await.expect("caller");
+    context.tokens.ensure_bootstrap(&token("token-other:third")).await.expect("set");
+    assert!(matches!(context.authenticate(&token("token-boot:second")).await, Err(AuthError::Unknown(_))));
+    context.authenticate(&token("token-other:third")).await.expect("caller");
 
-    let error = context.tokens.ensure_bootstrap(&text("canary")).await.expect_err("no token").to_string();
+    let error = context.tokens.ensure_bootstrap(&token("canary")).await.expect_err("no token").to_string();
     assert!(error.contains("token-<name>:<secret>") && !error.contains("canary"), "{error}");
     assert!(context.tokens.create_first().await.expect("first").is_none(), "an administrator has a token");
 }
@@ -150,7 +150,7 @@ async fn only_the_first_start_creates_an_administrator_token() {
     let context = context().await;
     context.tokens.create("ann", None, None, "").await.expect("a token of an ordinary user is not enough");
     let first = context.tokens.create_first().await.expect("first").expect("a token");
-    assert!(context.caller(&first.to_bearer()).await.expect("caller").admin);
+    assert!(context.authenticate(&first.to_bearer()).await.expect("caller").admin);
     assert!(context.replica().create_first().await.expect("again").is_none());
     context.tokens.revoke(&first.name).await.expect("revoke");
     assert!(
@@ -160,37 +160,38 @@ async fn only_the_first_start_creates_an_administrator_token() {
 }
 
 #[tokio::test]
-async fn new_administrator_role_applies_to_the_next_query() {
+async fn role_change_applies_once_the_cached_token_is_too_old() {
     let context = context().await;
     let token = context.tokens.create("ann", None, None, "").await.expect("create");
-    assert!(!context.caller(&token.to_bearer()).await.expect("caller").admin);
+    assert!(!context.authenticate(&token.to_bearer()).await.expect("caller").admin);
     context.tokens.create("ann", Some(true), None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));
-    assert!(context.caller(&token.to_bearer()).await.expect("caller").admin);
+    assert!(context.authenticate(&token.to_bearer()).await.expect("caller").admin);
     context.tokens.create("ann", None, None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));
-    assert!(context.caller(&token.to_bearer()).await.expect("caller").admin, "not set: unchanged");
+    assert!(context.authenticate(&token.to_bearer()).await.expect("caller").admin, "not set: unchanged");
     // The last administrator cannot be demoted, so there must be another one.
     context.tokens.create("bob", Some(true), None, "").await.expect("create");
     context.tokens.create("ann", Some(false), None, "").await.expect("create");
     context.clock.advance(Duration::from_secs(2));
-    assert!(!context.caller(&token.to_bearer()).await.expect("caller").admin);
+    assert!(!context.authenticate(&token.to_bearer()).await.expect("caller").admin);
 }
 
 #[tokio::test]
-async fn list_has_the_last_use_and_expired_tokens_are_deleted() {
+async fn list_shows_last_use_and_old_expired_tokens_are_deleted() {
     let context = context().await;
     let token =
         context.tokens.create("ann", None, Some(Duration::from_mins(1)), "words").await.expect("create");
-    context.caller(&token.to_bearer()).await.expect("caller");
-    let used = async || context.tokens.list().await.expect("list").first().and_then(|info| info.last_used_ms);
+    context.authenticate(&token.to_bearer()).await.expect("caller");
+    let last_used_ms =
+        async || context.tokens.list().await.expect("list").first().and_then(|info| info.last_used_ms);
     tokio::time::timeout(Duration::from_secs(5), async {
-        while used().await.is_none() {
+        while last_used_ms().await.is_none() {
             tokio::task::yield_now().await;
         }
     })
     .await
-    .expect("the use is noted");
+    .expect("the use is recorded");
     let list = context.tokens.list().await.expect("list");
     let expected = TokenInfo {
         name: token.name.clone(),

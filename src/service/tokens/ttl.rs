@@ -13,8 +13,8 @@ pub struct InvalidTtl(String);
 pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
     const MAX_SECONDS: u64 = 36_500 * 86_400;
     let invalid = || InvalidTtl(text.to_owned());
-    let unit_at = text.len().checked_sub(1).ok_or_else(invalid)?;
-    let (number, unit) = text.split_at_checked(unit_at).ok_or_else(invalid)?;
+    let unit_index = text.len().checked_sub(1).ok_or_else(invalid)?;
+    let (number, unit) = text.split_at_checked(unit_index).ok_or_else(invalid)?;
     let unit_seconds: u64 = match unit {
         "s" => 1,
         "m" => 60,
@@ -22,12 +22,12 @@ pub fn parse_ttl(text: &str) -> Result<Duration, InvalidTtl> {
         "d" => 86_400,
         _ => return Err(invalid()),
     };
-    // `parse` alone would take a plus sign too.
+    // `parse` would also accept a plus sign.
     if !number.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(invalid());
     }
-    let total = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_seconds));
-    total.filter(|total| (1..=MAX_SECONDS).contains(total)).map(Duration::from_secs).ok_or_else(invalid)
+    let seconds = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_seconds));
+    seconds.filter(|seconds| (1..=MAX_SECONDS).contains(seconds)).map(Duration::from_secs).ok_or_else(invalid)
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ use crate::service::name_list::format_count;
 use crate::store::users::RemovedUser;
 use crate::store::{AuditRow, UserRow};
 
-/// The record of a user who was enabled or disabled.
+/// The record of enabling or disabling a user.
 pub(super) fn enabled_record(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
     let state = if user.enabled { "enabled" } else { "disabled" };
     by.audit_with_detail(Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
 }
 
-/// The records of a removal.
+/// The records of removing a user.
 pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
     let RemovedUser { user, new_owner, properties: owned, memberships, tokens } = removed;
     let mut records = Vec::new();
