@@ -7,8 +7,8 @@
 //! | `v1` | `/api/v1`, which Rancher does not have |
 //! | `k8s` | the kubectl proxy |
 //! | `tunnel`, `relay` | the tunnels of agents, and connections for other servers through these tunnels |
-//! | `health`, `version`, `docs`, `openapi` | endpoints without a token |
-//! | `unsupported`, `methods` | APIs of Rancher and methods that are not supported |
+//! | `health`, `version`, `docs`, `openapi` | endpoints that need no token, and the API document |
+//! | `unsupported`, `methods`, `rejection` | responses to unsupported APIs and methods, and to other rejected requests |
 //! | `surface`, `middleware`, `request`, `request_metrics` | the rules of each group of routes, and the layer that applies them |
 //! | `auth`, `cors`, `impersonation` | authentication and cross-site checks, CORS, the rejection of impersonation |
 //! | `documented` | routes with their documentation |
@@ -63,7 +63,8 @@ use self::state::HttpState;
 pub use self::state::{AppState, HttpOptions};
 pub(crate) use self::v1::AuditRecord;
 
-/// All routes. Each surface has its own middleware, and a fallback that reports unknown paths in its own format.
+/// All routes. Each surface has its own middleware. Unknown paths are reported in the format of the surface whose prefix they
+/// have, else in Norman's.
 pub fn router(state: AppState) -> Router {
     let surfaces = [
         surface(
@@ -113,7 +114,7 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     router.with_state(state)
 }
 
-/// The routes of the catalog, for requests to one host only: at Rancher's own host, the path belongs to Kubernetes' API.
+/// The routes of the catalog, for requests to `host` only: at Rancher's own host, `/api/v1` belongs to the Kubernetes API.
 fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
     let (state, host) = (state.clone(), Arc::<str>::from(host));
     let only_at_host = move |request: Request, next: Next| {
@@ -137,7 +138,7 @@ pub fn rancher_health_router() -> Router {
     health::router_without_store()
 }
 
-/// The whole API document, indented, as `openapi/openapi.json` has it.
+/// The API document, indented: the contents of `openapi/openapi.json`.
 pub fn openapi_json() -> String {
     let routers = [
         meta::router::<AppState>(),
@@ -160,7 +161,7 @@ fn other_routes() -> Router<AppState> {
     Router::from(version::router()).merge(docs::router(&DOCUMENT)).merge(unsupported::router())
 }
 
-/// The routes of a surface, and its fallback for other paths below its prefix.
+/// The routes of a surface, and its fallback for all other paths below its prefix.
 fn surface(
     http: &HttpState,
     surface: &'static Surface,

@@ -1,5 +1,5 @@
-//! The caller of a request: a Bearer token, the user name and password of Basic, or the cookie `R_SESS`; and the protection
-//! against cross-site requests.
+//! Authentication of requests, with a token as Bearer, Basic or the cookie `R_SESS`, and protection against cross-site
+//! requests.
 
 use std::sync::Arc;
 
@@ -32,9 +32,9 @@ const UNAUTHORIZED: &str =
 pub enum AuthError {
     /// The token is missing, unknown or expired.
     Unauthorized,
-    /// The token is valid for one cluster only; contains its ID.
+    /// The token is valid only for the cluster with this ID.
     OtherCluster(String),
-    /// A browser session changes something without a CSRF token.
+    /// A browser session sent a change without a CSRF token.
     MissingCsrfToken,
     /// A page of another site sent the request.
     CrossSite(&'static Surface),
@@ -78,7 +78,8 @@ impl FromRequestParts<AppState> for Actor {
     }
 }
 
-/// Looks up a token. If it is valid, the calling function sets `auth_outcome`: a surface may still reject the token.
+/// Looks up a token. Sets `auth_outcome` only if the token is invalid. For a valid token, the calling function sets it, because
+/// a surface may still reject the token.
 pub(super) async fn authenticate(
     parts: &Parts,
     state: &AppState,
@@ -118,7 +119,7 @@ pub(super) fn mark_authenticated(parts: &Parts) {
     }
 }
 
-/// Whether the request has a token in any form.
+/// Whether the request has a token in any form, valid or not.
 pub(super) fn has_token(headers: &HeaderMap) -> bool {
     headers.get(AUTHORIZATION).is_some_and(|value| !value.is_empty()) || cookie(headers, "R_SESS").is_some()
 }
@@ -128,7 +129,7 @@ pub(super) fn is_browser_session(headers: &HeaderMap) -> bool {
     matches!(token(headers), Some(Token::Cookie(_)))
 }
 
-/// The token of a request, by its form.
+/// The token of a request, by the way in which it was sent.
 enum Token<'a> {
     Bearer(&'a str),
     Basic(String),
@@ -210,8 +211,8 @@ fn reject_other_sites(parts: &Parts, state: &AppState, token: &Token<'_>) -> Res
     Ok(())
 }
 
-/// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. If `is_strict`, this includes
-/// requests with tokens that browsers do not add automatically.
+/// Whether the request is from a page whose origin is neither this server nor in `cors-origins`. Unless `is_strict`, only
+/// requests whose token browsers add automatically are cross-site.
 fn is_cross_site(parts: &Parts, state: &AppState, token: &Token<'_>, is_strict: bool) -> bool {
     const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
     let origins = || parts.headers.get_all(ORIGIN).iter();
@@ -239,7 +240,7 @@ fn count_rejection(reason: &'static str) {
 
 const CROSS_SITE: &str = "requests from pages of other sites are rejected; the server's setting cors-origins lists the origins that are allowed";
 
-/// The message if the database is unavailable.
+/// The message if the token cannot be looked up.
 pub(super) const UNAVAILABLE: &str =
     "the token cannot be checked, because the server's database does not respond; try again in a few seconds";
 
@@ -250,7 +251,7 @@ impl IntoResponse for AuthError {
         };
         match self {
             Self::Unauthorized => unauthorized(UNAUTHORIZED.to_owned()),
-            // As in Rancher: after a 403, Terraform would assume that its objects were deleted.
+            // 401 as in Rancher: after a 403, Terraform would assume that its objects were deleted.
             Self::OtherCluster(cluster_id) => unauthorized(format!(
                 "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is valid for \
                  cluster {cluster_id} only\"}}\n"

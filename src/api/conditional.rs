@@ -1,5 +1,5 @@
 //! Conditional requests and content negotiation for lists: `If-None-Match` and `Accept-Encoding` select 304 or one of the
-//! encodings that the service has prepared. Nothing is compressed or hashed here.
+//! representations that the service has prepared. Nothing is compressed or hashed here.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use crate::service::listings::{Coding, Encoded, Freshness, Representation};
 /// Response header: whether a list came from the cache.
 const X_NORMAN_AKS_CACHE: HeaderName = HeaderName::from_static("x-norman-aks-cache");
 
-/// The codings of a response, in order of preference.
+/// The content codings of responses, in order of preference.
 const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Gzip, Coding::Identity];
 /// `q=1`, in thousandths.
 const MAX_QUALITY: u16 = 1000;
 
-/// The conditions and accepted codings of a request.
+/// The conditions and accepted content codings of a request.
 #[derive(Debug, Default)]
 pub(super) struct Conditions {
     /// `None` without `Accept-Encoding`: the client then gets uncompressed JSON.
@@ -56,8 +56,8 @@ impl Conditions {
         let body = if is_modified { Body::from(body.clone()) } else { Body::empty() };
         let mut response = Response::new(body);
         let response_headers = response.headers_mut();
-        // Growing the map in steps takes longer than filling it. Including the middleware's headers, but not those of CORS,
-        // there are at most eleven; a map with 16 slots holds twelve.
+        // Growing the map in steps takes longer than filling it. There are at most eleven headers, including the middleware's
+        // but not those of CORS; the smallest map for eleven has room for twelve.
         response_headers.reserve(12);
         if is_modified {
             response_headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -74,7 +74,7 @@ impl Conditions {
             response_headers.insert(name, value);
         }
         if !is_modified {
-            // Otherwise a length of 0 would be added (RFC 9110, section 8.6).
+            // The length of the body in a 200; otherwise a length of 0 would be added (RFC 9110, section 8.6).
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
         }
@@ -163,7 +163,7 @@ fn parse_quality(parameters: &str) -> u16 {
     }
 }
 
-/// Whether one of the entity tags equals `etag` by weak comparison, or is `*`.
+/// Whether `tags`, a value of `If-None-Match`, is `*` or contains `etag` by weak comparison.
 fn matches_etag(tags: &str, etag: &[u8]) -> bool {
     // Our tags contain no comma, so the parts of a foreign tag with commas cannot match.
     let mut listed = tags.split(',').map(str::trim);

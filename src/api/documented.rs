@@ -1,5 +1,5 @@
-//! Routes with their documentation. The documentation is built only when the API document is requested, because that takes more
-//! time and memory than building the routes.
+//! Routes with their documentation, which is built only when the API document is requested, because building it takes more time
+//! and memory than building the routes.
 
 use axum::Router;
 use axum::routing::MethodRouter;

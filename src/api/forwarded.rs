@@ -29,7 +29,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const API_HOST: HeaderName = HeaderName::from_static("x-api-host");
 
 impl ForwardedConfig {
-    /// `https://host[:port]`, the start of every link in the response (`docs/contract/norman-api.md#links`).
+    /// The scheme, host and port at the start of every link in a response (`docs/contract/norman-api.md#links`).
     pub fn base_url(&self, request: &Parts) -> String {
         self.server_url.clone().unwrap_or_else(|| self.request_url(request))
     }
@@ -45,7 +45,7 @@ impl ForwardedConfig {
         url.as_ref().and_then(Url::host_str).is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
-    /// Whether a trusted proxy reports that the client does not use TLS.
+    /// Whether a trusted proxy reports that the client did not use TLS.
     pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
         is_trusted
@@ -62,7 +62,7 @@ impl ForwardedConfig {
         own_urls.into_iter().flatten().filter_map(parse).any(|own_origin| own_origin == origin)
     }
 
-    /// `https://host[:port]` of the request.
+    /// The scheme, host and port to which the client sent the request.
     fn request_url(&self, request: &Parts) -> String {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
         let forwarded = |name: &HeaderName| if is_trusted { first_value(request, name) } else { None };
@@ -103,7 +103,7 @@ fn peer(request: &Parts) -> Option<IpAddr> {
     Some(peer.ip().to_canonical())
 }
 
-/// The first value of a list to which proxies append.
+/// The first value of a comma-separated header. Each proxy appends its own, so the first one describes the client's request.
 fn first_value<'a>(request: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     let values = request.headers.get(name)?.to_str().ok()?;
     values.split(',').next().map(str::trim).filter(|value| !value.is_empty())

@@ -26,8 +26,8 @@ pub(crate) fn router() -> DocumentedRouter<AppState> {
         .route(routes!(readyz))
 }
 
-/// The health checks of a server without a database. It is ready even if its Rancher does not respond: an ingress that removed
-/// all its instances would not send the requests to Rancher instead.
+/// The health checks of a server without a database. It is ready even if its Rancher does not respond: an ingress without a
+/// ready instance of this server would not send its requests to Rancher instead.
 pub(crate) fn router_without_store<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let readyz = async || Json(Ready { ready: true, checks: Vec::new() });
     Router::new()

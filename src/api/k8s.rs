@@ -146,14 +146,14 @@ async fn forward(
         state.kubernetes.run_session(stream::join(connections, guard, is_watch));
         return Ok(response);
     }
-    // Applies to every body, because the path does not prove that a response ends.
+    // Every body can be ended, because the path does not prove that a response ends by itself.
     let kind = stream::BodyKind::new(is_watch && response.status() == StatusCode::OK, response.headers());
     Ok(response.map(|body| stream::end_when(body, kind, async move { guard.ended().await })))
 }
 
-/// The audit record of a request that changes something, enters a container, or reads secrets.
+/// The audit record of a proxied request. It is written with the outcome, or as failed when the request is dropped.
 struct PendingRecord {
-    /// The event and its detail; `None` if the request is not audited, or the record was written.
+    /// The event and its detail; `None` if the request is not audited, or once the record is written.
     unwritten: Option<(AuditEvent, String)>,
     audit_log: AuditLog,
 }
@@ -165,7 +165,7 @@ impl PendingRecord {
         }
     }
 
-    /// The event with its outcome; `None` if it was written.
+    /// The event with its outcome; `None` if there is nothing to write.
     fn take_event(&mut self, outcome: Outcome) -> Option<AuditEvent> {
         let (event, detail) = self.unwritten.take()?;
         // If the request did not succeed, a name in it may be a secret in the wrong place.
@@ -175,7 +175,7 @@ impl PendingRecord {
 }
 
 impl Drop for PendingRecord {
-    /// Records a request whose client disconnected; its outcome in the cluster is unknown.
+    /// Records a request that ended early, for example because its client disconnected; its outcome in the cluster is unknown.
     fn drop(&mut self) {
         if let Some(event) = self.take_event(Outcome::Failed) {
             let audit_log = self.audit_log.clone();
@@ -184,7 +184,7 @@ impl Drop for PendingRecord {
     }
 }
 
-/// Reads a complete response.
+/// Reads a response into memory.
 async fn buffer(response: Response) -> Result<Response, Status> {
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_VERSION_LEN).collect().await;
@@ -206,7 +206,7 @@ async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, S
     }
 }
 
-/// The request to the cluster.
+/// The request to the cluster, with the request ID for the cluster's audit log.
 fn cluster_request(
     mut parts: Parts,
     body: RequestBody,

@@ -54,7 +54,8 @@ const RULES: Surface = Surface {
     redact_path: redact,
 };
 
-/// The rules for actions alongside Rancher. Rancher has no rules about cross-site requests and accepts impersonation.
+/// The rules for actions alongside Rancher. As in Rancher, impersonation is accepted, and cross-site requests are not checked:
+/// only the authentication of this server's own callers applies `cross_site`.
 pub(super) static RANCHER_SURFACE: Surface = Surface { impersonation: Impersonation::Handled, ..RULES };
 
 /// All routes below `/meta`, with full paths.
@@ -88,7 +89,8 @@ pub(super) async fn rancher_fallback(State(state): State<RancherState>, request:
     rancher::fallback(request, &state).await.into_response()
 }
 
-/// Responds to an unknown action. Errors of the credential take precedence (`docs/contract/meta-actions.md#order-of-checks`).
+/// Responds to an unknown path below `/meta`. For an unknown action, errors of the credential take precedence
+/// (`docs/contract/meta-actions.md#order-of-checks`).
 async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(state) = &state {
         return Err(rancher::fallback(request, state).await);

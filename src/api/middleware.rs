@@ -214,7 +214,7 @@ impl InFlight {
     fn finish(mut self, mut response: Response) -> Response {
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        // Omitted if no handler checked the token. Rancher's responses already have the header.
+        // Omitted if the request has a token that no handler checked. Rancher's responses already have the header.
         if let Some(is_valid) = self.auth_outcome.get().or((!self.has_token).then_some(false))
             && !headers.contains_key(CATTLE_AUTH)
         {

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `schemas` | types as tables, used by `input` and `openapi` |
+//! | `schemas`, `openapi` | types as tables, and their documentation |
 //! | `body`, `input`, `filters` | the body and the query of requests |
 //! | `resource`, `collection`, `links`, `json` | responses |
 //! | `error` | error responses |

@@ -1,5 +1,5 @@
-//! The API document, generated from the routes. `failures` contains the error responses, `examples` the examples of requests and
-//! responses, `headers` the headers.
+//! The API document, generated from the routes. `failures` contains the error responses, `bodies` those of their bodies that no
+//! handler declares, `examples` the examples of requests and responses, `headers` the response headers.
 
 mod bodies;
 mod examples;
@@ -124,7 +124,7 @@ fn add_header(response: &mut Response, name: &str) {
     response.headers.insert(name.to_owned(), RefOr::Ref(headers::reference(name)));
 }
 
-/// The document of all routes, completed and indented.
+/// Adds examples and headers to the document of all routes, and returns it as indented JSON.
 pub(super) fn to_json(mut document: OpenApi) -> String {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
@@ -164,7 +164,7 @@ mod tests {
         document.pointer(path).unwrap_or_else(|| panic!("{path} leads nowhere"))
     }
 
-    /// All values of the key in the document.
+    /// Collects all values of `key` at any depth.
     fn collect_values<'a>(value: &'a Value, key: &str, out: &mut Vec<&'a Value>) {
         match value {
             Value::Object(object) => {
@@ -176,7 +176,7 @@ mod tests {
         }
     }
 
-    /// Update with `UPDATE_OPENAPI=1 cargo test openapi`.
+    /// Update the document with `UPDATE_OPENAPI=1 cargo test --lib openapi`.
     #[test]
     fn committed_document_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json");

@@ -14,7 +14,7 @@ const MAX_NAME_LEN: usize = 253;
 /// Subresources that connect to a container, pod, service or node, with any method.
 pub(super) const CONNECTING_SUBRESOURCES: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
-/// API groups whose reviews are created but change nothing.
+/// The API groups of access and token reviews. Creating a review changes nothing.
 const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
 
 /// The attributes of a request; those that it does not have are empty.
@@ -29,7 +29,7 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Parses the decoded segments of a path. If the path is not one of objects, only the verb is set.
+    /// Parses the decoded segments of a path. If the path is not below `/api` or `/apis`, only the verb is set.
     pub(super) fn new(method: &Method, segments: &[&'a str], query: RawQuery<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",
@@ -105,7 +105,7 @@ pub(super) fn is_enabled(query: RawQuery<'_>, name: &str) -> bool {
     values.any(|(_, value)| value != "0" && !value.eq_ignore_ascii_case("false"))
 }
 
-/// The object to which `fieldSelector` limits a list or watch.
+/// The name of the object to which `fieldSelector` limits a list or watch.
 fn selected_name(query: RawQuery<'_>) -> Option<Cow<'_, str>> {
     let (_, selector) = query.pairs().find(|(key, _)| key == "fieldSelector")?;
     let mut terms = selector.split(',').filter_map(|term| term.split_once('='));
@@ -137,7 +137,8 @@ impl fmt::Display for Attributes<'_> {
     }
 }
 
-/// Escapes all characters that cannot be part of a Kubernetes name, so that a name cannot imitate another part or line.
+/// Writes a name of limited length, with escapes for all characters that cannot be part of a Kubernetes name: a name must not
+/// imitate another part of the detail, or another line.
 fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     for character in text.chars().take(MAX_NAME_LEN) {
         if character.is_ascii_alphanumeric() || "-._:".contains(character) {

@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::service::kubernetes::BodyTooLarge;
 
-/// The limit of Kubernetes.
+/// The maximum length of a request body, as in Kubernetes.
 pub(super) const MAX_BODY_LEN: usize = 3 * 1024 * 1024;
 
 /// The limits for reading the rest of a body that is no longer needed.

@@ -112,8 +112,8 @@ impl Framing {
     }
 }
 
-/// Kubernetes writes an event without line breaks, and a line break after it. In indented JSON, a brace before a line break
-/// follows whitespace or belongs to an empty object, so it is not mistaken for the end of an event.
+/// Whether an event ends with these bytes. Kubernetes writes each event on one line. In indented JSON, a closing brace before a
+/// line break follows whitespace or an opening brace, so it is not mistaken for the end of an event.
 fn ends_event(last_bytes: [u8; 3]) -> bool {
     let [before, brace, line_break] = last_bytes;
     brace == b'}' && line_break == b'\n' && before != b'{' && !before.is_ascii_whitespace()
@@ -136,7 +136,8 @@ mod tests {
         Framing::from_headers(&HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]))
     }
 
-    /// The positions between two events, for chunks of every length.
+    /// The positions after events. Asserts that they are the same for chunks of every length, and that `advance` and
+    /// `finish_event` reach the same state.
     fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
         let mut expected: Option<Vec<usize>> = None;
         for chunk_len in 1..=bytes.len() {

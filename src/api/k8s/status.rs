@@ -42,7 +42,7 @@ impl Status {
         Self::new(StatusCode::BAD_REQUEST, "BadRequest", message)
     }
 
-    /// A transient error.
+    /// A transient error, with `Retry-After`.
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
         let status = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message);
         Self { retry_seconds: Some(RETRY_SECONDS), ..status }

@@ -27,7 +27,7 @@ const POLICY_VIOLATION: u16 = 1008;
 
 /// Joins the two upgraded connections until they end, the caller loses access, or the server stops.
 pub(super) async fn join(connections: UpgradedConnections, guard: ProxyGuard, is_watch: bool) {
-    // The guard holds the permit until the connection ends.
+    // `guard` is only borrowed, so its permit is held until the connections end.
     let closing = async {
         let reason = guard.ended().await;
         let code = match reason {
@@ -109,7 +109,7 @@ impl AbortableBody {
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
             Some(Err(error)) => match &self.kind {
-                // The API server was stopped or restarted. All events are complete, and the client will watch again.
+                // The API server probably stopped. All events are complete, and the client will watch again.
                 BodyKind::Watch(framing) if framing.is_between_events() == Some(true) => self.end(),
                 _ => self.abort(error),
             },

@@ -1,4 +1,5 @@
-//! The target of a path below `/k8s/clusters`: the cluster, the path in it, and whether the response has an end.
+//! The target of a request below `/k8s/clusters`: the cluster, the path in it, the kind of the response, and the content of the
+//! audit record.
 
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
@@ -7,7 +8,8 @@ use super::attributes::{Attributes, CONNECTING_SUBRESOURCES, is_enabled};
 use super::status::Status;
 use crate::api::query::RawQuery;
 
-/// A segment with more levels of encoding is an attack. Without a limit, decoding a long one would take quadratic time.
+/// The maximum levels of percent-encoding in a segment: more are an attack. Without a limit, decoding a long segment would take
+/// quadratic time.
 const MAX_DECODINGS: usize = 8;
 
 /// The target of a request.
@@ -22,7 +24,7 @@ pub(super) struct Target {
     pub(super) audit: Option<Audit>,
 }
 
-/// The audit record of a request.
+/// The content of a request's audit record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Audit {
     /// Verb, resource and object.

@@ -69,7 +69,7 @@ async fn serve(action: Action, state: MetaState, request: Request) -> Result<Res
     Ok(conditions.respond_cached(&listing.body, listing.freshness, listing.age))
 }
 
-/// Authenticates a request and resolves its credential. `action` is its name in the audit log.
+/// Authenticates a request and resolves its credential. `action` is the name of the action in the audit log.
 pub(super) async fn authorize(
     request: Request,
     state: &MetaState,

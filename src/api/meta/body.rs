@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::go_json::{self, Kind};
 use crate::service::azure_access::InlineCredential;
 
-/// The fields of the body, named after Rancher's Go type; missing ones are empty.
+/// The fields of the body; missing ones are empty. The name is that of Rancher's Go type.
 #[derive(Debug, Default)]
 pub(super) struct Capabilities {
     pub(super) credential: InlineCredential,
@@ -16,8 +16,8 @@ pub(super) struct Capabilities {
     pub(super) cluster_id: String,
 }
 
-/// The keys, in Rancher's spelling; all values are strings. `baseUrl` and `authBaseUrl` are validated and dropped: with them,
-/// stored secrets could be sent to any host.
+/// The keys, in Rancher's spelling; all values must be strings. The values of `baseUrl` and `authBaseUrl` are dropped: a caller
+/// could use them to make this server send secrets to any host.
 const KEYS: [&str; 9] = [
     "authBaseUrl",
     "baseUrl",
@@ -33,14 +33,14 @@ const KEYS: [&str; 9] = [
 impl Capabilities {
     /// Parses a body; the error is Go's text without a prefix.
     pub(super) fn parse(body: &[u8]) -> Result<Self, String> {
-        // Go rejects a byte order mark, which editors add.
+        // Go rejects a byte order mark. It is skipped here, because editors add one.
         let text = input::strip_bom(body).map_err(|utf16| match go_json::parse(body) {
             Ok(_) => utf16.to_string(),
             Err(reason) => format!("{reason}: {utf16}"),
         })?;
         let members = match go_json::parse(text)? {
             go_json::Value::Object(members) => members,
-            // Rancher crashes; here, `null` is an empty object, whose first missing field is reported.
+            // Rancher crashes on `null`. Here, `null` is an empty object, whose first missing field is reported.
             go_json::Value::Other(Kind::Null) => return Ok(Self::default()),
             go_json::Value::Other(kind) => {
                 return Err(format!("json: cannot unmarshal {kind} into Go value of type aks.Capabilities"));

@@ -130,7 +130,7 @@ impl AuditContext {
 }
 
 impl AzureCall {
-    /// Like `action::authorize`, for this server's own credentials.
+    /// Like `action::authorize`, for a server with its own users and credentials.
     pub(super) async fn authorize_own(
         request: Request,
         state: &AppState,
@@ -166,7 +166,7 @@ impl AzureCall {
         Ok(Self { sender, access, region, cluster_id, fresh, audit })
     }
 
-    /// A request with the credential in its body.
+    /// Authorizes a call with the credential in the body of the request.
     pub(super) async fn from_inline_credential(
         body: Capabilities,
         resolver: &Resolver,
@@ -189,7 +189,7 @@ impl AzureCall {
         }
     }
 
-    /// The region, for actions that need one.
+    /// The region, for actions that require one.
     pub(super) fn required_region(&self) -> Result<&str, Error> {
         if self.region.is_empty() {
             let hint = "send region, for example eastus; aksLocations lists those of the subscription";
@@ -206,7 +206,7 @@ impl AzureCall {
     }
 }
 
-/// The credential in the body of a request that names no stored one.
+/// The body of a request without a stored credential, which must contain one.
 pub(super) async fn inline_credential(
     method: &Method,
     body: Body,
@@ -221,14 +221,14 @@ pub(super) async fn inline_credential(
     read_credential(body, limit, "invalid").await
 }
 
-/// Whether `Cache-Control` contains `no-cache`.
+/// Whether the client bypasses the cache: `Cache-Control` contains `no-cache`.
 pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
     let value = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }
 
-/// Reads the credential in a body. The error for missing fields is `error_prefix` and the name of the first one, in Rancher's
-/// order.
+/// Reads a credential from a body. The error for missing fields is `error_prefix` and the name of the first missing field, in
+/// Rancher's order.
 pub(super) async fn read_credential(
     body: Body,
     limit: usize,

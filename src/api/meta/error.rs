@@ -78,7 +78,8 @@ impl Error {
         Self { retry_after: Some(Duration::from_secs(2)), ..Self::new(StatusCode::SERVICE_UNAVAILABLE, text) }
     }
 
-    /// Sets the status of `aksCheckCredentials` for permanent errors of Azure. Transient errors keep their status.
+    /// Sets the status of `aksCheckCredentials` for permanent errors of Azure. Other errors, and responses that did not come
+    /// from Azure, keep their status.
     pub(crate) fn with_permanent_status(mut self, status: StatusCode) -> Self {
         if self.status == StatusCode::BAD_REQUEST && self.cause.is_some() && !self.is_foreign {
             self.status = status;
@@ -86,7 +87,8 @@ impl Error {
         self
     }
 
-    /// The error of `aksCheckCredentials` if the tenant cannot be found (`docs/contract/azure.md#texts-of-tenant-discovery`).
+    /// The error of `aksCheckCredentials`, which has its own text if the tenant cannot be found
+    /// (`docs/contract/azure.md#texts-of-tenant-discovery`).
     pub(crate) fn from_credential_check(error: AccessError) -> Self {
         match error {
             AccessError::TenantDiscovery { cloud, unknown, error } => {
@@ -104,7 +106,7 @@ impl Error {
         self.status.is_client_error() && self.retry_after.is_none()
     }
 
-    /// Adds a hint about an unknown cloud, which may be the cause of an error of Azure.
+    /// Adds a hint about an unknown `environment`, which may be the cause of an error of Azure.
     pub(super) fn with_unknown_environment(mut self, unknown_environment: Option<&str>) -> Self {
         if let Some(environment) = unknown_environment.filter(|_| self.cause.is_some()) {
             let environment = mask(environment);

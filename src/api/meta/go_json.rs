@@ -50,7 +50,7 @@ impl Member {
     }
 }
 
-/// The maximum depth, as in Go. The parser does not recurse.
+/// The maximum nesting depth, as in Go. It is no risk for the stack, because the parser does not recurse.
 const MAX_DEPTH: usize = 10_000;
 
 /// Parses a whole document; the error is Go's text.
@@ -235,7 +235,7 @@ impl Reader<'_> {
         if self.peek() == Some(b'-') {
             self.position += 1;
         }
-        // No digit may follow a leading zero. The caller rejects it as unexpected.
+        // No digit may follow a leading zero. The calling function rejects such a digit as unexpected.
         if self.peek() == Some(b'0') {
             self.position += 1;
         } else if !self.skip_digits() {

@@ -96,7 +96,7 @@ pub(super) async fn authorize(
 /// Responds to a request that is not for one of the nine actions. Paths below `/meta` are forwarded, even without a token.
 pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejection {
     if !request.uri().path().starts_with("/meta/") {
-        // A lookup of this server that came back through the ingress.
+        // A request with this server's `Via` is its own lookup, which came back through the ingress.
         let is_loop = has_own_via(request.headers());
         return if is_loop { Rejection::new(loop_response()) } else { misrouted_path_error().into() };
     }
@@ -107,7 +107,7 @@ pub(super) async fn fallback(request: Request, state: &RancherState) -> Rejectio
 }
 
 impl PendingRequest {
-    /// Runs the checks that Rancher runs before it checks the token, and forwards requests that only Rancher can answer.
+    /// Runs the checks that precede authentication, and forwards requests that only Rancher can authenticate.
     pub(super) async fn new(request: Request, state: &RancherState) -> Result<Self, Rejection> {
         let (parts, body) = request.into_parts();
         let context = RequestContext::from_parts(&parts).map_err(AuthError::from)?.clone();
@@ -145,7 +145,7 @@ impl PendingRequest {
         }
     }
 
-    /// Rejects a request that is not authenticated or whose check failed, and forwards any other.
+    /// Rejects a request that is not authenticated or could not be checked, and forwards any other.
     async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
@@ -161,7 +161,7 @@ impl PendingRequest {
         }
     }
 
-    /// Forwards the request to Rancher, and returns the response.
+    /// Forwards the request to Rancher, and returns the response, as a [`Rejection`] because no handler runs after it.
     pub(super) async fn forward(self, state: &RancherState) -> Rejection {
         let Self { parts, body, context, .. } = self;
         let headers = forwarded_headers(&parts, &context, state);
@@ -172,7 +172,7 @@ impl PendingRequest {
             Ok(Err(error)) => return error.into(),
             Err(_) => return Error::new(StatusCode::REQUEST_TIMEOUT, BODY_TOO_SLOW).into(),
         };
-        // Boxed, because it is rare and large: otherwise it would be copied with every request.
+        // The future is boxed, because it is large and rarely used: otherwise it would enlarge the future of every request.
         match Box::pin(state.access.forward(&parts, headers, body)).await {
             Ok(response) => {
                 let (mut head, body) = response.into_parts();
@@ -236,7 +236,8 @@ fn https_redirect(parts: &Parts, state: &RancherState) -> Response {
     (StatusCode::FOUND, headers, body).into_response()
 }
 
-/// The host with the port to which Rancher's listener redirects: the thousands of its port plus 443, for example 8443 for 8080.
+/// The host with the port to which Rancher's listener redirects: the thousands of the port in `host` plus 443, for example 8443
+/// for 8080.
 fn https_host(host: &str) -> String {
     let name_and_port =
         host.rsplit_once(':').and_then(|(name, port)| Some((name, port.parse::<u16>().ok()?)));

@@ -72,7 +72,7 @@ impl ListingAction for AksUpgrades {
         let (Some(current), Some(running)) = (&cluster.stated, &cluster.running) else {
             return Err(Error::bad_request("kubernetes version of the cluster cannot be determined"));
         };
-        // Clients send the region of the specification, which may be wrong for an imported cluster; the cluster's own region
+        // Clients send the region of the specification, which may be wrong for an imported cluster, so the cluster's own region
         // replaces it.
         let requested = normalize(&call.region);
         let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalize(stated) == requested);

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::input::{self, Object};
 use crate::api::source::MetaState;
 
-/// The body.
+/// The body of a request as a JSON object.
 #[derive(Clone, Debug)]
 pub struct Body(pub Object);
 

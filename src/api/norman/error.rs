@@ -1,5 +1,5 @@
-//! Norman's error body, and the table of statuses and codes for errors of services. Causes are logged here once; only those of
-//! errors of Azure are sent.
+//! Norman's error body, and the table of statuses and codes for errors of services. Causes are logged here; clients get only
+//! those of Azure errors.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -56,12 +56,12 @@ impl Query {
         Err(Invalid::field("InvalidOption", name, message))
     }
 
-    /// Whether a switch such as `_replace` is on.
+    /// Whether the parameter `name`, a switch such as `_replace`, is `true`.
     pub fn is_on(&self, name: &str) -> bool {
         self.first(name).is_some_and(|value| value == "true")
     }
 
-    /// Whether `force` is on.
+    /// Whether `force` is `true`.
     ///
     /// # Errors
     /// `InvalidOption` for a value other than `true` and `false`.
@@ -79,7 +79,7 @@ impl Query {
         Self(self.0.iter().filter(|(key, _)| key != name).cloned().collect())
     }
 
-    /// The parameters that apply to a list of this type. Links omit all others, which may contain a token by mistake.
+    /// The parameters that apply to a list of this type. Links omit all others, because a client may have sent a token in them.
     #[must_use]
     pub fn applicable_to(&self, schema: &Schema) -> Self {
         let applies = |name: &str, value: &str| {
@@ -149,7 +149,7 @@ pub struct ListOptions {
     pub conditions: Vec<Condition>,
     /// The field to sort by; `id` breaks ties.
     pub sort: Option<&'static str>,
-    /// Whether the order is reversed.
+    /// Whether the order is descending.
     pub descending: bool,
     /// The size of a page.
     pub limit: usize,

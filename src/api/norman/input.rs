@@ -78,8 +78,8 @@ pub struct UnknownKey<'a> {
     pub schema: &'static Schema,
 }
 
-/// The keys of an object and its nested objects that are not in their schemas. Ignores `null`, and keys that start with an
-/// underscore, which clients use internally.
+/// The keys of an object and its nested objects that are not in their schemas; `path` is the path of the object. Ignores keys
+/// whose value is `null`, and keys with a leading underscore, which clients use internally.
 pub fn unknown_keys<'a>(schema: &'static Schema, object: &'a Object, path: &str) -> Vec<UnknownKey<'a>> {
     let mut unknown = Vec::new();
     for (key, value) in object.iter().filter(|(key, value)| !value.is_null() && !key.starts_with('_')) {
@@ -161,7 +161,7 @@ fn convert_int(field: &Field, value: Value) -> Result<Number, Invalid> {
 /// Truncates a fraction; `None` if the result is not a 64-bit number.
 #[expect(clippy::cast_possible_truncation, reason = "truncation is intended, and the range is checked first")]
 fn truncate(number: f64) -> Option<i64> {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0; // 2^63
     (-LIMIT..LIMIT).contains(&number).then_some(number as i64)
 }
 
@@ -235,7 +235,7 @@ fn wrong_type(field: &Field, expected: &str, actual: &Value) -> Invalid {
     )
 }
 
-/// The type of a value, for messages. They omit its content, which may be a secret in the wrong field.
+/// The type of a value, for messages. They omit the value itself, which may be a secret in the wrong field.
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",

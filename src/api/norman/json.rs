@@ -50,7 +50,7 @@ impl Formatter for GoFormat {
         escape(out, fragment)
     }
 
-    // In raw JSON, these five characters occur only in strings.
+    // In raw JSON, the five characters that Go escapes occur only in strings.
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         escape(out, fragment)
     }

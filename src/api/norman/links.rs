@@ -7,7 +7,7 @@ use http::request::Parts;
 
 use crate::api::state::AppState;
 
-/// Converts paths to URLs with the host that the client used; an extractor.
+/// Converts paths to URLs of this server, as clients reach it; an extractor.
 #[derive(Clone, Debug)]
 pub struct Links {
     base: String,

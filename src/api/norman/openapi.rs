@@ -7,7 +7,7 @@ use utoipa::openapi::{KnownFormat, ObjectBuilder, Ref, RefOr, Schema as OpenApiS
 use super::collection::{Filter, Pagination, Sort};
 use super::schemas::{Field, Kind, Schema};
 
-/// The direction for which a type is described.
+/// The use of a type, which determines the described fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Responses: all fields except passwords, with ID, type, links and actions.

@@ -9,12 +9,12 @@ use super::input::Object;
 use super::links::Links;
 use super::schemas::Schema;
 
-/// The changes that the caller may make to an object. Its links show them.
+/// The changes that the caller may make to an object, which has a link for each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// The link `update`.
+    /// Whether the object has the link `update`.
     pub update: bool,
-    /// The link `remove`.
+    /// Whether the object has the link `remove`.
     pub remove: bool,
 }
 
@@ -24,7 +24,7 @@ impl Rights {
     /// Read only.
     pub const NONE: Self = Self { update: false, remove: false };
 
-    /// [`Self::ALL`] or [`Self::NONE`].
+    /// [`Self::ALL`] if `allowed`, else [`Self::NONE`].
     pub fn all_if(allowed: bool) -> Self {
         if allowed { Self::ALL } else { Self::NONE }
     }
@@ -86,7 +86,7 @@ impl<'a> Resource<'a> {
     }
 }
 
-/// The fields of an object.
+/// An object with these fields.
 pub fn fields<const N: usize>(pairs: [(&str, Value); N]) -> Object {
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
