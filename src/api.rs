@@ -67,17 +67,17 @@ pub(crate) use self::v1::AuditRecord;
 /// have, else in Norman's.
 pub fn router(state: AppState) -> Router {
     let surfaces = [
-        surface(
+        surface_router(
             state.http(),
             &meta::SURFACE,
             meta::router::<AppState>().into(),
             &["/meta/{resource}/", "/meta/{resource}/{*rest}"],
         ),
-        surface(state.http(), &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
+        surface_router(state.http(), &norman::SURFACE, v3::router().into(), &["/v3/{*rest}"])
             .layer(from_fn_with_state(state.clone(), v3::add_headers)),
-        surface(state.http(), &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
+        surface_router(state.http(), &norman::SURFACE, v1::router().into(), &["/api/v1/{*rest}"]),
         with_middleware(state.http(), &v1::CATALOG_SURFACE, false, v1::catalog_router::<AppState>().into()),
-        surface(state.http(), &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
+        surface_router(state.http(), &k8s::SURFACE, k8s::router(), &["/k8s/{*rest}"]),
         with_middleware(state.http(), &tunnel::SURFACE, false, tunnel::router()),
         with_middleware(state.http(), &health::SURFACE, false, health::router().into()),
         with_middleware(state.http(), &norman::SURFACE, false, other_routes()),
@@ -109,13 +109,15 @@ pub fn rancher_router(state: RancherState, catalog_host: Option<&str>) -> Router
     let router = fallback.merge(actions).merge(health);
     let router = match catalog_host {
         None => router,
-        Some(host) => router.merge(with_middleware(http, &v1::CATALOG_SURFACE, false, catalog(&state, host))),
+        Some(host) => {
+            router.merge(with_middleware(http, &v1::CATALOG_SURFACE, false, catalog_at_host(&state, host)))
+        }
     };
     router.with_state(state)
 }
 
 /// The routes of the catalog, for requests to `host` only: at Rancher's own host, `/api/v1` belongs to the Kubernetes API.
-fn catalog(state: &RancherState, host: &str) -> Router<RancherState> {
+fn catalog_at_host(state: &RancherState, host: &str) -> Router<RancherState> {
     let (state, host) = (state.clone(), Arc::<str>::from(host));
     let only_at_host = move |request: Request, next: Next| {
         let (state, host) = (state.clone(), Arc::clone(&host));
@@ -155,21 +157,21 @@ pub fn openapi_json() -> String {
     openapi::to_json(document)
 }
 
-static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
+static OPENAPI_JSON: LazyLock<Bytes> = LazyLock::new(|| openapi_json().into());
 
 fn other_routes() -> Router<AppState> {
-    Router::from(version::router()).merge(docs::router(&DOCUMENT)).merge(unsupported::router())
+    Router::from(version::router()).merge(docs::router(&OPENAPI_JSON)).merge(unsupported::router())
 }
 
 /// The routes of a surface, and its fallback for all other paths below its prefix.
-fn surface(
+fn surface_router(
     http: &HttpState,
     surface: &'static Surface,
     routes: Router<AppState>,
-    unknown_paths: &[&str],
+    fallback_paths: &[&str],
 ) -> Router<AppState> {
     let fallback =
-        unknown_paths.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
+        fallback_paths.iter().fold(Router::new(), |router, path| router.route(path, not_found(surface)));
     with_middleware(http, surface, false, routes).merge(with_middleware(http, surface, true, fallback))
 }
 

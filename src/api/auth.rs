@@ -24,7 +24,7 @@ use crate::service::tokens;
 pub struct Authenticated(pub Arc<Caller>);
 
 /// The body of a 401 below `/meta` and `/v3` (`docs/contract/meta-actions.md#unauthenticated-requests`).
-const UNAUTHORIZED: &str =
+const UNAUTHORIZED_BODY: &str =
     "{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: must authenticate\"}\n";
 
 /// The reason why a request is not authenticated.
@@ -238,10 +238,10 @@ fn count_rejection(reason: &'static str) {
     metrics::counter!("norman_aks_rejected_requests_total", "reason" => reason).increment(1);
 }
 
-const CROSS_SITE: &str = "requests from pages of other sites are rejected; the server's setting cors-origins lists the origins that are allowed";
+const CROSS_SITE_REJECTED: &str = "requests from pages of other sites are rejected; the server's setting cors-origins lists the origins that are allowed";
 
 /// The message if the token cannot be looked up.
-pub(super) const UNAVAILABLE: &str =
+pub(super) const TOKEN_CHECK_UNAVAILABLE: &str =
     "the token cannot be checked, because the server's database does not respond; try again in a few seconds";
 
 impl IntoResponse for AuthError {
@@ -250,7 +250,7 @@ impl IntoResponse for AuthError {
             (StatusCode::UNAUTHORIZED, [(CONTENT_TYPE, "application/json")], body).into_response()
         };
         match self {
-            Self::Unauthorized => unauthorized(UNAUTHORIZED.to_owned()),
+            Self::Unauthorized => unauthorized(UNAUTHORIZED_BODY.to_owned()),
             // 401 as in Rancher: after a 403, Terraform would assume that its objects were deleted.
             Self::OtherCluster(cluster_id) => unauthorized(format!(
                 "{{\"type\":\"error\",\"status\":\"401\",\"message\":\"Unauthorized 401: this token is valid for \
@@ -265,14 +265,14 @@ impl IntoResponse for AuthError {
             Self::CrossSite(surface) => (surface.format_error)(&SurfaceError {
                 status: StatusCode::FORBIDDEN,
                 code: "PermissionDenied",
-                message: CROSS_SITE,
+                message: CROSS_SITE_REJECTED,
                 request_id: None,
                 retry_seconds: None,
             }),
             Self::Unavailable(surface) => (surface.format_error)(&SurfaceError {
                 status: StatusCode::SERVICE_UNAVAILABLE,
                 code: "ServerError",
-                message: UNAVAILABLE,
+                message: TOKEN_CHECK_UNAVAILABLE,
                 request_id: None,
                 retry_seconds: Some(2),
             }),

@@ -110,7 +110,7 @@ struct AcceptEncoding {
     zstd: Option<u16>,
     gzip: Option<u16>,
     identity: Option<u16>,
-    any: Option<u16>,
+    wildcard: Option<u16>,
 }
 
 impl AcceptEncoding {
@@ -124,7 +124,7 @@ impl AcceptEncoding {
                     &mut accepted.gzip
                 }
                 name if name.eq_ignore_ascii_case("identity") => &mut accepted.identity,
-                "*" => &mut accepted.any,
+                "*" => &mut accepted.wildcard,
                 _ => continue,
             };
             *coding_quality = Some(parse_quality(parameters));
@@ -139,7 +139,7 @@ impl AcceptEncoding {
             Coding::Gzip => self.gzip,
             Coding::Identity => self.identity,
         };
-        listed.or(self.any).unwrap_or(0)
+        listed.or(self.wildcard).unwrap_or(0)
     }
 }
 
@@ -166,8 +166,8 @@ fn parse_quality(parameters: &str) -> u16 {
 /// Whether `tags`, a value of `If-None-Match`, is `*` or contains `etag` by weak comparison.
 fn matches_etag(tags: &str, etag: &[u8]) -> bool {
     // Our tags contain no comma, so the parts of a foreign tag with commas cannot match.
-    let mut listed = tags.split(',').map(str::trim);
-    tags.trim() == "*" || listed.any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
+    let mut listed_tags = tags.split(',').map(str::trim);
+    tags.trim() == "*" || listed_tags.any(|tag| tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag)
 }
 
 fn to_str(value: &HeaderValue) -> Option<&str> {

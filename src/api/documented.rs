@@ -7,22 +7,22 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// Builds the documentation of a route.
-type BuildDocument<S> = Box<dyn FnOnce() -> UtoipaMethodRouter<S>>;
+type BuildDocs<S> = Box<dyn FnOnce() -> UtoipaMethodRouter<S>>;
 
 /// A path with its methods and their documentation.
 pub(super) struct DocumentedRoute<S> {
     path: String,
     methods: MethodRouter<S>,
-    document: BuildDocument<S>,
+    build_docs: BuildDocs<S>,
 }
 
 impl<S> DocumentedRoute<S> {
     pub(super) fn new(
         path: String,
         methods: MethodRouter<S>,
-        document: impl FnOnce() -> UtoipaMethodRouter<S> + 'static,
+        build_docs: impl FnOnce() -> UtoipaMethodRouter<S> + 'static,
     ) -> Self {
-        Self { path, methods, document: Box::new(document) }
+        Self { path, methods, build_docs: Box::new(build_docs) }
     }
 
     pub(super) fn path(&self) -> &str {
@@ -34,7 +34,7 @@ impl<S> DocumentedRoute<S> {
     }
 
     /// Changes the methods, but not their documentation.
-    pub(super) fn map(mut self, change: impl FnOnce(MethodRouter<S>) -> MethodRouter<S>) -> Self {
+    pub(super) fn map_methods(mut self, change: impl FnOnce(MethodRouter<S>) -> MethodRouter<S>) -> Self {
         self.methods = change(self.methods);
         self
     }
@@ -67,12 +67,12 @@ pub(super) use routes;
 /// Routes, documented or not.
 pub(crate) struct DocumentedRouter<S> {
     router: Router<S>,
-    documents: Vec<BuildDocument<S>>,
+    docs_builders: Vec<BuildDocs<S>>,
 }
 
 impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {
     pub(super) fn new() -> Self {
-        Self { router: Router::new(), documents: Vec::new() }
+        Self { router: Router::new(), docs_builders: Vec::new() }
     }
 
     /// Adds another spelling of a documented path, or a path that is not part of the document.
@@ -83,7 +83,7 @@ impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {
 
     /// Adds a path with its documentation.
     pub(super) fn route(mut self, route: DocumentedRoute<S>) -> Self {
-        self.documents.push(route.document);
+        self.docs_builders.push(route.build_docs);
         self.router = self.router.route(&route.path, route.methods);
         self
     }
@@ -91,14 +91,16 @@ impl<S: Clone + Send + Sync + 'static> DocumentedRouter<S> {
     /// Adds the routes of another router.
     pub(super) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
-        self.documents.extend(other.documents);
+        self.docs_builders.extend(other.docs_builders);
         self
     }
 
     /// Builds the documentation. Of two schemas with the same name, which should be equal, the last one is used.
     pub(super) fn into_openapi(self) -> OpenApi {
-        let documents = self.documents.into_iter();
-        documents.fold(OpenApiRouter::new(), |router, document| router.routes(document())).into_openapi()
+        let docs_builders = self.docs_builders.into_iter();
+        docs_builders
+            .fold(OpenApiRouter::new(), |router, build_docs| router.routes(build_docs()))
+            .into_openapi()
     }
 }
 

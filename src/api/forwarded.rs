@@ -46,7 +46,7 @@ impl ForwardedConfig {
     }
 
     /// Whether a trusted proxy reports that the client did not use TLS.
-    pub(super) fn is_plain_at_proxy(&self, request: &Parts) -> bool {
+    pub(super) fn is_plaintext_at_proxy(&self, request: &Parts) -> bool {
         let is_trusted = peer(request).is_some_and(|peer| self.is_trusted(peer));
         is_trusted
             && first_value(request, &FORWARDED_PROTO).is_some_and(|scheme| !matches!(scheme, "https" | "wss"))
@@ -55,11 +55,12 @@ impl ForwardedConfig {
     /// Whether the header `Origin` is this server, according to `server-url` or the URL of the request. Scheme, host and port
     /// must be equal.
     pub(super) fn is_own_origin(&self, request: &Parts, origin: &HeaderValue) -> bool {
-        let parse = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
-        let Some(origin) = origin.to_str().ok().and_then(parse) else { return false };
+        let parse_origin =
+            |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        let Some(origin) = origin.to_str().ok().and_then(parse_origin) else { return false };
         let request_url = self.request_url(request);
         let own_urls = [self.server_url.as_deref(), Some(request_url.as_str())];
-        own_urls.into_iter().flatten().filter_map(parse).any(|own_origin| own_origin == origin)
+        own_urls.into_iter().flatten().filter_map(parse_origin).any(|own_origin| own_origin == origin)
     }
 
     /// The scheme, host and port to which the client sent the request.
@@ -69,12 +70,12 @@ impl ForwardedConfig {
         let scheme = forwarded(&FORWARDED_PROTO)
             .filter(|scheme| matches!(*scheme, "http" | "https"))
             .unwrap_or(if request.extensions.get::<OverTls>().is_some() { "https" } else { "http" });
-        let host = [
+        let hosts = [
             forwarded(&API_HOST).or_else(|| forwarded(&FORWARDED_HOST)),
             first_value(request, &HOST),
             request.uri.authority().map(Authority::as_str),
         ];
-        let host = host.into_iter().flatten().find(|host| is_host(host)).unwrap_or("localhost");
+        let host = hosts.into_iter().flatten().find(|host| is_host(host)).unwrap_or("localhost");
         format!("{scheme}://{host}")
     }
 

@@ -26,7 +26,7 @@ use http_body_util::{BodyExt as _, Limited};
 use secrecy::SecretString;
 
 use self::body::{MAX_BODY_LEN, RequestBody};
-use self::status::{SANDBOX, Status};
+use self::status::{CSP_SANDBOX, Status};
 use self::target::Target;
 use super::auth::{self, AuthError};
 use super::redacted_path::redact_tokens;
@@ -96,7 +96,7 @@ async fn serve(State(state): State<AppState>, request: Request) -> Response {
         Err(status) => Err(status),
     }
     .unwrap_or_else(Status::into_response);
-    response.headers_mut().insert(CONTENT_SECURITY_POLICY, SANDBOX);
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, CSP_SANDBOX);
     response
 }
 
@@ -147,8 +147,9 @@ async fn forward(
         return Ok(response);
     }
     // Every body can be ended, because the path does not prove that a response ends by itself.
-    let kind = stream::BodyKind::new(is_watch && response.status() == StatusCode::OK, response.headers());
-    Ok(response.map(|body| stream::end_when(body, kind, async move { guard.ended().await })))
+    let body_kind =
+        stream::BodyKind::new(is_watch && response.status() == StatusCode::OK, response.headers());
+    Ok(response.map(|body| stream::end_when(body, body_kind, async move { guard.ended().await })))
 }
 
 /// The audit record of a proxied request. It is written with the outcome, or as failed when the request is dropped.
@@ -200,7 +201,7 @@ async fn authenticate(state: &AppState, parts: &Parts) -> Result<(Arc<Caller>, S
             RequestContext::from_parts(parts).map_err(|_| Status::internal_error())?.auth_outcome.set(true);
             Ok((caller, token.into()))
         }
-        Err(AuthError::Unavailable(_)) => Err(Status::unavailable(auth::UNAVAILABLE)),
+        Err(AuthError::Unavailable(_)) => Err(Status::unavailable(auth::TOKEN_CHECK_UNAVAILABLE)),
         Err(AuthError::MissingContext) => Err(Status::internal_error()),
         Err(_) => Err(Status::unauthorized()),
     }

@@ -65,7 +65,7 @@ where
     MetaState: FromRef<S>,
 {
     DocumentedRouter::new()
-        .route(routes!(check_credentials::check).map(|_| any(check_credentials::check)))
+        .route(routes!(check_credentials::check).map_methods(|_| any(check_credentials::check)))
         .merge(action::router::<clusters::AksClusters, S>())
         .merge(action::router::<locations::AksLocations, S>())
         .merge(action::router::<regions::AksRegions, S>())
@@ -74,14 +74,14 @@ where
         .merge(action::router::<virtual_networks::AksVirtualNetworks, S>())
         .merge(action::router::<vm_sizes::AksVmSizes, S>())
         .merge(action::router::<vm_sizes_v2::AksVmSizesV2, S>())
-        .undocumented("/meta/{resource}", any(unknown))
+        .undocumented("/meta/{resource}", any(unknown_path))
 }
 
 /// The nine actions alongside Rancher. Requests to other paths below `/meta` are forwarded to Rancher.
 pub(super) fn rancher_router() -> Router<RancherState> {
     let other_paths = ["/meta/{resource}/", "/meta/{resource}/{*rest}"];
     let actions = Router::from(router::<RancherState>());
-    other_paths.into_iter().fold(actions, |router, path| router.route(path, any(unknown)))
+    other_paths.into_iter().fold(actions, |router, path| router.route(path, any(unknown_path)))
 }
 
 /// Responds to all other paths alongside Rancher.
@@ -91,7 +91,7 @@ pub(super) async fn rancher_fallback(State(state): State<RancherState>, request:
 
 /// Responds to an unknown path below `/meta`. For an unknown action, errors of the credential take precedence
 /// (`docs/contract/meta-actions.md#order-of-checks`).
-async fn unknown(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
+async fn unknown_path(State(state): State<MetaState>, request: Request) -> Result<Error, Rejection> {
     if let MetaState::Rancher(state) = &state {
         return Err(rancher::fallback(request, state).await);
     }

@@ -19,7 +19,7 @@ where
     A: FromRequestParts<S> + Send + 'static,
     S: Clone + Send + Sync + 'static,
 {
-    routes.map(|methods| methods.fallback(method_not_allowed::<A>))
+    routes.map_methods(|methods| methods.fallback(method_not_allowed::<A>))
 }
 
 async fn method_not_allowed<A>(_: A, method: Method) -> Error {

@@ -100,8 +100,9 @@ fn add_examples_and_headers(operation: &mut Operation) {
                     add_header(response, headers::CACHE);
                     add_header(response, headers::AGE);
                 }
-                for (kind, content) in &mut response.content {
-                    let is_stream = matches!(kind.as_str(), "text/event-stream" | "application/x-ndjson");
+                for (media_type, content) in &mut response.content {
+                    let is_stream =
+                        matches!(media_type.as_str(), "text/event-stream" | "application/x-ndjson");
                     let example = if is_stream { examples.stream.clone() } else { examples.response.clone() };
                     set_example(Some(content), example);
                 }
@@ -236,16 +237,16 @@ mod tests {
     #[test]
     fn operations_are_complete() {
         let document = document();
-        let mut names = BTreeSet::new();
+        let mut operation_ids = BTreeSet::new();
         for (method, path, operation) in operations(&document) {
-            let name = operation["operationId"].as_str().unwrap();
-            assert!(names.insert(name), "{name} occurs twice");
-            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name}");
+            let operation_id = operation["operationId"].as_str().unwrap();
+            assert!(operation_ids.insert(operation_id), "{operation_id} occurs twice");
+            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{operation_id}");
             assert!(
                 document["tags"].as_array().unwrap().iter().any(|tag| tag["name"] == operation["tags"][0])
             );
             if let Some(request) = operation.get("requestBody") {
-                assert!(!request["content"]["application/json"]["example"].is_null(), "{name}");
+                assert!(!request["content"]["application/json"]["example"].is_null(), "{operation_id}");
             }
             for (status, response) in operation["responses"].as_object().unwrap() {
                 let response = resolve(&document, response);
@@ -258,7 +259,7 @@ mod tests {
                 assert!(has_example, "{method} {path} {status} has no example");
             }
         }
-        assert!(names.len() > 30, "{names:?}");
+        assert!(operation_ids.len() > 30, "{operation_ids:?}");
     }
 
     #[test]

@@ -39,26 +39,26 @@ impl<'a> Attributes<'a> {
             "DELETE" => "delete",
             _ => "other",
         };
-        let (group, mut rest) = match segments {
-            ["api", _, rest @ ..] => ("", rest),
-            ["apis", group, _, rest @ ..] => (*group, rest),
+        let (group, mut object_segments) = match segments {
+            ["api", _, object_segments @ ..] => ("", object_segments),
+            ["apis", group, _, object_segments @ ..] => (*group, object_segments),
             _ => return Self { verb, ..Self::default() },
         };
-        let is_watch_path = rest.first() == Some(&"watch");
+        let is_watch_path = object_segments.first() == Some(&"watch");
         if is_watch_path {
-            rest = rest.get(1..).unwrap_or_default();
+            object_segments = object_segments.get(1..).unwrap_or_default();
         }
         let mut namespace = "";
         // `namespaces/<name>/status` and `…/finalize` are subresources of the namespace.
-        if let ["namespaces", namespace_name, after_namespace @ ..] = rest
+        if let ["namespaces", namespace_name, after_namespace @ ..] = object_segments
             && !after_namespace.is_empty()
             && !matches!(after_namespace, ["status" | "finalize"])
         {
-            (namespace, rest) = (namespace_name, after_namespace);
-        } else if let ["namespaces", namespace_name, ..] = rest {
+            (namespace, object_segments) = (namespace_name, after_namespace);
+        } else if let ["namespaces", namespace_name, ..] = object_segments {
             namespace = namespace_name;
         }
-        let segment = |index: usize| rest.get(index).copied().unwrap_or_default();
+        let segment = |index: usize| object_segments.get(index).copied().unwrap_or_default();
         let (resource, mut name, subresource) = (segment(0), Cow::from(segment(1)), segment(2));
         if name.is_empty() {
             verb = match verb {
@@ -82,10 +82,10 @@ impl<'a> Attributes<'a> {
         let is_review = self.verb == "create"
             && REVIEW_GROUPS.contains(&self.group)
             && self.resource.ends_with("reviews");
-        let reads_secrets = self.group.is_empty() && self.resource == "secrets";
+        let targets_secrets = self.group.is_empty() && self.resource == "secrets";
         is_change && !is_review
             || CONNECTING_SUBRESOURCES.contains(&self.subresource)
-            || reads_secrets && !is_change
+            || targets_secrets && !is_change
     }
 
     /// Whether the request is a frequent change by a controller: of a lease, an event or the status of an object.

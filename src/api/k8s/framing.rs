@@ -103,9 +103,9 @@ impl Framing {
                         }
                     }
                 }
-                let content = (*remaining).min(bytes.len() - consumed);
-                *remaining -= content;
-                consumed + content
+                let content_len = (*remaining).min(bytes.len() - consumed);
+                *remaining -= content_len;
+                consumed + content_len
             }
             Self::Unknown => bytes.len(),
         }
@@ -139,30 +139,27 @@ mod tests {
     /// The positions after events. Asserts that they are the same for chunks of every length, and that `advance` and
     /// `finish_event` reach the same state.
     fn boundaries(content_type: &'static str, bytes: &[u8]) -> Vec<usize> {
-        let mut expected: Option<Vec<usize>> = None;
+        let mut previous: Option<Vec<usize>> = None;
         for chunk_len in 1..=bytes.len() {
-            let (mut framing, mut by_chunk) = (framing(content_type), framing(content_type));
-            let (mut boundaries, mut position) = (Vec::new(), 0);
+            let (mut framing, mut advanced) = (framing(content_type), framing(content_type));
+            let (mut positions, mut position) = (Vec::new(), 0);
             for chunk in bytes.chunks(chunk_len) {
-                by_chunk.advance(chunk);
+                advanced.advance(chunk);
                 let mut chunk = Bytes::copy_from_slice(chunk);
                 while !chunk.is_empty() {
                     let consumed = framing.finish_event(chunk.clone()).len();
                     position += consumed;
                     chunk = chunk.slice(consumed..);
                     if framing.is_between_events() == Some(true) {
-                        boundaries.push(position);
+                        positions.push(position);
                     }
                 }
-                assert_eq!(framing, by_chunk);
+                assert_eq!(framing, advanced);
             }
-            assert!(
-                expected.as_ref().is_none_or(|expected| *expected == boundaries),
-                "chunks of {chunk_len}"
-            );
-            expected = Some(boundaries);
+            assert!(previous.as_ref().is_none_or(|previous| *previous == positions), "chunks of {chunk_len}");
+            previous = Some(positions);
         }
-        expected.unwrap_or_default()
+        previous.unwrap_or_default()
     }
 
     #[test]

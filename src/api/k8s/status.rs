@@ -15,7 +15,7 @@ use crate::service::kubernetes::ProxyError;
 const RETRY_SECONDS: u64 = 5;
 
 /// The content security policy of every response: browsers must not run content of a cluster in this server's origin.
-pub(super) const SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
+pub(super) const CSP_SANDBOX: HeaderValue = HeaderValue::from_static("sandbox");
 
 /// An error as a `Status` object.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Status {
         let mut response = (code, Body::from(body.to_string())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_SECURITY_POLICY, SANDBOX);
+        headers.insert(CONTENT_SECURITY_POLICY, CSP_SANDBOX);
         if let Some(seconds) = retry_seconds {
             headers.insert(RETRY_AFTER, seconds.into());
         }

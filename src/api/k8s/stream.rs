@@ -65,13 +65,13 @@ impl BodyKind {
     }
 }
 
-/// A body that ends when `ended` completes. Trailers are dropped.
+/// A body that ends when `end_signal` completes. Trailers are dropped.
 pub(super) fn end_when(
     body: Body,
     kind: BodyKind,
-    ended: impl Future<Output = EndReason> + Send + 'static,
+    end_signal: impl Future<Output = EndReason> + Send + 'static,
 ) -> Body {
-    Body::new(AbortableBody { body: Some(body), kind, ended: ended.boxed().fuse(), ending: None })
+    Body::new(AbortableBody { body: Some(body), kind, end_signal: end_signal.boxed().fuse(), ending: None })
 }
 
 /// A body that can end or be aborted before its end.
@@ -79,7 +79,7 @@ struct AbortableBody {
     /// `None` at the end. Dropping the body ends the proxied request.
     body: Option<Body>,
     kind: BodyKind,
-    ended: Fuse<BoxFuture<'static, EndReason>>,
+    end_signal: Fuse<BoxFuture<'static, EndReason>>,
     /// The reason for the end, and the deadline of the current event.
     ending: Option<(EndReason, Pin<Box<Sleep>>)>,
 }
@@ -97,7 +97,7 @@ impl AbortableBody {
         Poll::Ready(Some(Err(axum::Error::new(cause))))
     }
 
-    /// Polls the next frame while `ended` is pending.
+    /// Polls the next frame while `end_signal` is pending.
     fn poll_next(&mut self, context: &mut Context<'_>) -> PollFrame {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         match ready!(Pin::new(body).poll_frame(context)) {
@@ -117,7 +117,7 @@ impl AbortableBody {
         }
     }
 
-    /// Polls the rest of the current event after `ended` has completed.
+    /// Polls the rest of the current event after `end_signal` has completed.
     fn poll_rest(&mut self, context: &mut Context<'_>) -> PollFrame {
         let (Some(body), BodyKind::Watch(framing)) = (&mut self.body, &mut self.kind) else {
             return self.end();
@@ -143,7 +143,7 @@ impl HttpBody for AbortableBody {
             return Poll::Ready(None);
         }
         if this.ending.is_none()
-            && let Poll::Ready(reason) = this.ended.poll_unpin(context)
+            && let Poll::Ready(reason) = this.end_signal.poll_unpin(context)
         {
             this.ending = Some((reason, Box::pin(tokio::time::sleep(EVENT_TIMEOUT))));
         }
@@ -191,14 +191,14 @@ mod tests {
     use super::*;
 
     const EVENT: &str = "{\"type\":\"ADDED\",\"object\":{}}\n";
-    const GZIP: &str = "application/gzip";
+    const UNKNOWN_FRAMING: &str = "application/gzip";
 
     fn watch(content_type: &'static str) -> BodyKind {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         BodyKind::new(true, &headers)
     }
 
-    fn json() -> BodyKind {
+    fn json_watch() -> BodyKind {
         watch("application/json")
     }
 
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn watch_ends_cleanly_when_the_server_stops() {
-        for kind in [json(), watch(GZIP)] {
+        for kind in [json_watch(), watch(UNKNOWN_FRAMING)] {
             let stopped = end_when(body([EVENT], false), kind, end_after(1, EndReason::ServerStopping));
             assert_eq!(read(stopped).await.unwrap(), EVENT);
         }
@@ -251,15 +251,17 @@ mod tests {
 
     #[tokio::test]
     async fn lost_access_is_the_last_event_of_a_json_watch() {
-        let ended =
-            read(end_when(body([EVENT], false), json(), end_after(1, EndReason::AccessLost))).await.unwrap();
+        let ended = read(end_when(body([EVENT], false), json_watch(), end_after(1, EndReason::AccessLost)))
+            .await
+            .unwrap();
         let last: Value = serde_json::from_str(ended.strip_prefix(EVENT).unwrap()).unwrap();
         assert_eq!((&last["type"], &last["object"]["code"]), (&json!("ERROR"), &json!(403)));
         assert_eq!(
             (&last["object"]["kind"], &last["object"]["reason"]),
             (&json!("Status"), &json!("Forbidden"))
         );
-        let other = end_when(body([EVENT], false), watch(GZIP), end_after(1, EndReason::AccessLost));
+        let other =
+            end_when(body([EVENT], false), watch(UNKNOWN_FRAMING), end_after(1, EndReason::AccessLost));
         assert_eq!(read(other).await.unwrap(), EVENT);
     }
 
@@ -268,14 +270,15 @@ mod tests {
         let (start, rest) = EVENT.split_at(9);
         let next = "{\"type\":\"ADDED\",\"object\":{\"secret\":1}}\n";
         let rest: &'static str = format!("{rest}{next}").leak();
-        let text = read(end_when(body([start, rest], false), json(), end_after(1, EndReason::AccessLost)))
-            .await
-            .unwrap();
+        let text =
+            read(end_when(body([start, rest], false), json_watch(), end_after(1, EndReason::AccessLost)))
+                .await
+                .unwrap();
         let mut lines = text.lines();
         assert_eq!(lines.next(), Some(EVENT.trim_end()));
         assert!(lines.next().unwrap().contains("ERROR") && lines.next().is_none(), "{text}");
         let text =
-            read(end_when(body([start, rest], false), json(), end_after(1, EndReason::ServerStopping)))
+            read(end_when(body([start, rest], false), json_watch(), end_after(1, EndReason::ServerStopping)))
                 .await
                 .unwrap();
         assert_eq!(text, EVENT);
@@ -285,15 +288,17 @@ mod tests {
     async fn incomplete_event_is_aborted_after_the_timeout() {
         let start = &EVENT[..9];
         assert!(
-            read(end_when(body([start], false), json(), end_after(1, EndReason::AccessLost))).await.is_err()
+            read(end_when(body([start], false), json_watch(), end_after(1, EndReason::AccessLost)))
+                .await
+                .is_err()
         );
     }
 
     #[tokio::test]
     async fn failure_between_events_ends_the_watch() {
-        assert_eq!(read(end_when(body([EVENT], true), json(), pending())).await.unwrap(), EVENT);
-        assert!(read(end_when(body([EVENT, "{"], true), json(), pending())).await.is_err());
-        assert!(read(end_when(body(["abc"], true), watch(GZIP), pending())).await.is_err());
+        assert_eq!(read(end_when(body([EVENT], true), json_watch(), pending())).await.unwrap(), EVENT);
+        assert!(read(end_when(body([EVENT, "{"], true), json_watch(), pending())).await.is_err());
+        assert!(read(end_when(body(["abc"], true), watch(UNKNOWN_FRAMING), pending())).await.is_err());
     }
 
     #[tokio::test]

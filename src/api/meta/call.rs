@@ -145,7 +145,7 @@ impl AzureCall {
             [parameters.credential_id, parameters.access_cluster_id, parameters.cluster_id]
                 .map(input::trim_cow);
         if credential_id.is_empty() {
-            let body = inline_credential(&parts.method, body, state.http().body_limit).await?;
+            let body = read_inline_credential(&parts.method, body, state.http().body_limit).await?;
             let sender = Sender::Own(caller);
             return Self::from_inline_credential(body, state.credentials.resolver(), sender, fresh, audit)
                 .await;
@@ -207,7 +207,7 @@ impl AzureCall {
 }
 
 /// The body of a request without a stored credential, which must contain one.
-pub(super) async fn inline_credential(
+pub(super) async fn read_inline_credential(
     method: &Method,
     body: Body,
     limit: usize,

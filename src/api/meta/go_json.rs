@@ -58,9 +58,9 @@ pub(super) fn parse(input: &[u8]) -> Result<Value, String> {
     let mut reader = Reader { input, position: 0 };
     reader.skip_space();
     let value = if reader.peek() == Some(b'{') {
-        Value::Object(reader.members()?)
+        Value::Object(reader.read_members()?)
     } else {
-        Value::Other(reader.value()?.kind())
+        Value::Other(reader.read_value()?.kind())
     };
     reader.skip_space();
     match reader.peek() {
@@ -103,7 +103,7 @@ impl Reader<'_> {
     }
 
     /// The members of the current object.
-    fn members(&mut self) -> Result<Vec<(String, Member)>, String> {
+    fn read_members(&mut self) -> Result<Vec<(String, Member)>, String> {
         let mut members = Vec::new();
         self.position += 1;
         self.skip_space();
@@ -112,8 +112,8 @@ impl Reader<'_> {
             return Ok(members);
         }
         loop {
-            let name = self.key()?;
-            members.push((name, self.value()?));
+            let name = self.read_key()?;
+            members.push((name, self.read_value()?));
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.position += 1,
@@ -127,12 +127,12 @@ impl Reader<'_> {
     }
 
     /// A key and its colon.
-    fn key(&mut self) -> Result<String, String> {
+    fn read_key(&mut self) -> Result<String, String> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return Err(self.unexpected("looking for beginning of object key string"));
         }
-        let name = self.string()?;
+        let name = self.read_string()?;
         self.skip_space();
         self.expect(b':', "after object key")?;
         self.skip_space();
@@ -140,19 +140,19 @@ impl Reader<'_> {
     }
 
     /// Validates a value of any type without recursion, and returns it without nested values.
-    fn value(&mut self) -> Result<Member, String> {
-        let first = self.peek();
-        if !matches!(first, Some(b'{' | b'[')) {
-            return self.scalar();
+    fn read_value(&mut self) -> Result<Member, String> {
+        let first_byte = self.peek();
+        if !matches!(first_byte, Some(b'{' | b'[')) {
+            return self.read_scalar();
         }
-        let mut open: Vec<u8> = Vec::new();
+        let mut open_brackets: Vec<u8> = Vec::new();
         loop {
             // At the beginning of a value.
             self.skip_space();
             match self.peek() {
                 Some(bracket @ (b'{' | b'[')) => {
                     self.position += 1;
-                    if open.len() >= MAX_DEPTH {
+                    if open_brackets.len() >= MAX_DEPTH {
                         return Err("exceeded max depth".to_owned());
                     }
                     self.skip_space();
@@ -160,28 +160,28 @@ impl Reader<'_> {
                     if self.peek() == Some(close) {
                         self.position += 1;
                     } else {
-                        open.push(bracket);
+                        open_brackets.push(bracket);
                         if bracket == b'{' {
-                            self.key()?;
+                            self.read_key()?;
                         }
                         continue;
                     }
                 }
                 _ => {
-                    self.scalar()?;
+                    self.read_scalar()?;
                 }
             }
             // After a value: close all objects and arrays that end here, until another value must follow.
             loop {
-                let Some(bracket) = open.last().copied() else {
-                    let kind = if first == Some(b'{') { Kind::Object } else { Kind::Array };
+                let Some(bracket) = open_brackets.last().copied() else {
+                    let kind = if first_byte == Some(b'{') { Kind::Object } else { Kind::Array };
                     return Ok(Member::Other(kind));
                 };
                 self.skip_space();
                 match (bracket, self.peek()) {
                     (b'{', Some(b',')) => {
                         self.position += 1;
-                        self.key()?;
+                        self.read_key()?;
                         break;
                     }
                     (b'[', Some(b',')) => {
@@ -190,7 +190,7 @@ impl Reader<'_> {
                     }
                     (b'{', Some(b'}')) | (b'[', Some(b']')) => {
                         self.position += 1;
-                        open.pop();
+                        open_brackets.pop();
                     }
                     (b'{', _) => return Err(self.unexpected("after object key:value pair")),
                     _ => return Err(self.unexpected("after array element")),
@@ -199,18 +199,18 @@ impl Reader<'_> {
         }
     }
 
-    fn scalar(&mut self) -> Result<Member, String> {
+    fn read_scalar(&mut self) -> Result<Member, String> {
         match self.peek() {
-            Some(b'"') => Ok(Member::String(self.string()?)),
-            Some(b't') => self.literal("true", Kind::Bool),
-            Some(b'f') => self.literal("false", Kind::Bool),
-            Some(b'n') => self.literal("null", Kind::Null),
-            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b'"') => Ok(Member::String(self.read_string()?)),
+            Some(b't') => self.read_literal("true", Kind::Bool),
+            Some(b'f') => self.read_literal("false", Kind::Bool),
+            Some(b'n') => self.read_literal("null", Kind::Null),
+            Some(b'-' | b'0'..=b'9') => self.read_number(),
             _ => Err(self.unexpected("looking for beginning of value")),
         }
     }
 
-    fn literal(&mut self, word: &str, kind: Kind) -> Result<Member, String> {
+    fn read_literal(&mut self, word: &str, kind: Kind) -> Result<Member, String> {
         for expected in word.bytes() {
             if self.peek() != Some(expected) {
                 return Err(
@@ -231,7 +231,7 @@ impl Reader<'_> {
         self.position > start
     }
 
-    fn number(&mut self) -> Result<Member, String> {
+    fn read_number(&mut self) -> Result<Member, String> {
         if self.peek() == Some(b'-') {
             self.position += 1;
         }
@@ -260,7 +260,7 @@ impl Reader<'_> {
     }
 
     /// The current string; invalid UTF-8 and unpaired surrogates become U+FFFD.
-    fn string(&mut self) -> Result<String, String> {
+    fn read_string(&mut self) -> Result<String, String> {
         self.position += 1;
         let mut bytes = Vec::new();
         loop {
@@ -272,7 +272,7 @@ impl Reader<'_> {
                 }
                 Some(b'\\') => {
                     self.position += 1;
-                    let c = self.escape()?;
+                    let c = self.read_escape()?;
                     bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
                 }
                 Some(byte) => {
@@ -283,7 +283,7 @@ impl Reader<'_> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, String> {
+    fn read_escape(&mut self) -> Result<char, String> {
         let Some(code) = self.peek() else { return Err(self.unexpected("in string escape code")) };
         let c = match code {
             b'"' | b'\\' | b'/' => char::from(code),
@@ -294,7 +294,7 @@ impl Reader<'_> {
             b't' => '\t',
             b'u' => {
                 self.position += 1;
-                return self.unicode_escape();
+                return self.read_unicode_escape();
             }
             _ => return Err(self.unexpected("in string escape code")),
         };
@@ -302,8 +302,8 @@ impl Reader<'_> {
         Ok(c)
     }
 
-    fn unicode_escape(&mut self) -> Result<char, String> {
-        let code_unit = self.hex4()?;
+    fn read_unicode_escape(&mut self) -> Result<char, String> {
+        let code_unit = self.read_hex4()?;
         if !(0xd800..=0xdfff).contains(&code_unit) {
             return Ok(char::from_u32(code_unit).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
@@ -312,7 +312,7 @@ impl Reader<'_> {
         if code_unit < 0xdc00 && next_two == Some(b"\\u") {
             let after_high = self.position;
             self.position += 2;
-            let low = self.hex4()?;
+            let low = self.read_hex4()?;
             if (0xdc00..=0xdfff).contains(&low) {
                 let code = 0x10000 + ((code_unit - 0xd800) << 10) + (low - 0xdc00);
                 return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
@@ -322,7 +322,7 @@ impl Reader<'_> {
         Ok(char::REPLACEMENT_CHARACTER)
     }
 
-    fn hex4(&mut self) -> Result<u32, String> {
+    fn read_hex4(&mut self) -> Result<u32, String> {
         let mut code_unit = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16));

@@ -58,7 +58,7 @@ pub(super) async fn authorize(
     if credential_id.is_empty() {
         let (caller, pending) = pending.authenticate(state).await?;
         let PendingRequest { parts, body, session, .. } = pending;
-        let body = call::inline_credential(&parts.method, body, state.http.body_limit).await?;
+        let body = call::read_inline_credential(&parts.method, body, state.http.body_limit).await?;
         let sender = Sender::Rancher(caller, session);
         return AzureCall::from_inline_credential(body, state.access.resolver(), sender, fresh, audit).await;
     }
@@ -73,12 +73,12 @@ pub(super) async fn authorize(
             audit.record(&state.audit_log, &caller, &credential_id, Some(&error)).await;
             return Err(error.into());
         }
-        other => {
-            if let Err(Failure::Credential(_)) = &other {
+        decision => {
+            if let Err(Failure::Credential(_)) = &decision {
                 let caller = RancherAccess::caller(&pending.session);
                 audit.record_outcome(&state.audit_log, &caller, &credential_id, Outcome::Failed).await;
             }
-            return Err(pending.reject_or_forward(other, state).await);
+            return Err(pending.reject_or_forward(decision, state).await);
         }
     };
     pending.mark_token(true);
@@ -114,7 +114,7 @@ impl PendingRequest {
         if has_own_via(&parts.headers) {
             return Err(Rejection::new(loop_response()));
         }
-        if state.http.forwarded.is_plain_at_proxy(&parts) {
+        if state.http.forwarded.is_plaintext_at_proxy(&parts) {
             return Err(Rejection::new(https_redirect(&parts, state)));
         }
         let session = auth::session(&parts.headers);

@@ -74,10 +74,11 @@ impl ListingAction for AksUpgrades {
         };
         // Clients send the region of the specification, which may be wrong for an imported cluster, so the cluster's own region
         // replaces it.
-        let requested = normalize(&call.region);
-        let is_stated = cluster.stated_region.as_ref().is_some_and(|stated| normalize(stated) == requested);
+        let requested_region = normalize(&call.region);
+        let is_stated_region =
+            cluster.stated_region.as_ref().is_some_and(|stated| normalize(stated) == requested_region);
         let region = match &cluster.region {
-            Some(own) if requested.is_empty() || is_stated => own,
+            Some(own_region) if requested_region.is_empty() || is_stated_region => own_region,
             _ => &call.region,
         };
         let ClusterVersion { long_term, group, name, .. } = &cluster;

@@ -109,8 +109,8 @@ impl Collection<Object> {
                 .collect(),
             actions: BTreeMap::new(),
             pagination: Pagination { limit: options.limit, next, partial: partial.then_some(true), total },
-            sort: sort(schema, &url, query, &options),
-            filters: filters(schema, &options),
+            sort: describe_sort(schema, &url, query, &options),
+            filters: describe_filters(schema, &options),
             resource_type: schema.id,
             data,
         })
@@ -145,7 +145,7 @@ fn has_id(object: &Object, id: &str) -> bool {
     object.get("id").and_then(|value| value.as_str()) == Some(id)
 }
 
-fn sort(schema: &Schema, url: &str, query: &Query, options: &ListOptions) -> Sort {
+fn describe_sort(schema: &Schema, url: &str, query: &Query, options: &ListOptions) -> Sort {
     let (order, opposite) = if options.descending { ("desc", "asc") } else { ("asc", "desc") };
     let query = query.without("reverse").without("marker");
     Sort {
@@ -159,7 +159,7 @@ fn sort(schema: &Schema, url: &str, query: &Query, options: &ListOptions) -> Sor
     }
 }
 
-fn filters(schema: &Schema, options: &ListOptions) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
+fn describe_filters(schema: &Schema, options: &ListOptions) -> BTreeMap<&'static str, Option<Vec<Filter>>> {
     let mut filters: BTreeMap<_, Option<Vec<Filter>>> =
         schema.filterable_fields().map(|field| (field.name, None)).collect();
     for condition in &options.conditions {
@@ -230,12 +230,12 @@ mod tests {
     #[test]
     fn pages_cover_the_list() {
         let mut query = "limit=2&sort=name&order=desc".to_owned();
-        let mut seen = Vec::new();
-        for expected_more in [true, false] {
+        let mut ids = Vec::new();
+        for has_more in [true, false] {
             let page = page(&query).unwrap();
             assert_eq!(page["pagination"]["total"], 3);
-            assert_eq!(page["pagination"]["partial"].as_bool().unwrap_or(false), expected_more);
-            seen.extend(
+            assert_eq!(page["pagination"]["partial"].as_bool().unwrap_or(false), has_more);
+            ids.extend(
                 page["data"]
                     .as_array()
                     .unwrap()
@@ -246,7 +246,7 @@ mod tests {
                 query = next.split_once('?').unwrap().1.to_owned();
             }
         }
-        assert_eq!(seen, ["c", "b", "a"]);
+        assert_eq!(ids, ["c", "b", "a"]);
     }
 
     #[test]

@@ -73,9 +73,9 @@ impl Error {
         status: StatusCode,
         code: &'static str,
         message: impl Into<String>,
-        seconds: u64,
+        retry_seconds: u64,
     ) -> Self {
-        Self { retry_seconds: Some(seconds), ..Self::new(status, code, message) }
+        Self { retry_seconds: Some(retry_seconds), ..Self::new(status, code, message) }
     }
 }
 

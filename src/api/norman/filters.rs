@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_bounded_and_must_be_numbers() {
+    fn limits_are_bounded_and_must_be_positive() {
         let limit = |query| ListOptions::parse(&THING, &parse_query(query)).map(|options| options.limit);
         for (query, expected) in [
             ("", 1_000),

@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn null_clears_in_updates_and_is_absent_in_creates() {
+    fn null_is_preserved_in_updates_and_dropped_in_creates() {
         let input = json!({"name": "n", "flag": null, "inner": null, "words": null});
         assert_eq!(convert_update(input.clone()), input);
         assert_eq!(convert_outer(input, InputFor::Create).unwrap(), json!({"name": "n"}));
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_required_field_is_named_only_in_creates() {
+    fn missing_required_field_is_rejected_only_in_creates() {
         let error = convert_outer(json!({}), InputFor::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
         assert_eq!(error.message, "send name: it is required");

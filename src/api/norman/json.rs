@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ends_with_a_newline() {
+    fn to_bytes_line_ends_with_a_newline() {
         assert_eq!(to_bytes_line(&[0; 0]), "[]\n".as_bytes());
     }
 

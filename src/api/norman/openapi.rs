@@ -71,7 +71,7 @@ pub fn add_components(schema: &'static Schema, out: &mut Components) {
 pub fn collection_schema(element: &str) -> RefOr<OpenApiSchema> {
     let string_map = |doc: &'static str| describe_field(&Field::new("", Kind::TextMap, doc));
     let string = |doc: &'static str| describe_field(&Field::new("", Kind::Text, doc));
-    let conditions = ArrayBuilder::new().items(Ref::from_schema_name("NormanFilter"));
+    let filter_list = ArrayBuilder::new().items(Ref::from_schema_name("NormanFilter"));
     ObjectBuilder::new()
         .description(Some("One page of a list."))
         .property("type", string("`collection`"))
@@ -85,7 +85,7 @@ pub fn collection_schema(element: &str) -> RefOr<OpenApiSchema> {
             ObjectBuilder::new()
                 .description(Some("The filters by field; `null` for a field without one."))
                 .additional_properties(Some(
-                    conditions.schema_type(SchemaType::from_iter([Type::Array, Type::Null])),
+                    filter_list.schema_type(SchemaType::from_iter([Type::Array, Type::Null])),
                 )),
         )
         .property("resourceType", string("The type of the objects."))
