@@ -14,7 +14,7 @@ impl<'a> RawQuery<'a> {
         Self(uri.query().unwrap_or_default())
     }
 
-    /// The first value of each name; empty for missing ones. Reads the query once.
+    /// The first value of each name, or an empty string, in one pass over the query.
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
         for (key, raw) in self.raw_pairs() {
@@ -47,7 +47,7 @@ impl<'a> RawQuery<'a> {
     }
 }
 
-/// Splits a string at the first `separator`. Comparing bytes is faster than the standard library's search for short strings.
+/// Splits a string at the first `separator`. For short strings, comparing bytes is faster than the standard library's search.
 fn split(text: &str, separator: u8) -> (&str, Option<&str>) {
     text.bytes()
         .position(|b| b == separator)

@@ -8,11 +8,10 @@ use percent_encoding::percent_decode_str;
 /// The prefix of paths that end with a registration token.
 const IMPORT_PREFIX: &str = "/v3/import/";
 
-/// The prefix of paths that end with the name of a token. Clients that mistake the whole token for its name append a colon and
-/// its secret.
+/// The prefix of paths that end with the name of a token. Some clients send the whole token, `<name>:<secret>`, instead.
 const TOKENS_PREFIX: &str = "/v3/tokens/";
 
-/// The path without registration tokens and other tokens.
+/// Redacts registration tokens and all other tokens.
 pub(super) fn redact(path: &str) -> Cow<'_, str> {
     if path.len() > IMPORT_PREFIX.len() && path.starts_with(IMPORT_PREFIX) {
         return format!("{IMPORT_PREFIX}{MASK}").into();
@@ -23,7 +22,7 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
             return format!("{TOKENS_PREFIX}{}:{MASK}", mask(name)).into();
         }
     }
-    // Another spelling is not routed, but contains the same token.
+    // Other spellings of the import path are not routed, but may contain a registration token.
     let decoded = decode(path);
     if path != IMPORT_PREFIX && contains_import(&decoded) {
         return format!("/{MASK}").into();
@@ -31,7 +30,7 @@ pub(super) fn redact(path: &str) -> Cow<'_, str> {
     redact_decoded(path, &decoded)
 }
 
-/// The path without tokens, for paths in clusters, which may contain any name.
+/// Redacts only what looks like a token, for paths within clusters, where `import` may be the name of an object.
 pub(super) fn redact_tokens(path: &str) -> Cow<'_, str> {
     redact_decoded(path, &decode(path))
 }
@@ -40,7 +39,7 @@ fn redact_decoded<'a>(path: &'a str, decoded: &str) -> Cow<'a, str> {
     match mask(decoded) {
         Cow::Borrowed(_) => path.into(),
         Cow::Owned(masked) if decoded == path => masked.into(),
-        // A decoded path may contain line breaks.
+        // Not the decoded path, which may contain line breaks.
         Cow::Owned(_) => format!("/{MASK}").into(),
     }
 }
@@ -50,7 +49,7 @@ fn decode(path: &str) -> Cow<'_, str> {
     if path.contains('%') { percent_decode_str(path).decode_utf8_lossy() } else { path.into() }
 }
 
-/// Whether the path contains `import` in any case.
+/// Whether the path contains `import` in any letter case.
 fn contains_import(path: &str) -> bool {
     let name = b"import";
     path.as_bytes().windows(name.len()).any(|part| part.eq_ignore_ascii_case(name))

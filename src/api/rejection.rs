@@ -6,7 +6,7 @@ use super::auth::AuthError;
 use super::norman::error::Error;
 use crate::service::Invalid;
 
-/// The response to a request that is rejected, or that Rancher answers. Boxed, because it is large and rare.
+/// The response to a request that is rejected, redirected or forwarded to Rancher. Boxed, because it is large and rare.
 pub(super) struct Rejection(Box<Response>);
 
 impl Rejection {

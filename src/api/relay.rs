@@ -1,5 +1,5 @@
 //! The internal listener. Another server of this installation requests a connection to a cluster through the session of an agent
-//! that is connected to this server. It proves in TLS, and with its token, that it has the encryption keys.
+//! that is connected to this server. The other server proves in TLS, and with its token, that it has the encryption keys.
 
 use axum::Router;
 use axum::body::Body;

@@ -17,14 +17,14 @@ tokio::task_local! {
 /// The context of a request.
 #[derive(Clone, Debug)]
 pub(super) struct RequestContext {
-    /// The ID in the header `X-Request-Id`.
+    /// The ID in the header `X-Request-Id` of the response.
     pub(super) id: Arc<str>,
     pub(super) client_ip: IpAddr,
     pub(super) surface: &'static Surface,
     pub(super) auth_outcome: AuthOutcome,
 }
 
-/// Whether the token of a request is valid. The authentication sets it, and the middleware reads it.
+/// Whether the token of a request is valid for its surface. The authentication sets the value, and the middleware reads it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AuthOutcome(Arc<OnceLock<bool>>);
 
@@ -71,7 +71,7 @@ pub(super) async fn with_current_id<F: Future>(id: Arc<str>, handler: F) -> F::O
     CURRENT_ID.scope(id, handler).await
 }
 
-/// The ID of the current request, for code without its context; empty outside of requests.
+/// The ID of the current request, for code that has no [`RequestContext`]; empty outside of requests.
 pub(crate) fn current_id() -> Arc<str> {
     CURRENT_ID.try_with(Arc::clone).unwrap_or_default()
 }

@@ -14,7 +14,7 @@ pub(super) struct RequestMetrics {
     routes: RwLock<HashMap<String, Vec<Responses>>>,
 }
 
-/// The metrics of the responses of a route to one method with one status.
+/// The metrics of the responses with one status to requests with one method, on one route.
 struct Responses {
     method: &'static str,
     status: u16,

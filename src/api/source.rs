@@ -1,4 +1,4 @@
-//! The source of the callers and credentials of the nine actions: this server's store, or the Rancher beside it.
+//! The source of callers and credentials for the nine actions and the catalog: this server's store, or the Rancher beside it.
 
 use axum::extract::FromRef;
 
@@ -8,7 +8,7 @@ use crate::service::azure_access::Resolver;
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
 
-/// The state of the handlers of the nine actions.
+/// The state of the handlers of the nine actions and the catalog.
 #[derive(Clone)]
 pub(crate) enum MetaState {
     Own(AppState),

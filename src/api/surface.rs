@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::StatusCode;
 
-/// Longer than the timeouts of all handlers, so that those expire first.
+/// The time limit of most surfaces: longer than the timeouts of their handlers, so that the handlers' timeouts expire first.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The rules that the middleware and the authentication apply to the requests of one surface.

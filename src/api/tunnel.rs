@@ -24,7 +24,7 @@ const NOT_TLS: &str = "agents connect only over https: use the https URL of this
 /// The prefix of the registration token in the header `Authorization` of an embedded Rancher.
 const EMBEDDED_PREFIX: &str = "Bearer stv-cluster-";
 
-/// The rules for tunnels. They need no permit, because they have their own limits.
+/// The rules for tunnels. Tunnels need no permit, because they have their own limits.
 pub(super) static SURFACE: Surface = Surface {
     needs_permit: false,
     completes_changes: false,
@@ -67,6 +67,7 @@ async fn connect(
     let response = match upgrade::response(&parts.method, &parts.headers) {
         Ok(response) => response,
         Err(error) => {
+            // Rancher sends the error twice.
             let text = format!("{error}Error during upgrade for host [{}]: {error}", admission.cluster_id());
             return plain_text(StatusCode::BAD_REQUEST, &text);
         }

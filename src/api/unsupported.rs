@@ -23,7 +23,7 @@ async fn reject_steve(_: Authenticated) -> Error {
     Error::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", STEVE)
 }
 
-/// Terraform shows only the code, after its own timeout.
+/// Terraform's `rancher2_bootstrap` retries until its own timeout, and then shows only the code.
 async fn reject_login() -> Error {
     let message = "password login and bootstrapping are not supported: create a token with `norman-aks token create` and use it as \
                    the provider's token_key";

@@ -1,5 +1,5 @@
-//! Rancher's `/v3`: cloud credentials, clusters and related types, in Norman's style. One file per type implements
-//! `types::V3Type`, and `routes` serves it. `schemas` contains the tables of fields, `root` the index.
+//! Rancher's `/v3`: cloud credentials, clusters and related types, in Norman's style. Each type implements `types::V3Type`,
+//! from which `routes` builds the routes. `schemas` contains the fields of the types, `root` the index of `/v3`.
 
 mod absent;
 mod cloud_credentials;

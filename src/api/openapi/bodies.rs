@@ -1,4 +1,4 @@
-//! Response bodies that have no type in the handlers.
+//! The schemas of response bodies for which the handlers have no type.
 
 use serde::Serialize;
 use utoipa::ToSchema;

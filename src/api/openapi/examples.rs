@@ -19,8 +19,8 @@ pub(super) struct Examples {
     pub(super) error: Option<Value>,
 }
 
-/// The contents of `examples.json`. The operations of a type or an action share one example `response`; `types` has their
-/// requests by verb.
+/// The contents of `examples.json`. `operations` is keyed by operation ID, `types` by the name of a `/v3` type or of an action.
+/// A value of `types` has an example object as `response`, and example requests by verb.
 #[derive(Default, Deserialize)]
 struct File {
     operations: BTreeMap<String, Examples>,
@@ -57,7 +57,7 @@ fn examples_of_type(operation: &str) -> Option<Examples> {
     })
 }
 
-/// A list with one element.
+/// The response to a list operation of the type `title`, with `element` as its only object.
 fn list_of_one(title: &str, element: Value) -> Value {
     let (first, rest) = title.split_at(1);
     let id = format!("{}{rest}", first.to_ascii_lowercase());

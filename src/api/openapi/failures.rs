@@ -1,5 +1,5 @@
-//! The error responses of operations, from `errors.json`. Each is a component of the document, so that generated clients have one
-//! type for it. The responses are built in `meta::error`, `norman::error`, `auth` and `middleware`.
+//! The error responses in the API document, from `errors.json`. Each is a component, so that generated clients have one type for
+//! it. The code that sends them is in `meta::error`, `norman::error`, `auth` and `middleware`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -12,19 +12,19 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::headers;
 
-/// The statuses of errors that all operations have.
+/// The error statuses of every operation.
 const ALWAYS: [u16; 4] = [401, 500, 503, 504];
 
-/// The further statuses of reads below `/v3`.
+/// The additional error statuses of reads below `/v3`.
 pub(in crate::api) const READ: &[u16] = &[403, 404, 422];
 
-/// The further statuses of changes below `/v3`.
+/// The additional error statuses of changes below `/v3`.
 pub(in crate::api) const CHANGE: &[u16] = &[403, 404, 409, 413, 422, 507];
 
-/// The further statuses of the POST of an object.
+/// The additional error statuses of a POST to an object below `/v3`.
 pub(in crate::api) const POST: &[u16] = &[403, 404, 405, 409, 413, 422, 507];
 
-/// Declares types that stand for sets of errors in `#[utoipa::path]`.
+/// Declares types for sets of error responses, for use in `#[utoipa::path]`.
 macro_rules! response_sets {
     ($($name:ident = $responses:expr),*) => {
         $(
@@ -84,7 +84,7 @@ fn check() -> BTreeMap<String, RefOr<Response>> {
     references(|name, status| name == "CredentialRefused" || (name.starts_with("Meta") && status != 422))
 }
 
-/// The errors in Norman's format that all operations have, and those with the further statuses.
+/// The errors in Norman's format with the statuses of every operation and the additional `statuses`.
 pub(in crate::api) fn norman(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     references(|name, status| {
         let is_included = ALWAYS.contains(&status) || statuses.contains(&status);
@@ -92,7 +92,7 @@ pub(in crate::api) fn norman(statuses: &[u16]) -> BTreeMap<String, RefOr<Respons
     })
 }
 
-/// References to the components that `includes` selects by name and status; by status.
+/// References to the components that `includes` selects by name and status. The keys are statuses.
 fn references(includes: impl Fn(&str, u16) -> bool) -> BTreeMap<String, RefOr<Response>> {
     let failures = FAILURES.iter().filter(|(name, failure)| includes(name, failure.status));
     failures

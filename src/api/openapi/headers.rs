@@ -8,9 +8,9 @@ use utoipa::openapi::{Header, HeaderBuilder, ObjectBuilder, Ref, RefOr, Type};
 pub(super) const REQUEST_ID: &str = "X-Request-Id";
 /// The delay before a retry.
 pub(super) const RETRY_AFTER: &str = "Retry-After";
-/// The source of an action's response.
+/// Whether the response to a listing action is from the cache.
 pub(super) const CACHE: &str = "X-Norman-Aks-Cache";
-/// The age of an action's response.
+/// The age of the list in the response to a listing action.
 pub(super) const AGE: &str = "Age";
 
 /// A reference to the component `name`.

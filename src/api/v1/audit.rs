@@ -187,6 +187,7 @@ fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
         object_type: non_empty("objectType").map(str::to_owned),
         object_id: non_empty("object").map(str::to_owned),
         action: non_empty("action").map(str::to_owned),
+        // Newest first: the records after the cursor are older.
         before: non_empty("after").map(|text| audit::parse_cursor("after", text)).transpose()?,
     };
     Ok((filter, limit))

@@ -1,5 +1,5 @@
-//! `GET /api/v1/clusters/{id}/events`: the events of a cluster, as a stream of server-sent events or as a list of the stored
-//! ones. The middleware limits only the time until the head of a response; `service::cluster_events` limits streams.
+//! `GET /api/v1/clusters/{id}/events`: the events of a cluster, as a stream of server-sent events, or as a list of the stored
+//! events. The middleware limits only the time until the head of a response; `service::cluster_events` limits streams.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::api::state::AppState;
 use crate::api::v3::schemas::LEFT_BEHIND;
 use crate::service::cluster_events::{self, StreamItem, Subscription};
 
-/// The last event that a reconnecting client has read.
+/// The header with the ID of the last event that a reconnecting client has read.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Turns off buffering in nginx and similar proxies.
@@ -143,7 +143,7 @@ pub(super) async fn list_cluster_events(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    // An unreadable header must be rejected, not ignored; `?` is not an ID.
+    // `?` is not a valid ID, so that an unreadable header is rejected and not ignored.
     let last_event_id = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
     let after = last_event_id.or_else(|| query.first("after")).unwrap_or_default();
     if wants_list(&headers) {
@@ -177,7 +177,7 @@ fn wants_list(headers: &HeaderMap) -> bool {
 }
 
 fn stream(subscription: Subscription, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
-    // The first block is sent immediately, so that the client knows that it is connected.
+    // Sent immediately, so that the client can tell that it is connected.
     let greeting = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
     let events = stream::unfold(subscription, move |mut subscription| {
         let cluster_id = cluster_id.clone();
@@ -194,7 +194,7 @@ fn to_sse_event(item: StreamItem, cluster_id: &str) -> Event {
         StreamItem::KeepAlive => return Event::default().comment("nothing new"),
         StreamItem::Event(event) => ClusterEvent::new(event, cluster_id),
     };
-    // A line break would end the field of the event.
+    // A line break would end the `id` or `event` field.
     let one_line = |text: &str| text.chars().filter(char::is_ascii_graphic).collect::<String>();
     let data = json::to_bytes(&event);
     Event::default().id(one_line(&event.id)).event(one_line(&event.kind)).data(String::from_utf8_lossy(&data))

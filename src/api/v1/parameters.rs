@@ -38,7 +38,7 @@ impl Query {
         self.one_of(name, &[("true", true), ("false", false)])
     }
 
-    /// The value of the option that the parameter names, in any letter case.
+    /// The value in `options` whose name is the value of the parameter, in any letter case.
     pub(super) fn one_of<T: Copy>(&self, name: &str, options: &[(&str, T)]) -> Result<Option<T>, Invalid> {
         let Some(text) = self.trimmed(name) else { return Ok(None) };
         if let Some((_, value)) = options.iter().find(|(option, _)| option.eq_ignore_ascii_case(text)) {

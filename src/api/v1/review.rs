@@ -23,7 +23,7 @@ use crate::service::actor::Actor;
 use crate::service::clusters::ReviewInput;
 use crate::service::credentials::InlineCredential;
 
-/// The request.
+/// The schema of the request body.
 static REVIEW_REQUEST: Schema = Schema::nested(
     "reviewRequest",
     "ReviewRequest",

@@ -1,5 +1,5 @@
-//! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, what blocks them, and the changes
-//! for them.
+//! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, each with its obstacles and the
+//! change that starts it.
 
 use aks::upgrade_plan::{Block, Hop, Part};
 use aks::versions::Version;

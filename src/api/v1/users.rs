@@ -1,5 +1,5 @@
-//! `/api/v1/users`: users with the numbers of their objects, and their deletion with a new owner for the objects, for
-//! administrators. `PUT /v3/users/{id}` enables and disables users.
+//! `/api/v1/users`, for administrators: lists users with the numbers of their objects, and deletes users, whose objects are
+//! handed over to a new owner. `PUT /v3/users/{id}` enables and disables users.
 
 use axum::extract::{Path, State};
 use axum::response::Response;

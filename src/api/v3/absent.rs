@@ -1,5 +1,5 @@
-//! Types without objects, for clients that request them: `rkeK8sSystemImage`, which the Terraform provider (releases 2.3 to 7)
-//! requests at startup, and `feature`, so that Terraform removes from its state a feature that it could not set.
+//! Types without objects, for clients that request them. The Terraform provider (releases 2.3 to 7) requests
+//! `rkeK8sSystemImage` at startup. If it could not set a `feature`, the 404 makes it remove the feature from its state.
 
 use aks::mask::mask;
 use http::StatusCode;

@@ -20,7 +20,7 @@ use crate::service::credentials::{AzureChange, Credential, CredentialChange, Del
 /// The maximum number of clusters that a `Warning` header names.
 const MAX_NAMED_CLUSTERS: usize = 10;
 
-/// The key of the only supported configuration.
+/// The key of Azure's configuration, the only supported one.
 const CONFIG_KEY: &str = "azurecredentialConfig";
 
 /// The stored Azure credentials.
@@ -171,7 +171,7 @@ fn parse_azure_change(mut config: Object) -> AzureChange {
     }
 }
 
-/// Rancher stores the first configuration of any driver; this server stores Azure's only.
+/// Rejects the configurations of other drivers: Rancher stores the first one of any driver, this server only Azure's.
 fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
     if body.get(CONFIG_KEY).is_some_and(|config| !config.is_null()) {
         return Ok(());
@@ -186,7 +186,7 @@ fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
     }
 }
 
-/// Credentials have one namespace; clients may send it, although responses omit it.
+/// All credentials are in one namespace. Clients may send it, although responses omit it.
 fn reject_other_namespaces(body: &Object) -> Result<(), Invalid> {
     let namespace = body.get("namespaceId").and_then(Value::as_str).unwrap_or_default();
     if namespace.is_empty() || namespace == CREDENTIAL_NAMESPACE {

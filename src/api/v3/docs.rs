@@ -30,7 +30,7 @@ pub(super) fn method(verb: Verb) -> HttpMethod {
     }
 }
 
-/// The description of an operation.
+/// An operation in the API document.
 pub(super) fn operation<T: V3Type>(operation: &Operation) -> path::Operation {
     let (summary, description) = match operation.doc.split_once("\n\n") {
         Some((summary, description)) => (summary, Some(description)),
@@ -49,7 +49,7 @@ pub(super) fn operation<T: V3Type>(operation: &Operation) -> path::Operation {
     builder.build()
 }
 
-/// `listNodes`, `getNode`, `listNodesOfCluster`.
+/// The operation ID, such as `listNodes`, `getNode` or `listNodesOfCluster`.
 fn operation_id(schema: &Schema, verb: Verb) -> String {
     let plural = || {
         let (first, rest) = schema.plural.split_at(1);

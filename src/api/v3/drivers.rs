@@ -1,6 +1,6 @@
 //! `/v3/nodedrivers` and `/v3/kontainerdrivers`, read by clients before they create a credential
-//! (`docs/contract/terraform.md#cloud-credentials`) or offer clusters. The drivers are built in; only AKS as a whole
-//! can be disabled, by a setting.
+//! (`docs/contract/terraform.md#cloud-credentials`) or offer clusters. The drivers are built in; only AKS can be disabled,
+//! by the setting `kev2-operators`.
 
 use aks::spec::rules::is_operator_active;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::api::norman::input::Object;
 use crate::api::norman::resource::{Resource, Rights, fields};
 use crate::api::norman::schemas::Schema;
 
-/// The cloud for which credentials can be stored.
+/// The ID and the name of the node driver.
 const AZURE: &str = "azure";
 
 /// The kind of hosted clusters: its ID in Rancher, and its name.

@@ -96,7 +96,7 @@ fn view(member: &Member, links: &Links) -> Object {
     resource.to_object(links, fields)
 }
 
-/// The user, by ID or by principal.
+/// Removes the ID of the user from converted input; the input may have a principal ID instead.
 fn take_user(input: &mut Object) -> Result<Option<String>, Invalid> {
     let reject = |message: &str| Err(Invalid::field("InvalidReference", "userPrincipalId", message));
     let (id, principal) = (take_text(input, "userId"), take_text(input, "userPrincipalId"));

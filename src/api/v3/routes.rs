@@ -32,7 +32,7 @@ use crate::service::clusters::Cluster;
 enum Target {
     Collection,
     Object,
-    /// The collection below a cluster.
+    /// The collection of one cluster, below the path of the cluster.
     OfCluster,
 }
 
@@ -247,6 +247,7 @@ async fn post(
     {
         return Ok(response);
     }
+    // A missing object is a 404, not an unsupported method or action.
     (handlers.get)(&call, &id).await?;
     Err(action.map_or_else(
         || Error::method_not_allowed(&Method::POST),

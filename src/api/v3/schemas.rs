@@ -1,4 +1,4 @@
-//! The types below `/v3`, as tables.
+//! The schemas of the types below `/v3`: their fields, methods and actions.
 
 mod access;
 mod cluster;

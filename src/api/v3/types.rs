@@ -1,4 +1,4 @@
-//! The declaration of a type below `/v3`: its schema, its documented operations and their handlers. `routes` serves it.
+//! The declaration of a type below `/v3`: its schema, documented operations and handlers. `routes` builds the routes from it.
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -30,7 +30,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
     /// The operations, each with its documentation.
     const OPERATIONS: &'static [Operation];
 
-    /// Returns all objects that the caller may see; the query is applied afterwards.
+    /// Returns all objects that the caller may see. `routes` applies the filters and the page of the query afterwards.
     fn list(call: &Call) -> impl Future<Output = Result<Vec<Object>, Error>> + Send;
 
     /// Returns one object.
@@ -65,7 +65,7 @@ pub(super) trait V3Type: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// Returns an object that needs no token; `None` for all others.
+    /// Returns the object if reading it needs no token; `None` for all other objects.
     fn get_public(
         _: &AppState,
         _: &Links,
@@ -196,7 +196,7 @@ impl Operation {
         Self { query: Some(parameters::<P>), ..self }
     }
 
-    /// Replaces the response and its component.
+    /// Replaces the description of the successful response, and its component.
     pub(super) const fn returning(self, response: &'static str, component: &'static str) -> Self {
         Self { response, component: Some(component), ..self }
     }

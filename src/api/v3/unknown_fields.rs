@@ -1,4 +1,4 @@
-//! Keys of `aksConfig` that are not fields.
+//! Finds keys of `aksConfig` in a request that are not fields of its schema.
 
 use aks::review::UnknownField;
 use aks::spec::AKS_CONFIG;

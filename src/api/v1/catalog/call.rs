@@ -30,7 +30,7 @@ use crate::service::listings::{Encoded, Freshness, ListingRequest, Listings, Pag
 use crate::service::rancher_access::{Access, Failure, Session};
 use crate::service::{self, Caller, Invalid};
 
-/// The parameters that every resource has.
+/// The parameters of every list.
 const COMMON_PARAMETERS: [&str; 2] = ["cloudCredentialId", "region"];
 
 /// A request whose caller may use the stored credential; an extractor.
@@ -41,6 +41,7 @@ pub(super) struct CatalogCall {
     pub(super) links: Links,
     state: MetaState,
     audit: AuditContext,
+    /// Whether to bypass the cache.
     fresh: bool,
     conditions: Conditions,
     pub(super) arrived_at: Instant,
@@ -151,7 +152,7 @@ fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), Aut
     Ok(())
 }
 
-/// The response to a request that Rancher denies or does not decide about.
+/// The response to a request that Rancher rejects, or for which Rancher's decision is missing.
 fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> Rejection {
     match access {
         Ok(Access::Unauthenticated) => AuthError::Unauthorized.into(),

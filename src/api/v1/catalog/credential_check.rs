@@ -1,5 +1,5 @@
-//! `GET /api/v1/credentials/{id}/check` and `POST /api/v1/credentials/check`: the rights of a credential, before anything is
-//! created.
+//! `GET /api/v1/credentials/{id}/check` and `POST /api/v1/credentials/check`: whether a credential has the rights that clusters
+//! need, before anything is created.
 
 mod result;
 
@@ -36,7 +36,7 @@ use crate::service::catalog::credential_check::{CheckRequest, CredentialReport, 
 /// The maximum number of resource groups in a request.
 const MAX_RESOURCE_GROUPS: usize = 10;
 
-/// A credential in a body.
+/// The schema of the request body.
 static CREDENTIAL: Schema = Schema::nested(
     "credentialCheckRequest",
     "CredentialCheckRequest",

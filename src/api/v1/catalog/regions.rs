@@ -1,5 +1,5 @@
-//! `GET /api/v1/regions`: the regions of the subscription with what they lack for a wanted cluster, as a list or a stream
-//! of lines.
+//! `GET /api/v1/regions`: the regions of the subscription, each assessed for the wanted cluster, as a list or as a stream of
+//! lines.
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -54,7 +54,7 @@ pub(super) fn view(cluster: &Cluster, role: Role, links: &Links) -> Object {
     object
 }
 
-/// A cluster that was deleted without its Azure resources, with a list of them.
+/// A cluster that was deleted without its Azure resources, with the list of resources that remain.
 pub(super) fn abandoned_view(cluster: &Cluster, left_behind: &LeftBehind, links: &Links) -> Object {
     let mut object = view(cluster, Role::Owner, links);
     if let Some(status) = object.get_mut("aksStatus").and_then(Value::as_object_mut) {
