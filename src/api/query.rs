@@ -17,11 +17,11 @@ impl<'a> RawQuery<'a> {
     /// The first value of each name, or an empty string, in one pass over the query.
     pub(crate) fn first<const N: usize>(self, names: [&str; N]) -> [Cow<'a, str>; N] {
         let mut values = [const { None }; N];
-        for (key, raw) in self.raw_pairs() {
-            let Some(key) = decode(key) else { continue };
+        for (raw_name, raw_value) in self.raw_pairs() {
+            let Some(pair_name) = decode(raw_name) else { continue };
             for (name, value) in names.iter().zip(&mut values) {
-                if value.is_none() && key == *name {
-                    *value = decode(raw);
+                if value.is_none() && pair_name == *name {
+                    *value = decode(raw_value);
                 }
             }
         }

@@ -11,11 +11,11 @@ use metrics::{Counter, Gauge, Histogram};
 /// The metrics of all requests.
 pub(super) struct RequestMetrics {
     pub(super) in_flight: Gauge,
-    routes: RwLock<HashMap<String, Vec<Responses>>>,
+    routes: RwLock<HashMap<String, Vec<ResponseMetrics>>>,
 }
 
 /// The metrics of the responses with one status to requests with one method, on one route.
-struct Responses {
+struct ResponseMetrics {
     method: &'static str,
     status: u16,
     requests: Counter,
@@ -29,30 +29,30 @@ impl RequestMetrics {
 
     /// Counts a response.
     pub(super) fn record(&self, method: &Method, route: &str, status: u16, duration: Duration) {
-        let method = label(method);
-        let matches = |responses: &&Responses| responses.status == status && responses.method == method;
+        let method = method_label(method);
+        let matches = |entry: &&ResponseMetrics| entry.status == status && entry.method == method;
         let routes = self.routes.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(responses) = routes.get(route).and_then(|route| route.iter().find(matches)) {
-            return responses.record(duration);
+        if let Some(entry) = routes.get(route).and_then(|entries| entries.iter().find(matches)) {
+            return entry.record(duration);
         }
         drop(routes);
-        let responses = Responses {
+        let entry = ResponseMetrics {
             method,
             status,
             seconds: metrics::histogram!("norman_aks_http_request_seconds", "method" => method, "route" => route.to_owned()),
             requests: metrics::counter!("norman_aks_http_requests_total", "method" => method, "route" => route.to_owned(), "status" => status.to_string()),
         };
-        responses.record(duration);
+        entry.record(duration);
         let mut routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
-        let route = routes.entry(route.to_owned()).or_default();
-        // Another request may have added this entry in the meantime.
-        if route.iter().all(|responses| !matches(&responses)) {
-            route.push(responses);
+        let entries = routes.entry(route.to_owned()).or_default();
+        // Another request may have added an equal entry in the meantime.
+        if entries.iter().all(|entry| !matches(&entry)) {
+            entries.push(entry);
         }
     }
 }
 
-impl Responses {
+impl ResponseMetrics {
     fn record(&self, duration: Duration) {
         self.requests.increment(1);
         self.seconds.record(duration);
@@ -60,7 +60,7 @@ impl Responses {
 }
 
 /// The label of a method. Clients can invent methods, and labels are never removed.
-fn label(method: &Method) -> &'static str {
+fn method_label(method: &Method) -> &'static str {
     const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
     KNOWN.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }

@@ -22,32 +22,33 @@ pub(super) struct Examples {
 /// The contents of `examples.json`. `operations` is keyed by operation ID, `types` by the name of a `/v3` type or of an action.
 /// A value of `types` has an example object as `response`, and example requests by verb.
 #[derive(Default, Deserialize)]
-struct File {
+struct ExampleFile {
     operations: BTreeMap<String, Examples>,
     types: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
-static FILE: LazyLock<File> = LazyLock::new(|| {
+static EXAMPLES: LazyLock<ExampleFile> = LazyLock::new(|| {
     serde_json::from_str(include_str!("examples.json")).unwrap_or_else(|error| {
         tracing::error!(%error, "cannot parse the examples of the API document");
-        File::default()
+        ExampleFile::default()
     })
 });
 
 /// The examples of an operation, by its ID.
-pub(super) fn for_operation(operation: &str) -> Examples {
-    if let Some(examples) = FILE.operations.get(operation) {
+pub(super) fn for_operation(operation_id: &str) -> Examples {
+    if let Some(examples) = EXAMPLES.operations.get(operation_id) {
         return examples.clone();
     }
-    examples_of_type(operation).unwrap_or_default()
+    examples_by_type(operation_id).unwrap_or_default()
 }
 
-fn examples_of_type(operation: &str) -> Option<Examples> {
+/// The examples of an operation whose ID is a verb and the name of a type or action, such as `listClusters`.
+fn examples_by_type(operation_id: &str) -> Option<Examples> {
     let verbs = ["list", "get", "create", "update", "post", "delete"];
-    let (verb, name) = verbs.into_iter().find_map(|verb| Some((verb, operation.strip_prefix(verb)?)))?;
+    let (verb, name) = verbs.into_iter().find_map(|verb| Some((verb, operation_id.strip_prefix(verb)?)))?;
     let name = name.strip_suffix("OfCluster").unwrap_or(name);
     let name = name.strip_suffix('s').filter(|_| verb == "list").unwrap_or(name);
-    let examples = FILE.types.get(name)?;
+    let examples = EXAMPLES.types.get(name)?;
     let request = examples.get(verb).or_else(|| examples.get("update").filter(|_| verb == "post"));
     let response = examples.get("response").cloned();
     Some(Examples {
@@ -60,17 +61,17 @@ fn examples_of_type(operation: &str) -> Option<Examples> {
 /// The response to a list operation of the type `title`, with `element` as its only object.
 fn list_of_one(title: &str, element: Value) -> Value {
     let (first, rest) = title.split_at(1);
-    let id = format!("{}{rest}", first.to_ascii_lowercase());
+    let type_id = format!("{}{rest}", first.to_ascii_lowercase());
     let url = format!("https://norman.example.com/v3/{}s", title.to_ascii_lowercase());
     json!({
         "type": "collection",
         "links": {"self": url},
-        "createTypes": if id == "schema" { json!({}) } else { json!({&*id: url}) },
+        "createTypes": if type_id == "schema" { json!({}) } else { json!({&*type_id: url}) },
         "actions": {},
         "pagination": {"limit": 1000, "total": 1},
         "sort": {"order": "asc", "reverse": format!("{url}?order=desc"), "links": {}},
         "filters": {},
-        "resourceType": id,
+        "resourceType": type_id,
         "data": [element],
     })
 }

@@ -1,5 +1,5 @@
-//! The error responses in the API document, from `errors.json`. Each is a component, so that generated clients have one type for
-//! it. The code that sends them is in `meta::error`, `norman::error`, `auth` and `middleware`.
+//! The error responses in the API document, from `errors.json`. Each is a component, so that generated clients have one type
+//! for it. The code that sends them is in `meta::error`, `norman::error`, `auth` and `middleware`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,16 +13,16 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use super::headers;
 
 /// The error statuses of every operation.
-const ALWAYS: [u16; 4] = [401, 500, 503, 504];
+const COMMON_STATUSES: [u16; 4] = [401, 500, 503, 504];
 
 /// The additional error statuses of reads below `/v3`.
-pub(in crate::api) const READ: &[u16] = &[403, 404, 422];
+pub(in crate::api) const READ_STATUSES: &[u16] = &[403, 404, 422];
 
 /// The additional error statuses of changes below `/v3`.
-pub(in crate::api) const CHANGE: &[u16] = &[403, 404, 409, 413, 422, 507];
+pub(in crate::api) const CHANGE_STATUSES: &[u16] = &[403, 404, 409, 413, 422, 507];
 
 /// The additional error statuses of a POST to an object below `/v3`.
-pub(in crate::api) const POST: &[u16] = &[403, 404, 405, 409, 413, 422, 507];
+pub(in crate::api) const POST_STATUSES: &[u16] = &[403, 404, 405, 409, 413, 422, 507];
 
 /// Declares types for sets of error responses, for use in `#[utoipa::path]`.
 macro_rules! response_sets {
@@ -40,9 +40,9 @@ macro_rules! response_sets {
 }
 
 response_sets! {
-    ReadFailures = norman(READ),
-    ChangeFailures = norman(CHANGE),
-    CheckFailures = check(),
+    ReadFailures = norman(READ_STATUSES),
+    ChangeFailures = norman(CHANGE_STATUSES),
+    CheckFailures = credential_check(),
     ReviewFailures = norman(&[403, 404, 413, 422]),
     FollowFailures = norman(&[404, 422, 429]),
     PlanFailures = norman(&[404]),
@@ -80,14 +80,14 @@ pub(in crate::api) fn meta() -> BTreeMap<String, RefOr<Response>> {
 }
 
 /// The errors of aksCheckCredentials.
-fn check() -> BTreeMap<String, RefOr<Response>> {
+fn credential_check() -> BTreeMap<String, RefOr<Response>> {
     references(|name, status| name == "CredentialRefused" || (name.starts_with("Meta") && status != 422))
 }
 
 /// The errors in Norman's format with the statuses of every operation and the additional `statuses`.
 pub(in crate::api) fn norman(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     references(|name, status| {
-        let is_included = ALWAYS.contains(&status) || statuses.contains(&status);
+        let is_included = COMMON_STATUSES.contains(&status) || statuses.contains(&status);
         is_included && (name == "Unauthorized" || name.starts_with("Norman"))
     })
 }

@@ -31,7 +31,7 @@ pub(super) fn method(verb: Verb) -> HttpMethod {
 }
 
 /// An operation in the API document.
-pub(super) fn operation<T: V3Type>(operation: &Operation) -> path::Operation {
+pub(super) fn path_operation<T: V3Type>(operation: &Operation) -> path::Operation {
     let (summary, description) = match operation.doc.split_once("\n\n") {
         Some((summary, description)) => (summary, Some(description)),
         None => (operation.doc, None),
@@ -113,9 +113,9 @@ fn request_body<T: V3Type>(verb: Verb) -> Option<RequestBody> {
 
 fn responses(schema: &Schema, operation: &Operation) -> BTreeMap<String, RefOr<Response>> {
     let statuses = match operation.verb {
-        Verb::List | Verb::ListOfCluster | Verb::Get => failures::READ,
-        Verb::Post => failures::POST,
-        _ => failures::CHANGE,
+        Verb::List | Verb::ListOfCluster | Verb::Get => failures::READ_STATUSES,
+        Verb::Post => failures::POST_STATUSES,
+        _ => failures::CHANGE_STATUSES,
     };
     let (status, component) = match operation.verb {
         Verb::List | Verb::ListOfCluster => ("200", format!("{}Collection", schema.title)),

@@ -33,7 +33,7 @@ enum Target {
     Collection,
     Object,
     /// The collection of one cluster, below the path of the cluster.
-    OfCluster,
+    CollectionOfCluster,
 }
 
 impl Target {
@@ -41,7 +41,7 @@ impl Target {
         match verb {
             Verb::List | Verb::Create => Self::Collection,
             Verb::Get | Verb::Update | Verb::Delete | Verb::Post => Self::Object,
-            Verb::ListOfCluster | Verb::CreateOfCluster => Self::OfCluster,
+            Verb::ListOfCluster | Verb::CreateOfCluster => Self::CollectionOfCluster,
         }
     }
 
@@ -53,7 +53,7 @@ impl Target {
         let path = |name: &&str| match self {
             Self::Collection => format!("/v3/{name}"),
             Self::Object => format!("/v3/{name}/{{id}}"),
-            Self::OfCluster => format!("/v3/clusters/{{id}}/{name}"),
+            Self::CollectionOfCluster => format!("/v3/clusters/{{id}}/{name}"),
         };
         names.iter().map(path).flat_map(|path| [path.clone(), path + "/"]).collect()
     }
@@ -61,7 +61,7 @@ impl Target {
 
 /// Routes the operations of a type.
 pub(super) fn router<T: V3Type>() -> DocumentedRouter<AppState> {
-    let targets = [Target::Collection, Target::Object, Target::OfCluster];
+    let targets = [Target::Collection, Target::Object, Target::CollectionOfCluster];
     targets.into_iter().fold(DocumentedRouter::new(), |router, target| {
         let operations: Vec<_> =
             T::OPERATIONS.iter().filter(|operation| Target::from_verb(operation.verb) == target).collect();
@@ -84,7 +84,7 @@ fn add_path<T: V3Type>(
         let mut paths = Paths::new();
         for operation in &operations {
             let methods = vec![docs::method(operation.verb)];
-            paths.add_path_operation(&path, methods, docs::operation::<T>(operation));
+            paths.add_path_operation(&path, methods, docs::path_operation::<T>(operation));
         }
         (docs::components::<T>(&operations), paths, MethodRouter::new())
     };
@@ -118,21 +118,21 @@ fn add_handler(methods: MethodRouter<AppState>, verb: Verb, handlers: Handlers) 
     }
 }
 
-type Outcome<'a, T> = BoxFuture<'a, Result<T, Error>>;
+type ResultFuture<'a, T> = BoxFuture<'a, Result<T, Error>>;
 
 /// A [`V3Type`] as function pointers, so that the code of its routes is compiled once and not for each type.
 #[derive(Clone, Copy)]
 struct Handlers {
     schema: &'static Schema,
     operations: &'static [Operation],
-    list: for<'a> fn(&'a Call) -> Outcome<'a, Vec<Object>>,
-    list_of_cluster: for<'a> fn(&'a Call, Cluster) -> Outcome<'a, Vec<Object>>,
-    get: for<'a> fn(&'a Call, &'a str) -> Outcome<'a, Object>,
-    get_public: for<'a> fn(&'a AppState, &'a Links, &'a str) -> Outcome<'a, Option<Object>>,
-    create: for<'a> fn(&'a Call, Object) -> Outcome<'a, Object>,
-    update: for<'a> fn(&'a Call, &'a str, Object) -> Outcome<'a, Object>,
-    delete: for<'a> fn(&'a Call, &'a str) -> Outcome<'a, Deleted>,
-    run_action: for<'a> fn(&'a Call, &'a str, &'a str) -> Outcome<'a, Option<Response>>,
+    list: for<'a> fn(&'a Call) -> ResultFuture<'a, Vec<Object>>,
+    list_of_cluster: for<'a> fn(&'a Call, Cluster) -> ResultFuture<'a, Vec<Object>>,
+    get: for<'a> fn(&'a Call, &'a str) -> ResultFuture<'a, Object>,
+    get_public: for<'a> fn(&'a AppState, &'a Links, &'a str) -> ResultFuture<'a, Option<Object>>,
+    create: for<'a> fn(&'a Call, Object) -> ResultFuture<'a, Object>,
+    update: for<'a> fn(&'a Call, &'a str, Object) -> ResultFuture<'a, Object>,
+    delete: for<'a> fn(&'a Call, &'a str) -> ResultFuture<'a, Deleted>,
+    run_action: for<'a> fn(&'a Call, &'a str, &'a str) -> ResultFuture<'a, Option<Response>>,
 }
 
 impl Handlers {
