@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn document_separates_input_from_responses() {
+    fn document_describes_input_and_responses() {
         let document = document();
         let schemas = &document["components"]["schemas"];
         let keys = |name: &str| -> BTreeSet<String> {

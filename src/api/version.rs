@@ -12,7 +12,7 @@ use super::norman::error::Error;
 use super::state::AppState;
 
 pub(crate) fn router() -> DocumentedRouter<AppState> {
-    DocumentedRouter::new().route(routes!(version))
+    DocumentedRouter::new().route(routes!(get_version))
 }
 
 /// The version of Rancher whose API this server provides.
@@ -43,7 +43,7 @@ struct RancherVersion {
     security(()),
     responses((status = 200, description = "The version", body = RancherVersion)),
 )]
-async fn version(
+async fn get_version(
     State(state): State<AppState>,
     _authenticated: Result<Authenticated, AuthError>,
 ) -> Result<Response, Error> {

@@ -151,7 +151,7 @@ pub(super) async fn list_audit(
     links: Links,
     query: Query,
 ) -> Result<Response, Error> {
-    let (filter, limit) = parse(&query)?;
+    let (filter, limit) = parse_query(&query)?;
     let page = state.audit_log.page(&caller, &filter, limit).await?;
     let next = page.next.map(|next| {
         let query = query.to_query_with("after", &audit::format_cursor(&next));
@@ -162,7 +162,7 @@ pub(super) async fn list_audit(
 }
 
 /// The filter and the number of records on a page.
-fn parse(query: &Query) -> Result<(Filter, u32), Invalid> {
+fn parse_query(query: &Query) -> Result<(Filter, u32), Invalid> {
     query.reject_unknown(&PARAMETERS)?;
     let non_empty = |name: &str| query.first(name).filter(|value| !value.is_empty());
     let parse_time = |name: &str| {

@@ -152,7 +152,7 @@ pub(super) async fn list_cluster_events(
         return Ok(json::respond(StatusCode::OK, &ClusterEventList { events }));
     }
     let subscription = state.cluster_events.subscribe(&caller, &id, after).await?;
-    let mut response = Sse::new(stream(subscription, id)).into_response();
+    let mut response = Sse::new(event_stream(subscription, id)).into_response();
     for (name, value) in [(CACHE_CONTROL, "no-store"), (ACCEL_BUFFERING, "no")] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
@@ -176,7 +176,10 @@ fn wants_list(headers: &HeaderMap) -> bool {
     accepts("application/json") && !accepts("text/event-stream")
 }
 
-fn stream(subscription: Subscription, cluster_id: String) -> impl Stream<Item = Result<Event, Infallible>> {
+fn event_stream(
+    subscription: Subscription,
+    cluster_id: String,
+) -> impl Stream<Item = Result<Event, Infallible>> {
     // Sent immediately, so that the client can tell that it is connected.
     let greeting = Event::default().retry(RETRY_DELAY).comment(format!("the events of {cluster_id}"));
     let events = stream::unfold(subscription, move |mut subscription| {
@@ -208,7 +211,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn event_is_one_block_whatever_it_contains() {
+    async fn event_with_line_breaks_is_one_sse_block() {
         let data = json!({"state": "active", "phase": "active", "generation": 2, "secret": "x"});
         let event = cluster_events::ClusterEvent {
             id: "01a209ff-44e3-774a-94cd-94100ad0b89b".to_owned(),

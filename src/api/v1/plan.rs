@@ -1,6 +1,6 @@
 //! `GET /api/v1/clusters/{id}/plan`: previews the worker's next step and its reason, without executing it.
 
-use aks::provision::preview::{self, Azure, Kind, Unseen};
+use aks::provision::preview::{self, Azure as AzureOutcome, Kind as StepKind, Unseen};
 use aks::status::Waiting;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -194,27 +194,27 @@ impl From<Plan> for ClusterPlan {
     }
 }
 
-impl From<Kind> for PlanStep {
-    fn from(kind: Kind) -> Self {
+impl From<StepKind> for PlanStep {
+    fn from(kind: StepKind) -> Self {
         match kind {
-            Kind::Nothing => Self::Nothing,
-            Kind::TakeOver => Self::TakeOver,
-            Kind::RegisterProvider => Self::RegisterProvider,
-            Kind::CreateResourceGroup => Self::CreateResourceGroup,
-            Kind::EnsureWorkspace => Self::EnsureWorkspace,
-            Kind::CreateCluster => Self::CreateCluster,
-            Kind::UpdateTags => Self::UpdateTags,
-            Kind::UpdateCluster => Self::UpdateCluster,
-            Kind::PutPool => Self::PutPool,
-            Kind::DeletePool => Self::DeletePool,
-            Kind::DeleteCluster => Self::DeleteCluster,
-            Kind::Wait => Self::Wait,
-            Kind::Connect => Self::Connect,
-            Kind::Forget => Self::Forget,
-            Kind::Refuse => Self::Refuse,
-            Kind::GaveUp => Self::GaveUp,
-            Kind::Blocked => Self::Blocked,
-            Kind::Unknown => Self::Unknown,
+            StepKind::Nothing => Self::Nothing,
+            StepKind::TakeOver => Self::TakeOver,
+            StepKind::RegisterProvider => Self::RegisterProvider,
+            StepKind::CreateResourceGroup => Self::CreateResourceGroup,
+            StepKind::EnsureWorkspace => Self::EnsureWorkspace,
+            StepKind::CreateCluster => Self::CreateCluster,
+            StepKind::UpdateTags => Self::UpdateTags,
+            StepKind::UpdateCluster => Self::UpdateCluster,
+            StepKind::PutPool => Self::PutPool,
+            StepKind::DeletePool => Self::DeletePool,
+            StepKind::DeleteCluster => Self::DeleteCluster,
+            StepKind::Wait => Self::Wait,
+            StepKind::Connect => Self::Connect,
+            StepKind::Forget => Self::Forget,
+            StepKind::Refuse => Self::Refuse,
+            StepKind::GaveUp => Self::GaveUp,
+            StepKind::Blocked => Self::Blocked,
+            StepKind::Unknown => Self::Unknown,
         }
     }
 }
@@ -231,13 +231,13 @@ impl From<Waiting> for PlanWaiting {
     }
 }
 
-impl From<Azure> for PlanAzure {
-    fn from(azure: Azure) -> Self {
+impl From<AzureOutcome> for PlanAzure {
+    fn from(azure: AzureOutcome) -> Self {
         let (outcome, reason) = match azure {
-            Azure::Asked => (PlanAsked::Asked, None),
-            Azure::NotNeeded(reason) => (PlanAsked::NotNeeded, Some(reason)),
-            Azure::NotAllowed(reason) => (PlanAsked::NotAllowed, Some(reason)),
-            Azure::Failed(reason) => (PlanAsked::Failed, Some(reason)),
+            AzureOutcome::Asked => (PlanAsked::Asked, None),
+            AzureOutcome::NotNeeded(reason) => (PlanAsked::NotNeeded, Some(reason)),
+            AzureOutcome::NotAllowed(reason) => (PlanAsked::NotAllowed, Some(reason)),
+            AzureOutcome::Failed(reason) => (PlanAsked::Failed, Some(reason)),
         };
         Self { outcome, reason }
     }

@@ -99,13 +99,13 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
     if names.is_empty() {
         return None;
     }
-    let text = format!(
+    let message = format!(
         "cloud credential is deleted and kept for {}; its secret is erased when the last of them uses another credential or is \
          removed; DELETE with force=true erases it at once",
         names.join(", ")
     );
     // Headers are ASCII, and the text is enclosed in quotation marks.
-    let text: String = text
+    let ascii: String = message
         .chars()
         .map(|character| match character {
             '"' | '\\' => '\'',
@@ -113,7 +113,7 @@ fn deletion_warning(deleted: &Deleted) -> Option<HeaderValue> {
             _ => '?',
         })
         .collect();
-    HeaderValue::try_from(format!("299 - \"{text}\"")).ok()
+    HeaderValue::try_from(format!("299 - \"{ascii}\"")).ok()
 }
 
 /// The credential on the wire, without its secret, which is not loaded.
@@ -176,8 +176,8 @@ fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
     if body.get(CONFIG_KEY).is_some_and(|config| !config.is_null()) {
         return Ok(());
     }
-    let other = body.iter().find(|(key, value)| key.ends_with("Config") && !value.is_null());
-    match other.filter(|(key, _)| key.as_str() != CONFIG_KEY) {
+    let other_config = body.iter().find(|(key, value)| key.ends_with("Config") && !value.is_null());
+    match other_config.filter(|(key, _)| key.as_str() != CONFIG_KEY) {
         None => Ok(()),
         Some((key, _)) => {
             let message = format!("only Azure credentials are supported: send {CONFIG_KEY} instead of {key}");

@@ -15,8 +15,8 @@ use crate::api::norman::schemas::Schema;
 /// The ID and the name of the node driver.
 const AZURE: &str = "azure";
 
-/// The kind of hosted clusters: its ID in Rancher, and its name.
-const AKS: &str = "azurekubernetesservice";
+/// The ID and the name of the driver of AKS clusters.
+const AKS_ID: &str = "azurekubernetesservice";
 const AKS_NAME: &str = "azureKubernetesService";
 
 /// The clouds for which credentials can be stored.
@@ -54,7 +54,7 @@ pub(super) struct KontainerDrivers;
 impl V3Type for KontainerDrivers {
     const SCHEMA: &'static Schema = &KONTAINER_DRIVER;
     const TAG: &'static str = "Settings";
-    const ID: IdParameter = IdParameter { description: "The ID, in any letter case", example: AKS };
+    const ID: IdParameter = IdParameter { description: "The ID, in any letter case", example: AKS_ID };
     const OPERATIONS: &'static [Operation] = &[
         Operation::list("The kinds of hosted clusters."),
         Operation::get("One kind of hosted clusters.", "The driver"),
@@ -69,11 +69,11 @@ impl V3Type for KontainerDrivers {
             ("state", json!(if active { "active" } else { "inactive" })),
             ("transitioning", json!("no")),
         ]);
-        Ok(vec![Resource::new(&KONTAINER_DRIVER, AKS, Rights::NONE).to_object(&call.links, fields)])
+        Ok(vec![Resource::new(&KONTAINER_DRIVER, AKS_ID, Rights::NONE).to_object(&call.links, fields)])
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let driver = if id.eq_ignore_ascii_case(AKS) { Self::list(call).await?.pop() } else { None };
+        let driver = if id.eq_ignore_ascii_case(AKS_ID) { Self::list(call).await?.pop() } else { None };
         driver.ok_or_else(|| Error::not_found(id))
     }
 }

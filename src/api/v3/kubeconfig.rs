@@ -31,16 +31,16 @@ pub(super) struct Kubeconfig<'a> {
 
 /// Responds with the kubeconfig and forbids caching.
 pub(super) fn respond(config: &SecretString) -> Response {
-    output(config.expose_secret(), None)
+    respond_with(config.expose_secret(), None)
 }
 
 /// The response of a server without HTTPS. Terraform accepts it and repeats the action at its next refresh; any error would
 /// make Terraform destroy the cluster that it has just created.
 pub(super) fn respond_empty(reason: &Invalid) -> Response {
-    output("", Some(&reason.message))
+    respond_with("", Some(&reason.message))
 }
 
-fn output(config: &str, message: Option<&str>) -> Response {
+fn respond_with(config: &str, message: Option<&str>) -> Response {
     const TYPE: &str = "generateKubeConfigOutput";
     let output = Kubeconfig { base_type: TYPE, config, message, r#type: TYPE };
     let mut response = json::respond(StatusCode::OK, &output);

@@ -48,8 +48,8 @@ impl V3Type for Projects {
 
 /// The projects of a cluster; none before it is active for the first time, or while it is deleted.
 fn views(cluster: &Cluster, links: &Links) -> impl Iterator<Item = Object> {
-    let in_use = matches!(cluster.state, State::Active | State::Updating);
-    let projects = in_use.then(|| projects::of_cluster(&cluster.uuid));
+    let has_projects = matches!(cluster.state, State::Active | State::Updating);
+    let projects = has_projects.then(|| projects::of_cluster(&cluster.uuid));
     projects.into_iter().flatten().map(|project| view(cluster, project, links))
 }
 

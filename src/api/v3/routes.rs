@@ -47,9 +47,9 @@ impl Target {
 
     /// The documented path, then the other spellings.
     fn paths(self, schema: &Schema) -> Vec<String> {
-        let documented = schema.collection.and_then(|path| path.strip_prefix("/v3/"));
-        let mut names: Vec<_> = documented.into_iter().collect();
-        names.extend((documented != Some(schema.plural)).then_some(schema.plural));
+        let documented_name = schema.collection.and_then(|path| path.strip_prefix("/v3/"));
+        let mut names: Vec<_> = documented_name.into_iter().collect();
+        names.extend((documented_name != Some(schema.plural)).then_some(schema.plural));
         let path = |name: &&str| match self {
             Self::Collection => format!("/v3/{name}"),
             Self::Object => format!("/v3/{name}/{{id}}"),
@@ -75,11 +75,11 @@ fn add_path<T: V3Type>(
     operations: Vec<&'static Operation>,
 ) -> DocumentedRouter<AppState> {
     let paths = target.paths(T::SCHEMA);
-    let Some((documented, spellings)) = paths.split_first() else { return router };
+    let Some((documented_path, other_paths)) = paths.split_first() else { return router };
     let methods = operations.iter().fold(MethodRouter::new(), |methods, operation| {
         add_handler(methods, operation.verb, Handlers::new::<T>())
     });
-    let path = documented.clone();
+    let path = documented_path.clone();
     let document = move || {
         let mut paths = Paths::new();
         for operation in &operations {
@@ -88,9 +88,9 @@ fn add_path<T: V3Type>(
         }
         (docs::components::<T>(&operations), paths, MethodRouter::new())
     };
-    let route = reject_others(DocumentedRoute::new(documented.clone(), methods, document));
+    let route = reject_others(DocumentedRoute::new(documented_path.clone(), methods, document));
     let methods = route.methods().clone();
-    spellings.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
+    other_paths.iter().fold(router.route(route), |router, path| router.undocumented(path, methods.clone()))
 }
 
 fn add_handler(methods: MethodRouter<AppState>, verb: Verb, handlers: Handlers) -> MethodRouter<AppState> {

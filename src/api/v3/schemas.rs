@@ -102,8 +102,8 @@ mod tests {
     #[test]
     fn converted_input_parses_as_domain_types() {
         use crate::api::norman::input::{InputFor, convert};
-        let any_value = |schema: &Schema| -> serde_json::Value {
-            let value = |kind: &Kind| match kind {
+        let input_with_all_fields = |schema: &Schema| -> serde_json::Value {
+            let value_of_kind = |kind: &Kind| match kind {
                 Kind::Int => serde_json::json!("1"),
                 Kind::Bool => serde_json::json!("true"),
                 Kind::TextMap => serde_json::json!({"k": 1}),
@@ -111,10 +111,10 @@ mod tests {
                 Kind::List(_) => serde_json::json!([1]),
                 _ => serde_json::json!(1),
             };
-            schema.fields.iter().map(|field| (field.name.to_owned(), value(&field.kind))).collect()
+            schema.fields.iter().map(|field| (field.name.to_owned(), value_of_kind(&field.kind))).collect()
         };
         let converted = |schema: &Schema| {
-            let input = any_value(schema).as_object().unwrap().clone();
+            let input = input_with_all_fields(schema).as_object().unwrap().clone();
             serde_json::Value::Object(convert(schema, input, InputFor::Create).unwrap())
         };
         let config: AksConfig = serde_json::from_value(converted(&cluster::AKS_CONFIG)).unwrap();

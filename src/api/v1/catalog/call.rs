@@ -209,7 +209,7 @@ impl CatalogCall {
         self.state.listings()
     }
 
-    pub(super) fn request(&self) -> ListingRequest<'_> {
+    pub(super) fn listing_request(&self) -> ListingRequest<'_> {
         ListingRequest {
             access: &self.access,
             caller: &self.caller,

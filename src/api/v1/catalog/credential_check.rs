@@ -37,7 +37,7 @@ use crate::service::catalog::credential_check::{CheckRequest, CredentialReport, 
 const MAX_RESOURCE_GROUPS: usize = 10;
 
 /// The schema of the request body.
-static CREDENTIAL: Schema = Schema::nested(
+static CREDENTIAL_CHECK_REQUEST: Schema = Schema::nested(
     "credentialCheckRequest",
     "CredentialCheckRequest",
     "A credential that is checked and not stored.",
@@ -55,7 +55,7 @@ static CREDENTIAL: Schema = Schema::nested(
     ],
 );
 
-documented!(CredentialCheckRequest, &CREDENTIAL, Form::Input);
+documented!(CredentialCheckRequest, &CREDENTIAL_CHECK_REQUEST, Form::Input);
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
@@ -156,7 +156,7 @@ fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
             );
             return Err(Invalid::field("InvalidFormat", "resourceGroup", message));
         }
-        if !groups.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+        if !groups.iter().any(|group| group.eq_ignore_ascii_case(name)) {
             groups.push(name.to_owned());
         }
     }
@@ -164,7 +164,7 @@ fn resource_groups(uri: &Uri) -> Result<Vec<String>, Invalid> {
 }
 
 fn inline_credential(body: Object) -> Result<InlineCredential, Invalid> {
-    let mut body = input::convert(&CREDENTIAL, body, InputFor::Create)?;
+    let mut body = input::convert(&CREDENTIAL_CHECK_REQUEST, body, InputFor::Create)?;
     let mut take = |key: &str| input::take_text(&mut body, key).unwrap_or_default();
     Ok(InlineCredential {
         tenant_id: take("tenantId"),

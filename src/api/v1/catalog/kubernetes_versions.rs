@@ -98,12 +98,13 @@ pub(super) async fn list_kubernetes_versions(call: CatalogCall) -> Result<Respon
     call.reject_unknown(&PARAMETERS)?;
     let region = call.region()?;
     let preview = call.parameters.boolean("preview")?;
-    let plans = ["KubernetesOfficial", "AKSLongTermSupport"].map(|plan| (plan, plan));
-    let plan = call.parameters.one_of("supportPlan", &plans)?;
-    let versions = call.listings().non_empty_versions(call.request(), region, RENDERERS.versions).await;
+    let options = ["KubernetesOfficial", "AKSLongTermSupport"].map(|plan| (plan, plan));
+    let support_plan = call.parameters.one_of("supportPlan", &options)?;
+    let versions =
+        call.listings().non_empty_versions(call.listing_request(), region, RENDERERS.versions).await;
     call.record_use(&versions).await;
     let versions = versions?;
-    let build = || render_page(&call, &versions, preview, plan);
+    let build = || render_page(&call, &versions, preview, support_plan);
     call.respond(Some(&[versions.source()]), versions.freshness(), versions.age(), build).await
 }
 
@@ -112,12 +113,12 @@ fn render_page(
     call: &CatalogCall,
     versions: &[KubernetesVersion],
     preview: Option<bool>,
-    plan: Option<&str>,
+    support_plan: Option<&str>,
 ) -> Result<Bytes, Invalid> {
     let mut minors = minor_versions(versions);
     minors.retain(|minor| {
         preview.is_none_or(|preview| preview == minor.is_preview)
-            && plan.is_none_or(|plan| minor.support_plans.iter().any(|supported| supported == plan))
+            && support_plan.is_none_or(|plan| minor.support_plans.iter().any(|supported| supported == plan))
     });
     let page = Page::select(minors, call, PATH, |minor: &MinorVersion| &minor.version)?;
     let data = page.data.into_iter().map(CatalogKubernetesVersion::from).collect();

@@ -21,12 +21,12 @@ impl<T> Page<T> {
         mut entries: Vec<T>,
         call: &CatalogCall,
         path: &str,
-        name: impl Fn(&T) -> &str,
+        entry_name: impl Fn(&T) -> &str,
     ) -> Result<Self, Invalid> {
         let limit = call.parameters.number("limit", 1..=MAX_LIMIT)?;
         let limit = usize::try_from(limit.unwrap_or(MAX_LIMIT)).unwrap_or(usize::MAX);
         if let Some(marker) = call.parameters.trimmed("marker") {
-            let Some(index) = entries.iter().position(|entry| name(entry) == marker) else {
+            let Some(index) = entries.iter().position(|entry| entry_name(entry) == marker) else {
                 let message =
                     format!("the list no longer contains `{}`; start again without marker", mask(marker));
                 return Err(Invalid::field("InvalidOption", "marker", message));
@@ -37,7 +37,7 @@ impl<T> Page<T> {
         entries.truncate(limit);
         let last = entries.last().filter(|_| has_more);
         let next = last.map(|last| {
-            let query = call.parameters.to_query_with("marker", name(last));
+            let query = call.parameters.to_query_with("marker", entry_name(last));
             call.links.url(&format!("{path}?{query}"))
         });
         Ok(Self { data: entries, next })

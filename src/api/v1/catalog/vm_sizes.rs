@@ -27,6 +27,9 @@ const PATH: &str = "/api/v1/vm-sizes";
 /// The maximum number of nodes in a pool.
 const MAX_NODES: i64 = 1_000;
 
+/// The minimum size of an OS disk.
+const MIN_OS_DISK_GIB: i64 = 30;
+
 /// A page of VM sizes.
 #[derive(Serialize, ToSchema)]
 struct VmSizeList<'a> {
@@ -239,7 +242,7 @@ pub(super) async fn list_vm_sizes(call: CatalogCall) -> Result<Response, Error> 
     call.reject_unknown(&PARAMETERS)?;
     let (region, demand) = (call.region()?, parse_node_demand(&call.parameters, true)?);
     let (filter, order) = (Filter::parse(&call.parameters)?, parse_order(&call.parameters)?);
-    let sizes = RegionSizes::load(call.listings(), call.request(), region, RENDERERS).await;
+    let sizes = RegionSizes::load(call.listings(), call.listing_request(), region, RENDERERS).await;
     call.record_use(&sizes).await;
     let sizes = sizes?;
     let sources = sizes.sources();
@@ -274,7 +277,7 @@ pub(super) fn parse_node_demand(parameters: &Query, with_zones: bool) -> Result<
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,
         is_windows: parameters.one_of("osType", &[("Linux", false), ("Windows", true)])?.unwrap_or_default(),
         zones: if with_zones { parameters.zones("zones")? } else { Vec::new() },
-        ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", 30..=MAX_EPHEMERAL_GIB)?,
+        ephemeral_disk_gib: parameters.number("ephemeralOsDiskGiB", MIN_OS_DISK_GIB..=MAX_EPHEMERAL_GIB)?,
         nodes: parameters.number("count", 1..=MAX_NODES)?.unwrap_or(1),
     })
 }
@@ -295,15 +298,15 @@ struct Filter {
 
 impl Filter {
     fn parse(parameters: &Query) -> Result<Self, Invalid> {
-        let lower = |name: &str| parameters.trimmed(name).map(str::to_lowercase);
+        let lowercase = |name: &str| parameters.trimmed(name).map(str::to_lowercase);
         Ok(Self {
             min_vcpus: parameters.number("minVcpus", 0..=10_000)?,
             max_vcpus: parameters.number("maxVcpus", 0..=10_000)?,
             min_memory_gib: parameters.number("minMemoryGiB", 0..=1_000_000)?,
             architecture: parameters.one_of("arch", &[("x64", "x64"), ("Arm64", "Arm64")])?,
             has_gpu: parameters.boolean("gpu")?,
-            family: lower("family"),
-            search: lower("q"),
+            family: lowercase("family"),
+            search: lowercase("q"),
             verdicts: parse_verdicts(parameters)?,
         })
     }
@@ -346,12 +349,12 @@ fn parse_verdicts(parameters: &Query) -> Result<Vec<Verdict>, Invalid> {
 struct Order {
     /// The sort key; `None` for the name.
     key: Option<fn(&AssessedSize<'_>) -> i64>,
-    descending: bool,
+    is_descending: bool,
 }
 
 fn parse_order(parameters: &Query) -> Result<Order, Invalid> {
     let text = parameters.trimmed("sort").unwrap_or("name");
-    let (field, descending) = text.strip_prefix('-').map_or((text, false), |field| (field, true));
+    let (field, is_descending) = text.strip_prefix('-').map_or((text, false), |field| (field, true));
     let key: Option<fn(&AssessedSize<'_>) -> i64> = match field {
         "name" => None,
         "vcpus" => Some(|assessed| assessed.size.capabilities.vcpus.unwrap_or_default()),
@@ -363,12 +366,12 @@ fn parse_order(parameters: &Query) -> Result<Order, Invalid> {
             return Err(Invalid::field("InvalidOption", "sort", message));
         }
     };
-    Ok(Order { key, descending })
+    Ok(Order { key, is_descending })
 }
 
-fn sort(sizes: &mut [AssessedSize<'_>], Order { key, descending }: Order) {
+fn sort(sizes: &mut [AssessedSize<'_>], Order { key, is_descending }: Order) {
     sizes.sort_by(|a, b| size_name(a.size).cmp(size_name(b.size)));
-    match (key, descending) {
+    match (key, is_descending) {
         (None, false) => {}
         (None, true) => sizes.reverse(),
         (Some(key), false) => sizes.sort_by_key(key),
