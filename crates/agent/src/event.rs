@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A change of the agent's state, or a failed attempt to reach the server. The agent retries after every failure.
+/// A change of the agent's state, a failed attempt to reach the server, which the agent repeats, or a failed or denied
+/// connection to the API server.
 ///
 /// `Display` writes the problem and its remedy. No event contains the token or the credentials of a proxy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -157,7 +158,7 @@ pub type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 /// The maximum length of a reported text from another program, in characters.
 const MAX_REPORTED_LEN: usize = 300;
 
-/// The start of a text from the server, without control characters.
+/// The start of `text`, with control characters replaced by spaces.
 pub(crate) fn shorten(text: &str) -> String {
     text.trim().chars().take(MAX_REPORTED_LEN).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -180,7 +181,6 @@ fn route(server: &str, proxy: Option<&str>) -> String {
     }
 }
 
-/// The remedy for a rejection.
 fn rejection_remedy(status: u16) -> &'static str {
     match status {
         400 | 401 => {
@@ -202,7 +202,6 @@ fn rejection_remedy(status: u16) -> &'static str {
     }
 }
 
-/// The remedy for a failing proxy.
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
         Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",
@@ -214,7 +213,6 @@ fn proxy_remedy(status: Option<u16>) -> &'static str {
     }
 }
 
-/// The message of a checksum that does not match, with the remedy.
 fn checksum_mismatch(expected: &str, actual: Option<&str>) -> String {
     match actual {
         Some(actual) => format!(

@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::settings::Settings;
 use crate::trust::{start_tls, with_causes};
 
-/// The size limit of the response. A bundle of all public authorities is a quarter of that size.
+/// The maximum length of the response in bytes, four times that of a bundle of all public authorities.
 const MAX_BODY_LEN: usize = 1024 * 1024;
 
 /// The server's setting `cacerts`; other fields are ignored.

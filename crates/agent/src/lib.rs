@@ -2,7 +2,7 @@
 //!
 //! The agent opens one WebSocket to its server and keeps it open. Through it, the server reaches the API server of the agent's
 //! cluster, which is otherwise unreachable. The agent only forwards bytes: TLS and HTTP run end to end between the server and the
-//! API server, so the agent sees only ciphertext, and needs no token or rights in the cluster.
+//! API server, so the agent sees only ciphertext, and needs no permissions in the cluster.
 //!
 //! - [`Settings`] are read from the variables and files of an import manifest, with Rancher's names.
 //! - [`run()`] connects and reconnects until it is stopped. It reports each change as an [`Event`], whose message contains the

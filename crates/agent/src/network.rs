@@ -19,12 +19,12 @@ type Connect = dyn Fn(String, u16) -> BoxFuture<'static, io::Result<TcpStream>> 
 pub struct Network(Arc<Connect>);
 
 impl Network {
-    /// A network with the names and routes of this machine.
+    /// A network that uses the name resolution and routes of this machine.
     pub fn system() -> Self {
         Self::new(|host: String, port| async move { TcpStream::connect((host.as_str(), port)).await })
     }
 
-    /// A network whose connections `connect` opens, to a host name or an IP address without brackets.
+    /// A network that opens connections with `connect`. The host is a name, or an IP address without brackets.
     pub fn new<F, R>(connect: F) -> Self
     where
         F: Fn(String, u16) -> R + Send + Sync + 'static,
@@ -44,7 +44,7 @@ impl fmt::Debug for Network {
     }
 }
 
-/// Opens a TCP connection with the options of a session's socket.
+/// Opens a TCP connection to `endpoint`, with the socket options of a session.
 pub(crate) async fn connect_tcp(network: &Network, endpoint: &Endpoint) -> Result<ClientStream, Event> {
     let stream = network.connect(&endpoint.host, endpoint.port).await;
     let stream = stream.and_then(|stream| tune_socket(&stream).map(|()| stream));

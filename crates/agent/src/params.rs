@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::settings::Endpoint;
 
-/// The placeholder for the certificate authority, sent in base64 because the field requires it.
+/// The placeholder for the certificate authority. The field must be base64.
 const NO_CA: &str = "not provided: the server has the certificate authority from Azure";
 
 /// The placeholder for the service account token.
@@ -28,8 +28,8 @@ struct ClusterParams {
 /// The value of `X-API-Tunnel-Params`: JSON in base64.
 ///
 /// Rancher's agents send the API server's address, its certificate authority and a cluster administrator's token, and servers
-/// reject an agent that omits one. For AKS clusters, servers check only that they are present: the address and the authority
-/// come from Azure. This agent has no token, so it sends placeholders.
+/// reject an agent that omits any of them. For AKS clusters, servers check only that these are present: the address and the
+/// authority come from Azure. This agent has no such token, so it sends placeholders.
 pub(crate) fn header_value(api_server: &Endpoint) -> String {
     let cluster = ClusterParams {
         address: api_server.to_string(),

@@ -24,11 +24,11 @@ use crate::network::Network;
 use crate::settings::Settings;
 use crate::{connection, fetch, params, trust};
 
-/// The time limit of each part of an attempt: reading the certificate authorities, connecting (through the proxy), and the
-/// handshakes, which `remotedialer` limits itself.
+/// The time limit of each part of an attempt: reading the certificate authorities, connecting (through the proxy), and the TLS
+/// and WebSocket handshakes, which `remotedialer` limits to the same time.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The reason why an agent cannot work at all.
+/// The reason why an agent cannot run with its settings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
@@ -40,11 +40,11 @@ pub enum RunError {
     },
 }
 
-/// Connects to the server, and again after each failure or disconnect, until `stop` is cancelled. Then no new connection
-/// is accepted, those that carry bytes have some seconds to finish ([`Settings::with_drain`]), and the session is closed.
+/// Connects to the server, and again after each failure or disconnect, until `stop` is cancelled. Then new connections are
+/// denied, active ones have some seconds to finish ([`Settings::with_drain`]), and the session is closed.
 ///
 /// # Errors
-/// Only settings that can never work.
+/// The settings result in a request that cannot be sent.
 pub async fn run(
     settings: Settings,
     network: Network,

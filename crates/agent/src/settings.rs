@@ -56,7 +56,7 @@ pub struct Settings {
     pub(crate) checksum: Option<String>,
     /// The address at which the agent connects to the API server.
     pub(crate) api_server: Endpoint,
-    /// The only address that the server may request, if it is known.
+    /// The only address that the server may request; `None` allows every host with port 443.
     pub(crate) allowed: Option<Endpoint>,
     pub(crate) proxy: Option<Intercept>,
     pub(crate) drain: Duration,
@@ -112,7 +112,7 @@ impl Settings {
         self
     }
 
-    /// The server's address, `https://host[:port]`.
+    /// The server's URL, `https://host[:port]`.
     pub fn server(&self) -> String {
         format!("https://{}", self.authority())
     }
@@ -133,7 +133,7 @@ impl Settings {
         Some(proxy.uri().to_string().trim_end_matches('/').to_owned())
     }
 
-    /// The checksum of the server's certificate authorities; `None` if the system's are trusted.
+    /// The checksum of the server's certificate authorities; `None` if the system's authorities are trusted.
     pub fn checksum(&self) -> Option<&str> {
         self.checksum.as_deref()
     }
@@ -144,7 +144,7 @@ impl Settings {
         host_and_port.strip_suffix(":443").map(str::to_owned).unwrap_or(host_and_port)
     }
 
-    /// Removes the token from a text of the server, which may echo the request.
+    /// Masks the token in `text`, because servers may echo the request.
     pub(crate) fn redact(&self, text: &str) -> String {
         text.replace(self.token.expose_secret(), "****")
     }

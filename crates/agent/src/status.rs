@@ -4,10 +4,10 @@ use tokio::sync::watch;
 
 use crate::event::Event;
 
-/// Whether the agent is connected, and the reason if it is not. Clones share the state; [`Status::record`] updates it.
+/// Whether the agent is ready, and the reason if it is not. Clones share the state; [`Status::record`] updates it.
 #[derive(Clone, Debug)]
 pub struct Status {
-    /// `None` if a session is open.
+    /// The reason why the agent is not ready; `None` if it is ready.
     reason: watch::Sender<Option<String>>,
 }
 
@@ -36,12 +36,12 @@ impl Status {
         self.reason.send_replace(reason);
     }
 
-    /// Whether a session is open.
+    /// Whether a session is open and the agent is not stopping.
     pub fn is_ready(&self) -> bool {
         self.reason.borrow().is_none()
     }
 
-    /// The reason why no session is open, with the remedy; `None` if one is open.
+    /// The reason why the agent is not ready, with the remedy; `None` if it is ready.
     pub fn reason(&self) -> Option<String> {
         self.reason.borrow().clone()
     }

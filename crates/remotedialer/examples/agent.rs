@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 const PARAMS: &str =
     "eyJjbHVzdGVyIjp7ImFkZHJlc3MiOiIxMC4wLjAuMTo0NDMiLCJ0b2tlbiI6InVudXNlZCIsImNhQ2VydCI6ImRXNTFjMlZrIn19";
 
-/// Longest wait before a reconnect.
+/// The maximum delay before a reconnect, without the random factor.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
 #[tokio::main]
@@ -53,7 +53,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-/// The text of an error with those of its causes.
+/// The message of an error and those of its causes.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

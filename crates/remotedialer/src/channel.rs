@@ -18,10 +18,10 @@ use buffers::{Receiving, Sending};
 /// A Pause that arrives within this time after this side's Resume may have crossed it.
 const CROSSING_WINDOW: Duration = Duration::from_secs(2);
 
-/// Time after which such a Pause is ignored.
+/// The time after which a doubtful Pause, which may have crossed a Resume, is ignored.
 const DOUBTFUL_PAUSE_DURATION: Duration = Duration::from_secs(1);
 
-/// The number of bytes sent while such a Pause is ignored. The original buffers fewer before it sends Pause again.
+/// The number of bytes sent while a doubtful Pause is ignored. The original sends Pause again before it has buffered as many.
 const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
 
 /// The minimum interval between responses to Resume.
@@ -59,7 +59,7 @@ struct State {
 pub(crate) enum ReceiveOutcome {
     /// The data was buffered; if `pause` is set, a Pause must be sent to the peer.
     Buffered { pause: bool },
-    /// The data was dropped because the handle was.
+    /// The data was dropped, because the connection has ended or its handle was dropped.
     Dropped,
     /// The data exceeds the limit of the connection.
     Overflow,
@@ -76,7 +76,7 @@ pub(crate) enum Outgoing {
     Idle,
 }
 
-/// The consequences of flow control.
+/// The actions that flow control requires.
 #[derive(Debug, Default)]
 pub(crate) struct FlowOutcome {
     /// Whether the channel must be added to the ready list.
@@ -168,7 +168,7 @@ impl Channel {
         self.lock().receiving.len
     }
 
-    /// Waits until the peer ends the connection, or the session ends.
+    /// Ready when the peer has ended the connection, or the session has ended.
     pub(crate) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.receiving.end.is_some() {
@@ -246,9 +246,9 @@ impl Channel {
 
     /// Applies a Pause or Resume of the peer.
     ///
-    /// The original has one flag for both directions: its own Resume also clears this side's Pause, without waking its writer.
-    /// So each Resume is answered with the state of this side. And this side's Resume clears a Pause that the original has just
-    /// sent; no Resume will follow it.
+    /// The original has one flag for pausing both directions. When it sends Resume, it also forgets this side's Pause, without
+    /// waking its own writer, so this side responds to each Resume with its own state. When it receives Resume, it also forgets
+    /// a Pause that it has just sent, and will not send Resume for it: that Pause is doubtful.
     pub(crate) fn set_paused(&self, paused: bool, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
@@ -276,7 +276,7 @@ impl Channel {
         FlowOutcome { must_schedule: sending.schedule_if_pending(), answer: answer.filter(|_| !is_early) }
     }
 
-    /// Applies changes that are due: a doubtful Pause is ignored for a while, and a delayed response is sent.
+    /// Ignores a Pause that has been doubtful for long enough, and returns a response to Resume that the rate limit delayed.
     pub(crate) fn check_flow(&self, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;

@@ -25,7 +25,7 @@ pub struct SessionConfig {
     /// The interval of SyncConnections messages. Only clients send them.
     pub sync_interval: Option<Duration>,
     /// The time after Connect during which a connection that has received no data survives a SyncConnections message that does
-    /// not list it, because the two may have crossed. The original ends such connections.
+    /// not list it, because the two messages may have crossed. The original ends such connections.
     pub sync_grace: Duration,
     /// The time after the first byte written to a dialed connection within which the peer must send data. `None` by default,
     /// because an upload may have no response until its end. Set it to about 10 s for connections with TLS, where the target
@@ -41,14 +41,14 @@ pub struct SessionConfig {
     pub max_message_len: u64,
     /// The maximum number of open connections. Further dials fail.
     pub max_connections: usize,
-    /// The number of received bytes of a connection above which a Pause is sent to the peer.
+    /// The number of unread bytes of a connection above which a Pause is sent to the peer.
     pub pause_threshold: usize,
-    /// The number of received bytes of a paused connection below which a Resume is sent to the peer.
+    /// The number of unread bytes of a paused connection below which a Resume is sent to the peer.
     pub resume_threshold: usize,
-    /// The number of received bytes of a connection above which it fails, because the peer ignores Pause.
+    /// The number of unread bytes of a connection above which it fails, because the peer ignores Pause.
     pub max_connection_buffer: usize,
-    /// The number of received bytes of all connections above which the one with the largest buffer fails. Above half of it,
-    /// a Pause is sent above `resume_threshold` instead of `pause_threshold`.
+    /// The number of unread bytes of all connections above which the connection with the largest buffer fails. Above half of this
+    /// number, a Pause is sent above `resume_threshold` instead of `pause_threshold`.
     pub max_session_buffer: usize,
     /// The number of unsent bytes of a connection above which writes wait.
     pub send_buffer: usize,

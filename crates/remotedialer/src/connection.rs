@@ -78,7 +78,7 @@ impl Connection {
         self.current.get(self.position..).unwrap_or_default()
     }
 
-    /// Replaces `current` after it was read. It is empty at the end of the stream.
+    /// Refills `current` after all of it was read. At the end of the stream, `current` stays empty.
     fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.position < self.current.len() {
             return Poll::Ready(Ok(()));

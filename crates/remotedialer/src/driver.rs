@@ -1,6 +1,6 @@
 //! The driver of a session: one future that reads, writes and runs the timers.
 //!
-//! It waits only for the socket, so a connection that is not read delays neither pongs nor other connections.
+//! The driver waits only for the socket, so a connection that is not read delays neither pongs nor other connections.
 
 mod inbound;
 mod outbound;
@@ -61,7 +61,7 @@ enum Phase {
         deadline: Instant,
         /// Whether the peer has sent its close frame.
         peer_closed: bool,
-        /// Whether input can no longer be decoded.
+        /// Whether further input is ignored: after a protocol violation, or after the peer's close frame.
         discard_input: bool,
     },
     Ended,

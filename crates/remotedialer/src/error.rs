@@ -19,7 +19,7 @@ pub enum ProtocolError {
     /// A Connect message has no `/` between network and address.
     #[error("Connect has no \"/\" between network and address")]
     MalformedConnect,
-    /// An AddClient or RemoveClient message does not end in `/<number>`.
+    /// The body of an AddClient or RemoveClient message is not `<client>/<number>`.
     #[error("client announcement has no session key")]
     MalformedClient,
     /// The length of the list of a SyncConnections message is not a multiple of eight bytes.
@@ -128,8 +128,8 @@ impl From<io::Error> for SessionError {
 
 /// The reason why a dial failed before anything was sent to the peer.
 ///
-/// An unreachable target is not one of them: the protocol does not confirm dials, so that failure is a
-/// [`ConnectionError::Peer`] of the first read.
+/// The protocol does not confirm dials, so an unreachable target is not a `DialError`, but a [`ConnectionError::Peer`] of the
+/// first read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DialError {

@@ -43,8 +43,8 @@ async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, di
     }
 }
 
-/// The text of a failed dial. If it would be truncated, the address is omitted, because the peer knows it: the private host name
-/// of a cluster alone almost reaches the limit.
+/// The text of a failed dial. The address, which the peer knows, is omitted if the text would otherwise be truncated: the
+/// private host name of an AKS cluster alone almost reaches the limit.
 fn dial_failure(target: &Target, reason: &str) -> String {
     let full_text = format!("dial {} {}: {reason}", target.network, target.address);
     if full_text.len() <= MAX_ERROR_LEN { full_text } else { format!("dial {}: {reason}", target.network) }
@@ -127,6 +127,7 @@ struct Forward<S> {
     needs_flush: bool,
 }
 
+/// The side that ended the copying.
 enum ForwardEnd {
     Stream,
     StreamFailed(io::Error),

@@ -19,7 +19,7 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // Stands for a WebSocket after its handshake.
+//!     // In place of a WebSocket after its handshake.
 //!     let (server_stream, client_stream) = tokio::io::duplex(64 * 1024);
 //!
 //!     // The client reaches one address, which sends a greeting.
@@ -59,8 +59,8 @@
 //! - **Bounded memory.** If a reader stops, the peer is paused; data in transit is buffered, up to
 //!   [`SessionConfig::max_connection_buffer`]. Other connections of the session continue. Messages have a maximum length and are
 //!   read without a separate buffer; an idle session has no buffers.
-//! - **Dead peers** are detected by pings and by writes that make no progress. A peer that violates the protocol gets a close
-//!   frame with the reason.
+//! - **Dead peers** are detected by pings and by writes that make no progress. A peer that violates the protocol receives a
+//!   close frame with the reason.
 //!
 //! # Sources
 //!

@@ -150,7 +150,7 @@ pub(crate) fn write_header(out: &mut impl Extend<u8>, id: i64, connection: i64, 
     }
 }
 
-/// The text of an Error message for users: valid UTF-8 without control characters.
+/// Converts a text from the peer to valid UTF-8 without control characters, for users and logs.
 pub(crate) fn clean_text(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

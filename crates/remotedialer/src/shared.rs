@@ -18,7 +18,8 @@ use crate::message::kind;
 use crate::stats::Stats;
 use crate::websocket::Role;
 
-/// The maximum number of control messages that wait for the socket. At half of it, dials fail; at all of it, the session.
+/// The maximum number of control messages that wait for the socket. When half of that number wait, dials fail; at
+/// the maximum, the session fails.
 const MAX_CONTROL_MESSAGES: usize = 16_384;
 
 /// The capacity that the tables of an idle session may retain from a busy period.

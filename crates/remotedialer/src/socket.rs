@@ -5,7 +5,7 @@ use std::io;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
-/// The kernel's receive buffer in bytes. It limits a session to this amount per round trip.
+/// The length of the kernel's receive buffer in bytes. A session receives at most this much per round trip.
 const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
 
 /// The number of unsent bytes in the kernel at which writes wait.
@@ -18,7 +18,7 @@ const MAX_UNSENT: u32 = 128 * 1024;
 /// When a slow reader pauses its peer, the data in the kernel's buffers still arrives and is buffered. Linux lets a receive
 /// buffer grow to 32 MB, which is more than
 /// [`SessionConfig::max_connection_buffer`](crate::SessionConfig::max_connection_buffer): a connection would fail although the
-/// peer obeys. Pongs and Pause messages also wait behind unsent data.
+/// peer has stopped sending. Pongs and Pause messages also wait behind unsent data.
 pub fn tune_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);

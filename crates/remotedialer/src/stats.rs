@@ -52,7 +52,7 @@ impl Stats {
     pub fn snapshot(&self) -> StatsSnapshot {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         StatsSnapshot {
-            // Closed before opened, so that the difference is never negative.
+            // `closed` is read before `opened`, so that the difference is never negative.
             closed: load(&self.closed),
             opened: load(&self.opened),
             bytes_received: load(&self.bytes_received),

@@ -2,7 +2,7 @@
 
 use crate::error::ProtocolError;
 
-/// Longest encoding of a 64-bit integer, in bytes.
+/// The maximum length of an encoded 64-bit integer, in bytes.
 pub(crate) const MAX_LEN: usize = 10;
 
 /// Appends `value` to `out`.
@@ -19,7 +19,7 @@ pub(crate) fn write(out: &mut impl Extend<u8>, value: i64) {
 pub(crate) fn read(input: &[u8]) -> Result<Option<(i64, usize)>, ProtocolError> {
     let mut zigzag = 0_u64;
     for (index, &byte) in input.iter().take(MAX_LEN).enumerate() {
-        // The tenth byte holds the last bit of the 64.
+        // Nine bytes hold 63 bits, so the tenth holds one.
         if index == MAX_LEN - 1 && byte > 1 {
             return Err(ProtocolError::VarintTooLong);
         }

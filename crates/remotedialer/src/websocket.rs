@@ -1,7 +1,7 @@
 //! WebSocket framing after the handshake (RFC 6455, section 5), without I/O.
 //!
-//! The session needs the bytes of a message as they arrive, and no buffer between messages, so that an idle session uses almost
-//! no memory and a large message needs none. WebSocket crates return whole messages.
+//! WebSocket crates return whole messages. A session processes the bytes of a message as they arrive instead, so that a large
+//! message needs no buffer, and an idle session uses almost no memory.
 
 mod decoder;
 mod encoder;

@@ -8,7 +8,7 @@ const MAX_FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The upper limit of every delay.
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// A session that lasted this long was healthy: the delays start over.
+/// The minimum duration of a healthy session, after which the delays start over.
 const HEALTHY_SESSION: Duration = Duration::from_secs(30);
 
 /// Random delays between half of a limit and the limit, which doubles with each attempt. They are random so that the agents of
@@ -20,6 +20,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn next_delay(&mut self) -> Duration {
+        // The exponent is limited to avoid an overflow; 2^5 s is already more than the maximum.
         let limit = MAX_FIRST_DELAY.saturating_mul(1 << self.attempts.min(5)).min(MAX_DELAY);
         self.attempts += 1;
         limit.mul_f64(rand::random_range(0.5..=1.0))

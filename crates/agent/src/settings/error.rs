@@ -56,7 +56,7 @@ pub enum SettingsError {
     /// The port of the API server is not a valid port.
     #[error("{KUBERNETES_PORT} is {0:?}, which is not a port; Kubernetes sets it, so do not override it")]
     InvalidPort(String),
-    /// The only address to which the server may open connections is not `host:port`.
+    /// The value of `NORMAN_AKS_API_SERVER` is not `host:port`.
     #[error(
         "{API_SERVER} is {0:?}, which is not host:port; use the API server's address, such as name.azmk8s.io:443"
     )]

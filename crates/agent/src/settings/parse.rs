@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::Endpoint;
 use super::error::SettingsError;
 
-/// A value and its source, a variable or file.
+/// A value, and the name of the variable or the path of the file that contains it.
 pub(super) struct Value {
     pub(super) text: String,
     pub(super) origin: String,
@@ -21,7 +21,7 @@ pub(super) struct Environment<'a> {
 }
 
 impl Environment<'_> {
-    /// The trimmed value of a variable. An empty one counts as unset, because manifests set all variables.
+    /// The trimmed value of a variable. An empty variable is treated as unset, because manifests set all of them.
     pub(super) fn variable(&self, name: &str) -> Option<Value> {
         let text = (self.variable)(name)?;
         let text = text.trim();
@@ -32,7 +32,7 @@ impl Environment<'_> {
         names.into_iter().find_map(|name| self.variable(name))
     }
 
-    /// The trimmed content of a file; the variable if the file is missing or empty.
+    /// The trimmed content of a file, or the variable if the file is missing or empty.
     pub(super) fn file_or_variable(
         &self,
         path: &'static str,
@@ -47,7 +47,7 @@ impl Environment<'_> {
     }
 }
 
-/// The host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as in Rancher's agent.
+/// Parses the host and port of the server's URL. The tunnel is only at the root, so a path is ignored, as in Rancher's agent.
 pub(super) fn parse_server(value: &Value) -> Result<Endpoint, SettingsError> {
     let invalid = || SettingsError::InvalidServer { origin: value.origin.clone() };
     let url = Url::parse(&value.text).map_err(|_| invalid())?;
@@ -83,7 +83,7 @@ pub(super) fn parse_checksum(text: &str) -> Result<String, SettingsError> {
     }
 }
 
-/// The address of the API server for pods.
+/// Parses the address of the API server that Kubernetes sets in pods.
 pub(super) fn parse_in_cluster_address(host: &str, port: &str) -> Result<Endpoint, SettingsError> {
     let parsed = port.parse().ok().filter(|port| *port != 0);
     let port = parsed.ok_or_else(|| SettingsError::InvalidPort(port.to_owned()))?;
@@ -111,7 +111,7 @@ fn without_brackets(host: &str) -> &str {
     host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
 }
 
-/// The proxy for `server`; `None` if `no_proxy` exempts the server.
+/// Parses the proxy for `server`; `None` if `no_proxy` exempts the server.
 pub(super) fn parse_proxy(
     value: &Value,
     no_proxy: String,

@@ -6,7 +6,7 @@ use super::*;
 
 const CHECKSUM: &str = "0123456789abcdef0123456789ABCDEF0123456789abcdef0123456789abcdef";
 
-/// The variables of a complete manifest, changed by `changes`; an empty value removes one.
+/// The variables of a complete manifest with `changes`; an empty value unsets a variable.
 fn variables(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
     let manifest = [
         (SERVER, "https://rancher.example.com"),
@@ -57,7 +57,7 @@ fn files_of_the_mounted_secret_override_variables() {
     assert_eq!(settings.token.expose_secret(), "new");
 
     let settings = read_settings(&[], &[(SERVER_FILE, b"\n"), (TOKEN_FILE, b"")]).unwrap();
-    assert_eq!(settings.server(), "https://rancher.example.com", "an empty file counts as unset");
+    assert_eq!(settings.server(), "https://rancher.example.com", "an empty file is treated as missing");
     let error = read_settings(&[], &[(TOKEN_FILE, b"\xff")]).unwrap_err();
     assert_eq!(error, SettingsError::NotText(TOKEN_FILE));
 }

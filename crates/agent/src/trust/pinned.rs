@@ -11,8 +11,8 @@ use rustls::{CertificateError, Error, RootCertStore};
 
 /// Trusts certificates signed by the published authorities, and the published certificates themselves.
 ///
-/// The second part is for servers with a self-signed certificate, as created by `openssl req -x509`: it is marked as an
-/// authority, and webpki rejects authorities as server certificates. Rancher's agents accept them.
+/// A self-signed server certificate, as created by `openssl req -x509`, is marked as an authority. Rancher's agents accept
+/// authorities as server certificates, but webpki rejects them.
 #[derive(Debug)]
 pub(super) struct PublishedAuthorities {
     certificates: Vec<CertificateDer<'static>>,
@@ -87,6 +87,7 @@ mod tests {
     ) -> String {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let verifier = PublishedAuthorities::new(vec![published.clone()], provider).unwrap();
+        // 30 days make up for the leap days that years of 365 days omit.
         let now = UnixTime::since_unix_epoch(Duration::from_hours((year - 1970) * 365 * 24 + 24 * 30));
         let name = ServerName::try_from(name).unwrap();
         verifier

@@ -1,4 +1,4 @@
-//! Stands in for the cluster's API server: sends back what it receives.
+//! A stand-in for the cluster's API server, which sends back the received bytes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

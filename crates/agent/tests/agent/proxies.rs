@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::server::{Authority, NAME, Server, URL};
 use crate::support::{Agent, network, settings, variables_with_checksum};
 
-/// A proxy that responds to every request with a status, and connects it to `target` if the status is a success.
+/// A proxy that responds to every CONNECT with a fixed status, and forwards to `target` if the status is a success.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// An agent of `server` behind a proxy, which is the only host it reaches.
+/// An agent of `server` that reaches only the proxy.
 fn agent_behind(server: &Server, proxy: SocketAddr, changes: &[(&'static str, &str)]) -> Agent {
     let mut variables = variables_with_checksum(server);
     variables.insert("HTTPS_PROXY", "http://user:canary@proxy.test:3128".to_owned());

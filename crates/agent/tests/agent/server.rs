@@ -61,7 +61,7 @@ fn server_config(certificate: Vec<u8>, key: &rcgen::KeyPair) -> Arc<ServerConfig
 
 /// The behavior of the server, and the received requests.
 pub(crate) struct State {
-    /// The JSON of `/v3/settings/cacerts`, with its status.
+    /// The status and JSON of `/v3/settings/cacerts`.
     pub(crate) cacerts: (u16, String),
     /// The response to upgrade requests, instead of a session.
     pub(crate) rejection: Option<(u16, String)>,
@@ -114,7 +114,7 @@ impl Server {
         });
     }
 
-    /// The checksum in an import manifest of this server: of the value and a line break.
+    /// The checksum in an import manifest of this server: SHA-256 of the value of `cacerts` and a line break.
     pub(crate) fn checksum(&self) -> String {
         let json: serde_json::Value = serde_json::from_str(&self.state.lock().unwrap().cacerts.1).unwrap();
         let value = format!("{}\n", json["value"].as_str().unwrap().trim());

@@ -81,7 +81,7 @@ async fn idle_session_is_closed_at_once() {
     agent.stop.cancel();
     assert_eq!(within_limit(session.closed()).await, stopping_agent_error());
     agent.wait_until_stopped().await;
-    assert!(started.elapsed() < Duration::from_secs(5), "the drain limit is 10 s");
+    assert!(started.elapsed() < Duration::from_secs(5), "the drain timeout is 10 s");
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ pub(crate) fn settings(variables: &BTreeMap<&'static str, String>) -> Settings {
     Settings::from_environment(|name| variables.get(name).cloned(), |_| None).unwrap()
 }
 
-/// A network with only `hosts`; the port of a request does not matter.
+/// A network in which only `hosts` exist; the requested port is ignored.
 pub(crate) fn network(hosts: Hosts) -> Network {
     Network::new(move |host: String, _| {
         let address = hosts.iter().find(|(name, _)| *name == host).map(|(_, address)| *address);

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use crate::server::{Authority, NAME, Server, URL, cacerts};
 use crate::support::{Agent, network, settings, variables, variables_with_checksum};
 
-/// Asserts that the agent never sent its token.
+/// Asserts that the agent sent no upgrade request, which would contain the token.
 fn assert_token_not_sent(server: &Server) {
     let paths = server.paths();
     assert!(paths.iter().all(|path| path == "/v3/settings/cacerts"), "{paths:?}");

@@ -26,7 +26,6 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 /// The target for the memory of a transfer.
 const MAX_PEAK_MB: f64 = 16.0;
 
-/// The number of idle sessions.
 const IDLE_SESSIONS: u64 = 1000;
 
 /// The time for which idle sessions are measured.
@@ -48,7 +47,7 @@ async fn main() -> Outcome<()> {
 }
 
 async fn run(options: &[&str]) -> Outcome<()> {
-    // `cargo test --all-targets` starts this program without that argument.
+    // `cargo test --all-targets` starts this program without `--bench`.
     if !options.contains(&"--bench") {
         println!("run the benchmarks with: cargo bench -p remotedialer");
         return Ok(());
@@ -73,6 +72,7 @@ async fn measure(gib: u64) -> Outcome<Targets> {
     let target = Target::start(gib << 30).await?;
     println!("{gib} GiB in each direction");
     println!("{:<34}{:>12}{:>12}{:>10}{:>14}", "", "CPU s/GiB", "wall s/GiB", "ratio", "peak MB");
+    // The CPU of a download and an upload with the larger buffer, to which those of the tunnel are compared.
     let mut plain_cpu = [0.0; 2];
     for buffer in ["8192", "65536"] {
         let proxy = Child::start(&["proxy", &target.address, buffer])?;
@@ -149,7 +149,7 @@ fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
     println!("{name:<34}{:>12.2}{:>12.2}{ratio:>10.2}{:>14.1}", figures.cpu, figures.wall, figures.peak);
 }
 
-/// Reads a little, waits until no more data is in transit, and reads the rest.
+/// Reads a little, waits until the memory of the server no longer grows, and reads the rest.
 async fn measure_stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
     let baseline = server.reset_peak()?;
     let mut download = traffic::Download::start(&server.address).await?;

@@ -10,7 +10,7 @@ use crate::Outcome;
 pub(crate) struct Child {
     process: std::process::Child,
     output: RefCell<BufReader<ChildStdout>>,
-    /// The first line that it printed: the address for callers, or `connected` for a client.
+    /// The first line that the child printed: the address for callers, or `connected` for a client.
     pub(crate) address: String,
 }
 
@@ -37,10 +37,11 @@ impl Child {
         Ok(std::fs::read_to_string(format!("/proc/{}/{name}", self.process.id()))?)
     }
 
-    /// CPU seconds so far. The kernel counts in hundredths.
+    /// CPU seconds so far, with the resolution of the kernel's counters, 10 ms.
     pub(crate) fn cpu_seconds(&self) -> Outcome<f64> {
         let stat = self.read_proc_file("stat")?;
         let (_, fields) = stat.rsplit_once(')').ok_or("unexpected format of stat")?;
+        // `utime` and `stime`, which are fields 14 and 15 of the file.
         let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
         Ok(f64::from(ticks.sum::<Result<u32, _>>()?) / 100.0)
     }
@@ -71,7 +72,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It may have ended already.
+        // The child may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! The target and the callers: counted bytes in both directions.
+//! The target and the callers of the tunnel, which exchange known bytes and check them.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +7,13 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::Outcome;
 
-/// The length of the buffers of target and callers.
+/// The length of the read buffer of a download, in bytes.
 const BUFFER_LEN: usize = 256 * 1024;
 
-/// The length of a small request and of its response.
+/// The length of a small request and of its response, in bytes.
 const REQUEST_LEN: usize = 100;
 
-/// The first byte of a connection: the action of the target.
+/// The actions of the target. Callers request one with the first byte of a connection.
 const DOWNLOAD: u8 = b'd';
 const UPLOAD: u8 = b'u';
 const ECHO: u8 = b'e';
@@ -104,7 +104,7 @@ impl Download {
         Ok(Self { stream, pattern: pattern(), position: 0 })
     }
 
-    /// Reads `len` bytes.
+    /// Reads and checks `len` bytes.
     pub(crate) async fn read(&mut self, len: usize) -> Outcome<()> {
         let mut buffer = vec![0; len];
         self.stream.read_exact(&mut buffer).await?;
@@ -125,7 +125,7 @@ impl Download {
         Ok(())
     }
 
-    /// Reads the rest.
+    /// Reads and checks the remaining bytes.
     pub(crate) async fn finish(mut self) -> Outcome<()> {
         let mut buffer = vec![0; BUFFER_LEN];
         loop {
@@ -158,7 +158,7 @@ async fn send_request(address: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Sends small requests, each on its own connection. Returns the number per second.
+/// Sends small requests, each on its own connection. Returns the requests per second.
 pub(crate) async fn send_requests(address: &str, count: u32, concurrency: u32) -> Outcome<f64> {
     let started = Instant::now();
     let mut callers = tokio::task::JoinSet::new();

@@ -16,14 +16,14 @@ const MAX_CHUNK_LEN: usize = 32 * 1024;
 /// The maximum number of chunks that a busy connection holds for reuse.
 const MAX_SPARE_CHUNKS: usize = 32;
 
-/// The end of the incoming direction.
+/// The end of a connection: regular, or with an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
     Eof,
     Failed(ConnectionError),
 }
 
-/// From the peer to the reader.
+/// The direction from the peer to the reader.
 #[derive(Debug, Default)]
 pub(super) struct Receiving {
     pub(super) chunks: VecDeque<Vec<u8>>,
@@ -40,7 +40,7 @@ pub(super) struct Receiving {
     pub(super) waker: Option<Waker>,
 }
 
-/// From the writer to the peer.
+/// The direction from the writer to the peer.
 #[derive(Debug, Default)]
 pub(super) struct Sending {
     pub(super) frames: VecDeque<FrameBuffer>,
@@ -106,7 +106,7 @@ impl Receiving {
 }
 
 impl Sending {
-    /// Marks the channel as scheduled. Returns false if it already was.
+    /// Marks the channel as scheduled, unless its data is paused. Returns whether it must be added to the ready list.
     pub(super) fn schedule(&mut self) -> bool {
         // A paused channel with data is scheduled by Resume.
         let is_blocked = self.paused && !self.frames.is_empty();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// Bytes that end the head.
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// Returns only the head of a response to its reader, and stores the bytes after it, which the handshake would otherwise
+/// Returns only the head of a response to its reader, and stores the bytes after the head, which the handshake would otherwise
 /// consume: a server may send its first frame together with the response.
 pub(super) struct HeadStream<S> {
     inner: S,

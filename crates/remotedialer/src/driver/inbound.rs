@@ -22,7 +22,7 @@ use crate::websocket::{Control, Event};
 /// The number of reads before the driver writes.
 const READS_PER_ROUND: usize = 2;
 
-/// The maximum number of responses per second to data of unknown connections. The peer does not need the others.
+/// The maximum number of responses per second to data of unknown connections. The peer does not need more.
 const MAX_NOT_FOUND_ANSWERS: u32 = 100;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let (Some(channel), false) = (self.current.clone(), piece.bytes.is_empty()) else { return Ok(()) };
         let len = piece.bytes.len();
         let config = &self.shared.config;
-        // Counted before the reader can take it.
+        // Count the data before the reader can take it.
         self.shared.add_received(len);
         let is_session_half_full = self.shared.received() > config.max_session_buffer / 2;
         match channel.receive(piece.bytes, config, is_session_half_full) {

@@ -16,7 +16,8 @@ use crate::message::kind;
 use crate::shared::{ControlMessage, Shared, random_id};
 use crate::websocket::{Control, FrameBuffer, Role, control_frame};
 
-/// The maximum number of bytes collected for the socket. Control frames wait behind them.
+/// The number of bytes collected for the socket at which no more are added. New control messages wait behind these bytes; pings
+/// and pongs do not.
 const MAX_QUEUED_LEN: usize = 128 * 1024;
 
 /// The number of writes before the driver reads, so that a Pause of the peer is detected soon.

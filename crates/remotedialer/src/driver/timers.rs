@@ -13,7 +13,7 @@ use super::{Phase, SessionDriver};
 use crate::config::SessionConfig;
 use crate::error::SessionError;
 
-/// Interval at which the timeouts of connections are checked.
+/// The interval at which the timeouts of connections are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Timers of a session.
@@ -24,7 +24,7 @@ pub(super) struct Timers {
     next_ping: Instant,
     next_sync: Option<Instant>,
     next_check: Instant,
-    /// The time since which the socket has accepted no bytes although there are some.
+    /// The time since which the socket has accepted none of the waiting bytes.
     blocked_since: Option<Instant>,
 }
 
@@ -54,7 +54,7 @@ impl Timers {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
-    /// Handles the timers that are due.
+    /// Handles expired timers, and sets the next one.
     pub(super) fn check_timers(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<(), SessionError> {
         if let Phase::Closing { reason, deadline, .. } = &self.phase
             && now >= *deadline

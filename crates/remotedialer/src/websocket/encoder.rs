@@ -74,7 +74,7 @@ impl FrameBuffer {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
-    /// Drops `count` written bytes.
+    /// Skips `count` bytes that were written to the socket.
     pub(crate) fn advance(&mut self, count: usize) {
         self.start = (self.start + count).min(self.bytes.len());
     }
@@ -180,6 +180,7 @@ mod tests {
                 let mut frame = FrameBuffer::with_capacity(len);
                 assert_eq!(frame.append(&vec![7; len], 80_000), len);
                 frame.add_headers(role, 0, 2, kind::DATA);
+                // The tunnel header has 6 bytes.
                 assert_eq!(
                     decode(peer, frame.as_slice()),
                     [format!("{} bytes", len + 6), "MessageEnd".to_owned()]

@@ -200,7 +200,7 @@ async fn client_pauses_the_server_when_its_target_is_slow() {
 
 #[tokio::test]
 async fn reader_that_is_slower_than_its_peer_gets_every_byte() {
-    // Long enough to reuse chunks, and to make the reader yield while it holds a chunk.
+    // The transfer is long enough that chunks are reused, and that the reader yields while it holds a chunk.
     let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
     let (mut read, mut write) = tokio::io::split(dial(&server.session));
     let writer = tokio::spawn(async move {

@@ -129,7 +129,7 @@ async fn one_byte_messages_are_buffered_and_delivered() {
 #[tokio::test(start_paused = true)]
 async fn peer_that_does_not_read_answers_is_disconnected() {
     let (server, mut peer) = server();
-    // The session keeps reading, so it takes all of this although its pongs and answers are not read.
+    // The session keeps reading, so it accepts all of these frames although the peer reads no pongs and responses.
     for _ in 0..20_000 {
         peer.send_frame(PING, &[7; 100]).await;
         peer.send(data(99, "x")).await;

@@ -146,7 +146,7 @@ async fn list_does_not_end_a_connection_that_may_be_newer() {
     peer.send(message(0, Payload::SyncConnections(Vec::new()))).await;
     let (_, result) = read_all(&mut connection).await;
     assert_eq!(connection_error(result), ConnectionError::Forgotten);
-    // The end is local, because the peer already knows it.
+    // The peer is not notified, because it no longer has the connection.
     assert_eq!(peer.receive_pending().await, []);
 }
 

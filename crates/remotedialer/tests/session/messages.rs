@@ -158,7 +158,7 @@ async fn dial_error_is_returned_without_control_characters() {
         let failure = result.unwrap_err();
         assert_eq!(bytes, b"");
         assert_eq!(ConnectionError::from_io(&failure), Some(&ConnectionError::Peer(expected.to_owned())));
-        // The same text goes back, once.
+        // The text is sent back once.
         assert_eq!(peer.receive_payload().await, (2, Payload::Error(Bytes::from(text))));
         assert_eq!(peer.receive_pending().await, []);
     }

@@ -113,7 +113,7 @@ impl Peer {
         self.stream.write_all(bytes).await.unwrap();
     }
 
-    /// Encodes a frame as required for this side.
+    /// Encodes a frame, masked if this side is the client.
     pub(crate) fn frame(&self, first: u8, payload: &[u8]) -> Vec<u8> {
         let mask_bit = if self.masks_frames { 0x80 } else { 0 };
         let mut bytes = vec![first];
@@ -195,7 +195,7 @@ impl Peer {
         }
     }
 
-    /// Waits until everything sent before was processed, and returns the messages received until then.
+    /// Waits until the session has processed everything sent before, and returns the messages received until then.
     pub(crate) async fn receive_pending(&mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         // A pong overtakes queued messages, so those of the first round arrive before the second pong.
