@@ -34,24 +34,24 @@ pub(crate) struct ApiServerDialer(Arc<Inner>);
 
 struct Inner {
     api_server: Endpoint,
-    allowed: Option<Endpoint>,
+    allowed_address: Option<Endpoint>,
     network: Network,
     observer: Observer,
     is_draining: AtomicBool,
-    denied: RateLimit,
-    unreachable: RateLimit,
+    denied_events: RateLimit,
+    unreachable_events: RateLimit,
 }
 
 impl ApiServerDialer {
     pub(crate) fn new(settings: &Settings, network: Network, observer: Observer) -> Self {
         Self(Arc::new(Inner {
             api_server: settings.api_server.clone(),
-            allowed: settings.allowed.clone(),
+            allowed_address: settings.allowed_address.clone(),
             network,
             observer,
             is_draining: AtomicBool::new(false),
-            denied: RateLimit::default(),
-            unreachable: RateLimit::default(),
+            denied_events: RateLimit::default(),
+            unreachable_events: RateLimit::default(),
         }))
     }
 
@@ -69,8 +69,8 @@ impl Dialer for ApiServerDialer {
         if inner.is_draining.load(Ordering::Relaxed) {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the agent is stopping"));
         }
-        if let Err(reason) = check_target(&target, inner.allowed.as_ref()) {
-            inner.denied.report(|count| {
+        if let Err(reason) = check_target(&target, inner.allowed_address.as_ref()) {
+            inner.denied_events.report(|count| {
                 let (network, address) = (shorten(&target.network), shorten(&target.address));
                 (inner.observer)(&Event::DialDenied { network, address, reason, count });
             });
@@ -79,7 +79,7 @@ impl Dialer for ApiServerDialer {
         let stream = inner.network.connect(&inner.api_server.host, inner.api_server.port).await;
         let stream = stream.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         stream.inspect_err(|error| {
-            inner.unreachable.report(|count| {
+            inner.unreachable_events.report(|count| {
                 let (address, reason) = (inner.api_server.to_string(), error.to_string());
                 (inner.observer)(&Event::ApiServerUnreachable { address, reason, count });
             });
@@ -88,12 +88,12 @@ impl Dialer for ApiServerDialer {
 }
 
 /// Checks whether the server may request `target`. The error is the reason.
-fn check_target(target: &Target, allowed: Option<&Endpoint>) -> Result<(), &'static str> {
+fn check_target(target: &Target, allowed_address: Option<&Endpoint>) -> Result<(), &'static str> {
     if target.network != "tcp" {
         return Err("only tcp connections to the cluster's API server are allowed");
     }
     let Some(address) = parse_endpoint(&target.address) else { return Err("the address is not host:port") };
-    match allowed {
+    match allowed_address {
         Some(allowed) if address == *allowed => Ok(()),
         Some(_) => Err("only the address in NORMAN_AKS_API_SERVER is allowed"),
         None if address.port == 443 => Ok(()),
@@ -113,12 +113,12 @@ impl RateLimit {
 
     fn report_at(&self, now: Instant, emit: impl FnOnce(u64)) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (last, count) = &mut *state;
+        let (last_emitted, count) = &mut *state;
         *count += 1;
-        if last.is_some_and(|last| now.duration_since(last) < EVENT_INTERVAL) {
+        if last_emitted.is_some_and(|last| now.duration_since(last) < EVENT_INTERVAL) {
             return;
         }
-        *last = Some(now);
+        *last_emitted = Some(now);
         let count = std::mem::take(count);
         drop(state);
         emit(count);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn without_allowed_address_any_host_with_port_443_is_allowed() {
+    fn without_allowed_address_only_tcp_to_port_443_is_allowed() {
         for (network, address, expected) in [
             ("tcp", "name.privatelink.westeurope.azmk8s.io:443", true),
             ("tcp", "10.0.0.1:443", true),

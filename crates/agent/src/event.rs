@@ -94,7 +94,7 @@ pub enum Event {
         reason: String,
     },
     /// The server's certificate authorities do not match the checksum.
-    #[error("{}", checksum_mismatch(expected, actual.as_deref()))]
+    #[error("{}", checksum_mismatch_message(expected, actual.as_deref()))]
     ChecksumMismatch {
         /// The checksum in the settings.
         expected: String,
@@ -213,7 +213,7 @@ fn proxy_remedy(status: Option<u16>) -> &'static str {
     }
 }
 
-fn checksum_mismatch(expected: &str, actual: Option<&str>) -> String {
+fn checksum_mismatch_message(expected: &str, actual: Option<&str>) -> String {
     match actual {
         Some(actual) => format!(
             "the server's certificate authorities have the SHA-256 {actual}, but CATTLE_CA_CHECKSUM is {expected}; if they were \

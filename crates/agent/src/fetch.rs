@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use serde::Deserialize;
 
-use crate::connection::open;
+use crate::connection;
 use crate::event::Event;
 use crate::network::Network;
 use crate::settings::Settings;
@@ -31,14 +31,14 @@ struct Setting {
 pub(crate) async fn fetch_authorities(
     settings: &Settings,
     network: &Network,
-    unverified: Arc<ClientConfig>,
+    unverified_tls: Arc<ClientConfig>,
     checksum: &str,
 ) -> Result<String, Event> {
-    let stream = open(settings, network).await?;
-    let stream = start_tls(stream, &settings.server, unverified).await?;
+    let stream = connection::open(settings, network).await?;
+    let stream = start_tls(stream, &settings.server, unverified_tls).await?;
     let unavailable = |reason| Event::AuthoritiesUnavailable { reason };
     let io = TokioIo::new(stream);
-    let body = request_cacerts(io, &settings.authority()).await.map_err(unavailable)?;
+    let body = request_cacerts(io, &settings.host_and_port()).await.map_err(unavailable)?;
     let setting: Setting = serde_json::from_slice(&body)
         .map_err(|error| unavailable(format!("the response is not the JSON of a setting: {error}")))?;
     let value = setting.value.unwrap_or_default();
@@ -48,20 +48,20 @@ pub(crate) async fn fetch_authorities(
     }
     // Rancher's agent hashes the output of jq, which ends with a line break.
     let value = format!("{value}\n");
-    let actual = hex(digest(&SHA256, value.as_bytes()).as_ref());
+    let actual = to_hex(digest(&SHA256, value.as_bytes()).as_ref());
     if actual == checksum {
         return Ok(value);
     }
     Err(Event::ChecksumMismatch { expected: checksum.to_owned(), actual: Some(actual) })
 }
 
-async fn request_cacerts<I>(io: I, authority: &str) -> Result<Bytes, String>
+async fn request_cacerts<I>(io: I, host: &str) -> Result<Bytes, String>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     let to_reason = |error: hyper::Error| with_causes(&error);
     let request = Request::get("/v3/settings/cacerts")
-        .header(HOST, authority)
+        .header(HOST, host)
         .header(USER_AGENT, concat!("norman-aks-agent/", env!("CARGO_PKG_VERSION")))
         .header(ACCEPT, "application/json")
         .body(Empty::<Bytes>::new())
@@ -77,10 +77,10 @@ where
     body.map(http_body_util::Collected::to_bytes).map_err(|error| with_causes(&*error))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
         // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
+        let _ = write!(hex, "{byte:02x}");
+        hex
     })
 }

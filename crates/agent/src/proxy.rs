@@ -36,7 +36,7 @@ pub(crate) async fn open(
     })?;
     if is_tls {
         // The checksum covers only the server's own authorities; a proxy is verified with those of the system.
-        let config = trust::system().map_err(|reason| proxy_failed(None, reason))?;
+        let config = trust::system_tls_config().map_err(|reason| proxy_failed(None, reason))?;
         stream = start_tls(stream, &address, config).await.map_err(|event| match event {
             Event::NotTrusted { address, reason, .. } => {
                 Event::NotTrusted { address, reason, remedy: UNTRUSTED_PROXY_REMEDY }

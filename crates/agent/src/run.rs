@@ -97,7 +97,7 @@ impl Agent {
     }
 
     fn check_request(&self) -> Result<(), RunError> {
-        let request = self.request();
+        let request = self.build_request();
         request.map(|_| ()).ok_or_else(|| RunError::Request { server: self.settings.server() })
     }
 
@@ -107,9 +107,9 @@ impl Agent {
         self.report(&Event::Connecting { server, proxy });
         let tls_config = match &self.tls_config {
             Some(tls_config) => Arc::clone(tls_config),
-            None => Arc::clone(self.tls_config.insert(self.load_trusted_authorities().await?)),
+            None => Arc::clone(self.tls_config.insert(self.load_tls_config().await?)),
         };
-        let Some(request) = self.request() else {
+        let Some(request) = self.build_request() else {
             return Err(Event::HandshakeFailed { reason: "the request cannot be built".to_owned() });
         };
         let stream = with_timeout(connection::open(&self.settings, &self.network)).await?;
@@ -118,25 +118,25 @@ impl Agent {
         outcome.map_err(|error| self.connect_error_event(&error))
     }
 
-    /// The TLS configuration for the authorities that the settings trust.
-    async fn load_trusted_authorities(&self) -> Result<Arc<ClientConfig>, Event> {
+    /// Creates the TLS configuration. With a checksum, reads the trusted authorities from the server.
+    async fn load_tls_config(&self) -> Result<Arc<ClientConfig>, Event> {
         let unavailable = |reason| Event::AuthoritiesUnavailable { reason };
         let Some(checksum) = &self.settings.checksum else {
-            return trust::system().map_err(|reason| Event::NotTrusted {
+            return trust::system_tls_config().map_err(|reason| Event::NotTrusted {
                 address: self.settings.server.to_string(),
                 reason,
                 remedy: "apply the cluster's import manifest again, which sets CATTLE_CA_CHECKSUM, or set SSL_CERT_FILE",
             });
         };
-        let unverified = trust::unverified().map_err(unavailable)?;
-        let pem = fetch::fetch_authorities(&self.settings, &self.network, unverified, checksum);
-        trust::pinned(&with_timeout(pem).await?).map_err(unavailable)
+        let unverified_tls = trust::unverified_tls_config().map_err(unavailable)?;
+        let pem = fetch::fetch_authorities(&self.settings, &self.network, unverified_tls, checksum);
+        trust::pinned_tls_config(&with_timeout(pem).await?).map_err(unavailable)
     }
 
-    /// The upgrade request, with the token.
-    fn request(&self) -> Option<ClientRequest> {
+    /// Builds the upgrade request, with the token.
+    fn build_request(&self) -> Option<ClientRequest> {
         let path = if self.has_connected { "/v3/connect" } else { "/v3/connect/register" };
-        let url = format!("wss://{}{path}", self.settings.authority());
+        let url = format!("wss://{}{path}", self.settings.host_and_port());
         let mut headers = HeaderMap::new();
         for (name, value) in [
             (upgrade::TOKEN_HEADER, self.settings.token.expose_secret().to_owned()),
@@ -163,11 +163,12 @@ impl Agent {
         }
         self.dialer.drain();
         self.report(&Event::Draining { connections: session.connections() });
-        let drain = timeout(self.settings.drain, drain::wait_until_idle(&session, self.settings.drain_idle));
+        let idle = drain::wait_until_idle(&session, self.settings.drain_idle_time);
+        let drained = timeout(self.settings.drain_timeout, idle);
         tokio::select! {
             reason = driver.as_mut() => return self.report(&self.disconnected_event(&reason)),
             // After the time limit, the remaining connections are closed with the session.
-            _ = drain => {}
+            _ = drained => {}
         }
         session.close(CloseCode::GOING_AWAY, "the agent is stopping");
         driver.await;

@@ -57,10 +57,10 @@ pub struct Settings {
     /// The address at which the agent connects to the API server.
     pub(crate) api_server: Endpoint,
     /// The only address that the server may request; `None` allows every host with port 443.
-    pub(crate) allowed: Option<Endpoint>,
+    pub(crate) allowed_address: Option<Endpoint>,
     pub(crate) proxy: Option<Intercept>,
-    pub(crate) drain: Duration,
-    pub(crate) drain_idle: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) drain_idle_time: Duration,
 }
 
 impl Settings {
@@ -92,7 +92,7 @@ impl Settings {
         let port =
             environment.variable(KUBERNETES_PORT).ok_or(SettingsError::NotInCluster(KUBERNETES_PORT))?;
         let api_server = parse::parse_in_cluster_address(&host.text, &port.text)?;
-        let allowed = environment
+        let allowed_address = environment
             .variable(API_SERVER)
             .map(|value| parse::parse_allowed_address(&value.text))
             .transpose()?;
@@ -100,21 +100,29 @@ impl Settings {
         let no_proxy = environment.first_variable(NO_PROXY).map(|value| value.text).unwrap_or_default();
         let proxy = proxy.map(|proxy| parse::parse_proxy(&proxy, no_proxy, &server)).transpose()?.flatten();
         let token = parse::parse_token(token)?;
-        let (drain, drain_idle) = (DRAIN_TIMEOUT, DRAIN_IDLE_TIME);
-        Ok(Self { server, token, checksum, api_server, allowed, proxy, drain, drain_idle })
+        Ok(Self {
+            server,
+            token,
+            checksum,
+            api_server,
+            allowed_address,
+            proxy,
+            drain_timeout: DRAIN_TIMEOUT,
+            drain_idle_time: DRAIN_IDLE_TIME,
+        })
     }
 
     /// Changes the time in which running connections may finish after the stop signal (10 s by default), and the time without
     /// traffic after which a connection is considered idle (1 s by default).
     #[must_use]
-    pub fn with_drain(mut self, limit: Duration, idle: Duration) -> Self {
-        (self.drain, self.drain_idle) = (limit, idle);
+    pub fn with_drain(mut self, timeout: Duration, idle_time: Duration) -> Self {
+        (self.drain_timeout, self.drain_idle_time) = (timeout, idle_time);
         self
     }
 
     /// The server's URL, `https://host[:port]`.
     pub fn server(&self) -> String {
-        format!("https://{}", self.authority())
+        format!("https://{}", self.host_and_port())
     }
 
     /// The address of the API server in the cluster, `host:port`.
@@ -124,7 +132,7 @@ impl Settings {
 
     /// The only address that the server may request; `None` allows every host with port 443.
     pub fn allowed_address(&self) -> Option<String> {
-        self.allowed.as_ref().map(ToString::to_string)
+        self.allowed_address.as_ref().map(ToString::to_string)
     }
 
     /// The proxy between the agent and its server, without its credentials.
@@ -139,7 +147,7 @@ impl Settings {
     }
 
     /// The host and port as in a URL, without the default port.
-    pub(crate) fn authority(&self) -> String {
+    pub(crate) fn host_and_port(&self) -> String {
         let host_and_port = self.server.to_string();
         host_and_port.strip_suffix(":443").map(str::to_owned).unwrap_or(host_and_port)
     }

@@ -1,4 +1,4 @@
-//! The servers that the agent trusts.
+//! The TLS configurations of the agent, and its errors about untrusted servers.
 
 mod pinned;
 
@@ -21,8 +21,8 @@ use self::pinned::{PublishedAuthorities, is_ca_used_as_end_entity};
 use crate::event::{Event, shorten};
 use crate::settings::Endpoint;
 
-/// Trusts the certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
-pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
+/// A configuration that trusts the certificate authorities of the system, or of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+pub(crate) fn system_tls_config() -> Result<Arc<ClientConfig>, String> {
     let loaded = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // Systems have certificates that rustls cannot parse; the others are used.
@@ -31,36 +31,37 @@ pub(crate) fn system() -> Result<Arc<ClientConfig>, String> {
         let reason = loaded.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
         return Err(format!("the system has no certificate authorities{reason}"));
     }
-    Ok(Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth()))
+    Ok(Arc::new(config_builder()?.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Trusts only the certificates in `pem` and those that they signed.
-pub(crate) fn pinned(pem: &str) -> Result<Arc<ClientConfig>, String> {
+/// A configuration that trusts only the certificates in `pem` and those that they signed.
+pub(crate) fn pinned_tls_config(pem: &str) -> Result<Arc<ClientConfig>, String> {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let certificates = certificates.map_err(|error| format!("cacerts is not PEM: {error}"))?;
     if certificates.is_empty() {
         return Err("cacerts contains no certificate".to_owned());
     }
-    with_verifier(Trust::Published(PublishedAuthorities::new(certificates, provider())?))
+    config_with_verifier(Trust::Published(PublishedAuthorities::new(certificates, crypto_provider())?))
 }
 
 /// A configuration that accepts every certificate. Only for reading `cacerts`, which the checksum verifies.
-pub(crate) fn unverified() -> Result<Arc<ClientConfig>, String> {
-    with_verifier(Trust::All)
+pub(crate) fn unverified_tls_config() -> Result<Arc<ClientConfig>, String> {
+    config_with_verifier(Trust::All)
 }
 
-fn with_verifier(trust: Trust) -> Result<Arc<ClientConfig>, String> {
-    let verifier = Verifier { trust, algorithms: provider().signature_verification_algorithms };
-    let builder = builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+fn config_with_verifier(trust: Trust) -> Result<Arc<ClientConfig>, String> {
+    let verifier = Verifier { trust, algorithms: crypto_provider().signature_verification_algorithms };
+    let builder = config_builder()?.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
     Ok(Arc::new(builder.with_no_client_auth()))
 }
 
-fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+fn config_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, String> {
+    let builder =
+        ClientConfig::builder_with_provider(crypto_provider()).with_safe_default_protocol_versions();
     builder.map_err(|error| error.to_string())
 }
 
-fn provider() -> Arc<CryptoProvider> {
+fn crypto_provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
@@ -132,24 +133,24 @@ pub(crate) async fn start_tls(
     }
 }
 
-/// The event for a failed TLS handshake. `pinned` is whether only the server's own authorities were trusted.
-pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, pinned: bool) -> Event {
+/// The event for a failed TLS handshake. `is_pinned` is whether only the server's own authorities were trusted.
+pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, is_pinned: bool) -> Event {
     let address = endpoint.to_string();
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
     match cause {
         Some(rustls::Error::InvalidCertificate(error)) => Event::NotTrusted {
             address,
-            reason: untrusted_reason(error, pinned),
-            remedy: untrusted_remedy(error, pinned),
+            reason: untrusted_reason(error, is_pinned),
+            remedy: untrusted_remedy(error, is_pinned),
         },
         _ => Event::TlsFailed { address, reason: error.to_string() },
     }
 }
 
-fn untrusted_reason(error: &CertificateError, pinned: bool) -> String {
+fn untrusted_reason(error: &CertificateError, is_pinned: bool) -> String {
     match error {
         CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
-        error if is_ca_used_as_end_entity(error) && pinned => {
+        error if is_ca_used_as_end_entity(error) && is_pinned => {
             "it is self-signed, and is not one of the server's cacerts".to_owned()
         }
         error if is_ca_used_as_end_entity(error) => "it is a certificate authority".to_owned(),
@@ -158,7 +159,7 @@ fn untrusted_reason(error: &CertificateError, pinned: bool) -> String {
     }
 }
 
-fn untrusted_remedy(error: &CertificateError, pinned: bool) -> &'static str {
+fn untrusted_remedy(error: &CertificateError, is_pinned: bool) -> &'static str {
     use CertificateError as E;
     match error {
         E::Expired | E::ExpiredContext { .. } => "renew the certificate, or correct the clock of this node",
@@ -166,7 +167,7 @@ fn untrusted_remedy(error: &CertificateError, pinned: bool) -> &'static str {
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             "use a name of the certificate in `server-url` of the server, and apply the cluster's import manifest again"
         }
-        _ if pinned => {
+        _ if is_pinned => {
             "only the certificate authorities that the server publishes are trusted; set `cacerts` on the server to the \
              authority of its certificate and apply the cluster's import manifest again, and exclude the server from \
              TLS-inspecting proxies"

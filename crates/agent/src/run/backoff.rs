@@ -9,7 +9,7 @@ const MAX_FIRST_DELAY: Duration = Duration::from_secs(1);
 const MAX_DELAY: Duration = Duration::from_secs(30);
 
 /// The minimum duration of a healthy session, after which the delays start over.
-const HEALTHY_SESSION: Duration = Duration::from_secs(30);
+const MIN_HEALTHY_DURATION: Duration = Duration::from_secs(30);
 
 /// Random delays between half of a limit and the limit, which doubles with each attempt. They are random so that the agents of
 /// a restarting server do not reconnect in the same second.
@@ -28,7 +28,7 @@ impl Backoff {
 
     /// Records the duration of a session: resets the delay if it was healthy.
     pub(super) fn record_session(&mut self, duration: Duration) {
-        if duration >= HEALTHY_SESSION {
+        if duration >= MIN_HEALTHY_DURATION {
             self.attempts = 0;
         }
     }
@@ -54,7 +54,7 @@ mod tests {
         let mut backoff = Backoff { attempts: 5 };
         backoff.record_session(Duration::from_secs(1));
         assert!(backoff.next_delay() > Duration::from_secs(10));
-        backoff.record_session(HEALTHY_SESSION);
+        backoff.record_session(MIN_HEALTHY_DURATION);
         assert!(backoff.next_delay() <= MAX_FIRST_DELAY);
     }
 }

@@ -63,7 +63,7 @@ fn files_of_the_mounted_secret_override_variables() {
 }
 
 #[test]
-fn path_of_the_server_is_ignored() {
+fn only_host_and_port_of_the_server_url_are_used() {
     for (url, server) in [
         ("https://a.example.com/prefix?x=y", "https://a.example.com"),
         ("https://A.example.com:443/", "https://a.example.com"),
@@ -76,7 +76,7 @@ fn path_of_the_server_is_ignored() {
 }
 
 #[test]
-fn http_address_is_rejected_with_remedy() {
+fn http_url_is_rejected_with_remedy() {
     let error = error_message(&[(SERVER, "http://rancher.example.com")]);
     assert!(
         error.starts_with("CATTLE_SERVER contains an http:// URL") && error.contains("`server-url`"),
@@ -122,7 +122,7 @@ fn proxy_is_used_unless_the_server_is_exempt() {
     assert_eq!(proxy_of(&[("HTTPS_PROXY", "proxy:3128")]).as_deref(), Some("http://proxy:3128"));
     let upper_and_lower = [("HTTPS_PROXY", "http://upper:1"), ("https_proxy", "http://lower:1")];
     assert_eq!(proxy_of(&upper_and_lower).as_deref(), Some("http://upper:1"));
-    for (server, exempt, is_used) in [
+    for (server, no_proxy, is_used) in [
         ("rancher.example.com", ".svc,example.com", false),
         ("rancher.example.com", ".example.com", false),
         ("rancher.example.com", "rancher.example.com", false),
@@ -135,8 +135,8 @@ fn proxy_is_used_unless_the_server_is_exempt() {
     ] {
         let url = format!("https://{server}");
         for name in NO_PROXY {
-            let changes = [(SERVER, &*url), ("HTTPS_PROXY", "http://proxy:3128"), (name, exempt)];
-            assert_eq!(proxy_of(&changes).is_some(), is_used, "{server} {name}={exempt}");
+            let changes = [(SERVER, &*url), ("HTTPS_PROXY", "http://proxy:3128"), (name, no_proxy)];
+            assert_eq!(proxy_of(&changes).is_some(), is_used, "{server} {name}={no_proxy}");
         }
     }
 }

@@ -72,14 +72,15 @@ mod tests {
 
     /// A certificate for [`NAME`] that is its own authority.
     fn self_signed() -> CertificateDer<'static> {
-        let mut root = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
-        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        root.not_before = rcgen::date_time_ymd(2020, 1, 1);
-        root.not_after = rcgen::date_time_ymd(2030, 1, 1);
-        root.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone()
+        let mut params = rcgen::CertificateParams::new(vec![NAME.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2030, 1, 1);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().der().clone()
     }
 
-    fn verify(
+    /// The error of the verification; empty if the certificate is trusted.
+    fn verification_error(
         published: &CertificateDer<'static>,
         presented: &CertificateDer<'_>,
         name: &str,
@@ -96,16 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn published_self_signed_certificate_is_trusted_for_its_name_and_time() {
+    fn published_self_signed_certificate_must_match_name_and_period() {
         let (published, other) = (self_signed(), self_signed());
-        assert_eq!(verify(&published, &published, NAME, 2025), "");
-        let error = verify(&published, &published, "other.test", 2025);
+        assert_eq!(verification_error(&published, &published, NAME, 2025), "");
+        let error = verification_error(&published, &published, "other.test", 2025);
         assert!(error.contains("not valid for name \"other.test\""), "{error}");
-        let error = verify(&published, &published, NAME, 2031);
+        let error = verification_error(&published, &published, NAME, 2031);
         assert!(error.contains("expired"), "{error}");
-        let error = verify(&published, &published, NAME, 2019);
+        let error = verification_error(&published, &published, NAME, 2019);
         assert!(error.contains("not valid yet"), "{error}");
-        let error = verify(&published, &other, NAME, 2025);
+        let error = verification_error(&published, &other, NAME, 2025);
         assert!(error.contains("CaUsedAsEndEntity"), "{error}");
     }
 }

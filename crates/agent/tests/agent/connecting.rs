@@ -33,12 +33,12 @@ async fn request_has_token_and_parameters() {
     server.next_session().await;
     assert_eq!(server.paths(), ["/v3/settings/cacerts", "/v3/connect/register"]);
     let state = server.state.lock().unwrap();
-    let (_, cacerts) = &state.requests[0];
-    assert!(!format!("{cacerts:?}").contains("canary"), "{cacerts:?}");
-    let (_, connect) = &state.requests[1];
-    assert_eq!(connect["x-api-tunnel-token"], TOKEN);
-    assert_eq!(connect["host"], NAME);
-    let params = base64::prelude::BASE64_STANDARD.decode(&connect["x-api-tunnel-params"]).unwrap();
+    let (_, cacerts_headers) = &state.requests[0];
+    assert!(!format!("{cacerts_headers:?}").contains("canary"), "{cacerts_headers:?}");
+    let (_, upgrade_headers) = &state.requests[1];
+    assert_eq!(upgrade_headers["x-api-tunnel-token"], TOKEN);
+    assert_eq!(upgrade_headers["host"], NAME);
+    let params = base64::prelude::BASE64_STANDARD.decode(&upgrade_headers["x-api-tunnel-params"]).unwrap();
     let params: serde_json::Value = serde_json::from_slice(&params).unwrap();
     assert_eq!(params["cluster"]["address"], "10.0.0.1:443");
     for key in ["caCert", "token"] {
@@ -51,8 +51,8 @@ async fn agent_connects_again_after_the_session_is_closed() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, Vec::new());
     server.next_session().await.close(CloseCode::GOING_AWAY, "restart");
-    let second = server.next_session().await;
-    assert!(!second.is_closed());
+    let second_session = server.next_session().await;
+    assert!(!second_session.is_closed());
     // The authorities are read once, and only the first session registers.
     assert_eq!(server.paths(), ["/v3/settings/cacerts", "/v3/connect/register", "/v3/connect"]);
     let reason = agent.wait_for(|event| match event {
@@ -101,8 +101,8 @@ async fn rejected_agent_tries_again_and_registers() {
 #[tokio::test]
 async fn unreachable_server_is_named_with_the_reason() {
     let server = Server::start().await;
-    let closed: SocketAddr = "127.0.0.1:1".parse().unwrap();
-    for (hosts, reason) in [(vec![(NAME, closed)], "refused"), (Vec::new(), "server.test is unknown")] {
+    let closed_port: SocketAddr = "127.0.0.1:1".parse().unwrap();
+    for (hosts, reason) in [(vec![(NAME, closed_port)], "refused"), (Vec::new(), "server.test is unknown")] {
         let mut agent = Agent::start(settings(&variables_with_checksum(&server)), network(hosts));
         let failure = agent.wait_for_failure().await;
         assert!(matches!(failure, Event::Unreachable { .. }), "{failure:?}");
@@ -112,7 +112,7 @@ async fn unreachable_server_is_named_with_the_reason() {
 }
 
 #[tokio::test]
-async fn failure_after_a_session_ends_readiness() {
+async fn failure_after_a_session_becomes_the_status_reason() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, Vec::new());
     let session = server.next_session().await;

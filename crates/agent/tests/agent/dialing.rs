@@ -53,7 +53,7 @@ async fn only_the_configured_api_server_address_is_allowed() {
 }
 
 #[tokio::test]
-async fn unreachable_api_server_is_reported_and_the_session_stays_open() {
+async fn unreachable_api_server_is_reported_and_session_stays_open() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, vec![("10.0.0.1", "127.0.0.1:1".parse().unwrap())]);
     let session = server.next_session().await;

@@ -74,7 +74,7 @@ fn agent_behind(server: &Server, proxy: SocketAddr, changes: &[(&'static str, &s
 }
 
 #[tokio::test]
-async fn both_connections_go_through_the_proxy() {
+async fn cacerts_and_upgrade_requests_use_the_proxy() {
     let mut server = Server::start().await;
     let proxy = Proxy::start(server.address, "200 Connection established", None).await;
     let agent = agent_behind(&server, proxy.address, &[]);

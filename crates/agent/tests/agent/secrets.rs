@@ -8,10 +8,10 @@ use crate::server::Server;
 use crate::support::{Agent, TOKEN, network, settings, variables_with_checksum};
 
 #[tokio::test]
-async fn texts_contain_neither_token_nor_password() {
+async fn output_contains_neither_token_nor_password() {
     const PASSWORD: &str = "canary-password";
     // base64 of `user:canary-password`.
-    const BASIC: &str = "dXNlcjpjYW5hcnktcGFzc3dvcmQ=";
+    const ENCODED_CREDENTIAL: &str = "dXNlcjpjYW5hcnktcGFzc3dvcmQ=";
     let mut server = Server::start().await;
     let proxy = Proxy::start(server.address, "200 OK", None).await;
     let mut variables = variables_with_checksum(&server);
@@ -20,7 +20,7 @@ async fn texts_contain_neither_token_nor_password() {
     let settings_text = format!("{settings:?}");
     let mut agent = Agent::start(settings, network(vec![("proxy.test", proxy.address)]));
     let session = server.next_session().await;
-    assert!(proxy.heads()[0].contains(BASIC), "{:?}", proxy.heads());
+    assert!(proxy.heads()[0].contains(ENCODED_CREDENTIAL), "{:?}", proxy.heads());
     // A server, or a proxy in front of it, may repeat what it received.
     server.update_state(|state| state.rejection = Some((401, format!("unknown token {TOKEN}"))));
     session.close(CloseCode::POLICY, &format!("token {TOKEN} was replaced"));
@@ -32,11 +32,11 @@ async fn texts_contain_neither_token_nor_password() {
     let events = agent.wait_until_stopped().await;
     assert!(events.iter().any(|event| event.to_string().contains("token **** was replaced")), "{events:?}");
 
-    let mut texts = vec![settings_text, format!("{status:?}"), status.reason().unwrap_or_default()];
-    texts.extend(events.iter().flat_map(|event| [event.to_string(), format!("{event:?}")]));
-    for text in texts {
-        for secret in [TOKEN, PASSWORD, BASIC] {
-            assert!(!text.contains(secret), "{text}");
+    let mut outputs = vec![settings_text, format!("{status:?}"), status.reason().unwrap_or_default()];
+    outputs.extend(events.iter().flat_map(|event| [event.to_string(), format!("{event:?}")]));
+    for output in outputs {
+        for secret in [TOKEN, PASSWORD, ENCODED_CREDENTIAL] {
+            assert!(!output.contains(secret), "{output}");
         }
     }
 }

@@ -44,9 +44,9 @@ impl Authority {
     /// A certificate that is its own authority, as created by `openssl req -x509`.
     pub(crate) fn self_signed(name: &str) -> Self {
         let key = rcgen::KeyPair::generate().unwrap();
-        let mut root = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
-        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let certificate = root.self_signed(&key).unwrap();
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).unwrap();
         Self { pem: certificate.pem(), tls: server_config(certificate.der().to_vec(), &key) }
     }
 }
@@ -87,7 +87,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
-            cacerts: (200, cacerts(&authority.pem)),
+            cacerts: (200, cacerts_json(&authority.pem)),
             rejection: None,
             tls: Arc::clone(&authority.tls),
             requests: Vec::new(),
@@ -109,7 +109,7 @@ impl Server {
     /// Replaces authority and certificate.
     pub(crate) fn replace_authority(&self, authority: &Authority) {
         self.update_state(|state| {
-            state.cacerts = (200, cacerts(&authority.pem));
+            state.cacerts = (200, cacerts_json(&authority.pem));
             state.tls = Arc::clone(&authority.tls);
         });
     }
@@ -138,7 +138,7 @@ impl Server {
 }
 
 /// The setting `cacerts` as Rancher returns it.
-pub(crate) fn cacerts(value: &str) -> String {
+pub(crate) fn cacerts_json(value: &str) -> String {
     serde_json::json!({ "type": "setting", "id": "cacerts", "value": value, "source": "default" }).to_string()
 }
 

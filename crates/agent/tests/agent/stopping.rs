@@ -12,7 +12,7 @@ use crate::api_server::{ApiServer, REQUESTED_ADDRESS, dial_error, echo};
 use crate::server::{NAME, Server};
 use crate::support::{Agent, TIMEOUT, network, settings, variables_with_checksum, within_limit};
 
-fn stopping_agent_error() -> SessionError {
+fn closed_by_stopping_agent() -> SessionError {
     SessionError::ClosedByPeer { code: CloseCode::GOING_AWAY, reason: "the agent is stopping".to_owned() }
 }
 
@@ -33,7 +33,7 @@ async fn running_connection_finishes_and_new_ones_are_denied() {
     assert!(error.ends_with("the agent is stopping"), "{error}");
     assert_eq!(echo(&mut running).await.unwrap(), "hello");
     drop(running);
-    assert_eq!(within_limit(session.closed()).await, stopping_agent_error());
+    assert_eq!(within_limit(session.closed()).await, closed_by_stopping_agent());
     let events = agent.wait_until_stopped().await;
     assert_eq!(events.last(), Some(&Event::Stopped));
     assert!(!events.iter().any(|event| matches!(event, Event::Disconnected { .. })), "{events:?}");
@@ -52,7 +52,7 @@ async fn running_connections_are_closed_after_the_drain_timeout() {
     assert_eq!(echo(&mut running).await.unwrap(), "hello");
     agent.stop.cancel();
     assert!(within_limit(running.read_u8()).await.is_err());
-    assert_eq!(within_limit(session.closed()).await, stopping_agent_error());
+    assert_eq!(within_limit(session.closed()).await, closed_by_stopping_agent());
     agent.wait_until_stopped().await;
 }
 
@@ -67,19 +67,19 @@ async fn idle_connections_do_not_delay_the_stop() {
     let mut pooled = session.dial("tcp", REQUESTED_ADDRESS).unwrap();
     assert_eq!(echo(&mut pooled).await.unwrap(), "hello");
     agent.stop.cancel();
-    assert_eq!(within_limit(session.closed()).await, stopping_agent_error());
+    assert_eq!(within_limit(session.closed()).await, closed_by_stopping_agent());
     assert!(agent.wait_until_stopped().await.contains(&Event::Draining { connections: 1 }));
 }
 
 #[tokio::test]
-async fn idle_session_is_closed_at_once() {
+async fn session_without_connections_is_closed_at_once() {
     let mut server = Server::start().await;
     let mut agent = Agent::for_server(&server, Vec::new());
     let session = server.next_session().await;
     agent.wait_until_connected().await;
     let started = Instant::now();
     agent.stop.cancel();
-    assert_eq!(within_limit(session.closed()).await, stopping_agent_error());
+    assert_eq!(within_limit(session.closed()).await, closed_by_stopping_agent());
     agent.wait_until_stopped().await;
     assert!(started.elapsed() < Duration::from_secs(5), "the drain timeout is 10 s");
 }
@@ -91,7 +91,7 @@ async fn stop_interrupts_an_attempt_and_the_delay_before_the_next() {
     let server = Server::start().await;
     let hosts = vec![(NAME, silent.local_addr().unwrap())];
     let agent = Agent::start(settings(&variables_with_checksum(&server)), network(hosts));
-    let (_held, _) = within_limit(silent.accept()).await.unwrap();
+    let (_open_connection, _) = within_limit(silent.accept()).await.unwrap();
     let started = Instant::now();
     agent.stop.cancel();
     agent.wait_until_stopped().await;

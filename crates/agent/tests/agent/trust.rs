@@ -5,7 +5,7 @@ use remotedialer::CloseCode;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::server::{Authority, NAME, Server, URL, cacerts};
+use crate::server::{Authority, NAME, Server, URL, cacerts_json};
 use crate::support::{Agent, network, settings, variables, variables_with_checksum};
 
 /// Asserts that the agent sent no upgrade request, which would contain the token.
@@ -55,7 +55,7 @@ async fn checksum_covers_the_trimmed_value_and_a_line_break() {
 #[tokio::test]
 async fn missing_authorities_are_reported() {
     let server = Server::start().await;
-    for body in [cacerts(" \n"), r#"{"type":"setting"}"#.to_owned(), r#"{"value":null}"#.to_owned()] {
+    for body in [cacerts_json(" \n"), r#"{"type":"setting"}"#.to_owned(), r#"{"value":null}"#.to_owned()] {
         let expected = Server::start().await.checksum();
         let mut variables = variables(URL);
         variables.insert("CATTLE_CA_CHECKSUM", expected.clone());
@@ -88,7 +88,7 @@ async fn unreadable_authorities_are_reported() {
 #[tokio::test]
 async fn cacerts_without_a_certificate_is_reported() {
     let server = Server::start().await;
-    server.update_state(|state| state.cacerts = (200, cacerts("no certificate")));
+    server.update_state(|state| state.cacerts = (200, cacerts_json("no certificate")));
     let failure = failure_after(&server, |_| ()).await;
     assert!(failure.to_string().contains("cacerts contains no certificate"), "{failure}");
 }
