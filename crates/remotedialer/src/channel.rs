@@ -25,7 +25,7 @@ const DOUBTFUL_PAUSE_DURATION: Duration = Duration::from_secs(1);
 const DOUBTFUL_CREDIT: usize = 4 * 1024 * 1024;
 
 /// The minimum interval between responses to Resume.
-const MIN_ANSWER_INTERVAL: Duration = Duration::from_millis(5);
+const MIN_RESPONSE_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The maximum body length of the Data messages that this side sends, in bytes. Longer ones can deadlock the original agent.
 pub(crate) const MAX_DATA_LEN: usize = 32 * 1024;
@@ -57,8 +57,8 @@ struct State {
 /// The outcome of receiving data.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReceiveOutcome {
-    /// The data was buffered; if `pause` is set, a Pause must be sent to the peer.
-    Buffered { pause: bool },
+    /// The data was buffered; if `must_pause` is set, a Pause must be sent to the peer.
+    Buffered { must_pause: bool },
     /// The data was dropped, because the connection has ended or its handle was dropped.
     Dropped,
     /// The data exceeds the limit of the connection.
@@ -81,8 +81,8 @@ pub(crate) enum Outgoing {
 pub(crate) struct FlowOutcome {
     /// Whether the channel must be added to the ready list.
     pub(crate) must_schedule: bool,
-    /// Whether Pause (true) or Resume (false) must be sent.
-    pub(crate) answer: Option<bool>,
+    /// The message to send to the peer: Pause (true) or Resume (false).
+    pub(crate) response: Option<bool>,
 }
 
 /// A chunk of received data.
@@ -90,7 +90,7 @@ pub(crate) struct FlowOutcome {
 pub(crate) struct Chunk {
     pub(crate) bytes: Vec<u8>,
     /// Whether a Resume must be sent to the peer.
-    pub(crate) resume: bool,
+    pub(crate) must_resume: bool,
 }
 
 impl Channel {
@@ -119,12 +119,12 @@ impl Channel {
         }
         state.receiving.push(data);
         let threshold = if is_session_half_full { config.resume_threshold } else { config.pause_threshold };
-        let pause = !state.receiving.pause_sent && state.receiving.len > threshold;
-        state.receiving.pause_sent |= pause;
+        let must_pause = !state.receiving.has_paused_peer && state.receiving.len > threshold;
+        state.receiving.has_paused_peer |= must_pause;
         let waker = state.receiving.waker.take();
         drop(state);
         wake(waker);
-        ReceiveOutcome::Buffered { pause }
+        ReceiveOutcome::Buffered { must_pause }
     }
 
     /// Takes the oldest chunk of received data and recycles `used_chunk`. `None` is the end of the stream.
@@ -148,19 +148,19 @@ impl Channel {
             };
         };
         state.receiving.len -= bytes.len();
-        let resume = state.receiving.pause_sent
+        let must_resume = state.receiving.has_paused_peer
             && state.receiving.len < config.resume_threshold
             && state.receiving.end.is_none();
-        state.receiving.pause_sent &= !resume;
-        if resume {
+        state.receiving.has_paused_peer &= !must_resume;
+        if must_resume {
             state.receiving.resume_sent_at = Some(Instant::now());
         }
-        Poll::Ready(Ok(Some(Chunk { bytes, resume })))
+        Poll::Ready(Ok(Some(Chunk { bytes, must_resume })))
     }
 
-    /// Whether a Pause was sent to the peer.
+    /// Whether a Pause was sent to the peer, and no Resume since.
     pub(crate) fn has_paused_peer(&self) -> bool {
-        self.lock().receiving.pause_sent
+        self.lock().receiving.has_paused_peer
     }
 
     /// The number of bytes in the receive buffer.
@@ -224,18 +224,18 @@ impl Channel {
     /// Takes the next frame to send.
     pub(crate) fn take_outgoing(&self, send_buffer: usize) -> Outgoing {
         let mut state = self.lock();
-        if state.sending.paused && !state.sending.frames.is_empty() {
+        if state.sending.is_paused && !state.sending.frames.is_empty() {
             state.sending.is_scheduled = false;
             return Outgoing::Idle;
         }
         let Some(frame) = state.sending.frames.pop_front() else {
             state.sending.is_scheduled = false;
-            return state.sending.closing.take().map_or(Outgoing::Idle, Outgoing::Close);
+            return state.sending.close_text.take().map_or(Outgoing::Idle, Outgoing::Close);
         };
         state.sending.len -= frame.body_len();
         state.sending.use_credit(frame.body_len());
         state.sending.stalled_since = None;
-        let has_more = !state.sending.frames.is_empty() || state.sending.closing.is_some();
+        let has_more = !state.sending.frames.is_empty() || state.sending.close_text.is_some();
         state.sending.is_scheduled = has_more;
         // Waking a fast writer only when the buffer is at most half full halves its wake-ups.
         let waker = if state.sending.len <= send_buffer / 2 { state.sending.waker.take() } else { None };
@@ -249,46 +249,50 @@ impl Channel {
     /// The original has one flag for pausing both directions. When it sends Resume, it also forgets this side's Pause, without
     /// waking its own writer, so this side responds to each Resume with its own state. When it receives Resume, it also forgets
     /// a Pause that it has just sent, and will not send Resume for it: that Pause is doubtful.
-    pub(crate) fn set_paused(&self, paused: bool, now: Instant) -> FlowOutcome {
+    pub(crate) fn set_paused(&self, is_paused: bool, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
-        let was_paused = std::mem::replace(&mut sending.paused, paused);
+        let was_paused = std::mem::replace(&mut sending.is_paused, is_paused);
         sending.workaround.credit = None;
         sending.stalled_since = None;
-        if paused {
+        if is_paused {
             let may_have_crossed = |sent_at: Instant| now.duration_since(sent_at) < CROSSING_WINDOW;
             sending.workaround.doubtful_pause_at =
                 receiving.resume_sent_at.filter(|sent_at| may_have_crossed(*sent_at)).map(|_| now);
-            return FlowOutcome { must_schedule: false, answer: None };
+            return FlowOutcome { must_schedule: false, response: None };
         }
         sending.workaround.doubtful_pause_at = None;
-        let is_answered = receiving.end.is_none() && (was_paused || receiving.pause_sent);
-        let answer = is_answered.then_some(receiving.pause_sent);
-        // The responses to a peer that sends only Pause and Resume are rate-limited.
-        let is_early = sending
+        let must_respond = receiving.end.is_none() && (was_paused || receiving.has_paused_peer);
+        let response = must_respond.then_some(receiving.has_paused_peer);
+        // The rate is limited, because a peer may send nothing but Pause and Resume.
+        let is_too_early = sending
             .workaround
-            .answered_at
-            .is_some_and(|answered_at| now.duration_since(answered_at) < MIN_ANSWER_INTERVAL);
-        sending.workaround.owes_answer = is_answered && is_early;
-        if is_answered && !is_early {
-            sending.workaround.answered_at = Some(now);
+            .responded_at
+            .is_some_and(|responded_at| now.duration_since(responded_at) < MIN_RESPONSE_INTERVAL);
+        sending.workaround.owes_response = must_respond && is_too_early;
+        if must_respond && !is_too_early {
+            sending.workaround.responded_at = Some(now);
         }
-        FlowOutcome { must_schedule: sending.schedule_if_pending(), answer: answer.filter(|_| !is_early) }
+        FlowOutcome {
+            must_schedule: sending.schedule_if_pending(),
+            response: response.filter(|_| !is_too_early),
+        }
     }
 
     /// Ignores a Pause that has been doubtful for long enough, and returns a response to Resume that the rate limit delayed.
     pub(crate) fn check_flow(&self, now: Instant) -> FlowOutcome {
         let mut guard = self.lock();
         let State { receiving, sending, .. } = &mut *guard;
-        let answer = std::mem::take(&mut sending.workaround.owes_answer).then_some(receiving.pause_sent);
-        let is_expired = |at: Instant| now.duration_since(at) >= DOUBTFUL_PAUSE_DURATION;
-        let is_resumed = sending.workaround.doubtful_pause_at.is_some_and(is_expired) && sending.paused;
+        let response =
+            std::mem::take(&mut sending.workaround.owes_response).then_some(receiving.has_paused_peer);
+        let is_expired = |since: Instant| now.duration_since(since) >= DOUBTFUL_PAUSE_DURATION;
+        let is_resumed = sending.workaround.doubtful_pause_at.is_some_and(is_expired) && sending.is_paused;
         if is_resumed {
             sending.workaround.doubtful_pause_at = None;
-            sending.paused = false;
+            sending.is_paused = false;
             sending.workaround.credit = Some(DOUBTFUL_CREDIT);
         }
-        FlowOutcome { must_schedule: is_resumed && sending.schedule_if_pending(), answer }
+        FlowOutcome { must_schedule: is_resumed && sending.schedule_if_pending(), response }
     }
 
     /// Ends the connection. Received data remains readable, unsent data is dropped. Returns the number of unsent bytes.
@@ -297,7 +301,7 @@ impl Channel {
         if state.receiving.end.is_none() {
             state.receiving.end = Some(end);
         }
-        state.sending.closing = None;
+        state.sending.close_text = None;
         let unsent = state.sending.clear();
         let wakers = [state.receiving.waker.take(), state.sending.waker.take()];
         drop(state);
@@ -318,15 +322,15 @@ impl Channel {
         self.lock().sending.is_closed = true;
     }
 
-    /// Records that the handle was dropped: `text` is sent as Error after the queued data. Returns whether the channel must be
-    /// added to the ready list.
-    pub(crate) fn detach(&self, text: Bytes) -> bool {
+    /// Records that the handle was dropped: `close_text` is sent as Error after the queued data. Returns whether the channel must
+    /// be added to the ready list.
+    pub(crate) fn detach(&self, close_text: Bytes) -> bool {
         let mut state = self.lock();
         state.detached_at = Some(Instant::now());
         if state.receiving.end.is_some() {
             return false;
         }
-        state.sending.closing = Some(text);
+        state.sending.close_text = Some(close_text);
         state.sending.schedule()
     }
 
@@ -345,7 +349,10 @@ impl Channel {
     /// The error of an expired timeout, if any.
     pub(crate) fn check_timeouts(&self, now: Instant, linger: Duration) -> Option<ConnectionError> {
         let mut state = self.lock();
-        if state.sending.paused && !state.sending.frames.is_empty() && state.sending.stalled_since.is_none() {
+        if state.sending.is_paused
+            && !state.sending.frames.is_empty()
+            && state.sending.stalled_since.is_none()
+        {
             state.sending.stalled_since = Some(now);
         }
         let is_expired = |since: Option<Instant>, limit: Option<Duration>| {

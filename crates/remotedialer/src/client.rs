@@ -25,7 +25,7 @@ use crate::socket::tune_socket;
 use head::HeadStream;
 
 /// The time limit for TCP, TLS and the WebSocket handshake together, as in the original.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The maximum length of an error response's body, in bytes; longer ones are truncated.
 const MAX_BODY_LEN: usize = 1024;
@@ -169,7 +169,7 @@ where
 }
 
 async fn with_timeout<T>(attempt: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
-    tokio::time::timeout(HANDSHAKE_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
+    tokio::time::timeout(CONNECT_TIMEOUT, attempt).await.unwrap_or(Err(ConnectError::Timeout))
 }
 
 /// Performs the TLS and WebSocket handshakes. Returns the stream, and the bytes received after the response's head.

@@ -25,8 +25,8 @@ pub struct Connection {
     shared: Arc<Shared>,
     channel: Arc<Channel>,
     /// Received data that is no longer in the channel's buffer.
-    current: Vec<u8>,
-    /// The number of bytes of `current` that were read.
+    current_chunk: Vec<u8>,
+    /// The number of bytes of `current_chunk` that were read.
     position: usize,
     close_text: Bytes,
 }
@@ -34,7 +34,7 @@ pub struct Connection {
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, channel: Arc<Channel>) -> Self {
         let close_text = Bytes::from_static(EOF.as_bytes());
-        Self { shared, channel, current: Vec::new(), position: 0, close_text }
+        Self { shared, channel, current_chunk: Vec::new(), position: 0, close_text }
     }
 
     /// The ID of the connection in its session, for logs.
@@ -73,26 +73,26 @@ impl Connection {
         }
     }
 
-    /// The unread part of `current`.
+    /// The unread part of `current_chunk`.
     fn unread(&self) -> &[u8] {
-        self.current.get(self.position..).unwrap_or_default()
+        self.current_chunk.get(self.position..).unwrap_or_default()
     }
 
-    /// Refills `current` after all of it was read. At the end of the stream, `current` stays empty.
-    fn poll_current(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.position < self.current.len() {
+    /// Refills `current_chunk` after all of it was read. At the end of the stream, `current_chunk` stays empty.
+    fn poll_current_chunk(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.position < self.current_chunk.len() {
             return Poll::Ready(Ok(()));
         }
         // A fast peer must not prevent a reading task from yielding.
         let coop = ready!(coop::poll_proceed(cx));
-        let chunk = self.channel.poll_chunk(cx, &self.shared.config, &mut self.current);
+        let chunk = self.channel.poll_chunk(cx, &self.shared.config, &mut self.current_chunk);
         self.position = 0;
         let chunk = ready!(chunk);
         coop.made_progress();
         let Some(chunk) = chunk? else { return Poll::Ready(Ok(())) };
         self.shared.sub_received(chunk.bytes.len());
-        self.current = chunk.bytes;
-        if chunk.resume {
+        self.current_chunk = chunk.bytes;
+        if chunk.must_resume {
             // A full queue ends the session soon, and the driver detects it itself.
             let _ = self.shared.push_flow(&self.channel, false);
         }
@@ -105,7 +105,7 @@ impl AsyncRead for Connection {
         let this = self.get_mut();
         let filled_before = buf.filled().len();
         while buf.remaining() > 0 {
-            match this.poll_current(cx) {
+            match this.poll_current_chunk(cx) {
                 Poll::Ready(Ok(())) if this.unread().is_empty() => break,
                 Poll::Ready(Ok(())) => {
                     let len = buf.remaining().min(this.unread().len());
@@ -125,7 +125,7 @@ impl AsyncRead for Connection {
 impl AsyncBufRead for Connection {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        ready!(this.poll_current(cx))?;
+        ready!(this.poll_current_chunk(cx))?;
         Poll::Ready(Ok(this.unread()))
     }
 

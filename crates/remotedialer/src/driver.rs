@@ -43,13 +43,13 @@ pub struct SessionDriver<S> {
     /// Bytes that were read together with the handshake.
     prefix: BytesMut,
     /// The connection of the Data message that is being received.
-    current: Option<Arc<Channel>>,
+    current_channel: Option<Arc<Channel>>,
     outbound: Outbound,
     timers: Timers,
     phase: Phase,
     acceptor: Option<Acceptor>,
     tasks: JoinSet<()>,
-    not_found_answers: u32,
+    not_found_responses: u32,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ enum Phase {
         reason: SessionError,
         deadline: Instant,
         /// Whether the peer has sent its close frame.
-        peer_closed: bool,
+        has_peer_closed: bool,
         /// Whether further input is ignored: after a protocol violation, or after the peer's close frame.
         discard_input: bool,
     },
@@ -74,13 +74,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             decoder: FrameDecoder::new(shared.role, shared.config.max_message_len),
             parser: MessageParser::default(),
             prefix: BytesMut::from(prefix),
-            current: None,
+            current_channel: None,
             outbound: Outbound::new(),
             timers: Timers::new(shared.started, &shared.config),
             phase: Phase::Open,
             acceptor,
             tasks: JoinSet::new(),
-            not_found_answers: 0,
+            not_found_responses: 0,
             shared,
         }
     }
@@ -134,16 +134,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    /// Ends all connections and queues a close frame.
-    fn begin_close(&mut self, code: CloseCode, text: &str, reason: SessionError, now: Instant) {
+    /// Ends all connections, and queues a close frame with `code` and `close_text`.
+    fn begin_close(&mut self, code: CloseCode, close_text: &str, reason: SessionError, now: Instant) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let is_orderly = matches!(reason, SessionError::ClosedLocally { .. });
+        let notify_peer = matches!(reason, SessionError::ClosedLocally { .. });
         let deadline = now + self.shared.config.close_timeout;
-        self.phase = Phase::Closing { reason, deadline, peer_closed: false, discard_input: false };
-        self.end_connections(is_orderly);
-        self.outbound.push_last(self.shared.role, &Control::Close { code, reason: text.to_owned() });
+        self.phase = Phase::Closing { reason, deadline, has_peer_closed: false, discard_input: false };
+        self.end_connections(notify_peer);
+        self.outbound.push_last(self.shared.role, &Control::Close { code, reason: close_text.to_owned() });
     }
 
     fn discard_input(&mut self) {
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
 
     fn is_close_complete(&self) -> bool {
         match &self.phase {
-            Phase::Closing { peer_closed, .. } => *peer_closed && self.outbound.is_flushed(),
+            Phase::Closing { has_peer_closed, .. } => *has_peer_closed && self.outbound.is_flushed(),
             _ => false,
         }
     }
@@ -177,18 +177,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
 }
 
 impl<S> SessionDriver<S> {
-    /// Ends all connections with `tunnel disconnect`. With `announce`, notifies the peer.
-    fn end_connections(&mut self, announce: bool) {
+    /// Ends all connections with `tunnel disconnect`. With `notify_peer`, also sends that error to the peer.
+    fn end_connections(&mut self, notify_peer: bool) {
         let mut state = self.shared.lock();
         state.has_ended = true;
         let connections = std::mem::take(&mut state.connections);
-        state.control = VecDeque::new();
-        state.ready = VecDeque::new();
+        state.control_queue = VecDeque::new();
+        state.ready_list = VecDeque::new();
         drop(state);
-        self.current = None;
+        self.current_channel = None;
         for (id, channel) in connections {
             self.shared.end_removed(&channel, ConnectionError::SessionEnded);
-            if announce {
+            if notify_peer {
                 let body = Bytes::from_static(DISCONNECT.as_bytes());
                 let message = ControlMessage { connection: id, kind: kind::ERROR, body };
                 self.outbound.push_message(self.shared.role, &message);
@@ -201,9 +201,9 @@ impl<S> SessionDriver<S> {
         self.phase = Phase::Ended;
         self.tasks.abort_all();
         self.end_connections(false);
-        let is_first = self.shared.end.send_if_modified(|end| {
-            let is_first = end.is_none();
-            end.get_or_insert(reason);
+        let is_first = self.shared.end_reason.send_if_modified(|end_reason| {
+            let is_first = end_reason.is_none();
+            end_reason.get_or_insert(reason);
             is_first
         });
         if is_first {
@@ -217,7 +217,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for SessionDriver<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SessionError> {
         let this = self.get_mut();
-        this.shared.driver.register(cx.waker());
+        this.shared.driver_waker.register(cx.waker());
         let result = this.advance(cx);
         if let Poll::Ready(reason) = &result {
             this.finish(reason.clone());

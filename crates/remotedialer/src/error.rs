@@ -197,7 +197,7 @@ impl ConnectionError {
 
     fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::Peer(text) => kind_of_text(text),
+            Self::Peer(text) => io_kind_from_text(text),
             Self::Closed => io::ErrorKind::BrokenPipe,
             Self::SessionEnded | Self::Forgotten | Self::Replaced => io::ErrorKind::ConnectionReset,
             Self::ResponseTimeout | Self::Stalled => io::ErrorKind::TimedOut,
@@ -212,8 +212,8 @@ impl From<ConnectionError> for io::Error {
     }
 }
 
-/// The kind for a message of Go's `net` package, with which agents report failed dials.
-fn kind_of_text(text: &str) -> io::ErrorKind {
+/// The I/O error kind for a message of Go's `net` package, with which agents report failed dials.
+fn io_kind_from_text(text: &str) -> io::ErrorKind {
     const KINDS: [(&str, io::ErrorKind); 6] = [
         ("connection refused", io::ErrorKind::ConnectionRefused),
         ("i/o timeout", io::ErrorKind::TimedOut),

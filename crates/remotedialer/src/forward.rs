@@ -38,20 +38,20 @@ async fn serve<D: Dialer>(dialer: &D, target: Target, connection: Connection, di
     };
     match result {
         Ok(Ok(stream)) => copy_to_target(connection, stream).await,
-        Ok(Err(error)) => connection.close_with_error(&dial_failure(&requested, &dial_error_text(&error))),
-        Err(_) => connection.close_with_error(&dial_failure(&requested, "i/o timeout")),
+        Ok(Err(error)) => connection.close_with_error(&dial_failure_text(&requested, &go_error_text(&error))),
+        Err(_) => connection.close_with_error(&dial_failure_text(&requested, "i/o timeout")),
     }
 }
 
 /// The text of a failed dial. The address, which the peer knows, is omitted if the text would otherwise be truncated: the
 /// private host name of an AKS cluster alone almost reaches the limit.
-fn dial_failure(target: &Target, reason: &str) -> String {
+fn dial_failure_text(target: &Target, reason: &str) -> String {
     let full_text = format!("dial {} {}: {reason}", target.network, target.address);
     if full_text.len() <= MAX_ERROR_LEN { full_text } else { format!("dial {}: {reason}", target.network) }
 }
 
 /// The message of Go's `net` package for this error, because servers look for parts of it.
-fn dial_error_text(error: &io::Error) -> String {
+fn go_error_text(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
         io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Forward<S> {
     }
 
     fn poll_from_stream(&mut self, cx: &mut Context<'_>) -> Poll<ForwardEnd> {
-        scratch::with(|scratch| {
+        scratch::with_buffer(|scratch| {
             loop {
                 let Ok(capacity) = ready!(self.connection.poll_capacity(cx)) else {
                     // Data that the peer sent before it ended the connection must still be delivered.
@@ -209,9 +209,12 @@ mod tests {
         let target = |address: &str| Target { network: "tcp".to_owned(), address: address.to_owned() };
         let reason = "connect: connection refused";
         assert_eq!(
-            dial_failure(&target("10.0.0.1:443"), reason),
+            dial_failure_text(&target("10.0.0.1:443"), reason),
             "dial tcp 10.0.0.1:443: connect: connection refused"
         );
-        assert_eq!(dial_failure(&target(&"x".repeat(99)), reason), "dial tcp: connect: connection refused");
+        assert_eq!(
+            dial_failure_text(&target(&"x".repeat(99)), reason),
+            "dial tcp: connect: connection refused"
+        );
     }
 }

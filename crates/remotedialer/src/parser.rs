@@ -7,7 +7,7 @@ use crate::message::{self, MAX_CLIENT_LEN, MAX_ERROR_LEN, MAX_TARGET_LEN, Messag
 use crate::varint;
 
 /// The maximum length of an incomplete header, in bytes: four varints.
-const PENDING_LEN: usize = 4 * varint::MAX_LEN;
+const MAX_PARTIAL_HEADER_LEN: usize = 4 * varint::MAX_LEN;
 
 /// A part of the body of a Data message.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,8 +21,8 @@ pub(crate) struct DataPiece<'a> {
 /// Decodes one message at a time from the pieces in which it arrives.
 #[derive(Debug)]
 pub(crate) struct MessageParser {
-    pending: [u8; PENDING_LEN],
-    pending_len: usize,
+    partial_header: [u8; MAX_PARTIAL_HEADER_LEN],
+    partial_header_len: usize,
     header: Option<Header>,
     body: Vec<u8>,
     data_started: bool,
@@ -31,8 +31,8 @@ pub(crate) struct MessageParser {
 impl Default for MessageParser {
     fn default() -> Self {
         Self {
-            pending: [0; PENDING_LEN],
-            pending_len: 0,
+            partial_header: [0; MAX_PARTIAL_HEADER_LEN],
+            partial_header_len: 0,
             header: None,
             body: Vec::new(),
             data_started: false,
@@ -87,7 +87,7 @@ impl MessageParser {
             self.data_started = true;
             return Ok(Some(DataPiece { connection: header.connection, bytes: body, is_first }));
         }
-        let limit = match header.kind {
+        let max_body_len = match header.kind {
             kind::CONNECT => MAX_TARGET_LEN,
             kind::ERROR => MAX_ERROR_LEN,
             kind::ADD_CLIENT | kind::REMOVE_CLIENT => MAX_CLIENT_LEN,
@@ -95,26 +95,26 @@ impl MessageParser {
             kind::SYNC_CONNECTIONS => usize::MAX,
             _ => 0,
         };
-        let taken = limit.saturating_sub(self.body.len()).min(body.len());
+        let taken = max_body_len.saturating_sub(self.body.len()).min(body.len());
         self.body.extend_from_slice(body.get(..taken).unwrap_or_default());
         Ok(None)
     }
 
     fn read_header<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(Header, &'a [u8])>, ProtocolError> {
-        if self.pending_len == 0
+        if self.partial_header_len == 0
             && let Some((header, len)) = Header::read(bytes)?
         {
             self.header = Some(header);
             return Ok(Some((header, bytes.get(len..).unwrap_or_default())));
         }
         for (index, &byte) in bytes.iter().enumerate() {
-            let Some(slot) = self.pending.get_mut(self.pending_len) else {
+            let Some(slot) = self.partial_header.get_mut(self.partial_header_len) else {
                 return Err(ProtocolError::VarintTooLong);
             };
             *slot = byte;
-            self.pending_len += 1;
-            let pending = self.pending.get(..self.pending_len).unwrap_or_default();
-            if let Some((header, _)) = Header::read(pending)? {
+            self.partial_header_len += 1;
+            let partial_header = self.partial_header.get(..self.partial_header_len).unwrap_or_default();
+            if let Some((header, _)) = Header::read(partial_header)? {
                 self.header = Some(header);
                 return Ok(Some((header, bytes.get(index + 1..).unwrap_or_default())));
             }
@@ -125,7 +125,7 @@ impl MessageParser {
     /// Ends the message. Returns its connection and payload, or `None` if its data was returned by `push`.
     pub(crate) fn finish(&mut self) -> Result<Option<(i64, Payload)>, ProtocolError> {
         let header = self.header.take().ok_or(ProtocolError::TruncatedHeader);
-        self.pending_len = 0;
+        self.partial_header_len = 0;
         self.data_started = false;
         let body = std::mem::take(&mut self.body);
         let header = header?;

@@ -71,9 +71,9 @@ impl Session {
         S: AsyncRead + AsyncWrite + Unpin,
         D: Dialer,
     {
-        let accept = forward::acceptor(dialer, config.dial_timeout);
+        let acceptor = forward::acceptor(dialer, config.dial_timeout);
         let shared = Arc::new(Shared::new(config, Role::Client));
-        (Self { shared: Arc::clone(&shared) }, SessionDriver::new(stream, shared, Some(accept), prefix))
+        (Self { shared: Arc::clone(&shared) }, SessionDriver::new(stream, shared, Some(acceptor), prefix))
     }
 
     /// Opens a connection: requests that the peer dial `address` in `network`, such as `tcp` and `10.0.0.1:443`.
@@ -119,13 +119,13 @@ impl Session {
         let mut state = self.shared.lock();
         state.close_request.get_or_insert_with(|| (code, reason.to_owned()));
         drop(state);
-        self.shared.driver.wake();
+        self.shared.driver_waker.wake();
     }
 
     /// Waits until the session has ended, and returns the reason.
     pub async fn closed(&self) -> SessionError {
-        let mut end = self.shared.end.subscribe();
-        let reason = end.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+        let mut end_reason = self.shared.end_reason.subscribe();
+        let reason = end_reason.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
         reason.unwrap_or(SessionError::DriverDropped)
     }
 

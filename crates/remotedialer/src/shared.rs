@@ -36,8 +36,8 @@ pub(crate) struct Shared {
     /// Random key of the session, for texts that the peer logs. Zero on the client, as in the original.
     pub(crate) session_key: i64,
     pub(crate) stats: Stats,
-    pub(crate) driver: AtomicWaker,
-    pub(crate) end: watch::Sender<Option<SessionError>>,
+    pub(crate) driver_waker: AtomicWaker,
+    pub(crate) end_reason: watch::Sender<Option<SessionError>>,
     pub(crate) started: Instant,
     /// Milliseconds from the start to the last frame of the peer.
     last_heard_ms: AtomicU64,
@@ -50,8 +50,8 @@ pub(crate) struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct SessionState {
     pub(crate) connections: HashMap<i64, Arc<Channel>>,
-    pub(crate) control: VecDeque<ControlMessage>,
-    pub(crate) ready: VecDeque<Arc<Channel>>,
+    pub(crate) control_queue: VecDeque<ControlMessage>,
+    pub(crate) ready_list: VecDeque<Arc<Channel>>,
     pub(crate) close_request: Option<(CloseCode, String)>,
     pub(crate) has_ended: bool,
 }
@@ -59,11 +59,11 @@ pub(crate) struct SessionState {
 impl SessionState {
     /// Frees empty queues that were once long.
     pub(crate) fn shrink_queues(&mut self) {
-        if self.control.is_empty() && self.control.capacity() > MAX_IDLE_CAPACITY {
-            self.control = VecDeque::new();
+        if self.control_queue.is_empty() && self.control_queue.capacity() > MAX_IDLE_CAPACITY {
+            self.control_queue = VecDeque::new();
         }
-        if self.ready.is_empty() && self.ready.capacity() > MAX_IDLE_CAPACITY {
-            self.ready = VecDeque::new();
+        if self.ready_list.is_empty() && self.ready_list.capacity() > MAX_IDLE_CAPACITY {
+            self.ready_list = VecDeque::new();
         }
     }
 }
@@ -84,8 +84,8 @@ impl Shared {
             role,
             session_key,
             stats: Stats::default(),
-            driver: AtomicWaker::new(),
-            end: watch::Sender::new(None),
+            driver_waker: AtomicWaker::new(),
+            end_reason: watch::Sender::new(None),
             started: Instant::now(),
             last_heard_ms: AtomicU64::new(0),
             next_connection_id: AtomicI64::new(FIRST_CONNECTION_ID),
@@ -114,7 +114,7 @@ impl Shared {
     }
 
     /// Registers a new connection and queues its Connect message.
-    pub(crate) fn open(&self, channel: &Arc<Channel>, connect: Bytes) -> Result<(), DialError> {
+    pub(crate) fn open(&self, channel: &Arc<Channel>, connect_body: Bytes) -> Result<(), DialError> {
         let mut state = self.lock();
         if state.has_ended || state.close_request.is_some() {
             return Err(DialError::SessionEnded);
@@ -122,18 +122,18 @@ impl Shared {
         if state.connections.len() >= self.config.max_connections {
             return Err(DialError::TooManyConnections(self.config.max_connections));
         }
-        if state.control.len() >= MAX_CONTROL_MESSAGES / 2 {
+        if state.control_queue.len() >= MAX_CONTROL_MESSAGES / 2 {
             return Err(DialError::Congested);
         }
         state.connections.insert(channel.id, Arc::clone(channel));
-        state.control.push_back(ControlMessage {
+        state.control_queue.push_back(ControlMessage {
             connection: channel.id,
             kind: kind::CONNECT,
-            body: connect,
+            body: connect_body,
         });
         drop(state);
         self.count(|stats| &stats.opened);
-        self.driver.wake();
+        self.driver_waker.wake();
         Ok(())
     }
 
@@ -147,12 +147,12 @@ impl Shared {
         if state.has_ended {
             return Ok(());
         }
-        if state.control.len() >= MAX_CONTROL_MESSAGES {
+        if state.control_queue.len() >= MAX_CONTROL_MESSAGES {
             return Err(SessionError::ControlQueueFull);
         }
-        state.control.push_back(message);
+        state.control_queue.push_back(message);
         drop(state);
-        self.driver.wake();
+        self.driver_waker.wake();
         Ok(())
     }
 
@@ -160,15 +160,15 @@ impl Shared {
     ///
     /// The driver pauses and the reader resumes, on different threads, so a Resume can be queued before the Pause that it
     /// ends. The peer would then wait forever. So whichever side queues last queues the current state as well.
-    pub(crate) fn push_flow(&self, channel: &Channel, pause: bool) -> Result<(), SessionError> {
-        let message = |pause| ControlMessage {
+    pub(crate) fn push_flow(&self, channel: &Channel, is_pause: bool) -> Result<(), SessionError> {
+        let message = |is_pause| ControlMessage {
             connection: channel.id,
-            kind: if pause { kind::PAUSE } else { kind::RESUME },
+            kind: if is_pause { kind::PAUSE } else { kind::RESUME },
             body: Bytes::new(),
         };
-        self.push_control(message(pause))?;
-        let is_paused = channel.has_paused_peer();
-        if is_paused == pause { Ok(()) } else { self.push_control(message(is_paused)) }
+        self.push_control(message(is_pause))?;
+        let has_paused_peer = channel.has_paused_peer();
+        if has_paused_peer == is_pause { Ok(()) } else { self.push_control(message(has_paused_peer)) }
     }
 
     /// Adds a channel that has something to send to the ready list.
@@ -177,9 +177,9 @@ impl Shared {
         if state.has_ended {
             return;
         }
-        state.ready.push_back(channel);
+        state.ready_list.push_back(channel);
         drop(state);
-        self.driver.wake();
+        self.driver_waker.wake();
     }
 
     /// Removes a connection from the table.
@@ -266,16 +266,19 @@ mod tests {
         let shared = Shared::new(SessionConfig::server(), Role::Server);
         let channel = Channel::new(FIRST_CONNECTION_ID, Timeouts::default());
         let data = vec![0; shared.config.pause_threshold + 1];
-        assert_eq!(channel.receive(&data, &shared.config, false), ReceiveOutcome::Buffered { pause: true });
+        assert_eq!(
+            channel.receive(&data, &shared.config, false),
+            ReceiveOutcome::Buffered { must_pause: true }
+        );
         // The reader takes the data before the driver has queued the Pause.
         let mut context = Context::from_waker(Waker::noop());
         while let Poll::Ready(chunk) = channel.poll_chunk(&mut context, &shared.config, &mut Vec::new()) {
-            if chunk.unwrap().unwrap().resume {
+            if chunk.unwrap().unwrap().must_resume {
                 shared.push_flow(&channel, false).unwrap();
             }
         }
         shared.push_flow(&channel, true).unwrap();
-        let kinds: Vec<_> = shared.lock().control.iter().map(|message| message.kind).collect();
+        let kinds: Vec<_> = shared.lock().control_queue.iter().map(|message| message.kind).collect();
         assert_eq!(kinds, [kind::RESUME, kind::PAUSE, kind::RESUME]);
     }
 }

@@ -6,11 +6,11 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 /// The length of the kernel's receive buffer in bytes. A session receives at most this much per round trip.
-const RECEIVE_BUFFER: usize = 2 * 1024 * 1024;
+const RECEIVE_BUFFER_LEN: usize = 2 * 1024 * 1024;
 
 /// The number of unsent bytes in the kernel at which writes wait.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const MAX_UNSENT: u32 = 128 * 1024;
+const MAX_UNSENT_LEN: u32 = 128 * 1024;
 
 /// Limits the kernel's buffers for a session, and turns off Nagle's algorithm. Call it for each TCP connection that a server
 /// accepts; [`connect`](crate::connect) calls it for its own.
@@ -22,8 +22,8 @@ const MAX_UNSENT: u32 = 128 * 1024;
 pub fn tune_socket(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_recv_buffer_size(RECEIVE_BUFFER_LEN)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_notsent_lowat(MAX_UNSENT)?;
+    socket.set_tcp_notsent_lowat(MAX_UNSENT_LEN)?;
     Ok(())
 }

@@ -116,11 +116,11 @@ fn is_valid_key(key: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn request(change: impl FnOnce(&mut HeaderMap)) -> Result<Response<()>, UpgradeError> {
-        response(&Method::GET, &suitable_headers(change))
+    fn respond_to(change: impl FnOnce(&mut HeaderMap)) -> Result<Response<()>, UpgradeError> {
+        response(&Method::GET, &valid_headers(change))
     }
 
-    fn suitable_headers(change: impl FnOnce(&mut HeaderMap)) -> HeaderMap {
+    fn valid_headers(change: impl FnOnce(&mut HeaderMap)) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(CONNECTION, HeaderValue::from_static("keep-alive, upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("WebSocket"));
@@ -132,14 +132,14 @@ mod tests {
 
     #[test]
     fn recorded_key_gives_recorded_accept_value() {
-        let response = request(|_| {}).unwrap();
+        let response = respond_to(|_| {}).unwrap();
         assert_eq!(response.headers()[SEC_WEBSOCKET_ACCEPT], "cmWKEYCaiRhFFUStS6neCNmdSGk=");
         assert_eq!(response.headers().len(), 3);
     }
 
     #[test]
     fn extensions_and_subprotocols_are_not_accepted() {
-        let response = request(|headers| {
+        let response = respond_to(|headers| {
             headers.insert("sec-websocket-extensions", HeaderValue::from_static("permessage-deflate"));
             headers.insert("sec-websocket-protocol", HeaderValue::from_static("chat"));
         });
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn unsuitable_requests_are_rejected() {
+    fn invalid_upgrade_requests_are_rejected() {
         type Change = fn(&mut HeaderMap);
         let cases: [(Change, UpgradeError); 5] = [
             (|headers| drop(headers.remove(CONNECTION)), UpgradeError::NoConnectionUpgrade),
@@ -163,9 +163,9 @@ mod tests {
             ),
         ];
         for (change, error) in cases {
-            assert_eq!(request(change).unwrap_err(), error);
+            assert_eq!(respond_to(change).unwrap_err(), error);
         }
-        let posted = response(&Method::POST, &suitable_headers(|_| {}));
+        let posted = response(&Method::POST, &valid_headers(|_| {}));
         assert_eq!(posted.unwrap_err(), UpgradeError::Method);
         let without_headers = response(&Method::POST, &HeaderMap::new());
         assert_eq!(without_headers.unwrap_err(), UpgradeError::NoConnectionUpgrade);

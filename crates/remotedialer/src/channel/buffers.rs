@@ -31,8 +31,8 @@ pub(super) struct Receiving {
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) len: usize,
     pub(super) end: Option<End>,
-    /// Whether a Pause was sent to the peer.
-    pub(super) pause_sent: bool,
+    /// Whether a Pause was sent to the peer, and no Resume since.
+    pub(super) has_paused_peer: bool,
     /// The time of the last Resume sent to the peer.
     pub(super) resume_sent_at: Option<Instant>,
     /// Whether the peer has sent data.
@@ -46,7 +46,7 @@ pub(super) struct Sending {
     pub(super) frames: VecDeque<FrameBuffer>,
     pub(super) len: usize,
     /// Whether the peer has paused this side.
-    pub(super) paused: bool,
+    pub(super) is_paused: bool,
     pub(super) workaround: Workaround,
     /// The time since which data has been waiting for the peer's Resume.
     pub(super) stalled_since: Option<Instant>,
@@ -54,7 +54,7 @@ pub(super) struct Sending {
     pub(super) is_scheduled: bool,
     pub(super) is_closed: bool,
     /// The text of the Error message to send after the data.
-    pub(super) closing: Option<Bytes>,
+    pub(super) close_text: Option<Bytes>,
     pub(super) first_write_at: Option<Instant>,
     pub(super) waker: Option<Waker>,
 }
@@ -67,17 +67,17 @@ pub(super) struct Workaround {
     /// The number of bytes that may still be sent despite a doubtful Pause.
     pub(super) credit: Option<usize>,
     /// The time of the last response to a Resume of the peer.
-    pub(super) answered_at: Option<Instant>,
-    /// Whether a Resume of the peer must still be answered.
-    pub(super) owes_answer: bool,
+    pub(super) responded_at: Option<Instant>,
+    /// Whether the response to a Resume of the peer was delayed by the rate limit.
+    pub(super) owes_response: bool,
 }
 
 impl Receiving {
     pub(super) fn push(&mut self, mut data: &[u8]) {
         self.len += data.len();
         if let Some(tail) = self.chunks.back_mut() {
-            let room = (tail.capacity() - tail.len()).min(data.len());
-            if let Some((head, rest)) = data.split_at_checked(room) {
+            let free_capacity = (tail.capacity() - tail.len()).min(data.len());
+            if let Some((head, rest)) = data.split_at_checked(free_capacity) {
                 tail.extend_from_slice(head);
                 data = rest;
             }
@@ -109,20 +109,20 @@ impl Sending {
     /// Marks the channel as scheduled, unless its data is paused. Returns whether it must be added to the ready list.
     pub(super) fn schedule(&mut self) -> bool {
         // A paused channel with data is scheduled by Resume.
-        let is_blocked = self.paused && !self.frames.is_empty();
+        let is_blocked = self.is_paused && !self.frames.is_empty();
         !is_blocked && !std::mem::replace(&mut self.is_scheduled, true)
     }
 
     /// As [`Self::schedule`], if there is anything to send.
     pub(super) fn schedule_if_pending(&mut self) -> bool {
-        (!self.frames.is_empty() || self.closing.is_some()) && self.schedule()
+        (!self.frames.is_empty() || self.close_text.is_some()) && self.schedule()
     }
 
     /// Uses the credit of a doubtful Pause. When it is used up, the Pause takes effect.
     pub(super) fn use_credit(&mut self, bytes: usize) {
         if let Some(credit) = self.workaround.credit {
             self.workaround.credit = credit.checked_sub(bytes);
-            self.paused = self.workaround.credit.is_none();
+            self.is_paused = self.workaround.credit.is_none();
         }
     }
 

@@ -55,9 +55,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for HeadStream<S> {
         }
         if this.pending.is_empty() {
             let mut chunk = [0; 4096];
-            let mut read = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read))?;
-            this.pending.extend_from_slice(read.filled());
+            let mut read_buf = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut read_buf))?;
+            this.pending.extend_from_slice(read_buf.filled());
         }
         let len = this.scan_head(buf.remaining());
         buf.put_slice(&this.pending.split_to(len));

@@ -23,7 +23,7 @@ use crate::websocket::{Control, Event};
 const READS_PER_ROUND: usize = 2;
 
 /// The maximum number of responses per second to data of unknown connections. The peer does not need more.
-const MAX_NOT_FOUND_ANSWERS: u32 = 100;
+const MAX_NOT_FOUND_RESPONSES: u32 = 100;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
     /// Reads from the socket. Returns whether it had data.
@@ -32,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             let mut prefix = std::mem::take(&mut self.prefix);
             self.receive(&mut prefix, now)?;
         }
-        scratch::with(|scratch| {
+        scratch::with_buffer(|scratch| {
             for round in 0..READS_PER_ROUND {
                 let mut buf = ReadBuf::uninit(scratch);
                 match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
@@ -61,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                     }
                 }
                 Event::MessageEnd => {
-                    self.current = None;
+                    self.current_channel = None;
                     if let Some((connection, payload)) = self.parser.finish()? {
                         self.on_message(connection, payload, now)?;
                     }
@@ -82,8 +82,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             let error = SessionError::ClosedByPeer { code, reason: reason.clone() };
             self.begin_close(code, &reason, error, now);
         }
-        if let Phase::Closing { peer_closed, discard_input, .. } = &mut self.phase {
-            *peer_closed = true;
+        if let Phase::Closing { has_peer_closed, discard_input, .. } = &mut self.phase {
+            *has_peer_closed = true;
             *discard_input = true;
         }
     }
@@ -93,21 +93,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             return Ok(());
         }
         if piece.is_first {
-            self.current = self.shared.lock().connections.get(&piece.connection).cloned();
-            if self.current.is_none() {
-                return self.answer_not_found(piece.connection);
+            self.current_channel = self.shared.lock().connections.get(&piece.connection).cloned();
+            if self.current_channel.is_none() {
+                return self.respond_not_found(piece.connection);
             }
         }
-        let (Some(channel), false) = (self.current.clone(), piece.bytes.is_empty()) else { return Ok(()) };
+        let (Some(channel), false) = (self.current_channel.clone(), piece.bytes.is_empty()) else {
+            return Ok(());
+        };
         let len = piece.bytes.len();
         let config = &self.shared.config;
         // Count the data before the reader can take it.
         self.shared.add_received(len);
         let is_session_half_full = self.shared.received() > config.max_session_buffer / 2;
         match channel.receive(piece.bytes, config, is_session_half_full) {
-            ReceiveOutcome::Buffered { pause } => {
+            ReceiveOutcome::Buffered { must_pause } => {
                 self.shared.count_by(|stats| &stats.bytes_received, len);
-                if pause {
+                if must_pause {
                     self.shared.count(|stats| &stats.pauses_sent);
                     self.shared.push_flow(&channel, true)?;
                 }
@@ -119,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
             }
             ReceiveOutcome::Overflow => {
                 self.shared.sub_received(len);
-                self.current = None;
+                self.current_channel = None;
                 self.fail_connection(&channel, ConnectionError::BufferLimit)
             }
         }
@@ -139,11 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    fn answer_not_found(&mut self, connection: i64) -> Result<(), SessionError> {
-        if self.not_found_answers >= MAX_NOT_FOUND_ANSWERS {
+    fn respond_not_found(&mut self, connection: i64) -> Result<(), SessionError> {
+        if self.not_found_responses >= MAX_NOT_FOUND_RESPONSES {
             return Ok(());
         }
-        self.not_found_answers += 1;
+        self.not_found_responses += 1;
         let text = format!(
             "connection not found {}/{}/{connection}",
             self.shared.config.client_key, self.shared.session_key
@@ -207,13 +209,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         self.push_control(connection, kind::ERROR, text)
     }
 
-    fn on_flow_control(&mut self, connection: i64, pause: bool, now: Instant) -> Result<(), SessionError> {
+    fn on_flow_control(&mut self, connection: i64, is_pause: bool, now: Instant) -> Result<(), SessionError> {
         let channel = self.shared.lock().connections.get(&connection).cloned();
         let Some(channel) = channel else { return Ok(()) };
-        if pause {
+        if is_pause {
             self.shared.count(|stats| &stats.pauses_received);
         }
-        let outcome = channel.set_paused(pause, now);
+        let outcome = channel.set_paused(is_pause, now);
         self.apply_flow(&channel, &outcome)
     }
 
@@ -226,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if outcome.must_schedule {
             self.shared.push_ready(Arc::clone(channel));
         }
-        outcome.answer.map_or(Ok(()), |pause| self.shared.push_flow(channel, pause))
+        outcome.response.map_or(Ok(()), |is_pause| self.shared.push_flow(channel, is_pause))
     }
 
     /// Ends the connections that the peer should list but does not.

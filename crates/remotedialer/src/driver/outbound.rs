@@ -178,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         let shared = std::sync::Arc::clone(&self.shared);
         let mut state = shared.lock();
         while self.outbound.len < MAX_QUEUED_LEN {
-            if let Some(message) = state.control.pop_front() {
+            if let Some(message) = state.control_queue.pop_front() {
                 if message.kind == kind::CONNECT
                     && let Some(channel) = state.connections.get(&message.connection)
                 {
@@ -187,14 +187,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                 self.outbound.push_message(role, &message);
                 continue;
             }
-            let Some(channel) = state.ready.pop_front() else { break };
+            let Some(channel) = state.ready_list.pop_front() else { break };
             drop(state);
             let outgoing = channel.take_outgoing(shared.config.send_buffer);
             let stays_ready = matches!(outgoing, Outgoing::Data { has_more: true, .. });
             self.push_outgoing(channel.id, outgoing, &shared);
             state = shared.lock();
             if stays_ready {
-                state.ready.push_back(channel);
+                state.ready_list.push_back(channel);
             }
         }
         state.shrink_queues();

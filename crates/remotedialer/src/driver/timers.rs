@@ -63,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
         if matches!(self.phase, Phase::Open) {
             self.check_peer(now)?;
-            self.check_periodic(now)?;
+            self.run_periodic_tasks(now)?;
         }
         // A timer that fires too early is harmless, so it is not reset if the deadline moves to a later time.
         let deadline = self.next_deadline();
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         }
     }
 
-    fn check_periodic(&mut self, now: Instant) -> Result<(), SessionError> {
+    fn run_periodic_tasks(&mut self, now: Instant) -> Result<(), SessionError> {
         let config = &self.shared.config;
         let (ping_interval, sync_interval, linger) =
             (config.ping_interval, config.sync_interval, config.linger);
@@ -100,15 +100,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
                 self.queue_ping();
             }
         }
-        if let (Some(due), Some(interval)) = (self.timers.next_sync, sync_interval)
-            && now >= due
+        if let (Some(next_sync), Some(interval)) = (self.timers.next_sync, sync_interval)
+            && now >= next_sync
         {
             self.timers.next_sync = Some(now + interval);
             self.send_sync()?;
         }
         if now >= self.timers.next_check {
             self.timers.next_check = now + CHECK_INTERVAL;
-            self.not_found_answers = 0;
+            self.not_found_responses = 0;
             let channels: Vec<_> = self.shared.lock().connections.values().map(Arc::clone).collect();
             for channel in channels {
                 if let Some(error) = channel.check_timeouts(now, linger) {
@@ -132,8 +132,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<S> {
         if let Some(since) = timers.blocked_since {
             deadline = deadline.min(since + config.write_timeout);
         }
-        if let Some(due) = timers.next_sync {
-            deadline = deadline.min(due);
+        if let Some(next_sync) = timers.next_sync {
+            deadline = deadline.min(next_sync);
         }
         // Without connections there is nothing to check, so an idle session sleeps longer.
         if !self.shared.lock().connections.is_empty() {

@@ -39,7 +39,7 @@ pub(crate) struct FrameDecoder {
     in_message: bool,
     /// The payload length of the current message, including bytes of its frames that have not arrived.
     message_len: u64,
-    control: Vec<u8>,
+    control_payload: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -67,7 +67,7 @@ impl FrameDecoder {
             frame: None,
             in_message: false,
             message_len: 0,
-            control: Vec::new(),
+            control_payload: Vec::new(),
         }
     }
 
@@ -101,7 +101,7 @@ impl FrameDecoder {
             let position = frame.position + payload.len() as u64;
             self.frame = Some(Frame { position, ..frame });
             if frame.is_control() {
-                self.control.extend_from_slice(payload);
+                self.control_payload.extend_from_slice(payload);
             } else {
                 return Ok((Some(Event::Payload(payload)), input));
             }
@@ -122,10 +122,10 @@ impl FrameDecoder {
     }
 
     fn start_frame(&mut self, bits: HeaderBits, frame: Frame) -> Result<(), ProtocolError> {
-        if bits.reserved {
+        if bits.has_reserved_bits {
             return Err(ProtocolError::ReservedBits);
         }
-        match (self.role, bits.masked) {
+        match (self.role, bits.is_masked) {
             (Role::Server, false) => return Err(ProtocolError::UnmaskedFrame),
             (Role::Client, true) => return Err(ProtocolError::MaskedFrame),
             _ => {}
@@ -163,7 +163,7 @@ impl FrameDecoder {
             self.in_message = !frame.fin;
             return frame.fin.then_some(Event::MessageEnd);
         }
-        let payload = std::mem::take(&mut self.control);
+        let payload = std::mem::take(&mut self.control_payload);
         Some(match frame.opcode {
             opcode::PING => Event::Ping(Bytes::from(payload)),
             opcode::PONG => Event::Pong,
@@ -174,14 +174,14 @@ impl FrameDecoder {
 
 #[derive(Debug, Clone, Copy)]
 struct HeaderBits {
-    reserved: bool,
-    masked: bool,
+    has_reserved_bits: bool,
+    is_masked: bool,
 }
 
 fn header_bits(header: &[u8]) -> HeaderBits {
     let first = header.first().copied().unwrap_or_default();
     let second = header.get(1).copied().unwrap_or_default();
-    HeaderBits { reserved: first & 0x70 != 0, masked: second & 0x80 != 0 }
+    HeaderBits { has_reserved_bits: first & 0x70 != 0, is_masked: second & 0x80 != 0 }
 }
 
 /// Parses a header if it is complete.

@@ -3,11 +3,11 @@
 /// Applies `mask` to `bytes`, which start at position `offset` of the payload. Masking twice restores the bytes.
 pub(super) fn apply(bytes: &mut [u8], mut mask: [u8; 4], offset: u64) {
     mask.rotate_left(usize::try_from(offset % 4).unwrap_or_default());
-    let half = u64::from(u32::from_ne_bytes(mask));
-    let wide = half | half << 32;
+    let half_mask = u64::from(u32::from_ne_bytes(mask));
+    let word_mask = half_mask | half_mask << 32;
     let (words, rest) = bytes.as_chunks_mut::<8>();
     for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+        *word = (u64::from_ne_bytes(*word) ^ word_mask).to_ne_bytes();
     }
     for (byte, key) in rest.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= key;
