@@ -20,19 +20,19 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// The session of the client that connected last.
-type Latest = watch::Sender<Option<Session>>;
+type LatestSession = watch::Sender<Option<Session>>;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [clients, token, callers, target] = arguments.as_slice() else {
+    let [client_address, token, caller_address, target] = arguments.as_slice() else {
         return Err(
             "usage: server <listen for clients> <token> <listen for callers> <host:port to dial>".into()
         );
     };
-    let latest = Latest::default();
-    tokio::spawn(accept_clients(TcpListener::bind(clients).await?, token.clone(), latest.clone()));
-    let callers = TcpListener::bind(callers).await?;
+    let latest = LatestSession::default();
+    tokio::spawn(accept_clients(TcpListener::bind(client_address).await?, token.clone(), latest.clone()));
+    let callers = TcpListener::bind(caller_address).await?;
     loop {
         let (caller, address) = callers.accept().await?;
         caller.set_nodelay(true)?;
@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 }
 
-async fn accept_clients(listener: TcpListener, token: String, latest: Latest) -> std::io::Result<()> {
+async fn accept_clients(listener: TcpListener, token: String, latest: LatestSession) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tune_socket(&stream)?;
@@ -66,10 +66,10 @@ async fn accept_clients(listener: TcpListener, token: String, latest: Latest) ->
 }
 
 /// Authenticates a client and starts its session after the upgrade.
-fn accept(mut request: Request<Incoming>, token: &str, latest: &Latest) -> Response<Bytes> {
+fn accept(mut request: Request<Incoming>, token: &str, latest: &LatestSession) -> Response<Bytes> {
     // A server with several tokens looks them up by a hash, in constant time.
-    let is_known = request.headers().get(upgrade::TOKEN_HEADER).is_some_and(|value| value == token);
-    if !is_known {
+    let is_authenticated = request.headers().get(upgrade::TOKEN_HEADER).is_some_and(|value| value == token);
+    if !is_authenticated {
         return error_response(StatusCode::UNAUTHORIZED, "failed authentication");
     }
     let response = match upgrade::response(request.method(), request.headers()) {

@@ -18,7 +18,7 @@ mod traffic;
 use std::time::Duration;
 
 use process::Child;
-use targets::Targets;
+use targets::Measurements;
 use traffic::Target;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -32,16 +32,16 @@ const IDLE_SESSIONS: u64 = 1000;
 const IDLE_TIME: Duration = Duration::from_secs(20);
 
 /// The number of small requests, through the proxy and through the tunnel.
-const REQUESTS: u32 = 20_000;
+const REQUEST_COUNT: u32 = 20_000;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["proxy", target, buffer] => roles::proxy(target, buffer.parse()?).await,
-        ["server", target] => roles::server(target).await,
-        ["client", server, target, sessions] => roles::client(server, target, sessions.parse()?).await,
+        ["proxy", target, buffer_len] => roles::run_proxy(target, buffer_len.parse()?).await,
+        ["server", target] => roles::run_server(target).await,
+        ["client", server, target, sessions] => roles::run_client(server, target, sessions.parse()?).await,
         options => run(options).await,
     }
 }
@@ -63,26 +63,30 @@ async fn run(options: &[&str]) -> Outcome<()> {
             _ => return Err("usage: cargo bench -p remotedialer -- [--gib N] [--no-fail]".into()),
         }
     }
-    let targets = measure(gib).await?;
-    if fail_on_missed_target && targets.is_missed() { Err("a target is missed".into()) } else { Ok(()) }
+    let measurements = measure(gib).await?;
+    if fail_on_missed_target && measurements.has_missed_target() {
+        Err("a target is missed".into())
+    } else {
+        Ok(())
+    }
 }
 
-async fn measure(gib: u64) -> Outcome<Targets> {
-    let mut targets = Targets::default();
+async fn measure(gib: u64) -> Outcome<Measurements> {
+    let mut measurements = Measurements::default();
     let target = Target::start(gib << 30).await?;
     println!("{gib} GiB in each direction");
     println!("{:<34}{:>12}{:>12}{:>10}{:>14}", "", "CPU s/GiB", "wall s/GiB", "ratio", "peak MB");
     // The CPU of a download and an upload with the larger buffer, to which those of the tunnel are compared.
     let mut plain_cpu = [0.0; 2];
-    for buffer in ["8192", "65536"] {
-        let proxy = Child::start(&["proxy", &target.address, buffer])?;
+    for buffer_len in ["8192", "65536"] {
+        let proxy = Child::start(&["proxy", &target.address, buffer_len])?;
         for (is_upload, reference) in [false, true].into_iter().zip(&mut plain_cpu) {
             let figures = measure_transfer(&proxy, &proxy.address, is_upload, gib).await?;
-            *reference = figures.cpu;
+            *reference = figures.cpu_per_gib;
             print_transfer(
-                &format!("plain copy, {buffer} bytes, {}", direction(is_upload)),
+                &format!("plain copy, {buffer_len} bytes, {}", direction(is_upload)),
                 &figures,
-                figures.cpu,
+                figures.cpu_per_gib,
             );
         }
     }
@@ -95,25 +99,30 @@ async fn measure(gib: u64) -> Outcome<Targets> {
         let client_cpu = (client.cpu_seconds()? - cpu_before) / traffic::to_f64(gib);
         let name = format!("tunnel, server, {}", direction(is_upload));
         print_transfer(&name, &figures, reference);
-        targets.require_at_most(
+        measurements.require_at_most(
             &format!("{name}: CPU relative to a plain copy"),
-            figures.cpu / reference,
+            figures.cpu_per_gib / reference,
             2.0,
             "times",
         );
-        targets.require_at_most(&format!("{name}: peak memory above rest"), figures.peak, MAX_PEAK_MB, "MB");
+        measurements.require_at_most(
+            &format!("{name}: peak memory above rest"),
+            figures.peak_mb,
+            MAX_PEAK_MB,
+            "MB",
+        );
         println!(
             "{:<34}{client_cpu:>12.2}{:>22.2}",
             "tunnel, client (the same transfer)",
             client_cpu / reference
         );
     }
-    measure_stopped_reader(&server, &mut targets).await?;
+    measure_stopped_reader(&server, &mut measurements).await?;
     measure_requests(&target, &server).await?;
     drop(client);
-    measure_idle_sessions(&target, &mut targets).await?;
-    targets.print();
-    Ok(targets)
+    measure_idle_sessions(&target, &mut measurements).await?;
+    measurements.print();
+    Ok(measurements)
 }
 
 fn direction(is_upload: bool) -> &'static str {
@@ -123,11 +132,11 @@ fn direction(is_upload: bool) -> &'static str {
 /// Figures of one transfer.
 struct Transfer {
     /// CPU seconds for each GiB.
-    cpu: f64,
+    cpu_per_gib: f64,
     /// Seconds for each GiB.
-    wall: f64,
+    wall_per_gib: f64,
     /// Peak of resident memory above rest, in MB.
-    peak: f64,
+    peak_mb: f64,
 }
 
 async fn measure_transfer(child: &Child, address: &str, is_upload: bool, gib: u64) -> Outcome<Transfer> {
@@ -140,17 +149,21 @@ async fn measure_transfer(child: &Child, address: &str, is_upload: bool, gib: u6
         traffic::download(address).await?;
     }
     let size = traffic::to_f64(gib);
-    let wall = started.elapsed().as_secs_f64() / size;
-    Ok(Transfer { cpu: (child.cpu_seconds()? - cpu_before) / size, wall, peak: child.peak_mb()? - baseline })
+    let wall_per_gib = started.elapsed().as_secs_f64() / size;
+    let cpu_per_gib = (child.cpu_seconds()? - cpu_before) / size;
+    Ok(Transfer { cpu_per_gib, wall_per_gib, peak_mb: child.peak_mb()? - baseline })
 }
 
 fn print_transfer(name: &str, figures: &Transfer, reference: f64) {
-    let ratio = figures.cpu / reference;
-    println!("{name:<34}{:>12.2}{:>12.2}{ratio:>10.2}{:>14.1}", figures.cpu, figures.wall, figures.peak);
+    let ratio = figures.cpu_per_gib / reference;
+    println!(
+        "{name:<34}{:>12.2}{:>12.2}{ratio:>10.2}{:>14.1}",
+        figures.cpu_per_gib, figures.wall_per_gib, figures.peak_mb
+    );
 }
 
 /// Reads a little, waits until the memory of the server no longer grows, and reads the rest.
-async fn measure_stopped_reader(server: &Child, targets: &mut Targets) -> Outcome<()> {
+async fn measure_stopped_reader(server: &Child, measurements: &mut Measurements) -> Outcome<()> {
     let baseline = server.reset_peak()?;
     let mut download = traffic::Download::start(&server.address).await?;
     download.read(1 << 20).await?;
@@ -163,9 +176,9 @@ async fn measure_stopped_reader(server: &Child, targets: &mut Targets) -> Outcom
         }
         peak = current;
     }
-    targets.require_at_most("reader that stops: memory above rest", peak - baseline, MAX_PEAK_MB, "MB");
+    measurements.require_at_most("reader that stops: memory above rest", peak - baseline, MAX_PEAK_MB, "MB");
     download.finish().await?;
-    targets.require_at_most(
+    measurements.require_at_most(
         "after it has read the rest: peak above rest",
         server.peak_mb()? - baseline,
         MAX_PEAK_MB,
@@ -178,8 +191,8 @@ async fn measure_requests(target: &Target, server: &Child) -> Outcome<()> {
     let proxy = Child::start(&["proxy", &target.address, "8192"])?;
     for (name, child) in [("plain copy", &proxy), ("tunnel", server)] {
         let cpu_before = child.cpu_seconds()?;
-        let rate = traffic::send_requests(&child.address, REQUESTS, 32).await?;
-        let cpu = (child.cpu_seconds()? - cpu_before) / f64::from(REQUESTS) * 1e3;
+        let rate = traffic::send_requests(&child.address, REQUEST_COUNT, 32).await?;
+        let cpu = (child.cpu_seconds()? - cpu_before) / f64::from(REQUEST_COUNT) * 1e3;
         let latency = traffic::median_latency(&child.address, 2000).await?;
         println!(
             "connect + 100 bytes there and back, {name}: {rate:.0}/s with 32 at a time, {cpu:.3} ms CPU each, median {latency:.2} ms one at a time"
@@ -188,7 +201,7 @@ async fn measure_requests(target: &Target, server: &Child) -> Outcome<()> {
     Ok(())
 }
 
-async fn measure_idle_sessions(target: &Target, targets: &mut Targets) -> Outcome<()> {
+async fn measure_idle_sessions(target: &Target, measurements: &mut Measurements) -> Outcome<()> {
     let server = Child::start(&["server", &target.address])?;
     let tunnel = server.read_line()?;
     let warm_up_client = Child::start(&["client", &tunnel, &target.address, "1"])?;
@@ -204,9 +217,9 @@ async fn measure_idle_sessions(target: &Target, targets: &mut Targets) -> Outcom
     let cpu_before = server.cpu_seconds()?;
     tokio::time::sleep(IDLE_TIME).await;
     let cpu = (server.cpu_seconds()? - cpu_before) / IDLE_TIME.as_secs_f64() / traffic::to_f64(IDLE_SESSIONS);
-    let kb_per_session = |memory: f64| (memory - baseline) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
-    targets.require_at_most("idle session, of 1,000: memory", kb_per_session(idle), 40.0, "kB");
-    targets.require_at_most("the same after 5 requests", kb_per_session(after_requests), 40.0, "kB");
+    let kb_per_session = |memory_mb: f64| (memory_mb - baseline) * 1024.0 / traffic::to_f64(IDLE_SESSIONS);
+    measurements.require_at_most("idle session, of 1,000: memory", kb_per_session(idle), 40.0, "kB");
+    measurements.require_at_most("the same after 5 requests", kb_per_session(after_requests), 40.0, "kB");
     println!("CPU of an idle session: {:.3} ms a minute", cpu * 60e3);
     Ok(())
 }

@@ -17,8 +17,8 @@ use crate::Outcome;
 /// The open sessions of all clients.
 type Sessions = Arc<Mutex<Vec<Session>>>;
 
-/// Copies between its callers and `target`.
-pub(crate) async fn proxy(target: &str, buffer: usize) -> Outcome<()> {
+/// Runs a proxy that copies between its callers and `target`.
+pub(crate) async fn run_proxy(target: &str, buffer_len: usize) -> Outcome<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     loop {
@@ -28,26 +28,26 @@ pub(crate) async fn proxy(target: &str, buffer: usize) -> Outcome<()> {
         tokio::spawn(async move {
             let mut stream = TcpStream::connect(target).await?;
             stream.set_nodelay(true)?;
-            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut stream, buffer, buffer).await
+            tokio::io::copy_bidirectional_with_sizes(&mut caller, &mut stream, buffer_len, buffer_len).await
         });
     }
 }
 
-/// Copies between its callers and `target`, through the sessions of its clients in turn.
-pub(crate) async fn server(target: &str) -> Outcome<()> {
+/// Runs a tunnel server that copies between its callers and `target`, through the sessions of its clients in turn.
+pub(crate) async fn run_server(target: &str) -> Outcome<()> {
     let sessions = Sessions::default();
     let callers = TcpListener::bind("127.0.0.1:0").await?;
     let clients = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}\n{}", callers.local_addr()?, clients.local_addr()?);
     tokio::spawn(accept_clients(clients, Arc::clone(&sessions)));
-    for next in 0_usize.. {
+    for caller_index in 0_usize.. {
         let (caller, _) = callers.accept().await?;
         caller.set_nodelay(true)?;
         // A client may be notified of its upgrade before the session is in the list.
         let session = loop {
             let session = {
                 let open = sessions.lock().unwrap_or_else(PoisonError::into_inner);
-                open.get(next % open.len().max(1)).cloned()
+                open.get(caller_index % open.len().max(1)).cloned()
             };
             if let Some(session) = session {
                 break session;
@@ -84,14 +84,14 @@ async fn accept_clients(listener: TcpListener, sessions: Sessions) -> std::io::R
     }
 }
 
-/// Opens sessions to `server` and dials `target` for it.
-pub(crate) async fn client(server: &str, target: &str, sessions: usize) -> Outcome<()> {
+/// Runs a tunnel client that opens sessions to `server` and dials `target` for it.
+pub(crate) async fn run_client(server: &str, target: &str, session_count: usize) -> Outcome<()> {
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let tls = builder.with_safe_default_protocol_versions()?.with_root_certificates(RootCertStore::empty());
     let tls = Arc::new(tls.with_no_client_auth());
     let request = ClientRequest::new(&format!("ws://{server}/v3/connect"))?;
     let mut drivers = tokio::task::JoinSet::new();
-    for _ in 0..sessions {
+    for _ in 0..session_count {
         let dialer = TcpDialer::new([target]);
         let (_, driver) = connect(&request, Arc::clone(&tls), SessionConfig::client(), dialer).await?;
         drivers.spawn(driver);

@@ -20,7 +20,7 @@ fn connect_message(id: i64, address: &str) -> remotedialer::Message {
     message(id, Payload::Connect(target))
 }
 
-fn no_roots() -> Arc<ClientConfig> {
+fn tls_without_roots() -> Arc<ClientConfig> {
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
@@ -53,9 +53,9 @@ async fn malformed_messages_end_the_session() {
         (BINARY, &[0], 1002),
         (0x81, b"text", 1003),
     ];
-    for (first, payload, code) in cases {
+    for (first_byte, payload, code) in cases {
         let (client, mut peer) = client_with(SessionConfig::client(), echo());
-        peer.send_frame(first, payload).await;
+        peer.send_frame(first_byte, payload).await;
         assert_eq!(peer.receive_close().await, code);
         assert!(matches!(client.wait_for_end().await, SessionError::Protocol(_)));
     }
@@ -121,7 +121,7 @@ async fn too_many_connections_are_rejected() {
 }
 
 #[tokio::test]
-async fn tcp_dialer_reaches_its_list_only() {
+async fn tcp_dialer_reaches_only_listed_addresses() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let allowed = listener.local_addr().unwrap().to_string();
     let dialer = TcpDialer::new([allowed.clone()]);
@@ -172,7 +172,7 @@ fn request() -> ClientRequest {
 }
 
 #[tokio::test]
-async fn first_frame_may_come_with_the_response() {
+async fn frame_sent_with_the_response_is_processed() {
     let (near, mut far) = duplex(64 * 1024);
     let server = tokio::spawn(async move {
         let head = read_head(&mut far).await;
@@ -185,14 +185,14 @@ async fn first_frame_may_come_with_the_response() {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
         )
         .into_bytes();
-        let target = encode(&connect_message(2, "a:1"));
-        response.extend([BINARY, u8::try_from(target.len()).unwrap()]);
-        response.extend(target);
+        let payload = encode(&connect_message(2, "a:1"));
+        response.extend([BINARY, u8::try_from(payload.len()).unwrap()]);
+        response.extend(payload);
         far.write_all(&response).await.unwrap();
         far
     });
     let (session, driver) =
-        connect_over(near, &request(), no_roots(), SessionConfig::client(), echo()).await.unwrap();
+        connect_over(near, &request(), tls_without_roots(), SessionConfig::client(), echo()).await.unwrap();
     tokio::spawn(driver);
     let _far = server.await.unwrap();
     while session.stats().opened == 0 {
@@ -209,7 +209,7 @@ async fn rejection_has_status_and_body() {
         far.write_all(response).await.unwrap();
         far
     });
-    let result = connect_over(near, &request(), no_roots(), SessionConfig::client(), echo()).await;
+    let result = connect_over(near, &request(), tls_without_roots(), SessionConfig::client(), echo()).await;
     let Err(ConnectError::Rejected { status, body }) = result else { panic!("{result:?}") };
     assert_eq!((status, body.as_str()), (StatusCode::BAD_REQUEST, "cluster not found"));
 }
@@ -217,7 +217,7 @@ async fn rejection_has_status_and_body() {
 #[tokio::test(start_paused = true)]
 async fn silent_server_times_out() {
     let (near, _far) = duplex(64 * 1024);
-    let result = connect_over(near, &request(), no_roots(), SessionConfig::client(), echo()).await;
+    let result = connect_over(near, &request(), tls_without_roots(), SessionConfig::client(), echo()).await;
     assert!(matches!(result, Err(ConnectError::Timeout)));
 }
 
@@ -229,7 +229,7 @@ async fn endless_response_head_is_rejected() {
         far.write_all(b"HTTP/1.1 101 Switching Protocols\r\n").await.unwrap();
         while far.write_all(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").await.is_ok() {}
     });
-    let result = connect_over(near, &request(), no_roots(), SessionConfig::client(), echo()).await;
+    let result = connect_over(near, &request(), tls_without_roots(), SessionConfig::client(), echo()).await;
     assert!(matches!(result, Err(ConnectError::Handshake(_))), "{result:?}");
 }
 
@@ -249,6 +249,6 @@ async fn error_names_the_unreachable_server() {
     let address = listener.local_addr().unwrap();
     drop(listener);
     let request = ClientRequest::new(&format!("ws://{address}/v3/connect")).unwrap();
-    let result = connect(&request, no_roots(), SessionConfig::client(), echo()).await;
+    let result = connect(&request, tls_without_roots(), SessionConfig::client(), echo()).await;
     assert_eq!(result.unwrap_err().to_string(), format!("cannot connect to {address}"));
 }

@@ -17,7 +17,7 @@ use crate::support::*;
 const MIB: usize = 1024 * 1024;
 
 /// TLS configurations of a client and a server that trust each other as `localhost`.
-fn tls() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let certificate = certified.cert.der().clone();
@@ -80,7 +80,7 @@ async fn hundred_connections_transfer_at_once() {
 
 #[tokio::test]
 async fn tls_and_http_run_inside_the_tunnel() {
-    let (client_tls, server_tls) = tls();
+    let (client_tls, server_tls) = tls_configs();
     let dialer = move |_: Target| {
         let acceptor = TlsAcceptor::from(Arc::clone(&server_tls));
         async move {
@@ -114,20 +114,20 @@ async fn tls_and_http_run_inside_the_tunnel() {
 
 #[tokio::test]
 async fn client_connects_over_tls_to_an_upgraded_stream() {
-    let (client_tls, server_tls) = tls();
+    let (client_tls, server_tls) = tls_configs();
     let (near, far) = duplex(16 * 1024);
-    let (sessions, mut accepted) = tokio::sync::mpsc::unbounded_channel();
+    let (session_sender, mut accepted_sessions) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         let stream = TlsAcceptor::from(server_tls).accept(far).await.unwrap();
         let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
             let response = remotedialer::upgrade::response(request.method(), request.headers()).unwrap();
             let upgrade = hyper::upgrade::on(&mut request);
-            let sessions = sessions.clone();
+            let session_sender = session_sender.clone();
             tokio::spawn(async move {
                 let stream = TokioIo::new(upgrade.await.unwrap());
                 let (session, driver) = remotedialer::Session::server(stream, SessionConfig::server());
                 tokio::spawn(driver);
-                sessions.send(session).unwrap();
+                session_sender.send(session).unwrap();
             });
             async move { Ok::<_, hyper::Error>(response.map(|()| Full::new(Bytes::new()))) }
         });
@@ -138,7 +138,7 @@ async fn client_connects_over_tls_to_an_upgraded_stream() {
     let (client, driver) =
         connect_over(near, &request, client_tls, SessionConfig::client(), echo()).await.unwrap();
     let driver = tokio::spawn(driver);
-    let session = accepted.recv().await.unwrap();
+    let session = accepted_sessions.recv().await.unwrap();
     let mut connection = dial(&session);
     connection.write_all(b"through TLS").await.unwrap();
     let mut body = [0; 11];

@@ -39,8 +39,8 @@ async fn slow_reader_pauses_and_resumes_the_peer() {
     assert_eq!(peer.receive_pending().await, [], "exactly the threshold is left");
     let mut byte = [0];
     connection.read_exact(&mut byte).await.unwrap();
-    let resumed = peer.receive_pending().await;
-    assert_eq!(resumed.iter().map(|m| &m.payload).collect::<Vec<_>>(), [&Payload::Resume]);
+    let messages = peer.receive_pending().await;
+    assert_eq!(messages.iter().map(|message| &message.payload).collect::<Vec<_>>(), [&Payload::Resume]);
     assert!(body.iter().all(|byte| *byte == 5));
 }
 
@@ -123,8 +123,8 @@ async fn pause_that_crossed_a_resume_is_ignored_for_a_while() {
     };
     receive_data(&mut peer, 4 * MIB).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
-    let unexpected = peer.receive_pending().await.len();
-    assert!(unexpected <= 1 && !writer.is_finished(), "{unexpected}");
+    let unexpected_count = peer.receive_pending().await.len();
+    assert!(unexpected_count <= 1 && !writer.is_finished(), "{unexpected_count}");
     peer.send(message(2, Payload::Resume)).await;
     assert_eq!(peer.receive_payload().await, (2, Payload::Resume));
     writer.abort();
@@ -199,7 +199,7 @@ async fn client_pauses_the_server_when_its_target_is_slow() {
 }
 
 #[tokio::test]
-async fn reader_that_is_slower_than_its_peer_gets_every_byte() {
+async fn slow_reader_receives_every_byte() {
     // The transfer is long enough that chunks are reused, and that the reader yields while it holds a chunk.
     let (server, _client) = pair(SessionConfig::server(), SessionConfig::client(), echo());
     let (mut read, mut write) = tokio::io::split(dial(&server.session));

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
 use crate::support::*;
 
-fn payload() -> impl Strategy<Value = Payload> {
+fn any_payload() -> impl Strategy<Value = Payload> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..300).prop_map(Bytes::from);
     prop_oneof![
         bytes().prop_map(Payload::Data),
@@ -25,15 +25,15 @@ fn payload() -> impl Strategy<Value = Payload> {
     ]
 }
 
-fn messages() -> impl Strategy<Value = Message> {
-    (any::<i64>(), prop_oneof![-1_i64..6, any::<i64>()], payload())
+fn any_message() -> impl Strategy<Value = Message> {
+    (any::<i64>(), prop_oneof![-1_i64..6, any::<i64>()], any_payload())
         .prop_map(|(id, connection, payload)| Message { id, connection, payload })
 }
 
 /// A frame of the peer: a message, or a violation of the protocol.
-fn frames() -> impl Strategy<Value = (u8, Vec<u8>)> {
+fn any_frame() -> impl Strategy<Value = (u8, Vec<u8>)> {
     prop_oneof![
-        8 => messages().prop_map(|message| (BINARY, encode(&message))),
+        8 => any_message().prop_map(|message| (BINARY, encode(&message))),
         1 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)),
         1 => prop::collection::vec(any::<u8>(), 0..126).prop_map(|payload| (PING, payload)),
         1 => (prop_oneof![Just(0x02), Just(0x00), Just(0x80)], prop::collection::vec(any::<u8>(), 0..200)),
@@ -41,7 +41,7 @@ fn frames() -> impl Strategy<Value = (u8, Vec<u8>)> {
 }
 
 /// Sends bytes to a session of either side and waits for its end.
-fn run(is_server: bool, chunks: Vec<Vec<u8>>) {
+fn run_session(is_server: bool, chunks: Vec<Vec<u8>>) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -55,7 +55,7 @@ fn run(is_server: bool, chunks: Vec<Vec<u8>>) {
         };
         let mut connections: Vec<_> = (0..3).filter_map(|_| session.dial("tcp", "a:1").ok()).collect();
         let (mut read, mut write) = tokio::io::split(far);
-        let answers = tokio::spawn(async move {
+        let reader = tokio::spawn(async move {
             let mut bytes = Vec::new();
             let _ = read.read_to_end(&mut bytes).await;
             bytes.len()
@@ -72,7 +72,7 @@ fn run(is_server: bool, chunks: Vec<Vec<u8>>) {
         let _ = write.shutdown().await;
         driver.await.unwrap();
         drop(write);
-        answers.await.unwrap();
+        reader.await.unwrap();
         for connection in &mut connections {
             let _ = read_all(connection).await;
         }
@@ -82,17 +82,17 @@ fn run(is_server: bool, chunks: Vec<Vec<u8>>) {
     });
 }
 
-/// A frame with a mask if `masked` is set.
-fn encode_frame(first: u8, payload: &[u8], masked: bool) -> Vec<u8> {
-    let mut bytes = vec![first];
-    let mask_bit = if masked { 0x80 } else { 0 };
+/// A frame with a mask if `is_masked` is set.
+fn encode_frame(first_byte: u8, payload: &[u8], is_masked: bool) -> Vec<u8> {
+    let mut bytes = vec![first_byte];
+    let mask_bit = if is_masked { 0x80 } else { 0 };
     if let Ok(len @ 0..126) = u8::try_from(payload.len()) {
         bytes.push(mask_bit | len);
     } else {
         bytes.push(mask_bit | 0x7e);
         bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
     }
-    if masked {
+    if is_masked {
         bytes.extend([0; 4]);
     }
     bytes.extend(payload);
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn messages_round_trip(message in messages()) {
+    fn messages_round_trip(message in any_message()) {
         let bytes = encode(&message);
         prop_assert_eq!(Message::decode(&bytes), Ok(message));
     }
@@ -123,17 +123,19 @@ proptest! {
         is_server: bool,
         chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 0..20),
     ) {
-        run(is_server, chunks);
+        run_session(is_server, chunks);
     }
 
     #[test]
     fn arbitrary_frames_do_no_harm(
         is_server: bool,
-        frames in prop::collection::vec(frames(), 0..60),
+        frames in prop::collection::vec(any_frame(), 0..60),
         chunk_len in 1_usize..500,
     ) {
-        let bytes: Vec<u8> =
-            frames.iter().flat_map(|(first, payload)| encode_frame(*first, payload, is_server)).collect();
-        run(is_server, bytes.chunks(chunk_len).map(<[u8]>::to_vec).collect());
+        let bytes: Vec<u8> = frames
+            .iter()
+            .flat_map(|(first_byte, payload)| encode_frame(*first_byte, payload, is_server))
+            .collect();
+        run_session(is_server, bytes.chunks(chunk_len).map(<[u8]>::to_vec).collect());
     }
 }

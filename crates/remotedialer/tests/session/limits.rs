@@ -10,7 +10,7 @@ use crate::support::*;
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn message_over_the_limit_closes_at_its_header() {
+async fn message_over_the_limit_ends_session_at_its_header() {
     for connection in [2, 99] {
         let (server, mut peer) = server();
         let _connection = dial(&server.session);
@@ -21,7 +21,7 @@ async fn message_over_the_limit_closes_at_its_header() {
 }
 
 #[tokio::test]
-async fn frame_of_2_to_the_62_closes_at_its_header() {
+async fn frame_of_2_to_the_62_bytes_ends_session_at_its_header() {
     let (server, mut peer) = server();
     let mut header = vec![BINARY, 0xff];
     header.extend((1_u64 << 62).to_be_bytes());
@@ -32,7 +32,7 @@ async fn frame_of_2_to_the_62_closes_at_its_header() {
 }
 
 #[tokio::test]
-async fn oversized_error_message_closes_at_its_header() {
+async fn oversized_error_message_ends_session_at_its_header() {
     let (server, mut peer) = server();
     let _connection = dial(&server.session);
     let payload = encode(&message(2, Payload::Error(Bytes::from(vec![b'x'; 64 * MIB]))));
@@ -42,7 +42,7 @@ async fn oversized_error_message_closes_at_its_header() {
 }
 
 #[tokio::test]
-async fn fragments_without_end_reach_the_limit() {
+async fn endless_fragments_end_session_at_the_limit() {
     let (server, mut peer) = server();
     let first = encode(&message(99, Payload::Error(Bytes::from(vec![b'x'; 30_000]))));
     peer.send_frame(0x02, &first).await;
@@ -64,20 +64,20 @@ async fn sender_that_ignores_pause_fails_its_connection_only() {
     let mut slow = dial(&server.session);
     let mut healthy = dial(&server.session);
     peer.receive_pending().await;
-    let mut largest = 0;
+    let mut max_buffered = 0;
     let mut messages = Vec::new();
     for _ in 0..128 * MIB / 32_768 {
         peer.send(data(2, vec![1; 32_768])).await;
         messages.extend(peer.receive_pending().await);
-        largest = largest.max(server.session.buffered());
+        max_buffered = max_buffered.max(server.session.buffered());
         if messages.iter().any(|message| matches!(&message.payload, Payload::Error(_))) {
             break;
         }
     }
-    assert!(largest <= SessionConfig::server().max_connection_buffer, "{largest}");
-    let kinds: Vec<_> = messages.iter().map(|message| (message.connection, &message.payload)).collect();
+    assert!(max_buffered <= SessionConfig::server().max_connection_buffer, "{max_buffered}");
+    let received: Vec<_> = messages.iter().map(|message| (message.connection, &message.payload)).collect();
     let text = Bytes::from("receive buffer limit exceeded");
-    assert_eq!(kinds, [(2, &Payload::Pause), (2, &Payload::Error(text))]);
+    assert_eq!(received, [(2, &Payload::Pause), (2, &Payload::Error(text))]);
     assert_eq!(server.session.buffered(), 0, "the buffer is freed immediately");
     let (_, result) = read_all(&mut slow).await;
     assert_eq!(ConnectionError::from_io(&result.unwrap_err()), Some(&ConnectionError::BufferLimit));
@@ -89,7 +89,7 @@ async fn sender_that_ignores_pause_fails_its_connection_only() {
 }
 
 #[tokio::test]
-async fn full_session_fails_the_largest_buffer() {
+async fn full_session_fails_connection_with_the_largest_buffer() {
     let config = SessionConfig { max_session_buffer: 3 * MIB, ..SessionConfig::server() };
     let (server, mut peer) = server_with(config);
     let connections: Vec<_> = (0..20).map(|_| dial(&server.session)).collect();
@@ -102,8 +102,9 @@ async fn full_session_fails_the_largest_buffer() {
         for _ in 0..5 {
             peer.send(data(id, vec![0; 32_768])).await;
         }
-        let errors = peer.receive_pending().await;
-        failed.extend(errors.iter().filter(|m| matches!(m.payload, Payload::Error(_))).map(|m| m.connection));
+        let messages = peer.receive_pending().await;
+        failed
+            .extend(messages.iter().filter(|m| matches!(m.payload, Payload::Error(_))).map(|m| m.connection));
     }
     assert_eq!(failed, [2]);
     assert!(server.session.buffered() <= 3 * MIB);
@@ -127,7 +128,7 @@ async fn one_byte_messages_are_buffered_and_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn peer_that_does_not_read_answers_is_disconnected() {
+async fn peer_that_does_not_read_responses_is_disconnected() {
     let (server, mut peer) = server();
     // The session keeps reading, so it accepts all of these frames although the peer reads no pongs and responses.
     for _ in 0..20_000 {
@@ -150,8 +151,8 @@ async fn peer_that_does_not_read_answers_is_disconnected() {
 #[tokio::test]
 async fn invalid_dial_targets_are_rejected() {
     let (server, _peer) = server();
-    let long = format!("{}:443", "x".repeat(259));
-    let cases = [("", "a:1"), ("a/b", "a:1"), ("tcp", ""), ("tcp", &long)];
+    let too_long = format!("{}:443", "x".repeat(259));
+    let cases = [("", "a:1"), ("a/b", "a:1"), ("tcp", ""), ("tcp", &too_long)];
     for (network, address) in cases {
         let result = server.session.dial(network, address);
         assert!(matches!(result, Err(DialError::InvalidTarget(_))), "{network} {address}");

@@ -79,7 +79,7 @@ async fn unanswered_dial_times_out_after_the_first_write() {
     let (server, mut peer) = server_with(config);
     let mut connection = dial(&server.session);
     connection.write_all(b"client hello").await.unwrap();
-    let answers = tokio::spawn(async move {
+    let received = tokio::spawn(async move {
         // The peer is alive but does not respond on the connection.
         let mut messages = Vec::new();
         for _ in 0..3 {
@@ -92,7 +92,7 @@ async fn unanswered_dial_times_out_after_the_first_write() {
     assert_eq!(connection_error(result), ConnectionError::ResponseTimeout);
     assert_eq!(started.elapsed().as_secs(), 10);
     let text = Bytes::from("no response from the target");
-    assert_eq!(answers.await.unwrap()[2], (2, Payload::Error(text)));
+    assert_eq!(received.await.unwrap()[2], (2, Payload::Error(text)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,7 +134,7 @@ async fn answered_connection_may_be_quiet_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn list_does_not_end_a_connection_that_may_be_newer() {
+async fn sync_does_not_end_a_connection_that_may_be_newer() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
@@ -151,7 +151,7 @@ async fn list_does_not_end_a_connection_that_may_be_newer() {
 }
 
 #[tokio::test]
-async fn list_ends_answered_connections_that_are_missing() {
+async fn sync_ends_answered_connections_that_are_missing() {
     let (server, mut peer) = server();
     let mut missing = dial(&server.session);
     let _listed = dial(&server.session);
@@ -180,7 +180,7 @@ async fn close_ends_connections_and_sends_a_close_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_does_not_wait_for_a_dead_peer() {
+async fn close_waits_two_seconds_for_a_silent_peer() {
     let (server, _peer) = server();
     server.session.close(CloseCode::GOING_AWAY, "restart");
     let started = Instant::now();

@@ -21,7 +21,7 @@ async fn data_of_unknown_connections_is_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_to_unknown_connections_are_limited() {
+async fn responses_to_unknown_connections_are_limited() {
     let (_server, mut peer) = server();
     for _ in 0..1000 {
         peer.send(data(9, "x")).await;
@@ -112,15 +112,15 @@ async fn malformed_frames_close_with_protocol_code() {
 }
 
 #[tokio::test]
-async fn thousand_fragments_with_pings_are_one_message() {
+async fn many_fragments_with_pings_are_one_message() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     let message = encode(&data(2, vec![b'x'; 2000]));
-    let parts: Vec<_> = message.chunks(message.len().div_ceil(1000)).collect();
-    for (index, part) in parts.iter().enumerate() {
+    let fragments: Vec<_> = message.chunks(message.len().div_ceil(1000)).collect();
+    for (index, fragment) in fragments.iter().enumerate() {
         let opcode = if index == 0 { 2 } else { 0 };
-        let fin = if index + 1 == parts.len() { 0x80 } else { 0 };
-        peer.send_frame(fin | opcode, part).await;
+        let fin = if index + 1 == fragments.len() { 0x80 } else { 0 };
+        peer.send_frame(fin | opcode, fragment).await;
         if index % 100 == 0 {
             peer.receive_pending().await;
         }
@@ -207,17 +207,17 @@ async fn data_after_an_error_gets_connection_not_found() {
     peer.send(error(2, "first")).await;
     peer.send(data(2, "late")).await;
     peer.send(error(2, "second")).await;
-    let answers = peer.receive_pending().await;
-    assert_eq!(answers.len(), 2, "{answers:?}");
-    assert_eq!(answers[0].payload, Payload::Error(Bytes::from("first")));
-    let Payload::Error(text) = &answers[1].payload else { panic!("{answers:?}") };
+    let responses = peer.receive_pending().await;
+    assert_eq!(responses.len(), 2, "{responses:?}");
+    assert_eq!(responses[0].payload, Payload::Error(Bytes::from("first")));
+    let Payload::Error(text) = &responses[1].payload else { panic!("{responses:?}") };
     assert!(text.starts_with(b"connection not found"));
     let (bytes, result) = read_all(&mut connection).await;
     assert_eq!((bytes, result.unwrap_err().to_string()), (Vec::new(), "first".to_owned()));
 }
 
 #[tokio::test]
-async fn ten_thousand_pauses_do_no_harm() {
+async fn ten_thousand_resumes_cause_fewer_responses() {
     let (server, mut peer) = server();
     let mut connection = dial(&server.session);
     peer.receive().await;
@@ -226,17 +226,17 @@ async fn ten_thousand_pauses_do_no_harm() {
         peer.send(message(2, Payload::Resume)).await;
     }
     connection.write_all(b"still here").await.unwrap();
-    let mut answers = 0;
+    let mut response_count = 0;
     loop {
         match peer.receive_payload().await {
-            (2, Payload::Resume) => answers += 1,
-            other => {
-                assert_eq!(other, (2, Payload::Data(Bytes::from("still here"))));
+            (2, Payload::Resume) => response_count += 1,
+            message => {
+                assert_eq!(message, (2, Payload::Data(Bytes::from("still here"))));
                 break;
             }
         }
     }
-    assert!(answers < 10_000, "not every message is answered");
+    assert!(response_count < 10_000, "not every message is answered");
 }
 
 #[tokio::test]

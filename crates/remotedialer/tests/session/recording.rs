@@ -80,16 +80,17 @@ fn recorded_accept_keys_are_computed() {
 }
 
 /// Replays the recorded client of a chapter, and compares the messages of the session with those of the original server.
-async fn replay(chapter: &str, first_connection: i64) {
+async fn replay(chapter: &str, first_connection_id: i64) {
     let (server, mut peer) = server();
     // The connection IDs of the chapter continue those of earlier chapters.
-    let skipped: Vec<_> = (2..first_connection).map(|_| dial(&server.session)).collect();
+    let skipped: Vec<_> = (2..first_connection_id).map(|_| dial(&server.session)).collect();
     drop(skipped);
-    for _ in 2..first_connection {
+    for _ in 2..first_connection_id {
         peer.receive().await;
         peer.receive().await;
     }
-    let mut open: std::collections::HashMap<i64, remotedialer::Connection> = std::collections::HashMap::new();
+    let mut connections: std::collections::HashMap<i64, remotedialer::Connection> =
+        std::collections::HashMap::new();
     for event in events(chapter).iter().filter(|event| event["frame"] == "binary") {
         let expected = Message::decode(&payload(event)).unwrap();
         if is_from_client(event) {
@@ -101,14 +102,14 @@ async fn replay(chapter: &str, first_connection: i64) {
             Payload::Connect(target) => {
                 let connection = server.session.dial(&target.network, &target.address).unwrap();
                 assert_eq!(connection.id(), expected.connection);
-                open.insert(connection.id(), connection);
+                connections.insert(connection.id(), connection);
             }
             Payload::Data(bytes) => {
-                open.get_mut(&expected.connection).unwrap().write_all(bytes).await.unwrap();
+                connections.get_mut(&expected.connection).unwrap().write_all(bytes).await.unwrap();
             }
             // In this chapter, the recorded server closes the connection itself.
             Payload::Error(text) if text == "EOF" && chapter == "server-closes" => {
-                open.remove(&expected.connection);
+                connections.remove(&expected.connection);
             }
             _ => {}
         }
@@ -160,8 +161,8 @@ async fn leaving_agent_replays() {
     }
     let (_, result) = read_all(&mut connection).await;
     assert_eq!(result.unwrap_err().to_string(), "tunnel disconnect");
-    let answer = Payload::Error(Bytes::from("tunnel disconnect"));
-    assert_eq!(peer.receive_payload().await, (9, answer));
+    let response = Payload::Error(Bytes::from("tunnel disconnect"));
+    assert_eq!(peer.receive_payload().await, (9, response));
     drop(skipped);
 }
 

@@ -30,12 +30,12 @@ pub(crate) struct Frame {
 }
 
 /// A running session.
-pub(crate) struct Running {
+pub(crate) struct RunningSession {
     pub(crate) session: Session,
     pub(crate) driver: JoinHandle<SessionError>,
 }
 
-impl Running {
+impl RunningSession {
     /// Waits for the end of the session.
     pub(crate) async fn wait_for_end(self) -> SessionError {
         self.driver.await.unwrap()
@@ -43,30 +43,34 @@ impl Running {
 }
 
 /// A server session. The test plays its client.
-pub(crate) fn server_with(config: SessionConfig) -> (Running, Peer) {
+pub(crate) fn server_with(config: SessionConfig) -> (RunningSession, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::server(near, config);
-    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: true })
+    (RunningSession { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: true })
 }
 
-pub(crate) fn server() -> (Running, Peer) {
+pub(crate) fn server() -> (RunningSession, Peer) {
     server_with(SessionConfig { client_key: "c-aaaaa".to_owned(), ..SessionConfig::server() })
 }
 
 /// A client session. The test plays its server.
-pub(crate) fn client_with(config: SessionConfig, dialer: impl Dialer) -> (Running, Peer) {
+pub(crate) fn client_with(config: SessionConfig, dialer: impl Dialer) -> (RunningSession, Peer) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::client(near, config, dialer);
-    (Running { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: false })
+    (RunningSession { session, driver: tokio::spawn(driver) }, Peer { stream: far, masks_frames: false })
 }
 
 /// A connected pair of a server session and a client session.
-pub(crate) fn pair(server: SessionConfig, client: SessionConfig, dialer: impl Dialer) -> (Running, Running) {
+pub(crate) fn pair(
+    server: SessionConfig,
+    client: SessionConfig,
+    dialer: impl Dialer,
+) -> (RunningSession, RunningSession) {
     let (near, far) = duplex(PIPE_LEN);
     let (session, driver) = Session::server(near, server);
-    let server = Running { session, driver: tokio::spawn(driver) };
+    let server = RunningSession { session, driver: tokio::spawn(driver) };
     let (session, driver) = Session::client(far, client, dialer);
-    (server, Running { session, driver: tokio::spawn(driver) })
+    (server, RunningSession { session, driver: tokio::spawn(driver) })
 }
 
 /// A dialer whose targets send back what they receive.
@@ -103,8 +107,8 @@ impl Peer {
         self.send_frame(BINARY, &encode(&message)).await;
     }
 
-    pub(crate) async fn send_frame(&mut self, first: u8, payload: &[u8]) {
-        let bytes = self.frame(first, payload);
+    pub(crate) async fn send_frame(&mut self, first_byte: u8, payload: &[u8]) {
+        let bytes = self.frame(first_byte, payload);
         self.stream.write_all(&bytes).await.unwrap();
     }
 
@@ -114,9 +118,9 @@ impl Peer {
     }
 
     /// Encodes a frame, masked if this side is the client.
-    pub(crate) fn frame(&self, first: u8, payload: &[u8]) -> Vec<u8> {
+    pub(crate) fn frame(&self, first_byte: u8, payload: &[u8]) -> Vec<u8> {
         let mask_bit = if self.masks_frames { 0x80 } else { 0 };
-        let mut bytes = vec![first];
+        let mut bytes = vec![first_byte];
         match payload.len() {
             len @ 0..126 => bytes.push(mask_bit | u8::try_from(len).unwrap()),
             len @ 126..0x1_0000 => {
@@ -140,10 +144,10 @@ impl Peer {
 
     /// Receives the next frame. `None` is the end of the stream.
     pub(crate) async fn receive_frame(&mut self) -> Option<Frame> {
-        let first = self.stream.read_u8().await.ok()?;
-        let second = self.stream.read_u8().await.ok()?;
-        assert_eq!(second & 0x80 != 0, !self.masks_frames, "only clients mask their frames");
-        let len = match second & 0x7f {
+        let first_byte = self.stream.read_u8().await.ok()?;
+        let second_byte = self.stream.read_u8().await.ok()?;
+        assert_eq!(second_byte & 0x80 != 0, !self.masks_frames, "only clients mask their frames");
+        let len = match second_byte & 0x7f {
             126 => u64::from(self.stream.read_u16().await.ok()?),
             127 => self.stream.read_u64().await.ok()?,
             len => u64::from(len),
@@ -157,7 +161,7 @@ impl Peer {
         for (index, byte) in payload.iter_mut().enumerate() {
             *byte ^= key[index % 4];
         }
-        Some(Frame { first_byte: first, payload })
+        Some(Frame { first_byte, payload })
     }
 
     /// Receives the next tunnel message. Pings are answered, pongs are skipped.
@@ -185,9 +189,9 @@ impl Peer {
             let frame = self.receive_frame().await.expect("a close frame comes before the end");
             if frame.first_byte == CLOSE {
                 let code = u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
-                let answer = self.frame(CLOSE, &frame.payload);
+                let response = self.frame(CLOSE, &frame.payload);
                 // If the peer sent a close frame first, the session may have ended already.
-                let _ = self.stream.write_all(&answer).await;
+                let _ = self.stream.write_all(&response).await;
                 let _ = self.stream.shutdown().await;
                 assert_eq!(self.receive_frame().await, None, "the socket is closed");
                 return code;
