@@ -1,4 +1,4 @@
-//! Requests to Resource Manager for one task: token, budget, attempts, deadline.
+//! Sends the requests of one task to Resource Manager, with a token, within the budget and the deadline, and with retries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +29,7 @@ use crate::url::{self, without_query};
 /// The first attempt and three more, as in Azure's Go libraries (`docs/contract/azure.md#retries`).
 const MAX_ATTEMPTS: u32 = 4;
 
-/// The longest time that a request waits for its turn if few requests remain.
+/// The longest time that a request waits for the budget to admit it.
 const MAX_BUDGET_WAIT: Duration = Duration::from_secs(2);
 
 /// A client of Resource Manager for one task, with the rights of one credential, until a deadline.
@@ -40,7 +40,7 @@ pub struct Arm {
     token_source: Arc<TokenSource>,
     budget: Arc<Budget>,
     priority: Priority,
-    /// Whether the first request was sent. Work that has begun is finished, whatever its priority.
+    /// Whether a request of the task was admitted. Later ones get the priority of a caller, so that the task can finish.
     is_started: Arc<AtomicBool>,
     deadline: Instant,
     /// The longest delay between two attempts.
@@ -76,14 +76,14 @@ impl Arm {
         Self { priority, ..self }
     }
 
-    /// Fetches a new token with the first request and ignores cached ones. A token is cached for others; a failure is not.
-    /// The first request is sent even if no requests remain, because it checks the credential.
+    /// Fetches a new token with the first request and ignores cached ones. The new token is cached for other tasks; a failure
+    /// is not. The first request is sent even if the budget is exhausted, because it checks the credential.
     #[must_use]
     pub fn with_new_token(self) -> Self {
         Self { own_token: Some(Arc::default()), ..self }
     }
 
-    /// Returns the error at once if the next attempt would be more than `max_delay` away.
+    /// Returns the error immediately if the delay before the next attempt would be `max_delay` or longer.
     #[must_use]
     pub fn with_max_delay(self, max_delay: Duration) -> Self {
         Self { max_delay, ..self }
@@ -129,7 +129,7 @@ impl Arm {
         self.url(&["providers", provider, "locations", region, list], &[("api-version", api_version)])
     }
 
-    /// A URL from one of Azure's responses: of the next page, or of an operation.
+    /// Parses a URL from one of Azure's responses: of the next page, or of an operation.
     pub(super) fn link(&self, link: &str) -> Result<Url, Error> {
         url::link(self.credential.cloud, link)
     }
@@ -139,14 +139,14 @@ impl Arm {
         self.send(&ArmRequest::get(name, url)).await
     }
 
-    /// Sends the request, repeats it as far as it may be repeated, and replaces a rejected token once.
+    /// Sends the request. Retries it if that is safe, and replaces a rejected token once.
     pub(super) async fn send(&self, request: &ArmRequest<'_>) -> Result<Response, Error> {
-        // Only an authenticated caller learns what Azure said about the requests of others.
+        // Before `admit`, which can return Azure's error for another caller's request: only an authenticated caller may see it.
         let token = self.token().await?;
         let mut reservation = Some(self.admit(request).await?);
         let mut failed_attempts = 0;
         match self.send_with_token(request, &token, &mut reservation, &mut failed_attempts).await {
-            // A request that is not authenticated changes nothing.
+            // Safe to repeat: a request whose token is rejected changes nothing.
             Err(error) if error.upstream_status() == Some(401) => {
                 let token = self.replace_token(&token).await?;
                 self.send_with_token(request, &token, &mut None, &mut failed_attempts).await
@@ -155,8 +155,8 @@ impl Arm {
         }
     }
 
-    /// Waits a little for the request's turn, and fails if it does not come. Retries are not admitted again, because they have
-    /// waited as long as Azure requested.
+    /// Waits until the budget admits the request, or fails after [`MAX_BUDGET_WAIT`]. Retries need no admission, because they
+    /// have waited as long as Azure requested.
     async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
         let kind = request_kind(request);
         if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {

@@ -66,7 +66,7 @@ pub enum Priority {
     Caller(CallerId),
     /// No caller waits for the response: the worker reads the state of a cluster.
     Speculative,
-    /// No caller waits for the response: it refreshes a value that is served meanwhile.
+    /// No caller waits for the response: it refreshes a cached value.
     Background,
 }
 
@@ -86,7 +86,7 @@ pub(super) struct Budgets {
     by_key: Cache<Key, Arc<Budget>>,
 }
 
-/// Azure's limits apply to an application in a subscription; IDs in lower case.
+/// The application and subscription of a budget, with IDs in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     cloud: Cloud,
@@ -113,7 +113,7 @@ impl Budgets {
         self.by_key.get_with(key, || Arc::new(Budget::new(self.clock.clone())))
     }
 
-    /// Sets the gauges to the minimum over all budgets; NaN if it is unknown.
+    /// Sets the gauges to the minima of all budgets; NaN if no budget knows the number.
     pub(super) fn set_gauges(&self) {
         let mut minima: HashMap<&'static str, f64> = KINDS.into_iter().map(|kind| (kind, f64::NAN)).collect();
         for (_, budget) in &self.by_key {
@@ -144,11 +144,11 @@ struct State {
     callers: HashMap<CallerId, CallerActivity>,
 }
 
-/// The requests of a caller that are in flight or wait.
+/// The requests of a caller that are in flight or waiting.
 #[derive(Debug, Default)]
 struct CallerActivity {
     in_flight: u32,
-    /// The time until which a request that was not sent counts as waiting.
+    /// The time until which the caller counts as waiting, because a request was rejected.
     waiting_until_ms: i64,
 }
 
@@ -361,7 +361,7 @@ impl Drop for Reservation {
     }
 }
 
-/// A request that was not sent.
+/// The rejection of a request, with its priority.
 #[derive(Debug)]
 pub(super) struct Deferral {
     priority: Priority,
@@ -374,7 +374,7 @@ impl Deferral {
         self.rejection.delay
     }
 
-    /// Counts the deferral in the metrics and converts it to an error: Azure's own if it throttled a request like this one.
+    /// Counts the deferral in the metrics and converts it to an error: Azure's own if Azure throttled the same request.
     pub(super) fn into_error(self) -> Error {
         let Self { priority, rejection: Rejection { reason, delay, error } } = self;
         metrics::counter!("norman_aks_azure_deferred_requests_total", "reason" => reason.name()).increment(1);

@@ -89,7 +89,7 @@ pub struct EntraError {
     pub url: String,
     /// The HTTP status.
     pub status: u16,
-    /// `AADSTS` and the first number of `error_codes` or else of the description; without a number, `error`.
+    /// For example `AADSTS7000215`, with the first number in `error_codes`, else in the description. Without a number, `error`.
     pub code: Option<String>,
     /// The numbers after `AADSTS`, for example 7000215.
     pub aadsts: Vec<u64>,

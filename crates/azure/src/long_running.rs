@@ -69,7 +69,7 @@ pub enum UnreadableOperation {
 /// The status of an operation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OperationStatus {
-    /// Poll again after [`LongRunningOperation::retry_after`] of the operation in it.
+    /// Poll [`Progress::operation`] after its [`LongRunningOperation::retry_after`].
     InProgress(Box<Progress>),
     /// Succeeded. Azure sometimes reports an error as well; read the resource to see whether Azure has recovered from it.
     Succeeded {
@@ -89,7 +89,7 @@ pub enum OperationStatus {
 pub struct Progress {
     /// The operation to poll next: its URL may have changed.
     pub operation: LongRunningOperation,
-    /// Azure's state, for example `InProgress`, `Creating`.
+    /// Azure's status, for example `InProgress`, `Creating`.
     pub status: Option<String>,
     /// From 0 to 100, if Azure reports it.
     pub percent: Option<f64>,
@@ -206,7 +206,7 @@ impl LongRunningOperation {
                 Purpose::Delete => OperationStatus::Succeeded { error: None },
                 Purpose::Change => OperationStatus::Gone,
             }),
-            // This URL responds with the result of the operation, which may be an error.
+            // A `Location` URL responds with the result of the operation, which may be an error.
             (PollTarget::Location, 400 | 409 | 412 | 422) => {
                 let body = json_object(&response.body).unwrap_or_default();
                 let error = error_in(&body).or_else(|| non_empty_error(&body));

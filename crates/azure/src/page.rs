@@ -21,8 +21,8 @@ const MAX_PAGES: usize = 1_000;
 /// Larger pages are parsed on a blocking thread: a megabyte takes about 2 ms.
 const MAX_INLINE_PARSE_LEN: usize = 256 * 1024;
 
-/// A page as Azure sends it. An empty list is `[]`: in every recorded response, the key is present and an array. A page without
-/// it, or with `null`, is not from Azure and is an error.
+/// A page as Azure sends it. In every recorded response, `value` is present and an array, even if the list is empty. A page in
+/// which it is absent or `null` is not from Azure and is an error.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", bound = "Element<T>: Deserialize<'de>")]
 struct Page<T> {
@@ -32,7 +32,7 @@ struct Page<T> {
     next_link: Option<String>,
 }
 
-/// All elements of the list whose first page is at `first_url`.
+/// Reads all elements of the list whose first page is at `first_url`.
 pub(super) async fn read_all<T>(arm: &Arm, name: RequestName, first_url: Url) -> Result<Vec<T>, Error>
 where
     Element<T>: for<'de> Deserialize<'de>,
@@ -98,7 +98,7 @@ fn parse_page<T>(body: &[u8]) -> Result<Page<T>, Cause>
 where
     Element<T>: for<'de> Deserialize<'de>,
 {
-    // The parser does not validate the UTF-8 of a string again, which halves the time for a large page.
+    // If the input is already a `str`, the parser need not validate UTF-8: that halves the time for a large page.
     let json = std::str::from_utf8(without_byte_order_mark(body)).map_err(into_cause)?;
     let page: Page<T> = serde_json::from_str(json).map_err(into_cause)?;
     if !page.value.is_empty() && page.value.iter().all(|element| matches!(element, Element::Null)) {

@@ -35,7 +35,7 @@ struct Needles {
     texts: BTreeSet<String>,
     /// The bytes of the secrets, matched as hexadecimal digits.
     bytes: Vec<Vec<u8>>,
-    /// For each byte, whether a match may start with it. Most bytes of a long body are skipped by this test.
+    /// For each byte value, whether a match may start with it; most bytes of a long body are skipped quickly.
     first_bytes: Vec<bool>,
 }
 
@@ -65,7 +65,7 @@ impl Needles {
         needles
     }
 
-    /// Masks all needles in a text; `None` if it contains none.
+    /// Masks all needles in `text`; `None` if it contains none.
     fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut masked = Vec::new();
         let (mut rest, mut any_match) = (text, false);
@@ -82,7 +82,7 @@ impl Needles {
         any_match.then_some(masked)
     }
 
-    /// The length of the longest needle at the start of `text`.
+    /// The length of the longest needle at the start of `text`, whose first byte is `first`.
     fn match_len(&self, first: u8, text: &[u8]) -> Option<usize> {
         if self.first_bytes.get(usize::from(first)) != Some(&true) {
             return None;

@@ -1,4 +1,4 @@
-//! Requests to Resource Manager and their rules: which responses are successes, and what may be repeated.
+//! Requests to Resource Manager: which statuses are successes, and which requests may be repeated.
 
 use std::ops::RangeInclusive;
 

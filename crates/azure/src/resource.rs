@@ -27,7 +27,7 @@ where
     none_if_absent(get(arm, name, url).await)
 }
 
-/// Gets a resource that exists.
+/// Gets a resource. Fails if it does not exist.
 pub(super) async fn get<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Resource<T>, Error>
 where
     T: Default,
@@ -37,7 +37,7 @@ where
     parse(Method::GET, url, &response)
 }
 
-/// The resource in the body of a response.
+/// Parses the resource in the body of a response.
 pub(super) fn parse<T>(method: Method, url: &Url, response: &Response) -> Result<Resource<T>, Error>
 where
     T: Default,

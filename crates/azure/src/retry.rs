@@ -44,7 +44,7 @@ impl RetryPolicy {
         self.run_after(&mut 0, attempt, is_retryable).await
     }
 
-    /// The same after `failed_attempts` earlier attempts, which count; updates their number.
+    /// Like [`Self::run`], but counts `failed_attempts` earlier attempts as well, and updates their number.
     pub(super) async fn run_after<T, E, F>(
         self,
         failed_attempts: &mut u32,
@@ -94,8 +94,8 @@ fn parse_saturating(digits: &str) -> Option<u64> {
     is_number.then(|| digits.parse().unwrap_or(u64::MAX))
 }
 
-/// The delay after this many failed attempts; `None` if it would exceed a minute, or not be shorter than `max_delay`. It is the
-/// one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
+/// The delay after this many failed attempts: the one that Azure requested, or `base_delay` times 1, 3, 7, … times `jitter`.
+/// `None` if it would exceed a minute, or not be shorter than `max_delay`.
 fn delay(
     failed_attempts: u32,
     requested: Option<Duration>,

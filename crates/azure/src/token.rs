@@ -20,16 +20,16 @@ use crate::transport::Transport;
 /// A token is renewed in the background this long before it expires, or in the last quarter of a short lifetime.
 const RENEWAL_MS: i64 = 270_000;
 
-/// A token that expires within this time is used only if no newer one is available.
+/// A token that expires within this time, or in the last tenth of a short lifetime, is used only if no newer one is available.
 const MIN_LIFETIME_MS: i64 = 30_000;
 
-/// The TTL of a rejection, so that a wrong secret does not cause a stream of requests.
+/// The TTL of a rejected login, so that a wrong secret does not cause a stream of requests.
 const REJECTION_TTL_MS: i64 = 10_000;
 
-/// The TTL of other failures, unless the service requests a longer one.
+/// The TTL of other failures, unless the service requests a longer delay.
 const FAILURE_TTL_MS: i64 = 3_000;
 
-/// The longest `Retry-After` for which a failure is cached.
+/// The maximum TTL of a failure with a `Retry-After`.
 const MAX_FAILURE_TTL: Duration = Duration::from_mins(1);
 
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,7 +121,7 @@ enum Lookup {
 }
 
 impl TokenSource {
-    /// A token that is valid for at least 30 s, if possible. Does not wait if a valid token or a failure is cached.
+    /// A token that is valid for at least 30 s, if possible. Does not wait if such a token or a failure is cached.
     pub(super) async fn token(self: &Arc<Self>, deadline: Instant) -> Result<Token, Error> {
         match self.lookup() {
             Lookup::Cached(outcome) => outcome,

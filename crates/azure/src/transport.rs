@@ -64,7 +64,7 @@ impl Transport {
         Ok(Self { client, clock: options.clock, retry_base_delay: options.retry_base_delay })
     }
 
-    /// Sends the request and reads the response, of any status. An unsuccessful body is truncated to 64 KiB.
+    /// Sends the request and reads the response, of any status. The body of an unsuccessful response is truncated to 64 KiB.
     pub(super) async fn exchange(
         &self,
         to: Service,
@@ -96,7 +96,7 @@ impl Transport {
         }
     }
 
-    /// The error is `None` if the body is too large.
+    /// Sends the request and reads the response. The error is `None` if the body is too large.
     async fn receive(
         &self,
         request: Request,
@@ -147,7 +147,7 @@ fn failure_reason(error: &reqwest::Error) -> Reason {
         {
             return Reason::Reset;
         }
-        // These types are private, but their messages are fixed. `stream error received` is a reset of an HTTP/2 stream.
+        // The types of these errors are private, but their messages are fixed. `stream error received` is an HTTP/2 reset.
         match error.to_string().as_str() {
             "dns error" => return Reason::Dns,
             message if message == "http2 error" || message.starts_with("stream error received") => {

@@ -46,7 +46,7 @@ pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Re
         url_text.extend(utf8_percent_encode(value, QUERY));
     }
     let url = Url::parse(&url_text).map_err(|_| Error::BadUrl(url_text.clone()))?;
-    // The parser must not have resolved or rewritten anything.
+    // Reject a URL in which the parser resolved or rewrote anything.
     if url.as_str() == url_text { Ok(url) } else { Err(Error::BadUrl(url_text)) }
 }
 

@@ -1,4 +1,4 @@
-//! The headers in which Azure says how many requests are left.
+//! The headers in which Azure reports the number of remaining requests.
 //!
 //! Resource Manager: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>.
 //! Compute: <https://learn.microsoft.com/troubleshoot/azure/virtual-machines/troubleshooting-throttling-errors>.
@@ -18,8 +18,8 @@ pub(super) enum ArmLimit {
     Deletes,
 }
 
-/// A limit of Resource Manager: the size of the bucket, the tokens that it gets each second, and the headers with the remaining
-/// requests of the application and of all applications together.
+/// A limit of Resource Manager: the size of the bucket, the tokens that are added each second, and the headers with the
+/// remaining requests of the application and of all applications together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DocumentedLimit {
     pub(super) bucket: u32,
@@ -28,7 +28,7 @@ pub(super) struct DocumentedLimit {
     pub(super) global_header: &'static str,
 }
 
-/// The limits of all applications of a subscription together, as a multiple of the limits of one.
+/// The limits of all applications of a subscription together, as a multiple of the limits of one application.
 pub(super) const GLOBAL_FACTOR: u32 = 15;
 
 impl ArmLimit {

@@ -1,4 +1,5 @@
-//! One limit of Azure: what is left of it, when it may be used, and by whom. Pure: the time is a parameter.
+//! One limit of Azure: the number of remaining requests, and which priorities and callers may use them. Pure: the time is a
+//! parameter.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,11 +7,12 @@ use std::time::Duration;
 use super::{CallerId, Priority};
 use crate::error_response::ArmError;
 
-/// The time in milliseconds after which a report of Azure expires. The buckets of Resource Manager are full again after
-/// 20 s, and those of Compute get new tokens each minute.
+/// The time after which a report of Azure and the share of a caller expire. The buckets of Resource Manager are full again
+/// after 20 s, and those of Compute get new tokens each minute.
 const MAX_AGE_MS: i64 = 60_000;
 
-/// Background refreshes stop if less than this share of the largest reported number is left, or less than this number.
+/// Background refreshes stop if fewer requests remain than this fraction of the largest reported number, or than the second
+/// value.
 const BACKGROUND_FLOOR: (f64, f64) = (0.2, 10.0);
 
 /// The same for speculative requests, which stop later.
@@ -22,7 +24,7 @@ const MIN_DELAY: Duration = Duration::from_millis(20);
 /// One limit, with the requests that count against it.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
-    /// The documented size of the bucket, and the tokens that it gets each second; both 0 if they are unknown.
+    /// The documented size of the bucket, and the tokens that are added each second; both 0 if they are unknown.
     bucket: f64,
     refill_per_second: f64,
     report: Option<Report>,
@@ -33,13 +35,13 @@ pub(super) struct Limit {
     shares: HashMap<CallerId, Share>,
 }
 
-/// The requests that Azure reported as left, less those sent since.
+/// The remaining requests that Azure reported, less those sent since.
 #[derive(Clone, Copy, Debug)]
 struct Report {
     left: f64,
     /// The time for which `left` was computed.
     at_ms: i64,
-    /// The time when Azure reported it.
+    /// The time of Azure's report.
     received_ms: i64,
 }
 
@@ -60,15 +62,15 @@ struct Share {
 /// The reason why a request must not be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DeferralReason {
-    /// Few requests remain, which are reserved for callers and speculative requests.
+    /// The few remaining requests are reserved for callers and speculative requests.
     Background,
-    /// Few requests remain, which are reserved for callers.
+    /// The few remaining requests are reserved for callers.
     Speculative,
-    /// Nothing is left.
+    /// No requests remain.
     Exhausted,
-    /// Azure has throttled such requests.
+    /// Azure has throttled requests of this limit.
     Throttled,
-    /// Half of what is left is reserved for other waiting callers.
+    /// The caller has used its half; the rest is reserved for other active callers.
     Share,
 }
 
@@ -91,7 +93,7 @@ pub(super) struct Rejection {
     pub(super) reason: DeferralReason,
     /// The time until it may be sent.
     pub(super) delay: Duration,
-    /// Azure's response, if it has throttled such requests.
+    /// Azure's response, if Azure has throttled requests of this limit.
     pub(super) error: Option<Box<ArmError>>,
 }
 
@@ -106,14 +108,14 @@ impl Limit {
         Some(self.left(now_ms)? - f64::from(self.in_flight))
     }
 
-    /// The same without subtracting the requests in flight.
+    /// Like [`Self::available`], but without subtracting the requests in flight.
     fn left(&self, now_ms: i64) -> Option<f64> {
         let report = self.report.filter(|report| now_ms - report.received_ms < MAX_AGE_MS)?;
         let refilled = report.left + self.refill_per_second * seconds(now_ms - report.at_ms);
         Some(refilled.min(self.bucket.max(self.largest_reported)))
     }
 
-    /// Whether no request is in flight and nothing is known that would limit one.
+    /// Whether no request is in flight, and neither a report nor a 429 would limit one.
     pub(super) fn is_idle(&self, now_ms: i64) -> bool {
         self.in_flight == 0 && self.available(now_ms).is_none() && self.throttled_for(now_ms).is_none()
     }
@@ -157,11 +159,11 @@ impl Limit {
         (share * self.largest_reported).max(number)
     }
 
-    /// The time until this many tokens are refilled, at most until the report expires; without a known rate, until it expires.
+    /// The time until `missing` tokens are refilled or the report expires; if the rate is unknown, until the report expires.
     fn delay(&self, missing: f64, now_ms: i64) -> Duration {
         let expires_ms = self.report.map_or(0, |report| report.received_ms + MAX_AGE_MS - now_ms);
         let expires = Duration::from_millis(u64::try_from(expires_ms).unwrap_or(0));
-        // Fails for a rate of 0.
+        // The conversion fails for a rate of 0.
         let refilled = Duration::try_from_secs_f64(missing / self.refill_per_second);
         refilled.unwrap_or(expires).min(expires).max(MIN_DELAY)
     }
@@ -183,7 +185,7 @@ impl Limit {
         self.shares.insert(caller, Share { used, at_ms: now_ms });
     }
 
-    /// Counts the end of a request. `left` is what Azure says is left after it.
+    /// Counts a finished request. `left` is the number of remaining requests in Azure's response.
     pub(super) fn finish(&mut self, left: Option<u32>, now_ms: i64) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if let Some(left) = left.map(f64::from) {
@@ -194,7 +196,7 @@ impl Limit {
         }
     }
 
-    /// Records a 429.
+    /// Records a 429, if it says when to retry.
     pub(super) fn throttle(&mut self, error: &ArmError, now_ms: i64) {
         let Some(after) = error.retry_after.and_then(|after| i64::try_from(after.as_millis()).ok()) else {
             return;
@@ -203,7 +205,7 @@ impl Limit {
     }
 }
 
-/// Converts milliseconds to seconds; 0 if they are negative.
+/// Converts milliseconds to seconds; 0 for a negative number.
 fn seconds(ms: i64) -> f64 {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0)).as_secs_f64()
 }

@@ -29,11 +29,13 @@ impl TestBudget {
         budget
     }
 
+    /// Sends a request as Bob and receives these headers.
     fn respond(&self, (name, method, url): TestRequest, headers: &[(&'static str, &str)]) {
         let kind = RequestKind { name, method: &method, url };
         self.budget.reserve(BOB, &kind).observe(&response(200, headers, "").headers);
     }
 
+    /// Sends a request as Bob and receives a 429.
     fn throttle(&self, (name, method, url): TestRequest, code: &str, retry_after: &'static str) {
         let body = format!(r#"{{"error":{{"code":"{code}"}}}}"#);
         let response = response(429, &[("retry-after", retry_after)], &body);
@@ -46,7 +48,7 @@ impl TestBudget {
         self.budget.admit(priority, &RequestKind { name, method: &method, url })
     }
 
-    /// The reason for which a request is not admitted.
+    /// The reason for which a request is not admitted; `None` if it is admitted and finishes.
     fn rejection(&self, priority: Priority, request: TestRequest) -> Option<DeferralReason> {
         self.admit(priority, request).err().map(|deferral| deferral.rejection.reason)
     }

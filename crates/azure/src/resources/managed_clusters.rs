@@ -101,7 +101,7 @@ pub async fn list_user_credential(
     kubeconfig(arm, RequestName::ListUserCredentials, &url).await
 }
 
-/// The path below a subscription.
+/// The path of a cluster within its subscription, followed by `suffix`.
 pub(super) fn path<'a>(group: &'a str, name: &'a str, suffix: &[&'a str]) -> Vec<&'a str> {
     let cluster =
         ["resourceGroups", group, "providers", "Microsoft.ContainerService", "managedClusters", name];

@@ -1,4 +1,4 @@
-//! `Microsoft.Resources/resourceGroups`. Groups are never deleted.
+//! `Microsoft.Resources/resourceGroups`. This client never deletes groups.
 
 use http::Method;
 use reqwest::Url;

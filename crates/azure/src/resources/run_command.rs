@@ -110,7 +110,7 @@ pub async fn poll(arm: &Arm, pending: &PendingResult) -> Result<Status, Error> {
     let request = ArmRequest::get(RequestName::CommandResult, &url).any_success();
     match arm.send(&request).await {
         Ok(response) => match read_status(arm, Method::GET, &url, &response)? {
-            // Without a new URL, the old one remains valid.
+            // If the response contains no new URL, the old one remains valid.
             Status::Unknown if response.status == 202 => {
                 Ok(Status::Running(PendingResult { interval: interval(arm, &response), url }))
             }
@@ -151,7 +151,7 @@ fn read_status(arm: &Arm, method: Method, url: &Url, response: &Response) -> Res
     Ok(outcome(&body).map_or(Status::Unknown, Status::Finished))
 }
 
-/// Reads the outcome. A command that exits with an error has the state `Succeeded` and another exit code.
+/// Reads the outcome. A command that exits with an error has the state `Succeeded` and an exit code other than 0.
 fn outcome(body: &Value) -> Option<Outcome> {
     let properties = body.get("properties")?;
     let text = |key: &str| properties.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
