@@ -107,12 +107,12 @@ impl Arm {
     pub(super) fn url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
         let mut path = vec!["subscriptions", &self.credential.subscription_id];
         path.extend_from_slice(segments);
-        url::arm(self.credential.cloud, &path, query)
+        url::build(self.credential.cloud, &path, query)
     }
 
     /// The URL of a resource that need not be in the credential's subscription.
     pub(super) fn tenant_url(&self, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
-        url::arm(self.credential.cloud, segments, query)
+        url::build(self.credential.cloud, segments, query)
     }
 
     /// The URL of a regional list.
@@ -130,8 +130,8 @@ impl Arm {
     }
 
     /// Parses a URL from one of Azure's responses: of the next page, or of an operation.
-    pub(super) fn link(&self, link: &str) -> Result<Url, Error> {
-        url::link(self.credential.cloud, link)
+    pub(super) fn parse_link(&self, link: &str) -> Result<Url, Error> {
+        url::parse_link(self.credential.cloud, link)
     }
 
     /// Reads with GET. Only 200 is a success.
@@ -160,12 +160,12 @@ impl Arm {
     async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
         let kind = request_kind(request);
         if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {
-            return Ok(self.budget.reserve(self.priority(), &kind));
+            return Ok(self.budget.reserve(self.effective_priority(), &kind));
         }
         let latest_start = (Instant::now() + MAX_BUDGET_WAIT.min(self.max_delay)).min(self.deadline);
-        let mut attempts = 0;
+        let mut rejections = 0;
         loop {
-            let priority = self.priority();
+            let priority = self.effective_priority();
             let deferral = match self.budget.admit(priority, &kind) {
                 Ok(reservation) => {
                     self.is_started.store(true, Ordering::Release);
@@ -173,8 +173,8 @@ impl Arm {
                 }
                 Err(deferral) => deferral,
             };
-            attempts += 1;
-            let may_wait = matches!(priority, Priority::Caller(_)) && attempts < MAX_ATTEMPTS;
+            rejections += 1;
+            let may_wait = matches!(priority, Priority::Caller(_)) && rejections < MAX_ATTEMPTS;
             if !may_wait || Instant::now() + deferral.delay() > latest_start {
                 return Err(deferral.into_error());
             }
@@ -182,7 +182,7 @@ impl Arm {
         }
     }
 
-    fn priority(&self) -> Priority {
+    fn effective_priority(&self) -> Priority {
         if self.is_started.load(Ordering::Acquire)
             && matches!(self.priority, Priority::Background | Priority::Speculative)
         {
@@ -198,25 +198,25 @@ impl Arm {
         reservation: &mut Option<Reservation>,
         failed_attempts: &mut u32,
     ) -> Result<Response, Error> {
-        let retry = RetryPolicy {
+        let policy = RetryPolicy {
             max_attempts: MAX_ATTEMPTS,
             base_delay: self.transport.retry_base_delay,
             max_delay: self.max_delay,
             deadline: self.deadline,
         };
-        let is_retryable = |error: &Error| {
+        let may_retry = |error: &Error| {
             is_retryable(error) && (request.changes_nothing() || !error.may_have_been_accepted())
         };
         let attempt = || {
             let reservation = reservation.take();
-            let reservation =
-                reservation.unwrap_or_else(|| self.budget.reserve(self.priority(), &request_kind(request)));
-            self.attempt(request, token, reservation)
+            let reservation = reservation
+                .unwrap_or_else(|| self.budget.reserve(self.effective_priority(), &request_kind(request)));
+            self.send_once(request, token, reservation)
         };
-        retry.run_after(failed_attempts, attempt, is_retryable).await
+        policy.run_after(failed_attempts, attempt, may_retry).await
     }
 
-    async fn attempt(
+    async fn send_once(
         &self,
         request: &ArmRequest<'_>,
         token: &Token,
@@ -236,7 +236,7 @@ impl Arm {
         let error =
             ArmError::new(request.method().clone(), without_query(request.url()), response, self.clock());
         if error.status == 429 && error.foreign_content_type.is_none() {
-            reservation.throttle(&error);
+            reservation.record_throttling(&error);
         }
         Err(Error::Arm(Box::new(error)))
     }

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use self::headers::{ARM_THROTTLED_CODE, ArmLimit, GLOBAL_FACTOR, remaining, remaining_of_compute};
+use self::headers::{ARM_THROTTLED_CODE, ArmLimit, GLOBAL_FACTOR, parse_compute_remaining, parse_remaining};
 use self::limit::{DeferralReason, Limit, Rejection};
 use crate::cloud::Cloud;
 use crate::credential::Credential;
@@ -29,7 +29,7 @@ use crate::request_name::RequestName;
 /// Budgets that are not used for this long are evicted: their buckets are full by then.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(10);
 
-const CAPACITY: u64 = 4_096;
+const MAX_BUDGETS: u64 = 4_096;
 
 /// The values of the label `kind` in metrics.
 const KINDS: [&str; 4] = ["reads", "writes", "deletes", COMPUTE];
@@ -97,7 +97,7 @@ struct Key {
 impl Budgets {
     pub(super) fn new(clock: Clock) -> Self {
         let by_key = Cache::builder()
-            .max_capacity(CAPACITY)
+            .max_capacity(MAX_BUDGETS)
             .time_to_idle(IDLE_TIMEOUT)
             .eviction_policy(EvictionPolicy::lru())
             .build();
@@ -165,9 +165,9 @@ struct Charge {
 impl Budget {
     fn new(clock: Clock) -> Self {
         let arm = ArmLimit::ALL.map(|arm_limit| {
-            let documented = arm_limit.documented();
+            let limit = arm_limit.documented();
             [1, GLOBAL_FACTOR]
-                .map(|factor| Limit::new(documented.bucket * factor, documented.refill_per_second * factor))
+                .map(|factor| Limit::new(limit.bucket_size * factor, limit.refill_per_second * factor))
         });
         Self { clock, state: Mutex::new(State { arm, by_url: HashMap::new(), callers: HashMap::new() }) }
     }
@@ -258,10 +258,10 @@ impl State {
     }
 
     fn check(&self, priority: Priority, charge: &Charge, now_ms: i64) -> Result<(), Rejection> {
-        let others_wait = self.callers.iter().any(|(caller, activity)| {
+        let is_contended = self.callers.iter().any(|(caller, activity)| {
             *caller != charge.caller && (activity.in_flight > 0 || activity.waiting_until_ms > now_ms)
         });
-        let checked = self.limits(charge).try_for_each(|limit| limit.check(priority, others_wait, now_ms));
+        let checked = self.limits(charge).try_for_each(|limit| limit.check(priority, is_contended, now_ms));
         // The error of another request would reveal what another caller requested.
         checked.map_err(|rejection| Rejection {
             error: rejection.error.filter(|error| charge.matches_error(error)),
@@ -283,8 +283,8 @@ impl State {
 
     fn finish(&mut self, charge: &Charge, remaining: Remaining, now_ms: i64) {
         let Self { arm, by_url, callers } = self;
-        if let Some(arm) = arm.get_mut(charge.arm_limit as usize) {
-            for (limit, remaining) in arm.iter_mut().zip(remaining.arm) {
+        if let Some(limits) = arm.get_mut(charge.arm_limit as usize) {
+            for (limit, remaining) in limits.iter_mut().zip(remaining.arm) {
                 limit.finish(remaining, now_ms);
             }
         }
@@ -332,25 +332,25 @@ impl Reservation {
     pub(super) fn observe(&mut self, headers: &HeaderMap) {
         let documented = self.charge.arm_limit.documented();
         self.remaining = Remaining {
-            arm: [documented.header, documented.global_header].map(|name| remaining(headers, name)),
-            compute: remaining_of_compute(headers),
+            arm: [documented.header, documented.global_header].map(|name| parse_remaining(headers, name)),
+            compute: parse_compute_remaining(headers),
         };
     }
 
     /// Records a 429 that says when to retry. A 429 of Resource Manager applies to all reads, writes or deletes; a 429 of a
     /// resource provider applies to the same method and URL.
-    pub(super) fn throttle(&self, error: &ArmError) {
+    pub(super) fn record_throttling(&self, error: &ArmError) {
         let now_ms = self.budget.clock.now_ms();
         let mut state = self.budget.lock();
         if error.code.as_deref() == Some(ARM_THROTTLED_CODE) {
             if let Some([limit, _]) = state.arm.get_mut(self.charge.arm_limit as usize) {
-                limit.throttle(error, now_ms);
+                limit.record_throttling(error, now_ms);
             }
             return;
         }
         state.add_url(&self.charge.key, now_ms);
         if let Some(limit) = state.by_url.get_mut(&self.charge.key) {
-            limit.throttle(error, now_ms);
+            limit.record_throttling(error, now_ms);
         }
     }
 }

@@ -44,9 +44,9 @@ impl Credential {
 }
 
 /// ASCII letters, digits, dots and hyphens, but not only dots: `.` and `..` would be resolved in the URL of the token endpoint.
-fn is_valid_tenant(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
-        && text.bytes().any(|byte| byte != b'.')
+fn is_valid_tenant(tenant_id: &str) -> bool {
+    tenant_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
+        && tenant_id.bytes().any(|byte| byte != b'.')
 }
 
 /// A keyed hash of cloud, tenant, client and secret. Credentials with equal fingerprints share tokens, so different secrets

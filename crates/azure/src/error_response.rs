@@ -44,13 +44,13 @@ pub struct ArmError {
 impl ArmError {
     pub(super) fn new(method: Method, url: &str, response: Response, clock: &Clock) -> Self {
         let json = serde_json::from_slice::<Value>(&response.body).ok();
-        let error = json.as_ref().and_then(find_error);
-        let text = |name: &str| error?.get(name)?.as_str().map(str::to_owned);
+        let error_object = json.as_ref().and_then(find_error);
+        let string = |name: &str| error_object?.get(name)?.as_str().map(str::to_owned);
         let code = response.header("x-ms-error-code").map(str::to_owned);
-        let code = code.or_else(|| text("code")).or_else(|| response.xml_element("Code"));
-        let message = text("message")
+        let code = code.or_else(|| string("code")).or_else(|| response.xml_element("Code"));
+        let message = string("message")
             // OData wraps the message in another object.
-            .or_else(|| error?.get("message")?.get("value")?.as_str().map(str::to_owned))
+            .or_else(|| error_object?.get("message")?.get("value")?.as_str().map(str::to_owned))
             .or_else(|| response.xml_element("Message"));
         Self {
             method,
@@ -114,9 +114,9 @@ pub struct EntraError {
 impl EntraError {
     pub(super) fn new(method: Method, url: &str, response: Response, clock: &Clock) -> Self {
         let json = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
-        let text = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
-        let error = text("error");
-        let description = text("error_description");
+        let string = |name: &str| json.get(name).and_then(Value::as_str).map(str::to_owned);
+        let error = string("error");
+        let description = string("error_description");
         let mut aadsts: Vec<u64> = json
             .get("error_codes")
             .and_then(Value::as_array)
@@ -177,15 +177,15 @@ pub struct ServiceError {
 impl ServiceError {
     /// Reads the object with `code` and `message`. Ignores the case of keys, because old services send `Code`.
     pub(super) fn read(object: &Value) -> Self {
-        let text = |name: &str| get_any_case(object, name).and_then(Value::as_str).map(str::to_owned);
-        let value = |name: &str| get_any_case(object, name).filter(|value| !value.is_null()).cloned();
+        let string = |name: &str| get_any_case(object, name).and_then(Value::as_str).map(str::to_owned);
+        let non_null = |name: &str| get_any_case(object, name).filter(|value| !value.is_null()).cloned();
         Self {
-            code: text("code"),
-            message: text("message"),
-            target: text("target"),
-            details: value("details"),
-            inner_error: value("innererror"),
-            additional_info: value("additionalInfo"),
+            code: string("code"),
+            message: string("message"),
+            target: string("target"),
+            details: non_null("details"),
+            inner_error: non_null("innererror"),
+            additional_info: non_null("additionalInfo"),
         }
     }
 }
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn code_in_the_header_precedes_the_body() {
+    fn header_code_takes_precedence_over_the_body() {
         let error = arm_error(
             &[
                 ("x-ms-error-code", "FromHeader"),

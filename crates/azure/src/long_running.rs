@@ -141,13 +141,13 @@ impl LongRunningOperation {
             Some((target, purpose, clamp_interval(interval), parts.next()?))
         };
         let (target, purpose, interval, url) = parse().ok_or(UnreadableOperation::Format)?;
-        let url = url::link(cloud, url).map_err(UnreadableOperation::Url)?;
+        let url = url::parse_link(cloud, url).map_err(UnreadableOperation::Url)?;
         Ok(Self { target, purpose, interval, url })
     }
 
     /// Polls once. The credential of `arm` must be in the operation's cloud. An error does not mean that the operation failed.
     pub async fn poll(&self, arm: &Arm) -> Result<OperationStatus, Error> {
-        let url = arm.link(self.url.as_str())?;
+        let url = arm.parse_link(self.url.as_str())?;
         let request = ArmRequest::get(RequestName::PollOperation, &url).any_success();
         match arm.send(&request).await {
             Ok(response) => Ok(self.read(arm, &response)),
@@ -264,7 +264,7 @@ fn is_complete(purpose: Purpose, body: Option<&Value>) -> bool {
 
 /// The URL in a header, if it is on Resource Manager.
 pub(super) fn url_in_header(arm: &Arm, response: &Response, header: &'static str) -> Option<Url> {
-    arm.link(response.header(header)?)
+    arm.parse_link(response.header(header)?)
         .inspect_err(|error| {
             let error = error as &dyn std::error::Error;
             tracing::warn!(header, error, "operation URL ignored");
@@ -433,13 +433,13 @@ mod tests {
     #[test]
     fn empty_errors_are_ignored() {
         let code_and_message = |body: &Value| error_in(body).map(|error| (error.code, error.message));
-        let some =
+        let expect_error =
             |code: &str, message: Option<&str>| Some((Some(code.to_owned()), message.map(str::to_owned)));
         for (body, expected) in [
-            (json!({"error": {"code": "A", "message": "b"}}), some("A", Some("b"))),
-            (json!({"Error": {"Code": "A", "Message": "b", "Target": null}}), some("A", Some("b"))),
+            (json!({"error": {"code": "A", "message": "b"}}), expect_error("A", Some("b"))),
+            (json!({"Error": {"Code": "A", "Message": "b", "Target": null}}), expect_error("A", Some("b"))),
             (json!({"error": {"code": "OverlaymgrReconcileError", "message": ""}}), {
-                some("OverlaymgrReconcileError", None)
+                expect_error("OverlaymgrReconcileError", None)
             }),
             (json!({"error": {"code": "", "message": ""}}), None),
             (json!({"error": null}), None),
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn write_is_complete_if_its_state_is_successful() {
+    fn write_completion_depends_on_purpose_and_state() {
         let state = |word: &str| Some(json!({"properties": {"provisioningState": word}}));
         for (purpose, body, expected) in [
             (Purpose::Change, state("Succeeded"), true),

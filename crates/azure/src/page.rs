@@ -40,8 +40,8 @@ where
 {
     let mut elements = Vec::new();
     let mut fetched_urls = HashSet::new();
-    let mut next = Some(first_url);
-    while let Some(url) = next {
+    let mut next_url = Some(first_url);
+    while let Some(url) = next_url {
         if fetched_urls.len() >= MAX_PAGES || fetched_urls.contains(&url) {
             return Err(Error::Endless { pages: fetched_urls.len() });
         }
@@ -51,21 +51,22 @@ where
             Element::Object(element) => element,
             Element::Null => None,
         }));
-        next = match page.next_link.as_deref() {
+        next_url = match page.next_link.as_deref() {
             None | Some("") => None,
-            Some(link) => Some(arm.link(link)?),
+            Some(link) => Some(arm.parse_link(link)?),
         };
         fetched_urls.insert(url);
     }
     Ok(elements)
 }
 
-/// The objects of `Microsoft.Authorization` for a resource group, or for the subscription. `None` if the group does not exist.
+/// Reads a collection of `Microsoft.Authorization` for a resource group, or for the subscription. `None` if the group does not
+/// exist.
 pub(super) async fn read_authorization<T>(
     arm: &Arm,
     name: RequestName,
     group: Option<&str>,
-    kind: &str,
+    collection: &str,
     query: &[(&str, &str)],
 ) -> Result<Option<Vec<T>>, Error>
 where
@@ -73,7 +74,7 @@ where
     T: Send + 'static,
 {
     let mut path = group.map_or_else(Vec::new, |group| vec!["resourcegroups", group]);
-    path.extend(["providers", "Microsoft.Authorization", kind]);
+    path.extend(["providers", "Microsoft.Authorization", collection]);
     let objects = read_all(arm, name, arm.url(&path, query)?).await;
     if group.is_some() { none_if_absent(objects) } else { objects.map(Some) }
 }

@@ -36,12 +36,13 @@ struct Needles {
     /// The bytes of the secrets, matched as hexadecimal digits.
     bytes: Vec<Vec<u8>>,
     /// For each byte value, whether a match may start with it; most bytes of a long body are skipped quickly.
-    first_bytes: Vec<bool>,
+    can_start_match: Vec<bool>,
 }
 
 impl Needles {
     fn new<'s>(secrets: impl Iterator<Item = &'s str>) -> Self {
-        let mut needles = Self { texts: BTreeSet::new(), bytes: Vec::new(), first_bytes: vec![false; 256] };
+        let mut needles =
+            Self { texts: BTreeSet::new(), bytes: Vec::new(), can_start_match: vec![false; 256] };
         for secret in secrets {
             // Letters such as ß have no single upper-case character.
             needles.texts.extend([secret.to_owned(), secret.to_uppercase(), secret.to_lowercase()]);
@@ -58,8 +59,8 @@ impl Needles {
             first_bytes.extend(format!("{first:02x}{first:02X}").bytes().step_by(2));
         }
         for byte in first_bytes {
-            if let Some(may_start) = needles.first_bytes.get_mut(usize::from(byte)) {
-                *may_start = true;
+            if let Some(can_start) = needles.can_start_match.get_mut(usize::from(byte)) {
+                *can_start = true;
             }
         }
         needles
@@ -68,23 +69,23 @@ impl Needles {
     /// Masks all needles in `text`; `None` if it contains none.
     fn mask(&self, text: &[u8]) -> Option<Vec<u8>> {
         let mut masked = Vec::new();
-        let (mut rest, mut any_match) = (text, false);
-        while let Some((first, others)) = rest.split_first() {
+        let (mut rest, mut has_match) = (text, false);
+        while let Some((first, after_first)) = rest.split_first() {
             if let Some(length) = self.match_len(*first, rest) {
-                any_match = true;
+                has_match = true;
                 masked.extend_from_slice(MASK);
                 rest = rest.get(length..).unwrap_or_default();
             } else {
                 masked.push(*first);
-                rest = others;
+                rest = after_first;
             }
         }
-        any_match.then_some(masked)
+        has_match.then_some(masked)
     }
 
     /// The length of the longest needle at the start of `text`, whose first byte is `first`.
     fn match_len(&self, first: u8, text: &[u8]) -> Option<usize> {
-        if self.first_bytes.get(usize::from(first)) != Some(&true) {
+        if self.can_start_match.get(usize::from(first)) != Some(&true) {
             return None;
         }
         let texts = self.texts.iter().filter_map(|needle| match_escaped(text, needle));
@@ -96,13 +97,13 @@ impl Needles {
 /// The base64 of the secret, and the invariant part of the base64 of a longer text that contains it, such as `client:secret` in
 /// Basic authentication. That part depends on the secret's position modulo three.
 fn base64_forms(secret: &[u8]) -> impl Iterator<Item = String> {
-    let embedded = [0, 1, 2].into_iter().map(|before: usize| {
-        let text = [vec![0; before].as_slice(), secret].concat();
-        let encoded = STANDARD_NO_PAD.encode(&text);
+    let embedded = [0, 1, 2].into_iter().map(|offset: usize| {
+        let embedding = [vec![0; offset].as_slice(), secret].concat();
+        let encoded = STANDARD_NO_PAD.encode(&embedding);
         // The first and last characters also depend on the bytes around the secret.
-        let begin = (before * 4).div_ceil(3);
-        let end = text.len() * 4 / 3;
-        encoded.get(begin..end).unwrap_or_default().to_owned()
+        let start = (offset * 4).div_ceil(3);
+        let end = embedding.len() * 4 / 3;
+        encoded.get(start..end).unwrap_or_default().to_owned()
     });
     let forms: Vec<String> = embedded.chain([STANDARD_NO_PAD.encode(secret)]).collect();
     let url_safe: Vec<String> = forms.iter().map(|form| form.replace('+', "-").replace('/', "_")).collect();
@@ -202,15 +203,17 @@ fn backslash_escape_len(text: &[u8], character: char) -> Option<usize> {
 }
 
 fn json_escape_len(text: &[u8], character: char) -> Option<usize> {
+    /// The length of `\u0000`.
+    const ESCAPE_LEN: usize = 6;
     let mut utf16 = [0; 2];
     let units = character.encode_utf16(&mut utf16);
     for (index, unit) in units.iter().enumerate() {
-        let digits = text.get(6 * index..)?.strip_prefix(b"\\u")?.get(..4)?;
+        let digits = text.get(ESCAPE_LEN * index..)?.strip_prefix(b"\\u")?.get(..4)?;
         if parse_hexadecimal(digits)? != u32::from(*unit) {
             return None;
         }
     }
-    Some(6 * units.len())
+    Some(ESCAPE_LEN * units.len())
 }
 
 fn html_escape_len(text: &[u8], character: char) -> Option<usize> {
@@ -250,7 +253,7 @@ mod tests {
 
     const SECRET: &str = "8Q~a+b/c\"d\\e&f <g>%41=ü🦀'";
 
-    fn body(text: &str, secrets: &[&str]) -> String {
+    fn redacted_body(text: &str, secrets: &[&str]) -> String {
         String::from_utf8_lossy(&redact(response(400, &[], text), secrets).body).into_owned()
     }
 
@@ -295,7 +298,7 @@ mod tests {
             hexadecimal_of("0x", ", "),
             hexadecimal_of("\\x", ""),
         ] {
-            let redacted = body(&format!("a {spelling}, b {spelling}"), &["", "short", SECRET]);
+            let redacted = redacted_body(&format!("a {spelling}, b {spelling}"), &["", "short", SECRET]);
             assert_eq!(redacted, "a ****, b ****", "{spelling}");
         }
     }
@@ -306,7 +309,7 @@ mod tests {
             for after in ["", "!", "!!", "\n"] {
                 for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
                     let encoded = engine.encode(format!("{before}{SECRET}{after}"));
-                    let redacted = body(&format!("Basic {encoded} was sent"), &[SECRET]);
+                    let redacted = redacted_body(&format!("Basic {encoded} was sent"), &[SECRET]);
                     let left = redacted.replace("Basic ", "").replace(" was sent", "");
                     let (front, back) = left.split_once("****").unwrap_or_else(|| panic!("{redacted}"));
                     assert_eq!(front.len(), (before.len() * 4).div_ceil(3), "{redacted}");
@@ -321,33 +324,33 @@ mod tests {
         for text in
             ["", "client secret", "8Q~a+b/c\"d\\e&f <g>%42=ü🦀'", "%", "\\", "&", "\\u", "%4", "&#;", "8Q~a"]
         {
-            assert_eq!(body(text, &[SECRET, "secret"]), text);
+            assert_eq!(redacted_body(text, &[SECRET, "secret"]), text);
         }
         // A match that starts within a failed attempt.
-        assert_eq!(body("abcabcabcabd!", &["abcabcabd"]), "abc****!");
+        assert_eq!(redacted_body("abcabcabcabd!", &["abcabcabd"]), "abc****!");
     }
 
     #[test]
     fn truncated_secret_is_redacted() {
-        assert_eq!(body("x 8Q~a+b/c\"d", &[SECRET]), "x ****");
-        assert_eq!(body("x 8Q~a", &[SECRET]), "x 8Q~a");
+        assert_eq!(redacted_body("x 8Q~a+b/c\"d", &[SECRET]), "x ****");
+        assert_eq!(redacted_body("x 8Q~a", &[SECRET]), "x 8Q~a");
         let digits = hexadecimal_of("", "");
-        assert_eq!(body(&format!("x {}", &digits[..19]), &[SECRET]), "x ****");
-        assert_eq!(body(&format!("x {}", &digits[..14]), &[SECRET]), format!("x {}", &digits[..14]));
+        assert_eq!(redacted_body(&format!("x {}", &digits[..19]), &[SECRET]), "x ****");
+        assert_eq!(redacted_body(&format!("x {}", &digits[..14]), &[SECRET]), format!("x {}", &digits[..14]));
     }
 
     #[test]
     fn headers_are_redacted() {
-        let echo = [("x-ms-error-code", "for canary-canary"), ("server", "nginx")];
-        let redacted = redact(response(400, &echo, ""), &["canary-canary"]);
+        let headers = [("x-ms-error-code", "for canary-canary"), ("server", "nginx")];
+        let redacted = redact(response(400, &headers, ""), &["canary-canary"]);
         assert_eq!(redacted.header("x-ms-error-code"), Some("for ****"));
         assert_eq!(redacted.header("server"), Some("nginx"));
     }
 
     proptest! {
         #[test]
-        fn text_around_a_secret_is_kept(before in "[^8]*", secret in "8[ -~]{8,40}", after in "[^8]*") {
-            let redacted = body(&format!("{before}{secret}{after}"), &[&secret]);
+        fn text_before_a_secret_is_kept(before in "[^8]*", secret in "8[ -~]{8,40}", after in "[^8]*") {
+            let redacted = redacted_body(&format!("{before}{secret}{after}"), &[&secret]);
             prop_assert!(!redacted.contains(&secret));
             prop_assert!(redacted.starts_with(&before) || before.contains(['%', '\\', '&']));
         }

@@ -128,7 +128,7 @@ mod tests {
     const NOW_MS: i64 = 784_111_767_000;
 
     #[tokio::test]
-    async fn earlier_attempts_count() {
+    async fn earlier_attempts_count_toward_the_limit() {
         struct Failure;
         impl RetryAfter for Failure {
             fn retry_after(&self) -> Option<Duration> {

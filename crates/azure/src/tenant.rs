@@ -122,7 +122,7 @@ struct Entry {
     cached: Option<CachedTenant>,
     request: Option<SharedTask<Outcome>>,
     /// Whether a request timed out, and none has succeeded since.
-    timed_out: bool,
+    has_timed_out: bool,
 }
 
 #[derive(Debug)]
@@ -158,8 +158,8 @@ impl TenantCache {
             return Err(DiscoveryError::Request(Error::EmptySubscription));
         }
         let query = [("api-version", purpose.api_version())];
-        let url =
-            url::arm(cloud, &["subscriptions", subscription_id], &query).map_err(DiscoveryError::Request)?;
+        let url = url::build(cloud, &["subscriptions", subscription_id], &query)
+            .map_err(DiscoveryError::Request)?;
         let deadline = deadline.min(Instant::now() + TIMEOUT);
         // Azure's IDs are shorter. Longer input must not fill the cache.
         if purpose == DiscoveryPurpose::Check || subscription_id.len() > MAX_CACHED_ID_LEN {
@@ -173,8 +173,8 @@ impl TenantCache {
         let Some(stale) = stale else {
             return timeout_at(deadline, request.outcome()).await.ok().flatten().unwrap_or_else(timed_out);
         };
-        let until = deadline.min(request.deadline(STALE_AFTER));
-        match timeout_at(until, request.outcome()).await {
+        let stale_deadline = deadline.min(request.deadline(STALE_AFTER));
+        match timeout_at(stale_deadline, request.outcome()).await {
             Ok(Some(Ok(tenant))) => Ok(tenant),
             Ok(Some(Err(error))) if !error.allows_stale() => Err(error),
             _ => Ok(stale),
@@ -183,10 +183,10 @@ impl TenantCache {
 
     /// The cached tenant, or the request for it.
     fn lookup(&self, key: (Cloud, String), url: Url) -> Lookup {
-        let now = self.transport.clock.now_ms();
+        let now_ms = self.transport.clock.now_ms();
         let shared = self.entries.get_with(key.clone(), Arc::default);
         let mut entry = lock(&shared);
-        let age_ms = entry.cached.as_ref().map(|cached| now - cached.confirmed_ms);
+        let age_ms = entry.cached.as_ref().map(|cached| now_ms - cached.confirmed_ms);
         let tenant = entry.cached.as_ref().map(|cached| cached.tenant.clone());
         if let (Some(tenant), Some(..TTL_MS)) = (&tenant, age_ms) {
             return Lookup::Cached(tenant.clone());
@@ -204,7 +204,7 @@ impl TenantCache {
             }
         });
         match tenant.filter(|_| age_ms.is_some_and(|age_ms| age_ms < MAX_STALE_MS)) {
-            Some(tenant) if entry.timed_out => Lookup::Cached(tenant),
+            Some(tenant) if entry.has_timed_out => Lookup::Cached(tenant),
             stale => Lookup::Wait { request, stale },
         }
     }
@@ -220,7 +220,7 @@ async fn request_and_cache(transport: &Transport, entry: &Mutex<Entry>, url: &Ur
             *entry = Entry { cached: Some(cached), ..Entry::default() };
         }
         Err(error) if error.allows_stale() => {
-            entry.timed_out = entry.cached.is_some() && (entry.timed_out || error.is_timeout());
+            entry.has_timed_out = entry.cached.is_some() && (entry.has_timed_out || error.is_timeout());
         }
         Err(_) => *entry = Entry::default(),
     }
@@ -233,7 +233,7 @@ async fn request_tenant(
     purpose: DiscoveryPurpose,
     deadline: Instant,
 ) -> Outcome {
-    let retry = RetryPolicy {
+    let policy = RetryPolicy {
         max_attempts: purpose.max_attempts(),
         base_delay: transport.retry_base_delay,
         max_delay: Duration::MAX,
@@ -243,7 +243,7 @@ async fn request_tenant(
         timeout_at(deadline, request_once(transport, url)).await.unwrap_or_else(|_| timed_out())
     };
     let is_retryable = |error: &DiscoveryError| matches!(error, DiscoveryError::Unexpected(error) if is_retryable_status(error.status));
-    retry.run(attempt, is_retryable).await
+    policy.run(attempt, is_retryable).await
 }
 
 async fn request_once(transport: &Transport, url: &Url) -> Outcome {
@@ -285,7 +285,7 @@ mod tests {
     use crate::options::Options;
 
     #[tokio::test]
-    async fn only_confirmed_tenants_are_cached() {
+    async fn failed_discovery_is_not_cached() {
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let resolve = vec![("management.azure.com".to_owned(), closed)];
         let options = Options { resolve, use_proxy: false, ..Options::default() };

@@ -21,7 +21,7 @@ use crate::transport::Transport;
 const RENEWAL_MS: i64 = 270_000;
 
 /// A token that expires within this time, or in the last tenth of a short lifetime, is used only if no newer one is available.
-const MIN_LIFETIME_MS: i64 = 30_000;
+const MIN_REMAINING_MS: i64 = 30_000;
 
 /// The TTL of a rejected login, so that a wrong secret does not cause a stream of requests.
 const REJECTION_TTL_MS: i64 = 10_000;
@@ -147,16 +147,16 @@ impl TokenSource {
     }
 
     fn lookup(self: &Arc<Self>) -> Lookup {
-        let now = self.transport.clock.now_ms();
+        let now_ms = self.transport.clock.now_ms();
         let mut state = self.lock();
-        let left_ms = |token: &Token| token.expires_ms - now;
+        let left_ms = |token: &Token| token.expires_ms - now_ms;
         let valid = state.token.clone().filter(|token| left_ms(token) > 0);
         if let Some(token) = &valid
             && left_ms(token) > RENEWAL_MS.min(token.lifetime_ms / 4)
         {
             return Lookup::Cached(Ok(token.clone()));
         }
-        if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.until_ms) {
+        if let Some(failure) = state.failure.as_ref().filter(|failure| now_ms < failure.until_ms) {
             return Lookup::Cached(valid.ok_or_else(|| failure.error.clone()));
         }
         let request = SharedTask::join_or_spawn(&mut state.request, || {
@@ -164,7 +164,7 @@ impl TokenSource {
             async move { source.fetch_and_cache().await }
         });
         match valid {
-            Some(token) if left_ms(&token) > MIN_LIFETIME_MS.min(token.lifetime_ms / 10) => {
+            Some(token) if left_ms(&token) > MIN_REMAINING_MS.min(token.lifetime_ms / 10) => {
                 Lookup::Cached(Ok(token))
             }
             expiring => Lookup::Wait { request, expiring },
@@ -194,7 +194,7 @@ impl TokenSource {
     /// Fetches a token, with retries.
     async fn fetch(&self) -> Result<Token, Error> {
         let deadline = Instant::now() + FETCH_TIMEOUT;
-        let retry = RetryPolicy {
+        let policy = RetryPolicy {
             max_attempts: MAX_ATTEMPTS,
             base_delay: self.transport.retry_base_delay,
             max_delay: Duration::MAX,
@@ -205,7 +205,7 @@ impl TokenSource {
             let fetch = entra::fetch(&self.transport, &self.credential, &self.scope);
             timeout(attempt_timeout, fetch).await.unwrap_or_else(|_| timed_out())
         };
-        let outcome = retry.run(attempt, Error::is_transient).await;
+        let outcome = policy.run(attempt, Error::is_transient).await;
         let label = match &outcome {
             Ok(_) => "success",
             Err(error) if error.is_transient() => "unavailable",

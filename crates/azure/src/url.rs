@@ -32,7 +32,7 @@ const MAX_DECODINGS: usize = 8;
 /// The URL on Resource Manager of `cloud` with these path segments and this query, all percent-encoded. [`Error::BadUrl`]
 /// for an empty segment, and for one that contains, however often percent-encoded, a control character or a dot segment (`.` or
 /// `..`, which would be resolved to another resource).
-pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
+pub(super) fn build(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Result<Url, Error> {
     let mut url_text = cloud.arm_origin().to_owned();
     for segment in segments {
         check_segment(segment)?;
@@ -52,11 +52,11 @@ pub(super) fn arm(cloud: Cloud, segments: &[&str], query: &[(&str, &str)]) -> Re
 
 /// A URL from a response of Azure. [`Error::ForeignLink`] if it is not on Resource Manager of `cloud`, because the bearer token
 /// is sent to it.
-pub(super) fn link(cloud: Cloud, link: &str) -> Result<Url, Error> {
+pub(super) fn parse_link(cloud: Cloud, link: &str) -> Result<Url, Error> {
     let foreign = |host: Option<&str>| Error::ForeignLink { host: host.unwrap_or_default().to_owned() };
     let url = Url::parse(link).map_err(|_| foreign(None))?;
-    let arm = Url::parse(cloud.arm_origin()).map_err(|_| foreign(None))?;
-    if url.origin() == arm.origin() && url.username().is_empty() && url.password().is_none() {
+    let arm_url = Url::parse(cloud.arm_origin()).map_err(|_| foreign(None))?;
+    if url.origin() == arm_url.origin() && url.username().is_empty() && url.password().is_none() {
         Ok(url)
     } else {
         Err(foreign(url.host_str()))
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn segments_are_encoded_as_by_azures_go_libraries() {
-        let url = arm(
+        let url = build(
             Cloud::Public,
             &["subscriptions", "a b/c?d#e", "ü'(,;)!*", "$&+=:@~-_."],
             &[("$filter", "location eq 'x&y'"), ("api-version", "2021-07-01")],
@@ -138,12 +138,12 @@ mod tests {
             "%00",
         ] {
             assert!(
-                matches!(arm(Cloud::Public, &["a", bad], &[]), Err(Error::BadUrl(text)) if text == bad),
+                matches!(build(Cloud::Public, &["a", bad], &[]), Err(Error::BadUrl(text)) if text == bad),
                 "{bad:?}"
             );
         }
         for good in ["...", "a..b", "..a", "%", "%zz", "100%", "a/b", "%2f", "West Europe", " "] {
-            assert!(arm(Cloud::Public, &["a", good], &[]).is_ok(), "{good:?}");
+            assert!(build(Cloud::Public, &["a", good], &[]).is_ok(), "{good:?}");
         }
     }
 
@@ -153,7 +153,7 @@ mod tests {
             "https://management.azure.com/subscriptions/s?$skiptoken=a b&api-version=1",
             "https://MANAGEMENT.azure.com:443/",
         ] {
-            assert!(link(Cloud::Public, good).is_ok(), "{good}");
+            assert!(parse_link(Cloud::Public, good).is_ok(), "{good}");
         }
         for (bad, expected_host) in [
             ("http://management.azure.com/", "management.azure.com"),
@@ -167,7 +167,7 @@ mod tests {
             ("", ""),
             ("file:///etc/passwd", ""),
         ] {
-            let rejected = link(Cloud::Public, bad);
+            let rejected = parse_link(Cloud::Public, bad);
             assert!(
                 matches!(&rejected, Err(Error::ForeignLink { host }) if host == expected_host),
                 "{bad}: {rejected:?}"
@@ -187,24 +187,24 @@ mod tests {
                 any::<String>(), "[.%2eE5fFcC/\\\\]{0,12}", "(%(25)*2[eE]|\\.){1,3}", "[a-z%.?#&= ]{0,8}",
             ], 1..5)
         ) {
-            let parts: Vec<&str> = segments.iter().map(String::as_str).collect();
-            if let Ok(url) = arm(Cloud::China, &parts, &[("api-version", "1")]) {
+            let borrowed: Vec<&str> = segments.iter().map(String::as_str).collect();
+            if let Ok(url) = build(Cloud::China, &borrowed, &[("api-version", "1")]) {
                 prop_assert_eq!(url.host_str(), Some("management.chinacloudapi.cn"));
-                let arrived: Vec<String> = url.path_segments().unwrap()
+                let decoded: Vec<String> = url.path_segments().unwrap()
                     .map(|part| percent_decode_str(part).decode_utf8().unwrap().into_owned())
                     .collect();
-                prop_assert_eq!(arrived, segments);
+                prop_assert_eq!(decoded, segments);
                 prop_assert_eq!(url.query(), Some("api-version=1"));
                 prop_assert!(url.fragment().is_none());
             }
         }
 
         #[test]
-        fn encoded_dots_are_rejected(hidden in "(%(25){0,4}2[eE]|\\.){1,2}", around in "[/\\\\]{0,2}") {
-            let before = format!("{around}{hidden}");
-            prop_assert!(arm(Cloud::Public, &[&before], &[]).is_err());
-            let after = format!("{hidden}{around}x");
-            prop_assert!(around.is_empty() || arm(Cloud::Public, &[&after], &[]).is_err());
+        fn encoded_dots_are_rejected(dots in "(%(25){0,4}2[eE]|\\.){1,2}", slashes in "[/\\\\]{0,2}") {
+            let before = format!("{slashes}{dots}");
+            prop_assert!(build(Cloud::Public, &[&before], &[]).is_err());
+            let after = format!("{dots}{slashes}x");
+            prop_assert!(slashes.is_empty() || build(Cloud::Public, &[&after], &[]).is_err());
         }
 
         #[test]

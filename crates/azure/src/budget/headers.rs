@@ -22,7 +22,7 @@ pub(super) enum ArmLimit {
 /// remaining requests of the application and of all applications together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DocumentedLimit {
-    pub(super) bucket: u32,
+    pub(super) bucket_size: u32,
     pub(super) refill_per_second: u32,
     pub(super) header: &'static str,
     pub(super) global_header: &'static str,
@@ -52,7 +52,7 @@ impl ArmLimit {
     }
 
     pub(super) fn documented(self) -> DocumentedLimit {
-        let (bucket, refill_per_second) = match self {
+        let (bucket_size, refill_per_second) = match self {
             Self::Reads => (250, 25),
             Self::Writes | Self::Deletes => (200, 10),
         };
@@ -70,18 +70,18 @@ impl ArmLimit {
                 "x-ms-ratelimit-remaining-subscription-global-deletes",
             ),
         };
-        DocumentedLimit { bucket, refill_per_second, header, global_header }
+        DocumentedLimit { bucket_size, refill_per_second, header, global_header }
     }
 }
 
-/// The number in a header.
-pub(super) fn remaining(headers: &HeaderMap, name: &str) -> Option<u32> {
+/// The number of remaining requests in a header.
+pub(super) fn parse_remaining(headers: &HeaderMap, name: &str) -> Option<u32> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// The smallest number of remaining requests that Compute reports. The header has `<policy>;<number>` for each of its policies,
 /// for example `Microsoft.Compute/HighCostGet3Min;107`, in one line or in several.
-pub(super) fn remaining_of_compute(headers: &HeaderMap) -> Option<u32> {
+pub(super) fn parse_compute_remaining(headers: &HeaderMap) -> Option<u32> {
     let lines = headers.get_all(COMPUTE_HEADER).iter().filter_map(|line| line.to_str().ok());
     let policies = lines.flat_map(|line| line.split(','));
     policies.filter_map(|policy| policy.rsplit_once(';')?.1.trim().parse().ok()).min()
@@ -113,9 +113,9 @@ mod tests {
             [("249", Some(249)), (" 7 ", Some(7)), ("0", Some(0)), ("-1", None), ("", None)]
         {
             let headers = response(200, &[(name, value)], "").headers;
-            assert_eq!(remaining(&headers, name), expected, "{value:?}");
+            assert_eq!(parse_remaining(&headers, name), expected, "{value:?}");
         }
-        assert_eq!(remaining(&HeaderMap::new(), name), None);
+        assert_eq!(parse_remaining(&HeaderMap::new(), name), None);
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
             for (name, value) in headers {
                 map.append(name, value);
             }
-            assert_eq!(remaining_of_compute(&map), expected, "{lines:?}");
+            assert_eq!(parse_compute_remaining(&map), expected, "{lines:?}");
         }
     }
 }

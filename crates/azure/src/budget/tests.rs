@@ -41,7 +41,7 @@ impl TestBudget {
         let response = response(429, &[("retry-after", retry_after)], &body);
         let error = ArmError::new(method.clone(), url, response, &self.clock);
         let kind = RequestKind { name, method: &method, url };
-        self.budget.reserve(BOB, &kind).throttle(&error);
+        self.budget.reserve(BOB, &kind).record_throttling(&error);
     }
 
     fn admit(&self, priority: Priority, (name, method, url): TestRequest) -> Result<Reservation, Deferral> {
@@ -132,7 +132,7 @@ fn limit_of_all_applications_counts_too() {
 }
 
 #[test]
-fn compute_limits_the_same_url_only() {
+fn compute_limit_applies_to_the_same_url_only() {
     let budget =
         TestBudget::with_headers(&[(READS, "249"), (RESOURCE, "Microsoft.Compute/HighCostGet3Min;0")]);
     let deferral = budget.admit(ANN, SKUS).unwrap_err();
@@ -160,7 +160,7 @@ fn tokens_are_refilled_at_the_documented_rate() {
 }
 
 #[test]
-fn requests_in_flight_count() {
+fn requests_in_flight_are_subtracted() {
     let budget = TestBudget::with_headers(&[(READS, "2")]);
     let held = [budget.admit(ANN, VERSIONS).unwrap(), budget.admit(ANN, VERSIONS).unwrap()];
     assert_eq!(budget.rejection(ANN, VERSIONS), Some(DeferralReason::Exhausted));
@@ -175,16 +175,16 @@ fn requests_in_flight_count() {
 }
 
 #[test]
-fn caller_gets_half_of_what_is_left_while_another_waits() {
+fn contending_caller_gets_half_of_the_remaining_requests() {
     for (left, alone, contended) in [("8", 8, 4), ("7", 7, 3), ("3", 3, 1), ("1", 1, 1)] {
-        let count = |others_wait: bool| {
+        let count_admitted = |is_contended: bool| {
             let budget = TestBudget::with_headers(&[(READS, left)]);
-            let other = others_wait.then(|| budget.admit(BOB, PUT).unwrap());
+            let other = is_contended.then(|| budget.admit(BOB, PUT).unwrap());
             let admitted = (0..20).take_while(|_| budget.rejection(ANN, VERSIONS).is_none()).count();
             drop(other);
             admitted
         };
-        assert_eq!((count(false), count(true)), (alone, contended), "{left}");
+        assert_eq!((count_admitted(false), count_admitted(true)), (alone, contended), "{left}");
     }
 }
 
@@ -199,7 +199,7 @@ fn callers_do_not_starve_each_other() {
             *count += usize::from(budget.rejection(caller, VERSIONS).is_none());
         }
     }
-    assert_eq!(admitted, [3, 2], "half of 8 less what the other got by then");
+    assert_eq!(admitted, [3, 2], "half of the requests that the other caller has not used");
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn rejected_caller_counts_as_waiting() {
 }
 
 #[test]
-fn throttling_of_resource_manager_stops_all_such_requests() {
+fn throttling_by_resource_manager_stops_all_reads() {
     let budget = TestBudget::new();
     budget.throttle(VERSIONS, ARM_THROTTLED_CODE, "17");
     for priority in [Priority::Background, Priority::Speculative, ANN] {
@@ -237,7 +237,7 @@ fn throttling_of_resource_manager_stops_all_such_requests() {
 }
 
 #[test]
-fn throttling_of_a_provider_stops_the_same_request_only() {
+fn throttling_by_a_provider_stops_the_same_request_only() {
     let budget = TestBudget::new();
     budget.throttle(PUT, "TooManyRequests", "17");
     assert_eq!(budget.rejection(ANN, PUT), Some(DeferralReason::Throttled));
@@ -298,7 +298,7 @@ fn number_of_urls_is_bounded() {
 }
 
 #[test]
-fn gauges_show_the_least_of_all_budgets() {
+fn gauges_show_the_minimum_of_all_budgets() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let clock = Clock::manual(0);
     let budgets = Budgets::new(clock.clone());
@@ -314,9 +314,9 @@ fn gauges_show_the_least_of_all_budgets() {
         metrics::with_local_recorder(&recorder, || budgets.set_gauges());
         recorder.handle().render()
     };
-    let text = render();
+    let rendered = render();
     for line in [r#"remaining{kind="reads"} 30"#, r#"remaining{kind="writes"} NaN"#] {
-        assert!(text.contains(line), "{line}\n{text}");
+        assert!(rendered.contains(line), "{line}\n{rendered}");
     }
     clock.advance(Duration::from_mins(2));
     assert!(render().contains(r#"remaining{kind="reads"} NaN"#));

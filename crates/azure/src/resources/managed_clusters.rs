@@ -81,7 +81,7 @@ pub async fn delete(arm: &Arm, group: &str, name: &str) -> Result<Option<WriteRe
 /// local accounts are disabled.
 pub async fn list_admin_credential(arm: &Arm, group: &str, name: &str) -> Result<SecretString, Error> {
     let url = url(arm, group, name, &["listClusterAdminCredential"])?;
-    kubeconfig(arm, RequestName::ListAdminCredentials, &url).await
+    request_kubeconfig(arm, RequestName::ListAdminCredentials, &url).await
 }
 
 /// A user's kubeconfig, as YAML (REST: Managed Clusters - List Cluster User Credentials). For a cluster with Entra users it
@@ -98,7 +98,7 @@ pub async fn list_user_credential(
     };
     let query = [API_VERSION, ("format", format)];
     let url = arm.url(&path(group, name, &["listClusterUserCredential"]), &query)?;
-    kubeconfig(arm, RequestName::ListUserCredentials, &url).await
+    request_kubeconfig(arm, RequestName::ListUserCredentials, &url).await
 }
 
 /// The path of a cluster within its subscription, followed by `suffix`.
@@ -113,10 +113,10 @@ fn url(arm: &Arm, group: &str, name: &str, suffix: &[&str]) -> Result<Url, Error
 }
 
 /// Requests a kubeconfig. The method is POST, although nothing changes.
-async fn kubeconfig(arm: &Arm, name: RequestName, url: &Url) -> Result<SecretString, Error> {
+async fn request_kubeconfig(arm: &Arm, name: RequestName, url: &Url) -> Result<SecretString, Error> {
     let response = arm.send(&ArmRequest::read(name, Method::POST, url)).await?;
     let body = response.json_object().ok_or_else(|| missing(Method::POST, url, "JSON object"))?;
-    let value = body.get("kubeconfigs").and_then(|list| list.get(0)?.get("value")?.as_str());
+    let value = body.get("kubeconfigs").and_then(|kubeconfigs| kubeconfigs.get(0)?.get("value")?.as_str());
     let yaml = value.and_then(|value| STANDARD.decode(value.trim()).ok());
     let yaml = yaml.and_then(|bytes| String::from_utf8(bytes).ok()).map(SecretString::from);
     yaml.ok_or_else(|| missing(Method::POST, url, "kubeconfig"))

@@ -40,13 +40,13 @@ pub async fn get_initiative(arm: &Arm, id: &str) -> Result<Initiative, Error> {
     Ok(resource::get::<Initiative>(arm, RequestName::GetPolicySetDefinition, &url).await?.view)
 }
 
-/// The URL of a definition of this kind.
-fn definition_url(arm: &Arm, id: &str, kind: &str) -> Result<Url, Error> {
+/// The URL of a definition, whose ID must be in this collection.
+fn definition_url(arm: &Arm, id: &str, collection: &str) -> Result<Url, Error> {
     let segments: Vec<&str> = id.trim_matches('/').split('/').collect();
-    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, id_kind, _]
+    let is_definition = matches!(segments.as_slice(), [.., providers, namespace, id_collection, _]
         if providers.eq_ignore_ascii_case("providers")
             && namespace.eq_ignore_ascii_case("Microsoft.Authorization")
-            && id_kind.eq_ignore_ascii_case(kind));
+            && id_collection.eq_ignore_ascii_case(collection));
     if !is_definition {
         return Err(Error::BadUrl(id.to_owned()));
     }

@@ -106,7 +106,7 @@ pub async fn start(arm: &Arm, group: &str, name: &str, command: &Command<'_>) ->
 
 /// Polls once (REST: Managed Clusters - Get Command Result). The credential of `arm` must be in the command's cloud.
 pub async fn poll(arm: &Arm, pending: &PendingResult) -> Result<Status, Error> {
-    let url = arm.link(pending.url.as_str())?;
+    let url = arm.parse_link(pending.url.as_str())?;
     let request = ArmRequest::get(RequestName::CommandResult, &url).any_success();
     match arm.send(&request).await {
         Ok(response) => match read_status(arm, Method::GET, &url, &response)? {
@@ -134,10 +134,10 @@ impl PendingResult {
 
     /// Parses a stored result; its URL must be on Resource Manager of `cloud`.
     pub fn from_text(cloud: Cloud, text: &str) -> Result<Self, UnreadableOperation> {
-        let (interval, url) = text.split_once(' ').ok_or(UnreadableOperation::Format)?;
-        let interval = interval.parse().map_err(|_| UnreadableOperation::Format)?;
-        let url = url::link(cloud, url).map_err(UnreadableOperation::Url)?;
-        Ok(Self { interval: clamp(Duration::from_secs(interval)), url })
+        let (seconds, url) = text.split_once(' ').ok_or(UnreadableOperation::Format)?;
+        let seconds = seconds.parse().map_err(|_| UnreadableOperation::Format)?;
+        let url = url::parse_link(cloud, url).map_err(UnreadableOperation::Url)?;
+        Ok(Self { interval: clamp_interval(Duration::from_secs(seconds)), url })
     }
 }
 
@@ -154,24 +154,24 @@ fn read_status(arm: &Arm, method: Method, url: &Url, response: &Response) -> Res
 /// Reads the outcome. A command that exits with an error has the state `Succeeded` and an exit code other than 0.
 fn outcome(body: &Value) -> Option<Outcome> {
     let properties = body.get("properties")?;
-    let text = |key: &str| properties.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let property = |key: &str| properties.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     let state = properties.get("provisioningState")?.as_str()?.to_ascii_lowercase();
     let code = properties.get("exitCode").and_then(Value::as_i64);
     Some(match (state.as_str(), code) {
         ("succeeded", Some(0)) => Outcome::Succeeded,
-        ("succeeded", Some(code)) => Outcome::Exited { code, logs: text("logs") },
+        ("succeeded", Some(code)) => Outcome::Exited { code, logs: property("logs") },
         _ => {
-            let reason = [text("reason"), text("logs")].into_iter().find(|reason| !reason.is_empty());
+            let reason = [property("reason"), property("logs")].into_iter().find(|reason| !reason.is_empty());
             Outcome::Failed { reason: reason.unwrap_or_default() }
         }
     })
 }
 
 fn interval(arm: &Arm, response: &Response) -> Duration {
-    clamp(retry::retry_after(&response.headers, arm.clock()).unwrap_or(DEFAULT_INTERVAL))
+    clamp_interval(retry::retry_after(&response.headers, arm.clock()).unwrap_or(DEFAULT_INTERVAL))
 }
 
-fn clamp(interval: Duration) -> Duration {
+fn clamp_interval(interval: Duration) -> Duration {
     interval.clamp(MIN_INTERVAL, MAX_INTERVAL)
 }
 

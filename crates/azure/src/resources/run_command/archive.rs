@@ -31,15 +31,15 @@ pub fn archive(files: &[(&str, &str)]) -> SecretString {
         directory.extend(name.as_bytes());
     }
     let count = u16::try_from(files.len()).unwrap_or(u16::MAX).to_le_bytes();
-    let (offset, size) = (to_u32(content.len()), to_u32(directory.len()));
+    let (directory_offset, directory_size) = (to_u32(content.len()), to_u32(directory.len()));
     content.extend(directory);
     content.extend(END_SIGNATURE.to_le_bytes());
     // This disk and the disk of the directory: 0.
     content.extend([0; 4]);
     content.extend(count);
     content.extend(count);
-    content.extend(size.to_le_bytes());
-    content.extend(offset.to_le_bytes());
+    content.extend(directory_size.to_le_bytes());
+    content.extend(directory_offset.to_le_bytes());
     // No comment.
     content.extend([0; 2]);
     STANDARD.encode(content).into()
