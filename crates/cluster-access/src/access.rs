@@ -19,7 +19,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// Whether both have the same cluster, endpoint, authority and secret.
+    /// Whether both have the same cluster, endpoint, certificate authorities and identity.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.cluster_id == other.cluster_id
             && self.endpoint == other.endpoint

@@ -311,7 +311,7 @@ impl SessionSlot {
         Arc::clone(&self.session)
     }
 
-    /// Whether another session got the slot, which is possible during the upgrade too.
+    /// Whether a newer session has taken the slot; this can happen even during the upgrade.
     fn is_replaced(&self) -> bool {
         let clusters = self.sessions.lock_clusters();
         let mut sessions = clusters.get(&self.cluster_id).into_iter().flatten();

@@ -9,7 +9,7 @@ use rustls::{CertificateError, RootCertStore};
 
 /// The expiry of the first certificate of a chain, in milliseconds since 1970. Both arguments are PEM.
 ///
-/// rustls has no function for it, but the error of a verification in the far future contains it.
+/// rustls has no function that reads it. A verification at a time in the far future fails, and the error contains the expiry.
 pub(super) fn expires_ms(chain: &[u8], ca: &[u8]) -> Option<i64> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).collect::<Result<_, _>>().ok()?;
     let (certificate, intermediates) = chain.split_first()?;

@@ -43,7 +43,7 @@ const MAX_IDLE_CONNECTIONS: usize = 16;
 /// after this time marks its route as failed.
 const TUNNEL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The delay after which a repeatable request is also sent through another session.
+/// The delay after which a GET or HEAD request is also sent through another tunnel.
 const HEDGE_DELAY: Duration = Duration::from_secs(3);
 
 /// The size limit of responses that the server itself reads. A page of nodes is less than a tenth of it.
@@ -133,7 +133,8 @@ impl ClusterClient {
         response.map_err(|error| Error::from_transport(self.host(), &error))
     }
 
-    /// Sends a request by the route that works. Tries another route if the cluster did not receive it, or if it is repeatable.
+    /// Sends a request by the preferred route. If it fails, tries another route, unless the body cannot be repeated, or a
+    /// request other than GET and HEAD may have reached the cluster.
     async fn send(
         &self,
         request: &ReplayableRequest,
@@ -141,7 +142,7 @@ impl ClusterClient {
     ) -> Result<Response<Incoming>, legacy::Error> {
         let routes = &self.inner.routes;
         let route = routes.choose(|route| self.probe(route)).await;
-        // If the caller gives up, the route was too slow: the next request compares the routes again.
+        // If the caller gives up, the route is too slow, and the next request compares the routes again.
         let unanswered_request = UnansweredRequest { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
         let (outcome, is_second) = match routes.alternative_tunnel(&route) {
@@ -172,7 +173,7 @@ impl ClusterClient {
                 routes.record_success(&other);
                 Ok(response)
             }
-            // A cluster with an agent often has no direct route, so that error is expected.
+            // A cluster with an agent often has no direct route: the error of the tunnel is more helpful.
             Err(_) if other.is_direct() => Err(error),
             Err(error) => Err(error),
         }
@@ -206,7 +207,7 @@ impl ClusterClient {
         parts.scheme = Some(Scheme::HTTPS);
         parts.authority = Some(self.inner.authority.clone());
         parts.path_and_query = Some(path_and_query.unwrap_or_else(|| PathAndQuery::from_static("/")));
-        // Valid with all three parts.
+        // Does not fail, because all three parts are set.
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
         if let Some(authorization) = &self.inner.authorization {
             request.headers_mut().insert(AUTHORIZATION, authorization.clone());
@@ -272,7 +273,7 @@ async fn hedge<T, E, S>(
 where
     S: Future<Output = Result<T, E>> + Unpin,
 {
-    // Return a failure immediately: the caller decides whether and where to retry.
+    // Return an early failure immediately: the caller decides whether and where to retry.
     if let Ok(outcome) = timeout(HEDGE_DELAY, &mut first).await {
         return (outcome, false);
     }
@@ -358,7 +359,7 @@ fn pooled_channel<C: Connect + Clone + Send + Sync + 'static>(connector: C) -> C
     BoxCloneSyncService::new(client)
 }
 
-/// A channel through a proxy of the environment. The proxy resolves the host name, which was already checked.
+/// A channel through a proxy of the environment. The proxy resolves the host name, which [`ClusterClient::new`] has checked.
 fn proxied_channel(
     config: &kube::Config,
     host: &str,

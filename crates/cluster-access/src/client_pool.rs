@@ -34,8 +34,8 @@ impl ClientPool {
         Self { connectors: Connectors::new(options), clients, creating: Mutex::default() }
     }
 
-    /// The client for this access. Replaces that of the endpoint if its access differs: a cluster has two identities only while
-    /// a new one is being tried.
+    /// The client for this access. Replaces the cached client of the endpoint if its access differs. One client is enough: a
+    /// cluster has two identities only while a new one is being tried.
     pub(super) fn get(&self, access: &Access) -> Result<ClusterClient, Error> {
         if let Some(client) = self.cached_client(access) {
             return Ok(client);

@@ -148,8 +148,8 @@ impl ClusterAccess {
         kube.with_timeout(self.inner.options.setup_timeout, manifest::apply(&kube, objects)).await
     }
 
-    /// Deletes the objects that this server created in a cluster: the roles and bindings that it maintains, then the agent of an
-    /// installation, through which the requests may pass. The agent's namespace remains. Idempotent.
+    /// Deletes the objects that this server created in a cluster: the roles and bindings, then the agent of `installation`,
+    /// through which the requests may pass. The agent's namespace remains. Idempotent.
     pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.with_timeout(self.inner.options.roles_timeout, async {
@@ -190,8 +190,8 @@ impl ClusterAccess {
         kube.with_timeout(self.inner.options.roles_timeout, watch::open(&kube, state, duration)).await
     }
 
-    /// Removes users from all bindings of a cluster; a binding without other subjects is deleted. Bindings of groups and service
-    /// accounts are unchanged.
+    /// Removes users from all bindings of a cluster, and deletes bindings without other subjects. Groups and service accounts
+    /// remain in their bindings.
     pub async fn remove_users(
         &self,
         access: &Access,

@@ -28,7 +28,7 @@ use crate::relay::{BoxFuture, Relay, RelayStream};
 /// Any error of a connection.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Firewalls and load balancers drop idle connections, and a watch may be idle for a long time.
+/// The interval of TCP keep-alives. Firewalls and load balancers drop idle connections, and a watch may be idle for long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// The time limit for the first bytes from a cluster through an agent.

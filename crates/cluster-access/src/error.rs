@@ -24,7 +24,7 @@ pub enum Error {
         /// The reason.
         reason: &'static str,
     },
-    /// A certificate authority, certificate, key, token, URL or user name is invalid; contains the message.
+    /// A certificate authority, certificate, key, token, URL or user name is invalid, with the message.
     #[error("{0}")]
     InvalidInput(&'static str),
     /// The host name does not exist. Names of private clusters exist only in their own network.
@@ -84,7 +84,7 @@ pub enum Error {
         host: String,
         /// The HTTP status.
         status: StatusCode,
-        /// Its message, truncated.
+        /// The cluster's message, truncated.
         message: String,
     },
     /// An object with the same name belongs to another server.
@@ -146,8 +146,9 @@ impl Error {
         matches!(self, Self::ErrorResponse { status: StatusCode::UNAUTHORIZED, .. })
     }
 
-    /// Whether the host name, token or certificates of the access may be outdated: the token or certificate is rejected, the TLS
-    /// handshake failed, or the host name does not exist. The request was not executed, and may succeed with renewed access.
+    /// Whether the host name, token or certificates of the access may be outdated: the token or certificate is rejected, the
+    /// TLS handshake failed, or the host name does not exist. The request was not executed; it may succeed with renewed
+    /// access.
     pub fn is_access_outdated(&self) -> bool {
         matches!(self, Self::Tls { .. }) || self.is_unauthorized() || self.is_name_unknown()
     }

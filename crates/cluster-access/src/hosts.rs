@@ -1,5 +1,5 @@
-//! The hosts and addresses to which connections are allowed: names that only AKS assigns, and no addresses of this machine
-//! or its cloud platform.
+//! The hosts and addresses to which connections are allowed: host names that AKS assigns, except if they resolve to this
+//! machine or its cloud platform.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -40,7 +40,7 @@ pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
     if is_aks(name) { Ok(()) } else { Err(NOT_AN_AKS_HOST) }
 }
 
-/// Whether AKS assigns names like this.
+/// Whether `name` has the form of the host names that AKS assigns.
 pub(super) fn is_aks(name: &str) -> bool {
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -22,7 +22,7 @@ pub(super) struct KubeClient {
 }
 
 impl KubeClient {
-    /// All objects of a kind.
+    /// The API of all objects of a kind, in all namespaces.
     pub(super) fn api<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
         Api::all(self.client.clone())
     }

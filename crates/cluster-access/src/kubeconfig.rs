@@ -1,6 +1,6 @@
 //! Parses kubeconfigs of Azure: the endpoint, the certificate authority and the sign-in of the current context.
 //!
-//! Commands, files and proxies in it are not used, and `insecure-skip-tls-verify` is ignored.
+//! Commands, files and proxies in a kubeconfig are not used, and `insecure-skip-tls-verify` is ignored.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -30,7 +30,7 @@ pub enum SignIn {
     Identity(Identity),
     /// A token of Microsoft Entra, which must be requested.
     Entra {
-        /// The ID of AKS' server application, the audience of the token.
+        /// The ID of AKS's server application, the audience of the token.
         server_id: String,
         /// The tenant that issues the token.
         tenant_id: String,
@@ -41,7 +41,8 @@ impl Kubeconfig {
     /// Parses a kubeconfig.
     ///
     /// # Errors
-    /// [`Error::Kubeconfig`] names the missing part and quotes nothing. [`Error::Endpoint`] if the host is not one of AKS.
+    /// [`Error::Kubeconfig`] names the missing or invalid part and quotes nothing. [`Error::Endpoint`] if the URL is not one of
+    /// AKS.
     pub fn parse(text: &SecretString) -> Result<Self, Error> {
         // The parser's error could quote a secret.
         let config = kube_config::Kubeconfig::from_yaml(text.expose_secret())

@@ -9,7 +9,7 @@ use kube::api::ListParams;
 use crate::error::Error;
 use crate::kube_client::KubeClient;
 
-/// The page size for counting, and the maximum number of pages: AKS has at most 5,000 nodes.
+/// The page size for counting, and the maximum number of pages: a cluster of AKS has at most 5,000 nodes.
 const COUNT_PAGE_SIZE: u32 = 500;
 const MAX_COUNT_PAGES: usize = 20;
 /// Complete nodes contain lists of images, so their pages are shorter.

@@ -1,4 +1,4 @@
-//! Sessions of agents that are connected to another server of the same installation.
+//! Connections to clusters through another server of the same installation, to which their agents are connected.
 
 use std::future::Future;
 use std::io;
@@ -16,6 +16,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> RelayStream for T {}
 
 /// Connects to clusters through other servers.
 pub trait Relay: Send + Sync {
-    /// Connects to the API of a cluster through the server at `address`, which uses only its own sessions.
+    /// Connects to the API of a cluster through the server at `address`, which relays only to its own sessions.
     fn connect(&self, address: &str, cluster_id: &str) -> BoxFuture<Box<dyn RelayStream>, io::Error>;
 }

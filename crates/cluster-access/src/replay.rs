@@ -24,13 +24,13 @@ pub(super) type RequestBody = UnsyncBoxBody<Bytes, BoxError>;
 /// A client's request.
 pub struct ReplayableRequest {
     head: Request<()>,
-    /// The client's connection, if the protocol changes.
+    /// The requested protocol and the client's connection, if the client requests an upgrade.
     pub(super) client_upgrade: Option<(Protocol, OnUpgrade)>,
     shared: Arc<Mutex<SharedBody>>,
 }
 
 impl ReplayableRequest {
-    /// Takes a request whose URI is a path and query in the cluster.
+    /// Takes a client's request. Its URI is a path and query in the cluster.
     pub fn new<B>(mut request: Request<B>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -87,6 +87,7 @@ impl ReplayableRequest {
     }
 }
 
+/// The client's body, with the part that is buffered for further attempts.
 struct SharedBody {
     body: RequestBody,
     /// The size of the whole body.

@@ -26,7 +26,7 @@ use crate::replay::RequestBody;
 const HEAD_START: Duration = Duration::from_secs(1);
 /// The minimum interval between comparisons if no route worked.
 const COMPARISON_RETRY_INTERVAL: Duration = Duration::from_secs(1);
-/// The time limit of an attempt to find out whether a route works.
+/// The time limit for probing a route.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The path to a cluster.
@@ -96,7 +96,7 @@ impl Route {
     }
 }
 
-/// Creates the connections of a route through a session.
+/// Creates the connections of a route through a session or another server.
 pub(super) type OpenTunnel = Box<dyn Fn(TunnelConnector) -> Result<Channel, Error> + Send + Sync>;
 
 /// The routes to one cluster.
@@ -133,7 +133,7 @@ impl Routes {
         }
     }
 
-    /// Chooses the route for the next request. If none is known to work, tries all with `probe`.
+    /// Chooses the route for the next request. If no path is preferred, tries all routes with `probe`.
     pub(super) async fn choose<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Route
     where
         F: Future<Output = bool> + Send,
@@ -197,6 +197,7 @@ impl Routes {
         self.route(Via::Session(Arc::clone(session)))
     }
 
+    /// The best route of the preferred path, or the direct route if there is no tunnel; `None` if the routes must be compared.
     fn known_route(&self) -> Option<Route> {
         let preferred_path = self.preferred_path();
         if preferred_path == Some(Path::Direct) {

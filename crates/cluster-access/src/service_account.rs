@@ -39,7 +39,7 @@ async fn is_binding_of_account(kube: &KubeClient, path: &str) -> Result<bool, Er
     }))
 }
 
-/// Removes an object immediately: finalizers would delay it, and a binding is effective as long as it exists.
+/// Removes an object without waiting for its finalizers, because a binding is effective as long as it exists.
 ///
 /// Responses are read as text, because kube's typed functions would log a secret that is not in the expected format.
 async fn remove_object(kube: &KubeClient, path: &str, name: &str) -> Result<(), Error> {

@@ -1,5 +1,5 @@
-//! Joins two connections after a protocol upgrade, until one end closes or the server closes them. In the latter case, the
-//! client gets a closing frame of its protocol, between two frames, instead of an aborted connection.
+//! Joins two connections after a protocol upgrade, until the client, the cluster or this server closes them. If this server
+//! does, the client gets a closing frame of its protocol, between two frames, instead of an aborted connection.
 
 mod frames;
 
@@ -29,8 +29,8 @@ pub struct UpgradedConnections {
 }
 
 impl UpgradedConnections {
-    /// Joins the connections until one end closes or fails, or until `closing` completes. Starts when the client has the head
-    /// of the response. Dropping the future aborts both connections.
+    /// Joins the connections until both directions end or one fails, or until `closing` completes. Starts when the client has
+    /// the head of the response. Dropping the future aborts both connections.
     pub async fn join(self, closing: impl Future<Output = Closing>) -> io::Result<()> {
         let Self { client, cluster, protocol } = self;
         let (client, cluster) = tokio::try_join!(client, cluster).map_err(io::Error::other)?;
@@ -66,8 +66,8 @@ impl UpgradedConnections {
     }
 }
 
-/// One direction, with the bytes that are not written yet. Each step either reads or writes, so that dropping a
-/// future loses nothing and `frames` matches what the receiver has.
+/// Forwards the bytes of one direction. Each step either reads or writes, so that dropping a future loses nothing and `frames`
+/// matches the bytes that were written.
 struct Pump {
     frames: Frames,
     buffer: Vec<u8>,

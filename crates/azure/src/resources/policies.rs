@@ -1,5 +1,5 @@
-//! `Microsoft.Authorization/policyAssignments`, `policyDefinitions` and `policySetDefinitions` (initiatives). The role Reader is
-//! sufficient.
+//! `Microsoft.Authorization/policyAssignments`, `policyDefinitions` and `policySetDefinitions` (initiatives). The role Reader
+//! is sufficient.
 
 use aks::arm::{Initiative, PolicyAssignment, PolicyDefinition, Resource};
 use reqwest::Url;

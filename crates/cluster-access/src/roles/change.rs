@@ -65,7 +65,7 @@ async fn apply_object(kube: &KubeClient, object: &Object) -> Result<(), Error> {
     }
 }
 
-/// Server-side apply that takes fields over from other managers.
+/// Applies an object with server-side apply. Takes over fields of other field managers.
 async fn apply_forced<K>(kube: &KubeClient, api: &Api<K>, name: &str, object: &K) -> Result<(), Error>
 where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,

@@ -15,11 +15,11 @@ use super::rules;
 pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
 /// Kubernetes' role for administrators.
 pub(super) const ADMINISTRATOR: &str = "cluster-admin";
-/// The members' role in the whole cluster, and its binding.
+/// The name of the members' role in the whole cluster, and of its binding.
 pub(super) const MEMBER: &str = "norman-aks-member";
-/// The members' role in opened namespaces, and its binding in each of them.
+/// The name of the members' role in opened namespaces, and of its binding in each of them.
 pub(super) const NAMESPACE_EDIT: &str = "norman-aks-namespace-edit";
-/// The binding of earlier versions, which let members edit in all namespaces.
+/// The name of the binding of earlier versions, which let members edit in all namespaces.
 pub(super) const FORMER_MEMBER_BINDING: &str = "norman-aks-cluster-member";
 const FORMER_MEMBER_ROLE: &str = "edit";
 
@@ -60,7 +60,7 @@ pub(super) struct CurrentObjects {
     pub(super) cluster_bindings: Vec<ClusterRoleBinding>,
     /// The bindings named [`NAMESPACE_EDIT`] in all namespaces.
     pub(super) namespace_bindings: Vec<RoleBinding>,
-    /// Namespaces that an owner labeled for members, without those that are being deleted.
+    /// Namespaces that an owner labeled for members, except those that are being deleted.
     pub(super) labeled: Vec<String>,
 }
 
@@ -92,9 +92,9 @@ pub(super) enum Kind {
 pub(super) struct Plan {
     pub(super) removals: Vec<Removal>,
     pub(super) objects: Vec<Object>,
-    /// Namespaces that the change opens for members.
+    /// Namespaces whose binding for members is created or corrected.
     pub(super) opened: Vec<String>,
-    /// Namespaces that the change closes for members.
+    /// Namespaces whose binding for members is deleted, because they must not be open.
     pub(super) closed: Vec<String>,
     /// Whether members lose `edit` in all namespaces, which earlier versions granted.
     pub(super) ends_edit_everywhere: bool,

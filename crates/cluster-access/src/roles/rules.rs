@@ -1,5 +1,5 @@
-//! The rules of the members' two roles. They have no wildcards and no aggregation, through which a role could gain rules that
-//! give control of the cluster: RBAC cannot subtract rules.
+//! The rules of the members' two roles. They have no wildcards and no aggregation, because these could add rules that give
+//! control of the cluster, and RBAC cannot subtract rules.
 
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
@@ -9,7 +9,7 @@ type Rule = (&'static str, &'static [&'static str], &'static [&'static str]);
 const READ: &[&str] = &["get", "list", "watch"];
 const EDIT: &[&str] = &["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
 
-/// In the whole cluster: reads objects outside of namespaces. None of them contains secrets.
+/// In the whole cluster: read access to objects outside of namespaces. None of these kinds contains secrets.
 const CLUSTER_RULES: [Rule; 10] = [
     ("", &["namespaces", "nodes", "persistentvolumes"], READ),
     ("apiextensions.k8s.io", &["customresourcedefinitions"], READ),
@@ -152,7 +152,7 @@ mod tests {
         for (group, resources, verbs) in CLUSTER_RULES {
             assert_eq!(verbs, READ, "{group} {resources:?}");
             for resource in resources {
-                assert!(!resource.contains('/'), "{resource} leads on");
+                assert!(!resource.contains('/'), "{resource} is a subresource");
                 assert!(!["secrets", "pods", "configmaps", "serviceaccounts"].contains(resource));
             }
         }

@@ -65,12 +65,12 @@ impl RoleChanges {
         self.0.ends_edit_everywhere
     }
 
-    /// Namespaces that members may edit after the changes.
+    /// Namespaces that the changes open for members, or whose binding they correct.
     pub fn opened(&self) -> &[String] {
         &self.0.opened
     }
 
-    /// Namespaces that members may no longer edit after the changes.
+    /// Namespaces that the changes close for members.
     pub fn closed(&self) -> &[String] {
         &self.0.closed
     }
@@ -78,7 +78,7 @@ impl RoleChanges {
 
 /// Reads the rights in a cluster.
 pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
-    // The version is read before the objects, so that no change between the two is missed.
+    // The version is read before the roles, so that the watch reports changes between the two requests.
     let roles = kube.api::<ClusterRole>();
     let first_page = roles.list_metadata(&ListParams::default().limit(1)).await;
     let cluster_roles_version = resource_version(&first_page.map_err(|error| kube.error(error))?);

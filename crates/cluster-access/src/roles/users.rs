@@ -1,5 +1,5 @@
-//! Bindings of single users: rights that users granted themselves or were granted inside the cluster, besides the roles of
-//! this server.
+//! Removes users from the bindings of a cluster. Besides the roles of this server, users may have rights that they or others
+//! granted inside the cluster.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ pub struct RemovedUsers {
 /// A cluster role binding or a role binding.
 trait Binding: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + std::fmt::Debug {
     fn subjects(&mut self) -> &mut Option<Vec<Subject>>;
-    /// The API of the bindings in the scope of one with this metadata: its namespace, or the cluster.
+    /// The API for a binding with this metadata: that of its namespace, or of the cluster.
     fn api_for(kube: &KubeClient, meta: &ObjectMeta) -> Api<Self>;
 }
 

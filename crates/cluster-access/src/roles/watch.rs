@@ -102,7 +102,7 @@ fn to_signal<K>(
             Ok(is_relevant(name).then_some(Signal::Changed))
         }
         WatchEvent::Bookmark(_) => Ok(None),
-        // The version is too old: everything is read again.
+        // The version is too old: the caller reads the state again.
         WatchEvent::Error(status) if status.code == 410 => Ok(Some(Signal::Ended)),
         WatchEvent::Error(status) => Err(kube.error(kube::Error::Api(status))),
     }

@@ -1,5 +1,5 @@
-//! The boundaries of frames of WebSocket (RFC 6455) and SPDY/3.1, and the frames with which a server closes. Their content is
-//! not read.
+//! Finds the boundaries of WebSocket (RFC 6455) and SPDY/3.1 frames, without reading their content, and builds the frames that
+//! close a connection.
 
 /// The message to the client when the server closes a joined connection.
 #[derive(Clone, Debug)]
