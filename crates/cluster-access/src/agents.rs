@@ -375,25 +375,25 @@ mod tests {
     #[tokio::test]
     async fn only_proved_sessions_are_used_and_reliable_ones_first() {
         let sessions = AgentSessions::default();
-        let (old, new) = (sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap());
+        let (old_slot, new_slot) = (sessions.reserve("c").unwrap(), sessions.reserve("c").unwrap());
         let ((first, _first), (second, _second)) = (session(), session());
-        let (first, second) = (old.attach(first), new.attach(second));
+        let (first, second) = (old_slot.attach(first), new_slot.attach(second));
         assert!(!sessions.has_usable("c") && sessions.usable("c").is_empty());
         first.set_proved(true);
-        assert!(sessions.has_usable("c") && !sessions.has_usable("d") && !old.has_replacement());
+        assert!(sessions.has_usable("c") && !sessions.has_usable("d") && !old_slot.has_replacement());
         second.set_proved(true);
-        let order = |sessions: &AgentSessions| -> Vec<u64> {
+        let usable_ids = |sessions: &AgentSessions| -> Vec<u64> {
             sessions.usable("c").iter().map(|session| session.id()).collect()
         };
-        assert_eq!(order(&sessions), [second.id(), first.id()]);
+        assert_eq!(usable_ids(&sessions), [second.id(), first.id()]);
         second.record_failure();
-        assert_eq!(order(&sessions), [first.id(), second.id()]);
-        assert!(new.has_replacement() && !old.has_replacement());
+        assert_eq!(usable_ids(&sessions), [first.id(), second.id()]);
+        assert!(new_slot.has_replacement() && !old_slot.has_replacement());
         second.set_proved(true);
-        assert_eq!(order(&sessions), [second.id(), first.id()]);
-        drop(new);
-        assert_eq!(order(&sessions), [first.id()]);
-        drop(old);
+        assert_eq!(usable_ids(&sessions), [second.id(), first.id()]);
+        drop(new_slot);
+        assert_eq!(usable_ids(&sessions), [first.id()]);
+        drop(old_slot);
         assert!(sessions.lock_clusters().is_empty());
     }
 

@@ -43,11 +43,11 @@ mod tests {
             let certificate = params.self_signed(&key).unwrap().pem();
             (certificate, Issuer::new(params, key))
         };
-        let ((own, issuer), (other, _)) = (authority(), authority());
+        let ((own_ca, issuer), (other_ca, _)) = (authority(), authority());
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.not_after = rcgen::date_time_ymd(2031, 2, 3);
         let client = params.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().pem();
-        for ca in [own, other] {
+        for ca in [own_ca, other_ca] {
             assert_eq!(expires_ms(client.as_bytes(), ca.as_bytes()), Some(1_927_843_200_000));
             assert_eq!(expires_ms(b"no PEM", ca.as_bytes()), None);
         }

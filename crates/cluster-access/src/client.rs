@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::access::{Access, Identity};
 use crate::agents::{AgentSession, AgentSessions};
-use crate::connector::{BoxError, Connector, TimeLimited, configure};
+use crate::connector::{BoxError, Connector, TimeLimited, configure_tcp};
 use crate::error::Error;
 use crate::hosts;
 use crate::kube_client::KubeClient;
@@ -90,7 +90,7 @@ impl ClusterClient {
             Uri::builder().scheme(Scheme::HTTPS).authority(authority.clone()).path_and_query("/").build();
         let base_uri = base_uri
             .map_err(|_| Error::Endpoint { host: host.clone(), reason: "it is not a valid address" })?;
-        let config = kube_config(&base_uri, access)?;
+        let config = kube_tls_config(&base_uri, access)?;
         let authorization = match &access.identity {
             Identity::Token(token) => Some(bearer_header(token)?),
             Identity::Certificate { .. } | Identity::Anonymous => None,
@@ -145,16 +145,16 @@ impl ClusterClient {
         // If the caller gives up, the route is too slow, and the next request compares the routes again.
         let unanswered_request = UnansweredRequest { routes, route: Some(&route), started: Instant::now() };
         let first = self.send_on(&route, request, headers);
-        let (outcome, is_second) = match routes.alternative_tunnel(&route) {
-            Some(other) if !route.is_direct() && request.may_be_sent_twice() => {
-                hedge(first, || self.send_on(&other, request, headers)).await
+        let (outcome, second_was_faster) = match routes.alternative_tunnel(&route) {
+            Some(other_tunnel) if !route.is_direct() && request.may_be_sent_twice() => {
+                hedge(first, || self.send_on(&other_tunnel, request, headers)).await
             }
             _ => (first.await, false),
         };
-        unanswered_request.settle();
+        unanswered_request.disarm();
         let error = match outcome {
             Ok(response) => {
-                if is_second {
+                if second_was_faster {
                     route.record_overtaken();
                 }
                 routes.record_success(&route);
@@ -167,14 +167,14 @@ impl ClusterClient {
         }
         routes.record_failure(&route);
         let may_repeat = request.can_repeat() && (error.is_connect() || request.may_be_sent_twice());
-        let Some(other) = routes.alternative(&route).filter(|_| may_repeat) else { return Err(error) };
-        match self.send_on(&other, request, headers).await {
+        let Some(other_route) = routes.alternative(&route).filter(|_| may_repeat) else { return Err(error) };
+        match self.send_on(&other_route, request, headers).await {
             Ok(response) => {
-                routes.record_success(&other);
+                routes.record_success(&other_route);
                 Ok(response)
             }
             // A cluster with an agent often has no direct route: the error of the tunnel is more helpful.
-            Err(_) if other.is_direct() => Err(error),
+            Err(_) if other_route.is_direct() => Err(error),
             Err(error) => Err(error),
         }
     }
@@ -240,7 +240,7 @@ struct UnansweredRequest<'a> {
 }
 
 impl UnansweredRequest<'_> {
-    fn settle(mut self) {
+    fn disarm(mut self) {
         self.route = None;
     }
 }
@@ -290,11 +290,11 @@ where
 
 fn host_and_authority(endpoint: &Url) -> Result<(String, Authority), Error> {
     let host = endpoint.host_str().unwrap_or_default().to_owned();
-    let text = match endpoint.port() {
+    let authority = match endpoint.port() {
         Some(port) => format!("{host}:{port}"),
         None => host.clone(),
     };
-    match text.parse() {
+    match authority.parse() {
         Ok(authority) => Ok((host, authority)),
         Err(_) => Err(Error::Endpoint { host, reason: "it is not a valid address" }),
     }
@@ -309,7 +309,7 @@ fn bearer_header(token: &SecretString) -> Result<HeaderValue, Error> {
 }
 
 /// kube's configuration of TLS: the certificate authority, and the client certificate if there is one.
-fn kube_config(base_uri: &Uri, access: &Access) -> Result<kube::Config, Error> {
+fn kube_tls_config(base_uri: &Uri, access: &Access) -> Result<kube::Config, Error> {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;
 
@@ -373,7 +373,7 @@ fn proxied_channel(
     }
     // The proxy is verified with the system's certificate authorities.
     let proxy_connector = kube::Config::new(uri.clone())
-        .rustls_https_connector_with_connector(configure(HttpConnector::new()))
+        .rustls_https_connector_with_connector(configure_tcp(HttpConnector::new()))
         .map_err(|_| {
             Error::InvalidInput("cannot use the system's certificate authorities, which verify the proxy")
         })?;

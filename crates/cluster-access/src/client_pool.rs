@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    fn authority() -> String {
+    fn new_ca() -> String {
         let key = rcgen::KeyPair::generate().unwrap();
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -86,9 +86,9 @@ mod tests {
     #[tokio::test]
     async fn changed_access_replaces_the_client() {
         let pool = pool();
-        let (ca, other_ca) = (authority(), authority());
-        let other = access("b", &ca, "t");
-        pool.get(&other).unwrap();
+        let (ca, other_ca) = (new_ca(), new_ca());
+        let other_cluster = access("b", &ca, "t");
+        pool.get(&other_cluster).unwrap();
         for current in [
             access("a", &ca, "t"),
             access("a", &ca, "t"),
@@ -99,7 +99,7 @@ mod tests {
             pool.get(&current).unwrap();
             assert!(pool.cached_client(&current).is_some());
         }
-        assert!(pool.clients.contains_key(&other.endpoint));
+        assert!(pool.clients.contains_key(&other_cluster.endpoint));
         pool.clients.run_pending_tasks();
         assert_eq!(pool.clients.entry_count(), 2);
     }
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn invalid_credentials_are_named_but_not_printed() {
-        let ca = authority();
+        let ca = new_ca();
         let identity = Identity::Certificate { certificate: b"canary".to_vec(), key: "canary".into() };
         for (access, expected) in [
             (access("a", "no PEM", "t"), "certificate authority"),

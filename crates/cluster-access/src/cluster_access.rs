@@ -153,8 +153,8 @@ impl ClusterAccess {
     pub async fn remove_objects(&self, access: &Access, installation: &str) -> Result<(), Error> {
         let kube = self.kube(access)?;
         kube.with_timeout(self.inner.options.roles_timeout, async {
-            let roles = state::read(&kube).await?.removal();
-            change::apply_changes(&kube, &roles).await?;
+            let removal = state::read(&kube).await?.removal();
+            change::apply_changes(&kube, &removal).await?;
             manifest::delete(&kube, installation).await
         })
         .await
@@ -247,7 +247,7 @@ impl ClusterAccess {
 
 fn add_impersonation(headers: &mut http::HeaderMap, user: ImpersonatedUser<'_>) -> Result<(), Error> {
     let header_value =
-        |text: &str, message| HeaderValue::try_from(text).map_err(|_| Error::InvalidInput(message));
+        |value: &str, message| HeaderValue::try_from(value).map_err(|_| Error::InvalidInput(message));
     headers.insert(IMPERSONATE_USER, header_value(user.user, "the user name contains invalid characters")?);
     headers.insert(IMPERSONATE_GROUP, HeaderValue::from_static(AUTHENTICATED_GROUP));
     headers.append(

@@ -29,7 +29,7 @@ use crate::relay::{BoxFuture, Relay, RelayStream};
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The interval of TCP keep-alives. Firewalls and load balancers drop idle connections, and a watch may be idle for long.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The time limit for the first bytes from a cluster through an agent.
 const TUNNEL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,16 +46,16 @@ pub(super) struct Connector {
 
 impl Connector {
     pub(super) fn new(resolver: Option<Resolver>) -> Self {
-        Self { resolver, direct: configure(HttpConnector::new_with_resolver(CheckedDns)) }
+        Self { resolver, direct: configure_tcp(HttpConnector::new_with_resolver(CheckedDns)) }
     }
 }
 
 /// Configures connections that carry TLS and may be idle for a long time.
-pub(super) fn configure<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
+pub(super) fn configure_tcp<R>(mut connector: HttpConnector<R>) -> HttpConnector<R> {
     connector.enforce_http(false);
     connector.set_nodelay(true);
-    connector.set_keepalive(Some(KEEPALIVE));
-    connector.set_keepalive_interval(Some(KEEPALIVE));
+    connector.set_keepalive(Some(KEEPALIVE_INTERVAL));
+    connector.set_keepalive_interval(Some(KEEPALIVE_INTERVAL));
     connector
 }
 
@@ -252,8 +252,8 @@ fn to_lookup_error(error: io::Error) -> ConnectError {
         "Name does not resolve",
         "Name has no usable address",
     ];
-    let text = error.to_string();
-    if NO_SUCH_NAME.iter().any(|message| text.contains(message)) {
+    let message = error.to_string();
+    if NO_SUCH_NAME.iter().any(|known| message.contains(known)) {
         ConnectError::NameUnknown
     } else {
         ConnectError::NameLookup(error)

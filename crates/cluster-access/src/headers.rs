@@ -91,19 +91,19 @@ const SUPPORTED_UPGRADES: [(Protocol, &str); 2] =
     [(Protocol::WebSocket, "websocket"), (Protocol::Spdy, "SPDY/3.1")];
 
 /// The protocol to which a request or response changes, if it is one of [`SUPPORTED_UPGRADES`].
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<Protocol> {
-    let requested = headers.get(UPGRADE)?.to_str().ok()?.trim();
+pub(super) fn upgrade_protocol(headers: &HeaderMap) -> Option<Protocol> {
+    let header = headers.get(UPGRADE)?.to_str().ok()?.trim();
     if !list_elements(headers, &CONNECTION).any(|word| word.eq_ignore_ascii_case("upgrade")) {
         return None;
     }
     let mut protocols = SUPPORTED_UPGRADES.into_iter();
-    protocols.find(|(_, name)| name.eq_ignore_ascii_case(requested)).map(|(protocol, _)| protocol)
+    protocols.find(|(_, name)| name.eq_ignore_ascii_case(header)).map(|(protocol, _)| protocol)
 }
 
 /// Filters the headers of a request to the cluster at `host`. A WebSocket request gets the origin of the cluster, because
 /// Kubernetes rejects a WebSocket watch without `Origin`, and applications may accept only the origin of their host.
 pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
-    let upgrade = upgrade(headers);
+    let upgrade = upgrade_protocol(headers);
     drop_hop_by_hop(headers);
     for name in &DROPPED_REQUEST_HEADERS {
         headers.remove(name);
@@ -118,9 +118,9 @@ pub(super) fn filter_request(headers: &mut HeaderMap, host: &str) {
     }
 }
 
-/// Filters the headers of a response of the cluster at `host`, or of an application in it, to a request for `path`.
-pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, is_application: bool) {
-    let upgrade = upgrade(headers);
+/// Filters the headers of a response of the cluster at `host`, or of an application in it, to a request for `request_uri`.
+pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, request_uri: &Uri, is_application: bool) {
+    let upgrade = upgrade_protocol(headers);
     drop_hop_by_hop(headers);
     let dropped: Vec<_> = headers.keys().filter(|name| !RESPONSE_HEADERS.contains(name)).cloned().collect();
     for name in dropped {
@@ -131,20 +131,17 @@ pub(super) fn filter_response(headers: &mut HeaderMap, host: &str, path: &Uri, i
         headers.remove(EXPIRES);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
-    rewrite_location(headers, host, path);
+    rewrite_location(headers, host, request_uri);
     set_upgrade(headers, upgrade);
 }
 
 /// Makes `Location` an absolute path in the cluster, or drops it if it leads elsewhere.
-fn rewrite_location(headers: &mut HeaderMap, host: &str, path: &Uri) {
+fn rewrite_location(headers: &mut HeaderMap, host: &str, request_uri: &Uri) {
     let Some(location) = headers.remove(LOCATION) else { return };
-    let request_url = Url::parse(&format!("https://{host}{path}")).ok();
-    let target = request_url
-        .as_ref()
-        .zip(location.to_str().ok())
-        .and_then(|(request_url, location)| request_url.join(location).ok());
-    let target = target
-        .filter(|target| request_url.is_some_and(|request_url| request_url.origin() == target.origin()));
+    let base = Url::parse(&format!("https://{host}{request_uri}")).ok();
+    let target =
+        base.as_ref().zip(location.to_str().ok()).and_then(|(base, location)| base.join(location).ok());
+    let target = target.filter(|target| base.is_some_and(|base| base.origin() == target.origin()));
     if let Some(Ok(path)) = target.map(|target| HeaderValue::try_from(&target[Position::BeforePath..])) {
         headers.insert(LOCATION, path);
     }
@@ -272,9 +269,10 @@ mod tests {
             ("Upgrade", "h2c", None),
             ("close", "websocket", None),
         ] {
-            let request: &dyn Fn(&mut HeaderMap) = &|headers| filter_request(headers, HOST);
-            let response: &dyn Fn(&mut HeaderMap) = &|headers| filter_response(headers, HOST, &PATH, false);
-            for filter in [request, response] {
+            let request_filter: &dyn Fn(&mut HeaderMap) = &|headers| filter_request(headers, HOST);
+            let response_filter: &dyn Fn(&mut HeaderMap) =
+                &|headers| filter_response(headers, HOST, &PATH, false);
+            for filter in [request_filter, response_filter] {
                 let mut headers = header_map(&[("connection", connection), ("upgrade", requested)]);
                 filter(&mut headers);
                 let actual = headers.get("upgrade").map(|value| value.to_str().unwrap());
@@ -311,7 +309,7 @@ mod tests {
 
     #[test]
     fn only_listed_response_headers_are_forwarded() {
-        let passing = [
+        let forwarded = [
             ("audit-id", "a"),
             ("cache-control", "no-cache"),
             ("content-disposition", "attachment"),
@@ -357,9 +355,9 @@ mod tests {
             ("x-invented", "a"),
             ("x-sendfile", "/etc/passwd"),
         ];
-        let mut headers = header_map(&[passing.as_slice(), &dropped].concat());
+        let mut headers = header_map(&[forwarded.as_slice(), &dropped].concat());
         filter_response(&mut headers, HOST, &PATH, false);
-        assert_eq!(names(&headers), passing.map(|(name, _)| name));
+        assert_eq!(names(&headers), forwarded.map(|(name, _)| name));
     }
 
     #[test]

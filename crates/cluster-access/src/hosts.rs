@@ -7,7 +7,8 @@ use url::{Host, Url};
 
 /// The suffixes of the host names of Kubernetes APIs in the three clouds. They belong to Microsoft; the creator of a cluster
 /// chooses only what precedes them.
-const SUFFIXES: [&str; 3] = [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
+const AKS_SUFFIXES: [&str; 3] =
+    [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
 
 /// The reasons for rejecting an endpoint.
 pub(super) const NOT_AN_AKS_HOST: &str = "it is not a host name that AKS assigns";
@@ -46,7 +47,7 @@ pub(super) fn is_aks(name: &str) -> bool {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let name = name.to_ascii_lowercase();
-    let prefix = SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
+    let prefix = AKS_SUFFIXES.iter().find_map(|suffix| name.strip_suffix(suffix));
     prefix.is_some_and(|prefix| prefix.split('.').all(is_label))
 }
 

@@ -34,7 +34,7 @@ impl KubeClient {
     ) -> Result<String, Error> {
         let request =
             request.map_err(|_| Error::InvalidInput("the URL of the request to the cluster is invalid"))?;
-        self.client.request_text(request).await.map_err(|error| self.error(error))
+        self.client.request_text(request).await.map_err(|error| self.to_error(error))
     }
 
     /// Runs `work` with a time limit.
@@ -47,7 +47,7 @@ impl KubeClient {
         timeout(limit, work).await.unwrap_or(timed_out)
     }
 
-    pub(super) fn error(&self, error: kube::Error) -> Error {
+    pub(super) fn to_error(&self, error: kube::Error) -> Error {
         let host = self.host.clone();
         match error {
             kube::Error::Api(status) => {

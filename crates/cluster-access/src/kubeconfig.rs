@@ -47,8 +47,8 @@ impl Kubeconfig {
         // The parser's error could quote a secret.
         let config = kube_config::Kubeconfig::from_yaml(text.expose_secret())
             .map_err(|_| invalid("cannot be read"))?;
-        let context = config.current_context.as_deref().unwrap_or_default();
-        let context = config.contexts.iter().find(|named| named.name == context);
+        let context_name = config.current_context.as_deref().unwrap_or_default();
+        let context = config.contexts.iter().find(|named| named.name == context_name);
         let context =
             context.and_then(|named| named.context.as_ref()).ok_or(invalid("has no current context"))?;
         let cluster = config.clusters.iter().find(|named| named.name == context.cluster);
@@ -166,7 +166,7 @@ mod tests {
     const SERVER: &str = "6dae42f8-4368-4678-94ff-3960e28e3630";
 
     #[test]
-    fn address_and_authority_are_taken_from_the_current_context() {
+    fn endpoint_and_authority_are_read_from_the_kubeconfig() {
         let config = Kubeconfig::parse(&kubeconfig("token: abc")).unwrap();
         assert_eq!(config.endpoint.as_str(), "https://a-5a4d.hcp.eastus.azmk8s.io/");
         assert_eq!(config.ca, b"-----BEGIN CERTIFICATE-----");
@@ -239,8 +239,8 @@ mod tests {
             ("azmk8s.io", "example.org", "it is not a host name that AKS assigns"),
             ("https://", "http://", "it is not https"),
         ] {
-            let text = kubeconfig("token: canary").expose_secret().replace(from, to).into();
-            let text = Kubeconfig::parse(&text).map_err(|error| format!("{error} {error:?}")).unwrap_err();
+            let changed = kubeconfig("token: canary").expose_secret().replace(from, to).into();
+            let text = Kubeconfig::parse(&changed).map_err(|error| format!("{error} {error:?}")).unwrap_err();
             assert!(text.contains(expected) && !text.contains("canary"), "{to}: {text}");
         }
     }

@@ -28,7 +28,7 @@ pub(super) async fn count(kube: &KubeClient) -> Result<i64, Error> {
     let mut count = 0;
     let mut params = ListParams::default().limit(COUNT_PAGE_SIZE);
     for _ in 0..MAX_COUNT_PAGES {
-        let page = api.list_metadata(&params).await.map_err(|error| kube.error(error))?;
+        let page = api.list_metadata(&params).await.map_err(|error| kube.to_error(error))?;
         count += i64::try_from(page.items.len()).unwrap_or_default();
         match next_page_token(page.metadata) {
             Some(token) => params = params.continue_token(&token),
@@ -44,7 +44,7 @@ pub(super) async fn list(kube: &KubeClient) -> Result<Vec<Node>, Error> {
     let mut nodes = Vec::new();
     let mut params = ListParams::default().limit(LIST_PAGE_SIZE);
     for _ in 0..MAX_LIST_PAGES {
-        let page = api.list(&params).await.map_err(|error| kube.error(error))?;
+        let page = api.list(&params).await.map_err(|error| kube.to_error(error))?;
         nodes.extend(page.items.into_iter().map(convert_node));
         let Some(token) = next_page_token(page.metadata) else {
             nodes.sort_by(|a: &Node, b| a.name.cmp(&b.name));
@@ -63,8 +63,8 @@ fn convert_node(node: KubernetesNode) -> Node {
     let meta = node.metadata;
     let (spec, status) = (node.spec.unwrap_or_default(), node.status.unwrap_or_default());
     let addresses = status.addresses.unwrap_or_default();
-    let address = |kind: &str| {
-        let address = addresses.iter().find(|address| address.type_ == kind);
+    let address = |address_type: &str| {
+        let address = addresses.iter().find(|address| address.type_ == address_type);
         address.map(|address| address.address.clone()).filter(|address| !address.is_empty())
     };
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn all_fields_of_a_node_are_converted() {
+    fn node_is_converted_without_long_annotations() {
         let node = parse_node(json!({
             "metadata": {"name": "aks-a-1-vmss000000", "uid": "u", "creationTimestamp": "2026-08-20T10:11:12Z",
                 "labels": {"agentpool": "a"}, "annotations": {"short": "s", "long": "x".repeat(5_000)}},

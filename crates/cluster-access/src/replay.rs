@@ -36,8 +36,8 @@ impl ReplayableRequest {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let client_upgrade =
-            headers::upgrade(request.headers()).map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
+        let client_upgrade = headers::upgrade_protocol(request.headers())
+            .map(|protocol| (protocol, hyper::upgrade::on(&mut request)));
         request.extensions_mut().clear();
         // The connection to the cluster determines the version.
         *request.version_mut() = Version::default();
@@ -101,7 +101,7 @@ struct SharedBody {
 }
 
 impl SharedBody {
-    fn record(&mut self, frame: &Frame<Bytes>) {
+    fn buffer_frame(&mut self, frame: &Frame<Bytes>) {
         match frame.data_ref() {
             Some(data) if !self.is_buffer_incomplete && self.buffered_len + data.len() <= MAX_REPLAY_LEN => {
                 self.buffered_len += data.len();
@@ -147,7 +147,7 @@ impl Body for AttemptBody {
         } else {
             let polled = Pin::new(&mut shared.body).poll_frame(context);
             let Poll::Ready(Some(Ok(frame))) = polled else { return polled };
-            shared.record(&frame);
+            shared.buffer_frame(&frame);
             frame
         };
         this.next_frame += 1;

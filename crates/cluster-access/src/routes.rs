@@ -104,10 +104,10 @@ pub(super) struct Routes {
     cluster_id: String,
     authority: Authority,
     sessions: AgentSessions,
-    direct: Channel,
+    direct_channel: Channel,
     open_tunnel: OpenTunnel,
     /// The connections through each session and server.
-    tunnels: Mutex<HashMap<ViaKey, Channel>>,
+    tunnel_channels: Mutex<HashMap<ViaKey, Channel>>,
     preferred_path: Mutex<Option<Path>>,
     /// The time of the last comparison in which no route worked. Locked while the routes are compared.
     failed_comparison: AsyncMutex<Option<Instant>>,
@@ -118,16 +118,16 @@ impl Routes {
         cluster_id: &str,
         authority: Authority,
         sessions: AgentSessions,
-        direct: Channel,
+        direct_channel: Channel,
         open_tunnel: OpenTunnel,
     ) -> Self {
         Self {
             cluster_id: cluster_id.to_owned(),
             authority,
             sessions,
-            direct,
+            direct_channel,
             open_tunnel,
-            tunnels: Mutex::default(),
+            tunnel_channels: Mutex::default(),
             preferred_path: Mutex::default(),
             failed_comparison: AsyncMutex::default(),
         }
@@ -156,7 +156,7 @@ impl Routes {
             *failed_at = Some(Instant::now());
         }
         // The error of a request through a tunnel is more helpful: the cluster may have an agent for lack of a direct route.
-        self.tunnels().into_iter().next().unwrap_or_else(|| self.direct())
+        self.tunnel_routes().into_iter().next().unwrap_or_else(|| self.direct_route())
     }
 
     /// The path that worked last.
@@ -184,12 +184,12 @@ impl Routes {
 
     /// A route other than `failed`, for another attempt: a tunnel if there is one, else the direct route.
     pub(super) fn alternative(&self, failed: &Route) -> Option<Route> {
-        self.tunnels().into_iter().chain([self.direct()]).find(|route| !route.is_same_as(failed))
+        self.tunnel_routes().into_iter().chain([self.direct_route()]).find(|route| !route.is_same_as(failed))
     }
 
     /// A tunnel other than `slow`.
     pub(super) fn alternative_tunnel(&self, slow: &Route) -> Option<Route> {
-        self.tunnels().into_iter().find(|route| !route.is_same_as(slow))
+        self.tunnel_routes().into_iter().find(|route| !route.is_same_as(slow))
     }
 
     /// The route through one session, which may be unproved.
@@ -201,21 +201,21 @@ impl Routes {
     fn known_route(&self) -> Option<Route> {
         let preferred_path = self.preferred_path();
         if preferred_path == Some(Path::Direct) {
-            return Some(self.direct());
+            return Some(self.direct_route());
         }
         let tunnel_vias = self.tunnel_vias();
         match tunnel_vias.first() {
-            None => Some(self.direct()),
+            None => Some(self.direct_route()),
             Some(via) if preferred_path == Some(Path::Tunnel) => self.route(via.clone()),
             Some(_) => None,
         }
     }
 
-    fn direct(&self) -> Route {
-        Route { channel: self.direct.clone(), via: Via::Direct }
+    fn direct_route(&self) -> Route {
+        Route { channel: self.direct_channel.clone(), via: Via::Direct }
     }
 
-    fn tunnels(&self) -> Vec<Route> {
+    fn tunnel_routes(&self) -> Vec<Route> {
         self.tunnel_vias().into_iter().filter_map(|via| self.route(via)).collect()
     }
 
@@ -226,14 +226,14 @@ impl Routes {
     }
 
     fn route(&self, via: Via) -> Option<Route> {
-        let open_channel = lock(&self.tunnels).get(&via.key()).cloned();
-        let channel = open_channel.or_else(|| self.open_channel(&via))?;
+        let existing = lock(&self.tunnel_channels).get(&via.key()).cloned();
+        let channel = existing.or_else(|| self.open_channel(&via))?;
         Some(Route { channel, via })
     }
 
     fn open_channel(&self, via: &Via) -> Option<Channel> {
         let connector = match via {
-            Via::Direct => return Some(self.direct.clone()),
+            Via::Direct => return Some(self.direct_channel.clone()),
             Via::Session(session) => {
                 TunnelConnector::through_session(session.tunnel()?.clone(), &self.authority)
             }
@@ -248,9 +248,9 @@ impl Routes {
             tracing::warn!(cluster = self.cluster_id, error, "cannot use the session of an agent");
         });
         let usable_keys: Vec<_> = self.tunnel_vias().iter().map(Via::key).collect();
-        let mut tunnels = lock(&self.tunnels);
-        tunnels.retain(|key, _| usable_keys.contains(key));
-        Some(tunnels.entry(via.key()).or_insert(channel.ok()?).clone())
+        let mut channels = lock(&self.tunnel_channels);
+        channels.retain(|key, _| usable_keys.contains(key));
+        Some(channels.entry(via.key()).or_insert(channel.ok()?).clone())
     }
 
     /// The first route that works.
@@ -263,7 +263,7 @@ impl Routes {
             Box::pin(async move { probe.await.is_ok_and(|works| works).then_some(route) })
         };
         let tunnels = async {
-            let routes = self.tunnels().into_iter();
+            let routes = self.tunnel_routes().into_iter();
             let mut attempts: FuturesUnordered<_> = routes.map(&attempt).collect();
             while let Some(outcome) = attempts.next().await {
                 if outcome.is_some() {
@@ -272,7 +272,7 @@ impl Routes {
             }
             None
         };
-        let direct = attempt(self.direct());
+        let direct = attempt(self.direct_route());
         match select(direct, pin!(sleep(HEAD_START))).await {
             Either::Left((Some(route), _)) => Some(route),
             Either::Left((None, _)) => tunnels.await,

@@ -82,7 +82,7 @@ impl Pump {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> io::Result<()> {
-        while self.fill(from).await? {
+        while self.read_if_empty(from).await? {
             while !self.unwritten.is_empty() {
                 let unwritten = self.buffer.get(self.unwritten.clone()).unwrap_or_default();
                 let written = to.write(unwritten).await?;
@@ -104,19 +104,19 @@ impl Pump {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> io::Result<()> {
         while !self.frames.is_at_boundary() {
-            if !self.fill(from).await? {
+            if !self.read_if_empty(from).await? {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             let unwritten = self.buffer.get(self.unwritten.clone()).unwrap_or_default();
-            let rest_len = self.frames.record_to_boundary(unwritten);
-            to.write_all(unwritten.get(..rest_len).unwrap_or_default()).await?;
-            self.unwritten.start += rest_len;
+            let frame_rest_len = self.frames.record_to_boundary(unwritten);
+            to.write_all(unwritten.get(..frame_rest_len).unwrap_or_default()).await?;
+            self.unwritten.start += frame_rest_len;
         }
         to.flush().await
     }
 
-    /// Reads if nothing is waiting; false if the sender has closed.
-    async fn fill(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
+    /// Reads if `unwritten` is empty; false if the sender has closed.
+    async fn read_if_empty(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<bool> {
         if self.unwritten.is_empty() {
             self.unwritten = 0..from.read(&mut self.buffer).await?;
         }

@@ -8,7 +8,7 @@ use kube::api::{Patch, PatchParams};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::desired::{Kind, Object, Removal};
+use super::desired::{Object, ObjectKind, Removal};
 use super::objects::{bindings_in_namespace, delete, name};
 use super::state::RoleChanges;
 use crate::error::Error;
@@ -41,9 +41,9 @@ async fn run_concurrently(requests: Vec<impl Future<Output = Result<(), Error>>>
 async fn remove(kube: &KubeClient, removal: &Removal) -> Result<(), Error> {
     let Removal { kind, meta } = removal;
     match kind {
-        Kind::ClusterRole => delete(kube, &kube.api::<ClusterRole>(), meta).await,
-        Kind::ClusterBinding => delete(kube, &kube.api::<ClusterRoleBinding>(), meta).await,
-        Kind::NamespaceBinding => delete(kube, &bindings_in_namespace(kube, meta), meta).await,
+        ObjectKind::ClusterRole => delete(kube, &kube.api::<ClusterRole>(), meta).await,
+        ObjectKind::ClusterBinding => delete(kube, &kube.api::<ClusterRoleBinding>(), meta).await,
+        ObjectKind::NamespaceBinding => delete(kube, &bindings_in_namespace(kube, meta), meta).await,
     }
     .map(drop)
 }
@@ -71,5 +71,5 @@ where
     K: Clone + Serialize + DeserializeOwned + std::fmt::Debug,
 {
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(name, &params, &Patch::Apply(object)).await.map(drop).map_err(|error| kube.error(error))
+    api.patch(name, &params, &Patch::Apply(object)).await.map(drop).map_err(|error| kube.to_error(error))
 }

@@ -47,7 +47,7 @@ fn cluster_role_name(role: Role) -> &'static str {
 }
 
 /// Whether a cluster role binding is one of ours, by its name.
-pub(super) fn is_cluster_binding(name: &str) -> bool {
+pub(super) fn is_own_cluster_binding(name: &str) -> bool {
     name == FORMER_MEMBER_BINDING || Role::ALL.into_iter().any(|role| cluster_binding_name(role) == name)
 }
 
@@ -56,12 +56,12 @@ pub(super) fn is_cluster_binding(name: &str) -> bool {
 pub(super) struct CurrentObjects {
     /// The existing roles of [`CLUSTER_ROLES`].
     pub(super) cluster_roles: Vec<ClusterRole>,
-    /// The existing bindings for which [`is_cluster_binding`] is true.
+    /// The existing bindings for which [`is_own_cluster_binding`] is true.
     pub(super) cluster_bindings: Vec<ClusterRoleBinding>,
     /// The bindings named [`NAMESPACE_EDIT`] in all namespaces.
     pub(super) namespace_bindings: Vec<RoleBinding>,
     /// Namespaces that an owner labeled for members, except those that are being deleted.
-    pub(super) labeled: Vec<String>,
+    pub(super) labeled_namespaces: Vec<String>,
 }
 
 /// An object to create or correct.
@@ -75,13 +75,13 @@ pub(super) enum Object {
 /// An object to delete, as it was read.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Removal {
-    pub(super) kind: Kind,
+    pub(super) kind: ObjectKind,
     pub(super) meta: ObjectMeta,
 }
 
 /// The kind of an object to delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     ClusterRole,
     ClusterBinding,
     NamespaceBinding,
@@ -105,7 +105,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
     let mut plan = Plan::default();
     if let Some(former) = current.cluster_bindings.iter().find(|binding| is_former_member_binding(binding)) {
         plan.ends_edit_everywhere = former.role_ref.name == FORMER_MEMBER_ROLE;
-        plan.remove(Kind::ClusterBinding, &former.metadata);
+        plan.remove(ObjectKind::ClusterBinding, &former.metadata);
     }
     plan.add_namespace_bindings(current, system);
     plan.add_cluster_roles(current);
@@ -118,7 +118,7 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
             Some(existing) if is_same_binding(existing, &desired) => continue,
             // The role of a binding is immutable.
             Some(existing) if !is_same_role(&existing.role_ref, &desired.role_ref) => {
-                plan.remove(Kind::ClusterBinding, &existing.metadata);
+                plan.remove(ObjectKind::ClusterBinding, &existing.metadata);
             }
             _ => {}
         }
@@ -137,10 +137,10 @@ pub(super) fn plan(current: &CurrentObjects, system: &SystemNamespaces) -> Plan 
 pub(super) fn removal_plan(current: &CurrentObjects) -> Plan {
     let mut plan = Plan::default();
     let bindings =
-        current.namespace_bindings.iter().map(|binding| (Kind::NamespaceBinding, &binding.metadata));
+        current.namespace_bindings.iter().map(|binding| (ObjectKind::NamespaceBinding, &binding.metadata));
     let cluster_bindings =
-        current.cluster_bindings.iter().map(|binding| (Kind::ClusterBinding, &binding.metadata));
-    let roles = current.cluster_roles.iter().map(|role| (Kind::ClusterRole, &role.metadata));
+        current.cluster_bindings.iter().map(|binding| (ObjectKind::ClusterBinding, &binding.metadata));
+    let roles = current.cluster_roles.iter().map(|role| (ObjectKind::ClusterRole, &role.metadata));
     for (kind, meta) in bindings.chain(cluster_bindings).chain(roles).filter(|(_, meta)| is_managed(meta)) {
         plan.remove(kind, meta);
     }
@@ -153,30 +153,34 @@ impl Plan {
         self.removals.is_empty() && self.objects.is_empty()
     }
 
-    fn remove(&mut self, kind: Kind, meta: &ObjectMeta) {
+    fn remove(&mut self, kind: ObjectKind, meta: &ObjectMeta) {
         self.removals.push(Removal { kind, meta: meta.clone() });
     }
 
     fn add_namespace_bindings(&mut self, current: &CurrentObjects, system: &SystemNamespaces) {
-        let to_open: BTreeSet<&str> =
-            current.labeled.iter().map(String::as_str).filter(|name| !system.contains(name)).collect();
-        let mut correct = BTreeSet::new();
+        let to_open: BTreeSet<&str> = current
+            .labeled_namespaces
+            .iter()
+            .map(String::as_str)
+            .filter(|name| !system.contains(name))
+            .collect();
+        let mut correct_namespaces = BTreeSet::new();
         for binding in &current.namespace_bindings {
             let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
             let desired = namespace_binding(namespace);
             if !to_open.contains(namespace) {
-                self.remove(Kind::NamespaceBinding, &binding.metadata);
+                self.remove(ObjectKind::NamespaceBinding, &binding.metadata);
                 self.closed.push(namespace.to_owned());
             } else if are_same_subjects(binding.subjects.as_deref(), desired.subjects.as_deref())
                 && is_same_role(&binding.role_ref, &desired.role_ref)
                 && is_managed(&binding.metadata)
             {
-                correct.insert(namespace);
+                correct_namespaces.insert(namespace);
             } else if !is_same_role(&binding.role_ref, &desired.role_ref) {
-                self.remove(Kind::NamespaceBinding, &binding.metadata);
+                self.remove(ObjectKind::NamespaceBinding, &binding.metadata);
             }
         }
-        for namespace in to_open.difference(&correct) {
+        for namespace in to_open.difference(&correct_namespaces) {
             self.objects.push(Object::NamespaceBinding(namespace_binding(namespace)));
             self.opened.push((*namespace).to_owned());
         }
@@ -197,7 +201,7 @@ impl Plan {
             match find_role(desired.metadata.name.as_deref().unwrap_or_default()) {
                 Some(existing) if existing.aggregation_rule.is_some() => {
                     // A controller overwrites the rules of an aggregated role.
-                    self.remove(Kind::ClusterRole, &existing.metadata);
+                    self.remove(ObjectKind::ClusterRole, &existing.metadata);
                 }
                 Some(existing) if existing.rules == desired.rules && is_managed(&existing.metadata) => {
                     continue;
@@ -334,7 +338,8 @@ mod tests {
 
     /// A correct cluster with one opened namespace.
     fn correct_objects() -> CurrentObjects {
-        let empty = CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() };
+        let empty =
+            CurrentObjects { labeled_namespaces: vec!["shop".to_owned()], ..CurrentObjects::default() };
         let mut current = empty.clone();
         for object in plan(&empty, &default_system_namespaces()).objects {
             match object {
@@ -357,7 +362,7 @@ mod tests {
     #[test]
     fn roles_precede_their_bindings() {
         let plan = plan(
-            &CurrentObjects { labeled: vec!["shop".to_owned()], ..CurrentObjects::default() },
+            &CurrentObjects { labeled_namespaces: vec!["shop".to_owned()], ..CurrentObjects::default() },
             &default_system_namespaces(),
         );
         assert_eq!(
@@ -393,9 +398,9 @@ mod tests {
     #[test]
     fn foreign_binding_with_the_former_name_is_kept() {
         let mut current = correct_objects();
-        let other =
+        let foreign =
             ClusterRoleBinding { role_ref: role_ref("view"), subjects: None, ..former_member_binding() };
-        current.cluster_bindings.push(other);
+        current.cluster_bindings.push(foreign);
         assert!(plan(&current, &default_system_namespaces()).is_empty());
     }
 
@@ -421,7 +426,7 @@ mod tests {
     #[test]
     fn namespace_without_label_is_closed() {
         let mut current = correct_objects();
-        current.labeled.clear();
+        current.labeled_namespaces.clear();
         let plan = plan(&current, &default_system_namespaces());
         assert_eq!(removed_names(&plan), ["shop/norman-aks-namespace-edit"]);
         assert_eq!((plan.closed.as_slice(), plan.objects.len()), (["shop".to_owned()].as_slice(), 0));
@@ -430,7 +435,7 @@ mod tests {
     #[test]
     fn system_namespace_is_never_open() {
         let mut current = correct_objects();
-        current.labeled.push("kube-system".to_owned());
+        current.labeled_namespaces.push("kube-system".to_owned());
         assert!(plan(&current, &default_system_namespaces()).is_empty());
         let plan = plan(&current, &SystemNamespaces::parse("shop"));
         assert_eq!(removed_names(&plan), ["shop/norman-aks-namespace-edit"]);

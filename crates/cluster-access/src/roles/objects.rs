@@ -36,15 +36,15 @@ where
     K: Clone + DeserializeOwned + std::fmt::Debug,
 {
     let mut params = params.limit(PAGE_SIZE);
-    let mut all = Vec::new();
+    let mut objects = Vec::new();
     for _ in 0..MAX_PAGES {
-        let page = api.list(&params).await.map_err(|error| kube.error(error))?;
+        let page = api.list(&params).await.map_err(|error| kube.to_error(error))?;
         let version = resource_version(&page);
         let token = page.metadata.continue_.clone().filter(|token| !token.is_empty());
-        all.extend(page.items);
+        objects.extend(page.items);
         match token {
             Some(token) => params = params.continue_token(&token),
-            None => return Ok((all, version)),
+            None => return Ok((objects, version)),
         }
     }
     Err(kube.unreadable("too many pages in a list"))
@@ -66,6 +66,6 @@ pub(super) fn false_if_conflict<T>(kube: &KubeClient, outcome: kube::Result<T>) 
     match outcome {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
-        Err(error) => Err(kube.error(error)),
+        Err(error) => Err(kube.to_error(error)),
     }
 }

@@ -50,7 +50,7 @@ impl RoleState {
         &'a self,
         system: &'a SystemNamespaces,
     ) -> impl Iterator<Item = &'a str> {
-        self.objects.labeled.iter().map(String::as_str).filter(|name| system.contains(name))
+        self.objects.labeled_namespaces.iter().map(String::as_str).filter(|name| system.contains(name))
     }
 }
 
@@ -79,23 +79,23 @@ impl RoleChanges {
 /// Reads the rights in a cluster.
 pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
     // The version is read before the roles, so that the watch reports changes between the two requests.
-    let roles = kube.api::<ClusterRole>();
-    let first_page = roles.list_metadata(&ListParams::default().limit(1)).await;
-    let cluster_roles_version = resource_version(&first_page.map_err(|error| kube.error(error))?);
+    let role_api = kube.api::<ClusterRole>();
+    let first_page = role_api.list_metadata(&ListParams::default().limit(1)).await;
+    let cluster_roles_version = resource_version(&first_page.map_err(|error| kube.to_error(error))?);
     let mut cluster_roles = Vec::new();
     for name in CLUSTER_ROLES {
-        cluster_roles.extend(roles.get_opt(name).await.map_err(|error| kube.error(error))?);
+        cluster_roles.extend(role_api.get_opt(name).await.map_err(|error| kube.to_error(error))?);
     }
     let all = ListParams::default();
     let (mut cluster_bindings, cluster_bindings_version) =
         list(kube, &kube.api::<ClusterRoleBinding>(), all).await?;
-    cluster_bindings.retain(|binding| desired::is_cluster_binding(name(&binding.metadata)));
+    cluster_bindings.retain(|binding| desired::is_own_cluster_binding(name(&binding.metadata)));
     let by_name = ListParams::default().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
     let (namespace_bindings, namespace_bindings_version) =
         list(kube, &kube.api::<RoleBinding>(), by_name).await?;
     let by_label = ListParams::default().labels(MEMBERS_LABEL);
     let (namespaces, namespaces_version) = list(kube, &kube.api::<Namespace>(), by_label).await?;
-    let labeled = namespaces
+    let labeled_namespaces = namespaces
         .into_iter()
         .filter(|namespace| namespace.metadata.deletion_timestamp.is_none())
         .filter_map(|namespace| namespace.metadata.name)
@@ -106,6 +106,6 @@ pub(crate) async fn read(kube: &KubeClient) -> Result<RoleState, Error> {
         namespace_bindings: namespace_bindings_version,
         namespaces: namespaces_version,
     };
-    let objects = CurrentObjects { cluster_roles, cluster_bindings, namespace_bindings, labeled };
+    let objects = CurrentObjects { cluster_roles, cluster_bindings, namespace_bindings, labeled_namespaces };
     Ok(RoleState { objects, versions })
 }

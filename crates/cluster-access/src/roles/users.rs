@@ -97,12 +97,12 @@ fn binding_label<B: Binding>(binding: &B) -> String {
     }
 }
 
-fn is_one_of(subject: &Subject, users: &BTreeSet<String>) -> bool {
+fn is_any_of(subject: &Subject, users: &BTreeSet<String>) -> bool {
     subject.kind == "User" && users.contains(&subject.name)
 }
 
 fn has_user(subjects: Option<&[Subject]>, users: &BTreeSet<String>) -> bool {
-    subjects.unwrap_or_default().iter().any(|subject| is_one_of(subject, users))
+    subjects.unwrap_or_default().iter().any(|subject| is_any_of(subject, users))
 }
 
 /// Removes the users from a binding; false if the binding was changed since it was read.
@@ -112,7 +112,7 @@ async fn remove_from<B: Binding>(
     mut binding: B,
 ) -> Result<bool, Error> {
     let subjects = binding.subjects().get_or_insert_default();
-    subjects.retain(|subject| !is_one_of(subject, users));
+    subjects.retain(|subject| !is_any_of(subject, users));
     let has_no_subject = subjects.is_empty();
     let api = B::api_for(kube, binding.meta());
     if has_no_subject {
@@ -145,7 +145,7 @@ mod tests {
             (subject("Group", "user-abc"), false),
             (subject("ServiceAccount", "user-abc"), false),
         ] {
-            assert_eq!(is_one_of(&subject, &users), expected, "{subject:?}");
+            assert_eq!(is_any_of(&subject, &users), expected, "{subject:?}");
         }
     }
 }

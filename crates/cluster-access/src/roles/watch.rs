@@ -64,7 +64,7 @@ pub(crate) async fn open(
     let by_name = params().fields(&format!("metadata.name={NAMESPACE_EDIT}"));
     let by_label = params().labels(MEMBERS_LABEL);
     let is_role = |name: &str| CLUSTER_ROLES.contains(&name);
-    let is_binding = desired::is_cluster_binding;
+    let is_binding = desired::is_own_cluster_binding;
     let versions = &state.versions;
     let signals = [
         watch::<ClusterRole>(kube, &params(), &versions.cluster_roles, is_role).await?,
@@ -84,7 +84,8 @@ async fn watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
 {
-    let events = kube.api::<K>().watch_metadata(params, version).await.map_err(|error| kube.error(error))?;
+    let events =
+        kube.api::<K>().watch_metadata(params, version).await.map_err(|error| kube.to_error(error))?;
     let kube = kube.clone();
     let signals =
         events.filter_map(move |event| std::future::ready(to_signal(event, is_relevant, &kube).transpose()));
@@ -96,7 +97,7 @@ fn to_signal<K>(
     is_relevant: fn(&str) -> bool,
     kube: &KubeClient,
 ) -> Result<Option<Signal>, Error> {
-    match event.map_err(|error| kube.error(error))? {
+    match event.map_err(|error| kube.to_error(error))? {
         WatchEvent::Added(object) | WatchEvent::Modified(object) | WatchEvent::Deleted(object) => {
             let name = object.metadata.name.as_deref().unwrap_or_default();
             Ok(is_relevant(name).then_some(Signal::Changed))
@@ -104,6 +105,6 @@ fn to_signal<K>(
         WatchEvent::Bookmark(_) => Ok(None),
         // The version is too old: the caller reads the state again.
         WatchEvent::Error(status) if status.code == 410 => Ok(Some(Signal::Ended)),
-        WatchEvent::Error(status) => Err(kube.error(kube::Error::Api(status))),
+        WatchEvent::Error(status) => Err(kube.to_error(kube::Error::Api(status))),
     }
 }

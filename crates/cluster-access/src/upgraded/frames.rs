@@ -44,7 +44,7 @@ pub(super) struct Frames {
     is_text: bool,
     /// Whether the message continues with the next frame.
     in_message: bool,
-    is_closed: bool,
+    has_close_frame: bool,
 }
 
 impl Frames {
@@ -56,7 +56,7 @@ impl Frames {
             content_left: 0,
             is_text: false,
             in_message: false,
-            is_closed: false,
+            has_close_frame: false,
         }
     }
 
@@ -90,9 +90,9 @@ impl Frames {
             }
         }
         let available = bytes.len() - recorded;
-        let content = usize::try_from(self.content_left).map_or(available, |left| left.min(available));
-        self.content_left -= content as u64;
-        recorded + content
+        let content_len = usize::try_from(self.content_left).map_or(available, |left| left.min(available));
+        self.content_left -= content_len as u64;
+        recorded + content_len
     }
 
     /// Applies the complete head of a frame, whose content follows.
@@ -104,7 +104,7 @@ impl Frames {
         }
         let [first, ..] = self.head;
         match first & 0x0f {
-            OPCODE_CLOSE => self.is_closed = true,
+            OPCODE_CLOSE => self.has_close_frame = true,
             OPCODE_CONTINUATION => self.in_message = first & FIN == 0,
             opcode if opcode < OPCODE_CLOSE => {
                 self.is_text = opcode == OPCODE_TEXT;
@@ -136,7 +136,7 @@ impl Frames {
         match self.protocol {
             Protocol::Spdy => GO_AWAY.to_vec(),
             // The cluster has already sent a close frame.
-            Protocol::WebSocket if self.is_closed => Vec::new(),
+            Protocol::WebSocket if self.has_close_frame => Vec::new(),
             Protocol::WebSocket => {
                 let mut bytes = Vec::new();
                 if let Some(message) =
