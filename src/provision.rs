@@ -1,16 +1,17 @@
 //! The worker, which reconciles clusters with their desired specs (`docs/contract/provisioning.md#provisioning`).
 //!
-//! It is level-triggered: it claims a cluster that is due, reads Azure, decides one step (`aks::provision::plan`), executes
-//! and saves it, and releases the lease. It never waits for Azure: a long-running operation is stored in the row. So any
-//! server instance can take the next step, and one that is killed loses nothing.
+//! The worker is level-triggered: it claims a cluster that is due, reads Azure, decides one step (`aks::provision::plan`),
+//! executes the step, saves the result, and releases the lease. It never waits until a long-running operation of Azure has
+//! finished: the operation is stored in the row, and later steps poll it. So any server instance can execute the next step,
+//! and nothing is lost if an instance is killed.
 //!
 //! | file | content |
 //! |---|---|
 //! | `task` | one claimed cluster, and its saved state |
-//! | `context` | the access to Azure and the decision |
+//! | `context` | access to Azure, the observed state, and the choice of the next step |
 //! | `step` | one step towards the desired spec |
 //! | `prerequisites` | resources that a cluster requires |
-//! | `claim` | the claim of an object on its AKS cluster |
+//! | `claim` | the claim of a cluster object on its AKS cluster (not the lease of the worker) |
 //! | `creation` | the request that creates a cluster |
 //! | `operation` | long-running operations of Azure |
 //! | `agent` | the deployment of the cluster agent |
@@ -100,7 +101,7 @@ impl Worker {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "cannot query due clusters");
             }
-            // A slow step does not delay others.
+            // Does not wait for all running steps, so that a slow one does not delay others.
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.wake_up.notified() => {}
@@ -111,7 +112,7 @@ impl Worker {
         finish_all(steps).await;
     }
 
-    /// Executes a step for every cluster that is due; returns their number.
+    /// Executes one step for each due cluster, within the limit of concurrent steps; returns the number of clusters.
     pub async fn run_due(&self, stop: &CancellationToken) -> Result<usize, store::Error> {
         if stop.is_cancelled() {
             return Ok(0);

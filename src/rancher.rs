@@ -1,4 +1,4 @@
-//! The client of the Rancher that this server runs beside (`docs/contract/beside-rancher.md`). It sends the caller's
+//! The client of the Rancher that this server runs beside (`docs/contract/beside-rancher.md`). The client sends the caller's
 //! own token or cookie and has no rights itself, so it can only read what the caller can read.
 //!
 //! `client` sends requests, `session` contains the token or cookie of a caller, `secret` and `cluster` parse two kinds

@@ -37,7 +37,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
     // A cluster that is not private may need an agent too.
     let agent_progress = agent::maintain(core, task, observed, reached).await?;
     if let Err(error) = connected {
-        // The running command is polled even though the cluster failed.
+        // A running command of the agent is polled in time, even though the connection failed.
         return Err(error.with_due_within(agent_progress.next_step_in.filter(|_| agent::is_polling(task))));
     }
     if reached == Reached::No && !task.was_active() {
@@ -45,7 +45,7 @@ pub(super) async fn activate(core: &Core, task: &mut Task, observed: &Observed) 
         task.set_condition("Waiting", ConditionStatus::Unknown, agent::WAITING_MESSAGE);
         return Ok(Next::In(agent_progress.next_step_in.unwrap_or(agent::RETRY_INTERVAL)));
     }
-    // Once an import is active, its specification is managed, so it must contain Azure's values.
+    // From its activation on, an import is managed by its specification, which must therefore contain Azure's values first.
     if task.is_import() && !task.was_active() && !refresh::adopt_upstream(core, task).await? {
         return Ok(Next::Now);
     }

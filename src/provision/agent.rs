@@ -30,7 +30,7 @@ pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 const MAX_ROLLOUTS: i64 = 5;
 /// The time for which a rollout counts against [`MAX_ROLLOUTS`] if its end is not observed.
 const ROLLOUT_TIMEOUT_MS: i64 = command::RESULT_TIMEOUT_MS + 5 * 60_000;
-/// The time for which a replacement counts after its manifest was applied, while the new pod starts.
+/// The time for which a replacement still counts after its manifest was applied, because the new pod is starting.
 const REPLACEMENT_MS: i64 = 60_000;
 
 /// The progress of an agent.
@@ -62,7 +62,7 @@ pub(super) async fn maintain(
         clear_failure(task);
         return Ok(progress_without_agent(mode));
     }
-    // Whether an agent that this server did not deploy serves the cluster. Without a manifest to replace it, it is kept.
+    // Whether an agent that this server did not deploy serves the cluster. If no manifest is available, that agent is kept.
     let has_unmanaged_agent = mode == Mode::Auto && reached == Reached::ThroughAgent && !is_deployed;
     let manifest = core.registration.manifest_to_deploy(&task.row.id, task.spec.body(), &task.status).await;
     let manifest = match manifest {
@@ -141,14 +141,14 @@ fn clear_failure(task: &mut Task) {
     }
 }
 
-/// Sets the condition. If an agent has connected, it remains true and only the message changes.
+/// Sets the condition `AgentDeployed`. Once an agent has connected, the condition stays true, and only its message changes.
 fn set_condition(task: &mut Task, status: ConditionStatus, message: &str) {
     let current = task.status.condition(AGENT_DEPLOYED).map(|condition| condition.status);
     let status = if current == Some(ConditionStatus::True) { ConditionStatus::True } else { status };
     task.set_condition(AGENT_DEPLOYED, status, message);
 }
 
-/// The context of one step.
+/// The context of one step of the deployment.
 struct AgentContext<'a> {
     core: &'a Core,
     observed: &'a Observed,
@@ -195,8 +195,8 @@ impl AgentContext<'_> {
                 format!("{WAITING_MESSAGE}: the agents of {MAX_ROLLOUTS} other clusters are being deployed");
             return Ok(AgentProgress { message, next_step_in: (!self.is_reached).then_some(RETRY_INTERVAL) });
         }
-        // Saved first: the removal of the agent must know about this attempt even if its result is never observed, and a server
-        // that lost the lease must not change anything.
+        // The attempt is saved first, so that its objects can be removed even if its result is never observed, and because a
+        // server that lost the lease must not change anything.
         deployment.record_attempt(self.manifest.secret_name());
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;

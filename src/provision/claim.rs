@@ -1,5 +1,5 @@
-//! The claim of a cluster object on its AKS cluster. It is saved after Azure has responded to the object's credential. The
-//! subscription, group and name are not secret, and an object that only names them must not block others.
+//! The claim of a cluster object on its AKS cluster. The claim is saved only after Azure has responded to the object's
+//! credential: subscription, group and name are not secret, and an object that merely names them must not block others.
 
 use aks::provision::plan::Phase;
 use aks::spec::identity;
@@ -30,7 +30,7 @@ pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) ->
     }
 }
 
-/// As [`claim`], without saving anything.
+/// Fails as [`claim`] would, without saving anything.
 pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Result<(), StepError> {
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(()) };
     match store::clusters::by_aks_identity(&core.store, &identity).await? {
@@ -39,7 +39,7 @@ pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Res
     }
 }
 
-/// The identity that is not yet claimed.
+/// The identity that the object must still claim; `None` if there is none.
 fn unclaimed_identity(task: &Task, access: &AzureAccess) -> Option<String> {
     if task.phase == Phase::Removing {
         return None;

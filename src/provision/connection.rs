@@ -24,7 +24,7 @@ pub(super) const AGENT_DEPLOYED: &str = "AgentDeployed";
 /// Rancher's message for a cluster that is reachable only through an agent.
 const DISCONNECTED_MESSAGE: &str = "Cluster agent is not connected";
 
-/// The condition of clusters that were connected by an earlier version.
+/// The condition of clusters that an earlier version connected with a service account.
 const ACCOUNT_REMOVED: &str = "ServiceAccountRemoved";
 
 /// Whether and how the Kubernetes API of a cluster is reached.
@@ -232,7 +232,8 @@ pub(super) fn authorized_ranges(task: &Task) -> Option<String> {
     (!ranges.is_empty()).then(|| ranges.join(", "))
 }
 
-/// Records that the cluster is unreachable, which is expected for a private one.
+/// Records that the cluster is unreachable. This is expected for a private cluster without an agent, and does not fail the step
+/// of a cluster that was active.
 fn set_unreachable(
     core: &Core,
     task: &mut Task,

@@ -20,7 +20,7 @@ use crate::service::observation;
 pub(super) const POLL_INTERVAL: Duration = Duration::from_secs(5);
 /// The time after which a failed change is retried without a new specification: a quota may have been raised or a lock removed.
 const RETRY_FAILED_AFTER_MS: i64 = 30 * 60 * 1000;
-/// The longest delay between two attempts of a request. Longer ones are left to a later step.
+/// The longest delay between two attempts of a request. If Azure requests a longer one, a later step tries again.
 const MAX_RETRY_DELAY: Duration = Duration::from_secs(3);
 
 /// The reason why an object can be deleted immediately.
@@ -58,7 +58,7 @@ impl StepContext<'_> {
 }
 
 impl Change<'_> {
-    /// Records whether Azure accepted the change. `None` is the deletion of an object that does not exist.
+    /// Records whether Azure accepted the change. A response of `None` means that the object to be deleted does not exist.
     pub(super) fn record(
         self,
         task: &mut Task,
@@ -107,7 +107,7 @@ pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
     plan(&plan_input(task, &attempts, observed))
 }
 
-/// The input of the decision.
+/// The input of [`plan`].
 pub(super) fn plan_input<'a>(
     task: &'a Task,
     attempts: &'a UpdateAttempts,

@@ -9,7 +9,7 @@ use super::error::StepError;
 use super::task::Task;
 
 impl StepContext<'_> {
-    /// Checks that the network exists. Azure reports a missing one later and less clearly.
+    /// Checks that the network exists. Azure reports a missing network later and less clearly.
     async fn check_network(&self, task: &Task) -> Result<(), StepError> {
         let aks = task.aks();
         let (Some(name), Some(subnet_name)) = (aks.virtual_network.as_deref(), aks.subnet.as_deref()) else {
@@ -29,7 +29,7 @@ impl StepContext<'_> {
         }
     }
 
-    /// The body of the request, after the network was checked.
+    /// Checks the network, and returns the body of the request.
     pub(super) async fn creation_body(&self, task: &Task) -> Result<Value, StepError> {
         self.check_network(task).await?;
         manifest::create(task.aks(), self.manifest(task))

@@ -16,10 +16,10 @@ const MAX_DELAY: Duration = Duration::from_mins(5);
 /// The delay while another operation is running in the cluster.
 const BUSY_DELAY: Duration = Duration::from_secs(10);
 
-/// Azure's codes for a cluster with a running operation. They can also mean that it is stopped, or that a quota is exceeded.
+/// Azure's codes for a cluster with a running operation. They can also mean that the cluster is stopped, or a quota exceeded.
 const AMBIGUOUS_BUSY_CODES: [&str; 2] = ["OperationNotAllowed", "Conflict"];
 
-/// Azure's codes that always mean another operation in the cluster.
+/// Azure's codes that always mean that another operation is running in the cluster.
 const BUSY_CODES: [&str; 5] = [
     "EtagMismatch",
     "AnotherOperationInProgress",
@@ -35,7 +35,7 @@ const COMMUNICATION_PREFIX: &str = "failed to communicate with cluster: ";
 const SECRET_UNAVAILABLE: &str = "a secret of the cluster cannot be stored or read";
 
 /// The failure of a step.
-#[expect(clippy::struct_excessive_bools, reason = "each is about another decision of the worker")]
+#[expect(clippy::struct_excessive_bools, reason = "each controls a different decision of the worker")]
 #[derive(Debug)]
 pub(super) struct StepError {
     /// The message for users; shown in `transitioningMessage`.
@@ -44,13 +44,14 @@ pub(super) struct StepError {
     retry_after: Option<Duration>,
     /// Whether another operation must end first. This is not a failure.
     pub(super) is_busy: bool,
-    /// Whether the request was postponed because few requests remain and no caller waits for it. This is not a failure.
+    /// Whether the request was postponed because no caller waits for it and few requests remain within Azure's limits. This is
+    /// not a failure.
     pub(super) is_deferred: bool,
     /// Whether a user must fix it.
     needs_action: bool,
     /// Whether the credential is rejected or unusable.
     pub(super) is_about_credential: bool,
-    /// The delay after which another task of the cluster is due.
+    /// The maximum delay of the next attempt, because other work of the cluster is due by then.
     due_within: Option<Duration>,
     /// The cause, for the log.
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -214,7 +215,7 @@ impl StepError {
         self.due_within.map_or(delay, |due| delay.min(due))
     }
 
-    /// The same failure, with the next attempt after `due` at the latest.
+    /// Limits the delay of the next attempt to `due`.
     pub(super) fn with_due_within(self, due: Option<Duration>) -> Self {
         Self { due_within: due, ..self }
     }
@@ -248,7 +249,7 @@ fn with_hint(mut message: String, hint: Option<&str>) -> String {
     message
 }
 
-/// Azure's message as one line.
+/// Azure's message as one line; for errors without such a message, the first line of `text`.
 fn one_line_reason(error: &azure::Error, text: &str) -> String {
     if error.foreign_content_type().is_some() {
         let service =

@@ -1,4 +1,4 @@
-//! Long-running operations of Azure. Polling is separate from recording its result, so that previews can poll too.
+//! Long-running operations of Azure. Polling and recording the result are separate, so that previews can poll too.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) async fn poll_and_record(
             attempts.failed.extend(attempts.last.clone());
             Err(StepError::new(message))
         }
-        // The resource itself shows the result.
+        // The resource, which is read next, shows the result.
         PollResult::Ended => {
             task.set_running(None);
             task.record_success();
@@ -46,7 +46,7 @@ pub(super) async fn poll_and_record(
 
 /// The result of polling.
 pub(super) enum PollResult {
-    /// There is no relevant operation.
+    /// There is no operation to wait for.
     NoOperation,
     /// The operation is running.
     InProgress {
@@ -64,7 +64,7 @@ pub(super) enum PollResult {
     Ended,
 }
 
-/// The relevant operation. A deletion waits only for operations that delete.
+/// The operation that the step must wait for. A deletion waits only for operations that delete the cluster.
 pub(super) fn relevant_operation(task: &Task) -> Option<StoredOperation> {
     task.running().filter(|running| task.phase != Phase::Removing || running.deletes_cluster)
 }
@@ -108,14 +108,14 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
     })
 }
 
-/// Whether polling again would give the same error. This includes 401, because the client has already tried a new token.
+/// Whether polling again would give the same error. Status 401 is permanent, because the client has already tried a new token.
 fn is_permanent(error: &azure::Error) -> bool {
     let azure::Error::Arm(response) = error else { return false };
     let status = response.status;
     response.foreign_content_type.is_none() && matches!(status, 400..=499) && !matches!(status, 408 | 429)
 }
 
-/// Records a change that Azure accepted. Its operation is polled; without one, the resource is read soon.
+/// Records a change that Azure accepted. Later steps poll its operation; if it has none, the next step reads the resource.
 pub(super) fn record_start(
     task: &mut Task,
     response: &WriteResponse,

@@ -1,4 +1,4 @@
-//! Previews of the next step: reads Azure and decides like a step, but changes nothing. The task is never saved.
+//! Previews of the next step. A preview reads Azure and decides as a step does, but changes nothing; its task is never saved.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -108,7 +108,7 @@ async fn preview(
     let mut step = context::decide(task, &observed);
     let context = StepContext { core, access, arm: &arm, observed: &observed };
     match step {
-        // Checked before the request, as in a step.
+        // As in a step, an invalid request is found before it is sent.
         Step::CreateCluster => {
             if let Err(error) = context.creation_body(task).await {
                 step = Step::Refuse(error.message);
@@ -166,7 +166,7 @@ fn blocked_preview(error: StepError, task: &Task, azure: Azure) -> Preview {
     Preview { azure, unseen, ..Preview::new(Kind::Blocked, summary, error.message) }
 }
 
-/// A preview from the row only.
+/// The preview from the stored row, without Azure.
 fn preview_from_row(task: &Task, azure: Azure) -> Preview {
     let mut preview = if task.is_idle() {
         let reason = "the desired spec is applied; whether it still matches Azure was not checked";

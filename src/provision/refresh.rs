@@ -35,7 +35,7 @@ pub(super) async fn interval(core: &Core) -> Duration {
 
 pub(super) async fn refresh(core: &Core, task: &mut Task, deadline: Instant) -> Result<Next, StepError> {
     let interval = interval(core).await;
-    // The agent's next step is part of a full refresh.
+    // A change of the agent's sessions only requires connecting, unless the agent's next step is due, which a refresh executes.
     if let Some(remaining) = until_next(task, interval)
         && core.agents.take_change(&task.row.id)
         && !agent::is_due(core, task).await
@@ -102,7 +102,7 @@ async fn read_upstream(
             return Err(StepError::new(gone.message()));
         }
         Some(Unusable::Unreadable(message)) => return Err(StepError::new(message)),
-        // Azure can be read, although the cluster is stopped.
+        // The state of a stopped cluster can be read from Azure.
         unusable => unusable,
     };
     task.set_upstream(&observed);
@@ -130,7 +130,7 @@ pub(super) async fn observe(
     access: &AzureAccess,
     arm: &Arm,
 ) -> Result<(Observed, Option<Unusable>), StepError> {
-    // As for a deletion: the prerequisites of the cluster are not read.
+    // The phase of a deletion, because the prerequisites of the cluster need not be read.
     let observed = context::observe(task, access, arm, Phase::Removing).await?;
     let unusable = unusable(&context::plan_input(task, &UpdateAttempts::default(), &observed));
     Ok((observed, unusable))

@@ -3,7 +3,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | this one | the clusters that this server watches: leases in the table `cluster_watches` |
+//! | `roles` (this file) | the clusters that this server watches: leases in the table `cluster_watches` |
 //! | `watch` | the loop of one cluster: connect, correct, watch, back off |
 //! | `correct` | one comparison and its changes, with events |
 //! | `revoke` | users who lost rights, from the table `cluster_revocations` |
@@ -37,9 +37,9 @@ const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of watches. Each has four open requests to its cluster.
 const MAX_WATCHES: usize = 1_000;
-/// Maximum number of clusters claimed in one step.
+/// The maximum number of clusters that are claimed at once.
 const CLAIM_LIMIT: usize = 64;
-/// Maximum number of clusters that are read and corrected concurrently.
+/// The maximum number of clusters that are read and corrected concurrently.
 const MAX_CONNECTING: usize = 16;
 /// The time limit for running corrections at shutdown.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ impl RoleKeeper {
             warn_on_error("cannot update cluster watches", self.step().await);
             tokio::select! {
                 () = stop.cancelled() => break,
-                // The next renewal of the leases starts a watch again.
+                // A watch that has ended starts again when the leases are renewed.
                 Some(result) = self.running.join_next() => if let Err(error) = result {
                     tracing::error!(error = &error as &dyn std::error::Error, "cluster watch panicked");
                 },
@@ -143,7 +143,7 @@ impl RoleKeeper {
     async fn stop(mut self) {
         self.running.cancel_except(&[]);
         let all_ended = async { while self.running.join_next().await.is_some() {} };
-        // Watches that are still running are aborted with the set: the next holder can repeat every correction.
+        // Watches that still run are aborted when `self` is dropped; the next holder can repeat every correction.
         drop(tokio::time::timeout(STOP_TIMEOUT, all_ended).await);
         let store = &self.shared.core.store;
         warn_on_error("cannot release cluster watches", watches::release(store, &self.holder).await);

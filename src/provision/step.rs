@@ -119,7 +119,7 @@ impl StepContext<'_> {
         next
     }
 
-    /// A step that changes nothing in Azure.
+    /// Executes a step that changes nothing in Azure.
     async fn conclude(&self, task: &mut Task, step: Step) -> Result<Next, StepError> {
         match step {
             Step::Refuse(reason) => {

@@ -51,7 +51,7 @@ pub(super) struct Task {
     pub(super) spec: ClusterSpec,
     /// The user's specification, as [`plan::user_spec`] returns it.
     pub(super) user_spec: AksConfig,
-    /// The desired spec. For an import, it also contains what others have set in Azure.
+    /// The desired spec. For an import, it also contains the values that others have set in Azure.
     pub(super) desired: AksConfig,
     pub(super) applied: Option<AksConfig>,
     pub(super) work: WorkColumns,
@@ -123,7 +123,7 @@ impl Task {
         self.desired.clone_from(&self.user_spec);
     }
 
-    /// Removes user entries that are no longer needed, after Azure matches the specification.
+    /// Removes user entries that are no longer needed, once Azure matches the specification.
     pub(super) fn prune_user_entries(&mut self) {
         if let (true, Some(upstream)) = (self.is_import(), &self.status.upstream_spec) {
             self.status.user_entries.prune(&self.user_spec, upstream);
@@ -232,8 +232,8 @@ impl Task {
         self.clear_failure();
     }
 
-    /// Records a success. Starting an operation is not a success: an operation that always fails is started with increasing
-    /// delays.
+    /// Records a success. Starting an operation is not a success, so that an operation that always fails is started with
+    /// increasing delays.
     pub(super) fn record_success(&mut self) {
         self.work.attempts = 0;
         self.clear_failure();
@@ -284,7 +284,7 @@ impl Task {
         Err(StepError::lease_lost())
     }
 
-    /// Saves everything and releases the lease; false if the lease was lost.
+    /// Saves everything and releases the lease, or deletes the object; false if the lease was lost.
     pub(super) async fn release(mut self, core: &Core, next: Next) -> Result<bool, store::Error> {
         let now = core.clock.now_ms();
         let events = self.take_events(now);
@@ -332,7 +332,7 @@ impl Task {
         data.to_string()
     }
 
-    /// The rows for the events of this step.
+    /// Takes the events of this step, as rows.
     fn take_events(&mut self, at_ms: i64) -> Vec<NewClusterEvent> {
         let data = self.event_data();
         let events = std::mem::take(&mut self.events).into_iter();

@@ -28,6 +28,7 @@ pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The time limit for the headers of the response to a forwarded request. Rancher itself has no limit.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(55);
+/// The maximum numbers of concurrent lookups and forwarded requests.
 const MAX_LOOKUPS: usize = 256;
 const MAX_FORWARDS: usize = 64;
 /// The maximum length of the response to a lookup. A Secret has at most 1 MiB, and base64 and JSON make it longer.

@@ -51,7 +51,7 @@ impl Cluster {
         serde_json::from_slice(body).ok()
     }
 
-    /// The specification and the configuration that Azure reported.
+    /// The configurations that the specification contains and that Azure reported.
     fn configs(&self) -> [Option<&AksConfig>; 2] {
         let upstream = self.status.aks_status.as_ref().and_then(|status| status.upstream_spec.as_ref());
         [self.spec.aks_config.as_ref(), upstream]

@@ -34,7 +34,7 @@ impl Clock {
     }
 
     /// Milliseconds since 1970, UTC.
-    #[expect(clippy::disallowed_methods, reason = "reads the system's clock for everything that tests move")]
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that tests can replace")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Some(manual) => manual.now_ms.load(Ordering::Relaxed),
@@ -64,7 +64,7 @@ impl Clock {
         let wake_ms = self.now_ms().saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX));
         loop {
             let mut advanced = std::pin::pin!(manual.advanced.notified());
-            // Registers before reading the clock, so that no advance is missed.
+            // Register the waiter before reading the clock, so that no advance is missed.
             advanced.as_mut().enable();
             if self.now_ms() >= wake_ms {
                 return;

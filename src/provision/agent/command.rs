@@ -1,4 +1,4 @@
-//! Azure's run command for the agent. One step of the cluster starts it, later steps poll it.
+//! Azure's run command for the agent. One step of the cluster starts the command, later steps poll it.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use crate::provision::task::Task;
 use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
 
-/// The first file contains the deployment with the immutable selector of this installation. If the cluster has the agent of
-/// another server, applying it fails and nothing is changed. The field manager is the same as for the Kubernetes API, so that
-/// fields omitted by a later manifest are removed.
+/// The first file contains only the deployment, with the immutable selector of this installation. If the cluster has the agent
+/// of another server, applying that file fails, and nothing is changed. The field manager is the same as for manifests applied
+/// through the Kubernetes API, so that fields omitted by a later manifest are removed.
 const APPLY_COMMAND: &str = "kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f deployment.yaml && \
                      kubectl apply --server-side --force-conflicts --field-manager=norman-aks -f agent.yaml";
 const DEPLOYMENT_FILE: &str = "deployment.yaml";
@@ -31,13 +31,13 @@ const MANIFEST_FILE: &str = "agent.yaml";
 /// Parts of Kubernetes' error for a deployment with another selector.
 const FOREIGN_SELECTOR_ERROR: [&str; 2] = ["spec.selector", "field is immutable"];
 
-/// The time limit of the requests of one step.
+/// The time limit of the requests of a [`CommandClient`], and that of a request for a token.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(40);
-/// The delay after a poll that failed.
+/// The minimum delay after a poll that returned no new URL or interval, for example because it failed.
 const POLL_RETRY_DELAY: Duration = Duration::from_secs(10);
-/// A result that has not arrived within this time is abandoned.
+/// The time after which a command without a result is considered failed.
 pub(super) const RESULT_TIMEOUT_MS: i64 = 15 * 60_000;
-/// The output of a failed command is truncated to its last characters.
+/// The maximum number of characters that are quoted from the output of a failed command: the last ones.
 const MAX_LOGS_LEN: usize = 500;
 
 /// Sends Azure's run commands for one step.
@@ -52,7 +52,7 @@ pub(super) enum PollResult {
     Running(RunningCommand, Duration),
     /// The command succeeded.
     Succeeded,
-    /// It failed, with the reason.
+    /// The command failed, with the reason.
     Failed(String),
     /// The cluster has the agent of another server.
     Foreign,
@@ -74,7 +74,7 @@ impl CommandClient {
         Ok(cluster.map_err(|error| StepError::from_azure("", error))?.map(|cluster| cluster.raw))
     }
 
-    /// Starts a command on files, each with its name and content.
+    /// Starts a command with these files, each a name and its content.
     pub(super) async fn start(
         &self,
         core: &Core,

@@ -13,8 +13,8 @@ use crate::provision::connection;
 use crate::provision::task::{Next, Task};
 use crate::service::core::Core;
 
-/// The maximum time that the deletion of the cluster object waits for that of the agent. It is shorter if only roles are left,
-/// because they affect only requests of this server.
+/// The maximum time that the deletion of the cluster object waits for the removal of the agent. The time is shorter if only
+/// roles are left, because they affect only requests of this server.
 const AGENT_TIMEOUT_MS: i64 = 10 * 60_000;
 const ROLES_TIMEOUT_MS: i64 = 60_000;
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);

@@ -45,13 +45,13 @@ pub(crate) async fn correct(
     if changes.is_empty() {
         return Ok(state);
     }
-    // A removed cluster has no roles to correct. Its removal is recorded before they are deleted, so this check cannot miss it.
+    // A cluster that is being removed gets no roles. Removal is stored before roles are deleted, so the check cannot miss it.
     let row = store::clusters::get(&core.store, id).await?;
     if row.is_none_or(|row| row.removing_ms.is_some()) {
         return Ok(state);
     }
     if changes.ends_edit_everywhere() {
-        // Announced before the change: a server that is killed in between repeats the change, but not the event.
+        // Announced before the change: if this server is killed in between, the change is repeated, but not the event.
         announce_lost_rights(core, id).await?;
     }
     let outcome = core.cluster_access.change_roles(access, &changes).await;

@@ -1,5 +1,5 @@
-//! Removes, or reports, the bindings in a cluster that name users who lost their rights. The revocation remains in the database
-//! until then, even if this server stops or cannot reach the cluster.
+//! Removes users who lost their rights from the bindings of a cluster, or reports the bindings that cannot be changed. Until
+//! that is done, the revocation remains in the database, even if this server stops or cannot reach the cluster.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const SECOND_SEARCH_DELAY: Duration = Duration::from_secs(15);
 /// The maximum number of users in one search.
 const MAX_USERS: u32 = 200;
 
-/// Searches a cluster for bindings of users whose search is due.
+/// Removes the users whose search is due from the bindings of a cluster.
 pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(), Error> {
     let rows = revocations::list(&core.store, id, MAX_USERS).await?;
     let now_ms = core.clock.now_ms();
@@ -49,7 +49,7 @@ fn is_due(revocation: &RevocationRow, now_ms: i64) -> bool {
     revocation.scanned_ms.is_none_or(|scanned_ms| now_ms.saturating_sub(scanned_ms) >= delay_ms)
 }
 
-/// The event of a search; `None` if it changed and denied nothing. Denied bindings are reported once.
+/// The event of a search; `None` if there is nothing to report. Denied bindings are reported only after the first search.
 fn report_event(
     at_ms: i64,
     users: &[String],

@@ -21,7 +21,7 @@ use crate::store;
 
 /// The approximate duration of a watch. After it, everything is compared again.
 const WATCH_DURATION: Duration = Duration::from_secs(200);
-/// The time after the end of the duration at which an open watch is considered dead.
+/// A watch that is still open this long after the end of its duration is considered dead.
 const WATCH_GRACE: Duration = Duration::from_secs(15);
 /// Changes within this time are corrected together.
 const DEBOUNCE: Duration = Duration::from_millis(300);
@@ -81,7 +81,7 @@ fn backoff(failures: u32) -> Duration {
     MIN_BACKOFF.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(MAX_BACKOFF)
 }
 
-/// Adds jitter of 20 %, so that clusters that failed together do not retry together.
+/// Adds jitter of ±20 %, so that clusters that failed together do not retry together.
 fn with_jitter(delay: Duration) -> Duration {
     let percent = 80 + u32::try_from(Uuid::new_v4().as_u128() % 41).unwrap_or_default();
     delay.saturating_mul(percent) / 100
