@@ -1,7 +1,7 @@
 //! The database. All SQL of the server is here and in `migrations/`. Outside the migrations, almost every statement runs
 //! unchanged on SQLite and PostgreSQL.
 //!
-//! One file for each table, with functions that take the [`Store`], and rows with public fields. The meaning of the rows, and
+//! Each table has one file, with functions that take the [`Store`], and rows with public fields. The meaning of the rows, and
 //! the encryption of secrets, are in `service`.
 
 #[macro_use]

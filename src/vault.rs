@@ -1,8 +1,8 @@
 //! Envelope encryption of stored secrets, and other cryptography: hashes of tokens, fingerprints, random bytes.
 //!
-//! Each secret is encrypted with its own random data key, which is encrypted (wrapped) with a named key of the key file.
-//! Both use AES-256-GCM with the context of the secret (`credentials/cc-x/clientSecret`) as associated data, so that a
-//! sealed secret that is copied to another row cannot be opened. Wrapping also authenticates the name of the key that wraps.
+//! Each secret is encrypted with its own random data key, which is encrypted (wrapped) with a key of the key file. Both
+//! encryptions use AES-256-GCM with the context of the secret (`credentials/cc-x/clientSecret`) as associated data, so that
+//! a sealed secret that is copied to another row cannot be opened. Wrapping also authenticates the ID of the key that wraps.
 //! When another key becomes active, data keys are wrapped again and ciphertexts stay unchanged.
 //! `service::secrets` reads the key file.
 
@@ -31,12 +31,12 @@ pub enum Error {
     /// The key that sealed the secret is not in the key file.
     #[error("the encryption key {0} is missing")]
     MissingKey(String),
-    /// The sealed bytes were altered, or were sealed for another context or with another key of the same name.
+    /// The sealed bytes were altered, or were sealed for another context or with another key of the same ID.
     #[error(
         "the sealed secret was altered, belongs to another record, or was sealed with another key named {key_id}"
     )]
     Tampered {
-        /// The name of the key that wraps the data key.
+        /// The ID of the key that wraps the data key.
         key_id: String,
     },
     /// The opened secret is not UTF-8.
@@ -61,7 +61,7 @@ pub enum Error {
 /// A sealed secret, which can be stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed {
-    /// The name of the key that wraps the data key.
+    /// The ID of the key that wraps the data key.
     pub key_id: String,
     /// Nonce, encrypted data key and tag: 60 bytes.
     pub wrapped_key: Vec<u8>,
@@ -92,7 +92,7 @@ impl Vault {
         self.ring.store(other.ring.load_full());
     }
 
-    /// The names of all keys, the active one first.
+    /// The IDs of all keys, the active one first.
     pub fn key_ids(&self) -> Vec<String> {
         self.ring.load().ids().map(str::to_owned).collect()
     }
@@ -102,13 +102,13 @@ impl Vault {
         self.ring.load().replica_keys().cloned().collect()
     }
 
-    /// Computes fingerprints of credentials with a key that is derived from the active one. It does not change when another
-    /// key becomes active later.
+    /// The fingerprinter of credentials, with a key that is derived from the active key. It keeps that key even if another one
+    /// becomes active later.
     pub fn fingerprinter(&self) -> Fingerprinter {
         self.ring.load().fingerprinter().clone()
     }
 
-    /// The name of the active key.
+    /// The ID of the active key.
     pub fn active_key_id(&self) -> String {
         self.ring.load().active().0.to_owned()
     }
@@ -157,7 +157,7 @@ impl Vault {
         seal(key_id, key, context, plain)
     }
 
-    /// Whether the data key can be unwrapped, which means that the named key wrapped it for `context`.
+    /// Whether the data key can be unwrapped, which means that the key `key_id` wrapped it for `context`.
     pub fn can_unwrap(&self, context: &str, sealed: &Sealed) -> bool {
         self.unwrap_key(context, sealed).is_ok()
     }
@@ -179,7 +179,7 @@ impl Vault {
     /// Wraps the data key of a secret with the active key; the ciphertext is unchanged.
     ///
     /// # Errors
-    /// [`Error::MissingKey`], [`Error::Tampered`].
+    /// [`Error::MissingKey`], [`Error::Tampered`], [`Error::Encryption`].
     pub fn rewrap(&self, context: &str, sealed: &Sealed) -> Result<Sealed, Error> {
         let data_key = self.unwrap_key(context, sealed)?;
         let ring = self.ring.load();

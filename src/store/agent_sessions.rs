@@ -27,7 +27,7 @@ pub async fn delete(store: &Store, cluster_id: &str, replica_id: &str) -> Result
     store.execute(sql, args![cluster_id, replica_id]).await.map(drop)
 }
 
-/// The sessions of other servers with a heartbeat at `since_ms` or later.
+/// The sessions of reachable servers other than `replica_id` whose last heartbeat was at `since_ms` or later.
 pub async fn list_others(
     store: &Store,
     replica_id: &str,

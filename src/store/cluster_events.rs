@@ -21,7 +21,7 @@ pub struct ClusterEventRow {
     pub kind: String,
     /// The message for users.
     pub message: String,
-    /// The same as JSON, for programs.
+    /// Details for programs, as JSON.
     pub data: String,
 }
 
@@ -36,7 +36,7 @@ pub struct NewClusterEvent {
     pub kind: String,
     /// The message for users.
     pub message: String,
-    /// The same as JSON, for programs.
+    /// Details for programs, as JSON.
     pub data: String,
 }
 

@@ -69,7 +69,7 @@ macro_rules! select {
     };
 }
 
-/// The condition for a valid claim: Azure proved it, or its object has started to create the cluster or was active.
+/// The condition for a valid claim: it was proved, or its object has started to create the cluster or was active.
 macro_rules! is_proved {
     () => {
         "(identity_proved or claimed or activated_ms is not null)"
@@ -136,7 +136,7 @@ pub async fn is_name_taken(
     Ok(contains_name(&others, name))
 }
 
-/// Releases an AKS cluster from objects with an invalid claim, for an object with a valid one.
+/// Removes the invalid claims of other objects on an AKS cluster.
 const RELEASE_UNPROVED: &str = concat!(
     "update clusters set aks_identity = null, version = version + 1 where aks_identity = $1 and id <> $2 and not ",
     is_proved!()
@@ -164,7 +164,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Fails if clusters may not start to use the credential of the row.
+    /// Fails if the credential of the row does not exist or its deletion is pending.
     async fn check_credential(&mut self, cluster: &ClusterRow) -> Result<(), Error> {
         match &cluster.credential_id {
             Some(id) if !self.is_credential_usable(id).await? => {
@@ -244,10 +244,10 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
     store.fetch_optional(sql, args![identity]).await
 }
 
-/// Replaces the columns that users change in a row that was read as `cluster.version` (ID, UUID, owner, creation time and
-/// [`WorkColumns`] are unchanged). `wake` sets the worker's next run and resets its failures. Returns the new version.
-/// If the credential changes, [`UpdateRecords::changes_credential`] is set, and [`UpdateRecords::erasure`] names the previous
-/// one, if there was one.
+/// Replaces the columns that users change in a row that was read at version `cluster.version` (ID, UUID, owner, creation time
+/// and [`WorkColumns`] are unchanged, except that `wake` sets the worker's next run and resets its failures). Returns the new
+/// version. If the credential changes, [`UpdateRecords::changes_credential`] is set, and [`UpdateRecords::erasure`] names the
+/// previous one, if there was one.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].

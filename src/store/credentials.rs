@@ -163,8 +163,8 @@ pub async fn list(store: &Store, owner: Option<&str>) -> Result<Vec<CredentialRo
     store.fetch_all(sql, args![owner]).await
 }
 
-/// Replaces a row that was read as `credential.version` (ID, UUID, owner and creation time are unchanged); returns its new
-/// version. With `only_unused`, fails while a cluster uses the credential.
+/// Replaces a row that was read at version `credential.version` (ID, UUID, owner and creation time are unchanged); returns its
+/// new version. With `only_unused`, fails while a cluster uses the credential.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; [`Error::InUse`] if a cluster uses it.
@@ -243,7 +243,7 @@ pub async fn sealed_by_others(
     store.fetch_all(sql, args![key_id, after, limit]).await
 }
 
-/// Replaces only the encrypted columns of a row that was read as `version`, and increases the version, so that an update based
+/// Replaces only the encrypted columns of a row that was read at `version`, and increases the version, so that an update based
 /// on the old row cannot restore the old key; false if the stored version differs.
 pub async fn rewrap(store: &Store, id: &str, version: i64, sealed: &SealedColumns) -> Result<bool, Error> {
     let sql = "update credentials set key_id = $3, wrapped_key = $4, ciphertext = $5, version = version + 1

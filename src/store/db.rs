@@ -50,7 +50,7 @@ pub struct Store {
     changes: Arc<AtomicU64>,
 }
 
-/// Increases [`Store::version`] when dropped. A failed or cancelled change counts too, because the database may have committed it.
+/// Increases [`Store::version`] when dropped, also after a failed or cancelled change, which the database may have committed.
 pub(super) struct ChangeGuard<'a>(&'a AtomicU64);
 
 impl Drop for ChangeGuard<'_> {
@@ -110,9 +110,9 @@ impl Store {
             Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
             None => file.clone(),
         };
-        // When the disk is full, SQLite rolls back by itself, but sqlx still counts the transaction as open, and the next `begin`
-        // on this connection would fail. `ping` waits for a rollback that sqlx has queued; if sqlx still counts a transaction
-        // after that, the pool closes the connection.
+        // When the disk is full, SQLite rolls back by itself, but sqlx considers the transaction open, and the next `begin` on
+        // this connection would fail. `ping` waits for a rollback that sqlx has queued; if sqlx considers a transaction open
+        // even after that, the pool closes the connection.
         let writer = pool()
             .max_connections(1)
             .after_release(|connection, _| {
@@ -153,8 +153,8 @@ impl Store {
         }
     }
 
-    /// A number that increases with every write through this store or its clones, except [`super::events::insert_many`]. A
-    /// caching caller gets the version first and reads the data second: while the version stays the same, the data is current,
+    /// A number that increases with every write through this store or its clones, except [`super::audit::insert_many`]. A
+    /// caller that caches data reads the version before the data: while the version stays the same, the cached data is current,
     /// unless another server writes to the same database.
     pub fn version(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

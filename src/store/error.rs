@@ -181,12 +181,12 @@ impl Error {
         matches!(self, Self::Full(_))
     }
 
-    /// Adds the written row, if the driver reports that it references a missing row.
+    /// Converts a violated foreign key to [`Error::Dangling`], with the row that was to be written.
     pub(super) fn or_dangling(self, table: &'static str, id: &str) -> Self {
         if self.is_foreign_key() { Self::Dangling { table, id: id.to_owned() } } else { self }
     }
 
-    /// Adds the row to be deleted, if the driver reports that another row references it.
+    /// Converts a violated foreign key to [`Error::InUse`], with the row that was to be deleted.
     pub(super) fn or_in_use(self, table: &'static str, id: &str) -> Self {
         if self.is_foreign_key() { Self::InUse { table, id: id.to_owned() } } else { self }
     }

@@ -90,8 +90,9 @@ pub async fn list(
     store.fetch_all(sql, args![cluster_id, user_id]).await
 }
 
-/// Locks all memberships of the user of membership `id` until the transaction ends. Otherwise, if the last two memberships in a
-/// cluster ended concurrently, each transaction would still see the other one, and neither would add a revocation.
+/// Locks all memberships of the user of membership `id` until the transaction ends. Otherwise, if the user's last two
+/// memberships in a cluster ended concurrently, each transaction would still see the other membership, and neither would add a
+/// revocation.
 async fn lock_memberships(transaction: &mut Transaction<'_>, id: &str) -> Result<(), Error> {
     let sql = "select user_id from cluster_members where id = $1";
     let user_id: Option<String> = transaction.fetch_optional(sql, args![id]).await?;

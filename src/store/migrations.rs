@@ -51,7 +51,7 @@ pub struct Migrated {
 }
 
 impl Store {
-    /// Migrates the schema to this version. Several servers may do so concurrently: one migrates, the others wait.
+    /// Migrates the schema to this version. If several servers start this concurrently, one migrates, and the others wait.
     pub async fn migrate(&self) -> Result<Migrated, Error> {
         let applied = self.pending_migrations().await?;
         match &self.db {
@@ -156,7 +156,7 @@ mod tests {
                 .collect()
         }
         for step in &STEPS {
-            // A table that only SQLite must rebuild has another name during the migration.
+            // SQLite cannot alter every constraint: some tables are rebuilt as `<table>_new`, and renamed.
             let mut sqlite_tables = tables(step.sqlite);
             sqlite_tables.retain(|(table, _)| !table.ends_with("_new"));
             assert_eq!(sqlite_tables, tables(step.postgres), "{}", step.name);

@@ -3,7 +3,7 @@
 
 use super::{Error, Store};
 
-/// The row of a server instance: it is running, or it ended without deleting its row (see [`prune`]).
+/// The row of a server instance that is running, or that ended without deleting its row (see [`prune`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplicaRow {
     /// An ID that is new at each start.

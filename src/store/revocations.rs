@@ -1,6 +1,6 @@
 //! Table `cluster_revocations`: users who lost rights in a cluster and may still have bindings in it. Triggers add the rows in
 //! the transaction of the change: for one cluster if a member is removed or demoted, or its owner is replaced; for all clusters
-//! of a user who is disabled; for every cluster if an administrator is disabled, demoted or deleted.
+//! of a user who is disabled; for every cluster in which an administrator who is disabled, demoted or deleted loses rights.
 
 use super::{Error, Store};
 
@@ -36,14 +36,14 @@ pub async fn count(store: &Store) -> Result<i64, Error> {
     store.fetch_one("select count(*) from cluster_revocations", args![]).await
 }
 
-/// Records the first search for a revocation; false if the user's rights were revoked again since `revocation` was read.
+/// Records the first search for a revocation; false if that was already recorded, or the revocation was deleted.
 pub async fn set_scanned(store: &Store, revocation: &RevocationRow, now_ms: i64) -> Result<bool, Error> {
     let sql = "update cluster_revocations set scanned_ms = $3
                where cluster_id = $1 and user_id = $2 and scanned_ms is null";
     Ok(store.execute(sql, args![&revocation.cluster_id, &revocation.user_id, now_ms]).await? > 0)
 }
 
-/// Deletes a revocation after its search; false if the user's rights were revoked again since `revocation` was read.
+/// Deletes a revocation after its last search; false if the user's rights were revoked again since `revocation` was read.
 pub async fn delete(store: &Store, revocation: &RevocationRow) -> Result<bool, Error> {
     let sql = "delete from cluster_revocations where cluster_id = $1 and user_id = $2
                and scanned_ms = cast($3 as bigint)";

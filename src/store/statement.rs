@@ -62,7 +62,7 @@ macro_rules! args {
     };
 }
 
-/// Maps and lists of strings as JSON; serializing them cannot fail.
+/// A map or list as JSON. Serializing strings and [`Value`]s cannot fail.
 pub(super) fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }

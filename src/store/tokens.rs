@@ -16,7 +16,7 @@ pub struct TokenRow {
     pub hash: Vec<u8>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
-    /// Milliseconds since 1970; `None` never expires.
+    /// Milliseconds since 1970; `None` if the token never expires.
     pub expires_ms: Option<i64>,
     /// Milliseconds since 1970; updated at most once a minute.
     pub last_used_ms: Option<i64>,

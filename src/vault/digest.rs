@@ -32,8 +32,8 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Computes 32-byte fingerprints of lists of texts, for cache keys that depend on a secret. Without the key, the texts cannot
-/// be found by brute force. Clones compute the same fingerprints.
+/// Computes 32-byte fingerprints of lists of byte strings, for cache keys that depend on a secret. Without the key of the
+/// fingerprinter, the bytes cannot be found by brute force. Clones compute the same fingerprints.
 #[derive(Clone)]
 pub struct Fingerprinter {
     key: hmac::Key,
@@ -46,12 +46,13 @@ impl fmt::Debug for Fingerprinter {
 }
 
 impl Fingerprinter {
-    /// Creates one with a new random key: fingerprints differ between processes.
+    /// Creates a fingerprinter with a new random key: fingerprints differ between processes.
     pub fn random() -> Self {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, &random::<32>()) }
     }
 
-    /// Creates one with a key derived from an encryption key: every process with that key computes the same fingerprints.
+    /// Creates a fingerprinter with a key derived from an encryption key: every process with that key computes the same
+    /// fingerprints.
     pub(super) fn derive(key: &[u8]) -> Self {
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         let derived = hmac::sign(&key, b"norman-aks credential fingerprint");

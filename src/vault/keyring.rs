@@ -12,10 +12,10 @@ use zeroize::Zeroizing;
 use super::replica_key::ReplicaKey;
 use super::{Error, Fingerprinter, KEY_LEN, random};
 
-/// The maximum length of the name of a key, in characters.
+/// The maximum length of the ID of a key, in characters.
 const MAX_ID_LEN: usize = 64;
 
-/// At least one named key. The first one is active and seals new secrets; all of them open secrets.
+/// At least one key. The first key of the file is active and seals new secrets; all of them open secrets.
 pub struct KeyRing {
     active: Key,
     others: Vec<Key>,
@@ -78,7 +78,7 @@ impl KeyRing {
         Ok(Self { active: keys.next().ok_or(Error::NoKey)?, others: keys.collect() })
     }
 
-    /// A line with a new key and a new name, without a line break.
+    /// A line with a new key and a new ID, without a line break.
     pub fn generate() -> SecretString {
         let key = Zeroizing::new(random::<KEY_LEN>());
         let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
@@ -86,7 +86,7 @@ impl KeyRing {
         SecretString::from(format!("key-{name:08x}:{}", *encoded))
     }
 
-    /// The names of the keys, the active one first.
+    /// The IDs of the keys, the active one first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
         std::iter::once(&self.active).chain(&self.others).map(|key| key.id.as_str())
     }

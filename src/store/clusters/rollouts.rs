@@ -2,7 +2,7 @@
 
 use crate::store::{Error, Store};
 
-/// Starts the rollout of a cluster until `until_ms`, under the lease `fence`. False if `max_rollouts` other clusters have a
+/// Starts a rollout that counts until `until_ms`, under the lease `fence`. False if `max_rollouts` other clusters have a
 /// rollout at `now_ms`, or the lease was lost.
 pub async fn begin_rollout(
     store: &Store,

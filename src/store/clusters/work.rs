@@ -5,8 +5,8 @@ use super::{RELEASE_UNPROVED, columns};
 use crate::store::credentials::Erasure;
 use crate::store::{ClusterRow, DatabaseKind, Error, NewClusterEvent, Store};
 
-/// The columns that only the worker changes. Updates by users never change them, and the worker never changes those of users,
-/// so the two do not conflict.
+/// The columns that the worker writes under its lease. A user's update does not replace them; it can only schedule the next run
+/// and reset the failures ([`Wake`]). So the two do not conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorkColumns {
     /// The fencing token: increases by one with each claim. Writes with an older one are rejected.
@@ -29,7 +29,7 @@ pub struct WorkColumns {
     pub refreshed_ms: Option<i64>,
     /// The number of consecutive failures.
     pub attempts: i64,
-    /// The worker's next run, in milliseconds since 1970; `None` if none is scheduled.
+    /// The worker's next run, in milliseconds since 1970; `None` if none is scheduled, 0 after a wake-up ([`wake`]).
     pub next_run_ms: Option<i64>,
 }
 
@@ -107,6 +107,7 @@ pub async fn release(
     write_work(store, id, work, seen_generation, now_ms, Some(0), events).await
 }
 
+/// `lease_until_ms` is the new end of the lease; `None` keeps the lease.
 async fn write_work(
     store: &Store,
     id: &str,
@@ -193,8 +194,8 @@ pub async fn wake_all(store: &Store, at_ms: i64) -> Result<(), Error> {
     store.execute("update clusters set next_run_ms = $1 where next_run_ms > $1", args![at_ms]).await.map(drop)
 }
 
-/// Sets the next run of a cluster to now. If a worker is processing it, it runs again afterwards. False if the cluster does not
-/// exist.
+/// Sets the next run of a cluster to now. If a worker is processing the cluster, another run follows immediately. False if the
+/// cluster does not exist.
 pub async fn wake(store: &Store, id: &str) -> Result<bool, Error> {
     // The current holder does not overwrite 0 before it releases the lease; the release sets the next run to the current time.
     Ok(store.execute("update clusters set next_run_ms = 0 where id = $1", args![id]).await? > 0)

@@ -105,7 +105,7 @@ pub async fn erase(
     if id.contains('\0') {
         return Ok(None);
     }
-    // 0, so that a worker that is processing a cluster does not overwrite it; see `clusters::wake`.
+    // A worker that is processing a cluster does not overwrite a next run of 0; see `clusters::wake`.
     let detach = "update clusters set credential_id = null, version = version + 1, next_run_ms = 0
                   where credential_id = $1 returning id, name";
     let mut transaction = store.begin().await?;

@@ -36,7 +36,7 @@ impl Record for AccountRow {
     }
 }
 
-/// All users by name, or the one with the ID.
+/// All users, ordered by name, or only the user `id`.
 pub async fn accounts(store: &Store, id: Option<&str>, now_ms: i64) -> Result<Vec<AccountRow>, Error> {
     let sql = "select u.id, u.name, u.admin, u.enabled, u.created_ms,
                (select count(*) from tokens t where t.user_id = u.id
