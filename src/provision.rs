@@ -58,6 +58,8 @@ use crate::store::{self, ClusterRow};
 
 /// The time limit of a step, with all its requests.
 const STEP_TIMEOUT: Duration = Duration::from_secs(110);
+/// The time after [`STEP_TIMEOUT`] at which a step is aborted, if its requests did not end it.
+const STEP_GRACE: Duration = Duration::from_secs(5);
 /// The duration of a lease: longer than any step, so that no step is executed twice.
 const LEASE_DURATION_MS: i64 = 150_000;
 /// The maximum number of concurrent steps of one server.
@@ -131,11 +133,11 @@ impl Worker {
             return Ok(0);
         }
         let now = self.core.clock.now_ms();
-        let due =
+        let claimed =
             store::clusters::claim(&self.core.store, &self.holder, now, now + LEASE_DURATION_MS, free_slots)
                 .await?;
-        let count = due.len();
-        for row in due {
+        let count = claimed.len();
+        for row in claimed {
             let core = Arc::clone(&self.core);
             steps.spawn(async move { Box::pin(run_step(&core, row)).await });
         }
@@ -169,10 +171,12 @@ async fn run_step(core: &Core, row: ClusterRow) {
         }
     };
     let deadline = Instant::now() + STEP_TIMEOUT;
-    let outcome = timeout(STEP_TIMEOUT + Duration::from_secs(5), execute(core, &mut task, deadline)).await;
+    let outcome = timeout(STEP_TIMEOUT + STEP_GRACE, execute(core, &mut task, deadline)).await;
     let next = match outcome.unwrap_or_else(|_| Err(StepError::timed_out())) {
         Ok(next) => next,
-        Err(error) if task.phase == Phase::Removing => task.record_failure(&error.with_forced_removal(&id)),
+        Err(error) if task.phase == Phase::Removing => {
+            task.record_failure(&error.with_forced_removal_hint(&id))
+        }
         Err(error) => task.record_failure(&error),
     };
     let is_deleted = next == Next::Delete;

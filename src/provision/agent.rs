@@ -31,7 +31,7 @@ const MAX_ROLLOUTS: i64 = 5;
 /// The time for which a rollout counts against [`MAX_ROLLOUTS`] if its end is not observed.
 const ROLLOUT_TIMEOUT_MS: i64 = command::RESULT_TIMEOUT_MS + 5 * 60_000;
 /// The time for which a replacement still counts after its manifest was applied, because the new pod is starting.
-const REPLACEMENT_MS: i64 = 60_000;
+const REPLACEMENT_SETTLE_MS: i64 = 60_000;
 
 /// The progress of an agent.
 #[derive(Debug, PartialEq, Eq)]
@@ -201,12 +201,16 @@ impl AgentContext<'_> {
         task.status.agent = Some(deployment.clone());
         task.save(self.core).await?;
         match method {
-            ApplyMethod::Api => self.apply(task, deployment).await,
+            ApplyMethod::Api => self.apply_through_api(task, deployment).await,
             ApplyMethod::RunCommand => command::start(self, task, deployment).await,
         }
     }
 
-    async fn apply(&self, task: &mut Task, deployment: &mut Deployment) -> Result<AgentProgress, StepError> {
+    async fn apply_through_api(
+        &self,
+        task: &mut Task,
+        deployment: &mut Deployment,
+    ) -> Result<AgentProgress, StepError> {
         let current = self.core.server_access.current(connection::target(task)).await;
         let current = current.map_err(StepError::from_access)?;
         let Some(current) = current else {
@@ -244,7 +248,7 @@ impl AgentContext<'_> {
         let message = format!("{verb} the cluster agent by {} (manifest {revision})", method.as_str());
         task.add_event("agentManifestApplied", message);
         set_condition(task, ConditionStatus::Unknown, "");
-        let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_MS);
+        let until_ms = is_replacement.then(|| task.now_ms + REPLACEMENT_SETTLE_MS);
         store::clusters::end_rollout(&self.core.store, &task.row.id, task.work.fence, until_ms).await?;
         Ok(progress_until_connected(deployment))
     }
@@ -332,14 +336,14 @@ impl AgentContext<'_> {
     async fn owner_command(&self, task: &Task) -> String {
         let id = &task.row.id;
         let server = self.core.public_address.agent_url().await.unwrap_or_default();
-        let url = format!("{server}/v3/import/<token>_{id}.yaml");
-        let tokens = format!("{server}/v3/clusterregistrationtokens?clusterId={id}");
+        let manifest_url = format!("{server}/v3/import/<token>_{id}.yaml");
+        let tokens_url = format!("{server}/v3/clusterregistrationtokens?clusterId={id}");
         match ca_checksum(&self.core.public_address.authorities().await).as_str() {
-            "" => format!("kubectl apply -f {url}, with the token from {tokens}"),
+            "" => format!("kubectl apply -f {manifest_url}, with the token from {tokens_url}"),
             // kubectl does not trust a private authority.
             checksum => format!(
-                "curl --insecure -sfL {url} | kubectl apply -f -, with the token from {tokens}; the SHA-256 checksum of the \
-                 server's authority is {checksum}"
+                "curl --insecure -sfL {manifest_url} | kubectl apply -f -, with the token from {tokens_url}; the SHA-256 \
+                 checksum of the server's authority is {checksum}"
             ),
         }
     }

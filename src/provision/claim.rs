@@ -15,7 +15,11 @@ use crate::store::{self, Unique};
 ///
 /// # Errors
 /// Another object has the AKS cluster; nothing may be changed in Azure.
-pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) -> Result<bool, StepError> {
+pub(super) async fn claim_identity(
+    core: &Core,
+    task: &mut Task,
+    access: &AzureAccess,
+) -> Result<bool, StepError> {
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(true) };
     let (id, fence, version) = (&task.row.id, task.work.fence, task.row.version);
     match store::clusters::claim_identity(&core.store, id, fence, version, &identity).await {
@@ -30,8 +34,8 @@ pub(super) async fn claim(core: &Core, task: &mut Task, access: &AzureAccess) ->
     }
 }
 
-/// Fails as [`claim`] would, without saving anything.
-pub(super) async fn check(core: &Core, task: &Task, access: &AzureAccess) -> Result<(), StepError> {
+/// Fails as [`claim_identity`] would, without saving anything.
+pub(super) async fn check_identity(core: &Core, task: &Task, access: &AzureAccess) -> Result<(), StepError> {
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(()) };
     match store::clusters::by_aks_identity(&core.store, &identity).await? {
         Some(other) if other.id != task.row.id => Err(taken_error(task)),

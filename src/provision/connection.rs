@@ -56,11 +56,11 @@ pub(super) async fn connect(
     observed: Option<&Observed>,
 ) -> Result<Option<Path>, StepError> {
     core.agents.take_change(&task.row.id);
-    let was_deployed = task
+    let was_agent_deployed = task
         .status
         .condition(AGENT_DEPLOYED)
         .is_some_and(|condition| condition.status == ConditionStatus::True);
-    if !was_deployed && core.agents.sessions().has_usable(&task.row.id) {
+    if !was_agent_deployed && core.agents.sessions().has_usable(&task.row.id) {
         task.set_condition(AGENT_DEPLOYED, ConditionStatus::True, "");
     }
     match open_connection(core, task, observed).await {
@@ -85,7 +85,7 @@ async fn open_connection(
             Ok(access) => (access, None),
             Err(error) => match current {
                 Some(account) => (account.access, Some(error)),
-                None => return record_not_acquired(core, task, error),
+                None => return record_acquisition_error(core, task, error),
             },
         },
     };
@@ -156,14 +156,19 @@ async fn acquire(
     observed: Option<&Observed>,
 ) -> Result<Arc<Access>, AccessError> {
     let cluster = observed.and_then(|observed| observed.cluster.as_ref());
-    let disabled = cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
-    let has_local_accounts = disabled.and_then(Value::as_bool) != Some(true);
+    let local_accounts_disabled =
+        cluster.and_then(|cluster| cluster.pointer("/properties/disableLocalAccounts"));
+    let has_local_accounts = local_accounts_disabled.and_then(Value::as_bool) != Some(true);
     let fetched = core.server_access.fetch(target(task), has_local_accounts).await?;
     set_endpoint(task, &fetched.kubeconfig.endpoint, &fetched.kubeconfig.ca);
     core.server_access.adopt(target(task), &fetched).await
 }
 
-fn record_not_acquired(core: &Core, task: &mut Task, error: AccessError) -> Result<Option<Path>, StepError> {
+fn record_acquisition_error(
+    core: &Core,
+    task: &mut Task,
+    error: AccessError,
+) -> Result<Option<Path>, StepError> {
     match error {
         AccessError::Cluster(error) => set_unreachable(core, task, error),
         error => Err(StepError::from_access(error)),

@@ -47,10 +47,10 @@ pub(super) struct Change<'a> {
 }
 
 impl StepContext<'_> {
-    pub(super) fn manifest<'a>(&'a self, task: &'a Task) -> Context<'a> {
+    pub(super) fn manifest_context<'a>(&'a self, task: &'a Task) -> Context<'a> {
         Context {
             subscription_id: &self.access.credential().subscription_id,
-            owner: &task.owner,
+            owner: &task.owner_tag,
             workspace_id: self.observed.workspace_id.as_deref(),
             cluster: self.observed.cluster.as_ref(),
         }
@@ -102,7 +102,7 @@ pub(super) async fn observe(
 
 /// Decides on the next step.
 pub(super) fn decide(task: &mut Task, observed: &Observed) -> Step {
-    task.merge(observed);
+    task.merge_upstream(observed);
     let attempts = task.attempts().clone();
     plan(&plan_input(task, &attempts, observed))
 }
@@ -119,7 +119,7 @@ pub(super) fn plan_input<'a>(
         applied: task.applied.as_ref(),
         phase: task.phase,
         creation_recorded: task.work.claimed,
-        owner: &task.owner,
+        owner: &task.owner_tag,
         endpoint: task.status.api_endpoint.as_deref(),
         attempts,
         may_retry: task.now_ms - attempts.last_ms >= RETRY_FAILED_AFTER_MS,
@@ -136,10 +136,10 @@ pub(super) fn has_nothing_to_delete(task: &Task) -> bool {
 /// Fails if the credential is for another subscription. Such a credential cannot see the cluster, which must not be mistaken
 /// for its absence.
 pub(super) fn check_subscription(task: &Task, access: &AzureAccess) -> Result<(), StepError> {
-    let current = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
+    let stored_identity = task.row.aks_identity.as_ref().filter(|_| task.work.claimed || task.was_active());
     let subscription = access.credential().subscription_id.as_str();
-    match (current, identity(Some(subscription), task.aks())) {
-        (Some(current), Some(identity)) if identity != *current => {
+    match (stored_identity, identity(Some(subscription), task.aks())) {
+        (Some(stored), Some(identity)) if identity != *stored => {
             Err(StepError::other_subscription(subscription))
         }
         _ => Ok(()),

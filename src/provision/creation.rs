@@ -32,7 +32,7 @@ impl StepContext<'_> {
     /// Checks the network, and returns the body of the request.
     pub(super) async fn creation_body(&self, task: &Task) -> Result<Value, StepError> {
         self.check_network(task).await?;
-        manifest::create(task.aks(), self.manifest(task))
+        manifest::create(task.aks(), self.manifest_context(task))
             .map_err(|error| StepError::new(format!("error failed to create cluster: {error}")))
     }
 }

@@ -15,6 +15,8 @@ const MIN_DELAY: Duration = Duration::from_secs(5);
 const MAX_DELAY: Duration = Duration::from_mins(5);
 /// The delay while another operation is running in the cluster.
 const BUSY_DELAY: Duration = Duration::from_secs(10);
+/// The maximum delay that Azure can request after a failure.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
 /// Azure's codes for a cluster with a running operation. They can also mean that the cluster is stopped, or a quota exceeded.
 const AMBIGUOUS_BUSY_CODES: [&str; 2] = ["OperationNotAllowed", "Conflict"];
@@ -194,7 +196,7 @@ impl StepError {
 
     /// Adds the instructions for deleting only the object, if a user must act.
     #[must_use]
-    pub(super) fn with_forced_removal(mut self, cluster_id: &str) -> Self {
+    pub(super) fn with_forced_removal_hint(mut self, cluster_id: &str) -> Self {
         if self.needs_action {
             self.message
                 .push_str("; to delete only the object and change nothing in Azure: DELETE /v3/clusters/");
@@ -211,7 +213,7 @@ impl StepError {
         }
         let doublings = u32::try_from(failures.clamp(0, 10)).unwrap_or(10);
         let backoff = MIN_DELAY.saturating_mul(1 << doublings).min(MAX_DELAY);
-        let delay = backoff.max(self.retry_after.unwrap_or_default().min(Duration::from_hours(1)));
+        let delay = backoff.max(self.retry_after.unwrap_or_default().min(MAX_RETRY_AFTER));
         self.due_within.map_or(delay, |due| delay.min(due))
     }
 
@@ -249,8 +251,8 @@ fn with_hint(mut message: String, hint: Option<&str>) -> String {
     message
 }
 
-/// Azure's message as one line; for errors without such a message, the first line of `text`.
-fn one_line_reason(error: &azure::Error, text: &str) -> String {
+/// Azure's message as one line; for errors without such a message, the first line of `explanation`.
+fn one_line_reason(error: &azure::Error, explanation: &str) -> String {
     if error.foreign_content_type().is_some() {
         let service =
             if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
@@ -266,7 +268,7 @@ fn one_line_reason(error: &azure::Error, text: &str) -> String {
             (None, None) => format!("Azure returned status {}", response.status),
         };
     }
-    text.lines().next().unwrap_or_default().trim_end().to_owned()
+    explanation.lines().next().unwrap_or_default().trim_end().to_owned()
 }
 
 impl From<AccessError> for StepError {
@@ -342,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_grow_to_five_minutes_unless_azure_requests_more() {
+    fn delays_grow_to_five_minutes_unless_overridden() {
         let plain = StepError::new("x");
         for (failures, seconds) in [(0, 5), (1, 10), (3, 40), (6, 300), (1000, 300)] {
             assert_eq!(plain.retry_delay(failures), Duration::from_secs(seconds), "{failures}");
@@ -362,7 +364,7 @@ mod tests {
 
     #[test]
     fn only_running_operations_are_busy() {
-        for (status, code, message, busy) in [
+        for (status, code, message, is_busy) in [
             (409, "OperationNotAllowed", "Another operation (Upgrading) is in progress", true),
             (409, "OperationNotAllowed", "the managed cluster 'one' is stopped", false),
             (409, "OperationNotAllowed", "exceeding approved standardDSv3Family Cores quota", false),
@@ -371,7 +373,7 @@ mod tests {
             (409, "etagMismatch", "", true),
             (409, "MissingSubscriptionRegistration", "wait", false),
         ] {
-            assert_eq!(arm_error(status, code, message).is_busy, busy, "{status} {code} {message}");
+            assert_eq!(arm_error(status, code, message).is_busy, is_busy, "{status} {code} {message}");
         }
         let hinted =
             arm_error(409, "MissingSubscriptionRegistration", "See https://aka.ms/rps-not-found.").message;

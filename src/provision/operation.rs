@@ -20,16 +20,16 @@ pub(super) async fn poll_and_record(
 ) -> Result<Option<Next>, StepError> {
     match poll(task, access, arm).await? {
         PollResult::NoOperation => {
-            task.set_running(None);
+            task.set_running_operation(None);
             Ok(None)
         }
         PollResult::InProgress { what, percent, retry_after, running } => {
             task.set_waiting(&what, percent);
-            task.set_running(Some(&running));
+            task.set_running_operation(Some(&running));
             Ok(Some(Next::In(retry_after)))
         }
         PollResult::Failed(message) => {
-            task.set_running(None);
+            task.set_running_operation(None);
             let attempts = task.attempts();
             attempts.error_message = Some(message.clone());
             attempts.failed.extend(attempts.last.clone());
@@ -37,7 +37,7 @@ pub(super) async fn poll_and_record(
         }
         // The resource, which is read next, shows the result.
         PollResult::Ended => {
-            task.set_running(None);
+            task.set_running_operation(None);
             task.record_success();
             Ok(None)
         }
@@ -66,7 +66,7 @@ pub(super) enum PollResult {
 
 /// The operation that the step must wait for. A deletion waits only for operations that delete the cluster.
 pub(super) fn relevant_operation(task: &Task) -> Option<StoredOperation> {
-    task.running().filter(|running| task.phase != Phase::Removing || running.deletes_cluster)
+    task.running_operation().filter(|running| task.phase != Phase::Removing || running.deletes_cluster)
 }
 
 /// Polls the operation without recording the result.
@@ -135,6 +135,6 @@ pub(super) fn record_start(
         deletes_cluster,
     };
     task.set_waiting(&running.what, None);
-    task.set_running(Some(&running));
+    task.set_running_operation(Some(&running));
     Next::In(operation.retry_after())
 }

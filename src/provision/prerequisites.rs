@@ -46,7 +46,7 @@ impl StepContext<'_> {
         if let Some(workspace) = existing {
             let state = workspace.view.properties.and_then(|properties| properties.provisioning_state);
             let has_failed = state.is_some_and(|state| {
-                ["Failed", "Canceled"].iter().any(|end| end.eq_ignore_ascii_case(&state))
+                ["Failed", "Canceled"].iter().any(|failed| failed.eq_ignore_ascii_case(&state))
             });
             if !has_failed {
                 task.set_waiting(&format!("Azure: {in_progress}"), None);

@@ -20,7 +20,7 @@ use crate::service::{Error, Result};
 use crate::store::ClusterRow;
 
 /// The time limit for Azure, because a user is waiting.
-const TIMEOUT: Duration = Duration::from_secs(25);
+const AZURE_TIMEOUT: Duration = Duration::from_secs(25);
 
 impl Planner for Worker {
     fn preview_offline(&self, row: &ClusterRow) -> Result<Option<Preview>> {
@@ -42,8 +42,9 @@ impl Planner for Worker {
     fn preview_with_azure(&self, row: ClusterRow, access: Arc<AzureAccess>) -> PreviewFuture<'_> {
         Box::pin(async move {
             let mut task = load_task(&self.core, row)?;
-            let preview = preview(&self.core, &mut task, &access, Instant::now() + TIMEOUT);
-            let preview = match timeout(TIMEOUT + Duration::from_secs(1), preview).await {
+            let preview_future = preview(&self.core, &mut task, &access, Instant::now() + AZURE_TIMEOUT);
+            // The requests end at the deadline; the additional second is for everything else.
+            let preview = match timeout(AZURE_TIMEOUT + Duration::from_secs(1), preview_future).await {
                 Ok(Ok(preview)) => preview,
                 Ok(Err(error)) => {
                     let azure = Azure::Failed(error.message.clone());
@@ -51,7 +52,7 @@ impl Planner for Worker {
                 }
                 Err(_) => {
                     let azure =
-                        Azure::Failed(format!("Azure did not respond within {} s", TIMEOUT.as_secs()));
+                        Azure::Failed(format!("Azure did not respond within {} s", AZURE_TIMEOUT.as_secs()));
                     blocked_preview(StepError::timed_out(), &task, azure)
                 }
             };
@@ -101,7 +102,7 @@ async fn preview(
         return Ok(preview);
     }
     let observed = context::observe(task, access, &arm, task.phase).await?;
-    if let Err(error) = claim::check(core, task, access).await {
+    if let Err(error) = claim::check_identity(core, task, access).await {
         let summary = "record the failure, and try again";
         return Ok(Preview::new(Kind::Blocked, summary, error.message));
     }
@@ -157,7 +158,7 @@ fn waiting(task: &Task, what: &str, percent: Option<f64>) -> Waiting {
 /// The preview of a step that would fail with `error`.
 fn blocked_preview(error: StepError, task: &Task, azure: Azure) -> Preview {
     let is_removal = task.phase == Phase::Removing;
-    let error = if is_removal { error.with_forced_removal(&task.row.id) } else { error };
+    let error = if is_removal { error.with_forced_removal_hint(&task.row.id) } else { error };
     let unseen = match &azure {
         Azure::Failed(reason) => vec![Unseen { what: "azure", reason: reason.clone() }],
         _ => Vec::new(),

@@ -79,7 +79,7 @@ impl RoleKeeper {
             warn_on_error("cannot release leases of the previous process", watches::release_all(store).await);
         }
         while !stop.is_cancelled() {
-            warn_on_error("cannot update cluster watches", self.step().await);
+            warn_on_error("cannot update cluster watches", self.update_watches().await);
             tokio::select! {
                 () = stop.cancelled() => break,
                 // A watch that has ended starts again when the leases are renewed.
@@ -92,7 +92,7 @@ impl RoleKeeper {
         self.stop().await;
     }
 
-    async fn step(&mut self) -> Result<(), store::Error> {
+    async fn update_watches(&mut self) -> Result<(), store::Error> {
         let core = &self.shared.core;
         let namespaces = system_namespaces(core).await;
         self.namespaces.send_if_modified(|current| {
@@ -100,9 +100,9 @@ impl RoleKeeper {
             *current = namespaces;
             differs
         });
-        let until = core.clock.now_ms() + LEASE_DURATION_MS;
+        let lease_until_ms = core.clock.now_ms() + LEASE_DURATION_MS;
         if self.renewed_at.is_none_or(|renewed_at| renewed_at.elapsed() >= RENEWAL_INTERVAL) {
-            let held = watches::renew(&core.store, &self.holder, until).await?;
+            let held = watches::renew(&core.store, &self.holder, lease_until_ms).await?;
             self.renewed_at = Some(Instant::now());
             self.running.cancel_except(&held);
             for id in held {
@@ -112,8 +112,8 @@ impl RoleKeeper {
         let limit = MAX_WATCHES.saturating_sub(self.running.len()).min(CLAIM_LIMIT);
         let core = &self.shared.core;
         if limit > 0 {
-            let (now, limit) = (core.clock.now_ms(), u32::try_from(limit).unwrap_or_default());
-            for id in watches::claim(&core.store, &self.holder, now, until, limit).await? {
+            let (now_ms, limit) = (core.clock.now_ms(), u32::try_from(limit).unwrap_or_default());
+            for id in watches::claim(&core.store, &self.holder, now_ms, lease_until_ms, limit).await? {
                 self.start(id);
             }
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn panicked_watch_can_start_again() {
+    async fn panicked_watch_is_removed() {
         let mut running = RunningWatches::default();
         running.start("c-1".to_owned(), |_, _, _| async { panic!("out of luck") });
         assert!(running.join_next().await.unwrap().unwrap_err().is_panic());

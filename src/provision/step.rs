@@ -52,7 +52,7 @@ pub(super) async fn advance(core: &Core, task: &mut Task, deadline: Instant) -> 
         return Ok(next);
     }
     let observed = context::observe(task, &access, &arm, task.phase).await?;
-    if !claim::claim(core, task, &access).await? {
+    if !claim::claim_identity(core, task, &access).await? {
         return Ok(Next::Now);
     }
     let step = context::decide(task, &observed);
@@ -214,7 +214,7 @@ impl StepContext<'_> {
         let (group, name) = task.group_and_name();
         // An imported cluster keeps its owner tag.
         let current_owner = self.observed.cluster.as_ref().and_then(upstream::owner);
-        let owner = if task.is_import() { current_owner } else { Some(task.owner.clone()) };
+        let owner = if task.is_import() { current_owner } else { Some(task.owner_tag.clone()) };
         let tags = manifest::tags(&task.desired, owner.as_deref());
         let pairs = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let outcome = managed_clusters::patch_tags(self.arm, &group, &name, pairs).await;
@@ -230,7 +230,7 @@ impl StepContext<'_> {
     async fn update_cluster(&self, task: &mut Task, keys: &[&str]) -> Result<Next, StepError> {
         let (group, name) = task.group_and_name();
         let current = self.observed.cluster.clone().unwrap_or_default();
-        let body = manifest::update(&current, &task.desired, self.manifest(task));
+        let body = manifest::update(&current, &task.desired, self.manifest_context(task));
         let outcome = managed_clusters::put(self.arm, &group, &name, &body).await;
         let (done, in_progress) = if keys.is_empty() {
             ("requested the repair of the cluster".to_owned(), "the cluster is being repaired".to_owned())
@@ -262,7 +262,7 @@ impl StepContext<'_> {
             task.save(self.core).await?;
         }
         let properties = current.as_ref().and_then(|current| current.raw.get("properties"));
-        let body = manifest::pool(&desired, properties, task.aks(), self.manifest(task));
+        let body = manifest::pool(&desired, properties, task.aks(), self.manifest_context(task));
         let outcome = agent_pools::put(self.arm, &group, &name, pool, &body).await;
         let verb = if current.is_some() { "changed" } else { "created" };
         let change = Change {

@@ -57,7 +57,8 @@ pub(super) struct Task {
     pub(super) work: WorkColumns,
     pub(super) status: ClusterStatus,
     pub(super) phase: Phase,
-    pub(super) owner: String,
+    /// The value of the owner tag of the resources in Azure.
+    pub(super) owner_tag: String,
     /// The current time in milliseconds since 1970, and in RFC 3339.
     pub(super) now_ms: i64,
     pub(super) now_rfc3339: String,
@@ -86,7 +87,7 @@ impl Task {
             status: ClusterStatus::from_json(&row.work.status)?.for_generation(row.generation),
             work: row.work.clone(),
             phase,
-            owner: format!("{}/{}", core.instance, row.id),
+            owner_tag: format!("{}/{}", core.instance, row.id),
             now_ms,
             now_rfc3339: rfc3339(now_ms),
             events: Vec::new(),
@@ -110,7 +111,7 @@ impl Task {
 
     /// Merges an import with Azure's state. Entries of lists and maps that differ are managed by the user from now on; all others
     /// are unchanged.
-    pub(super) fn merge(&mut self, observed: &Observed) {
+    pub(super) fn merge_upstream(&mut self, observed: &Observed) {
         let Some(upstream) = observed.upstream.as_ref().filter(|_| self.is_import()) else { return };
         self.status.user_entries.record(&self.user_spec, upstream);
         self.desired = merge_entries(&self.user_spec, upstream, &self.status.user_entries);
@@ -176,39 +177,39 @@ impl Task {
     }
 
     /// The running operation; `None` if it cannot be parsed, in which case Azure is read instead.
-    pub(super) fn running(&self) -> Option<StoredOperation> {
+    pub(super) fn running_operation(&self) -> Option<StoredOperation> {
         serde_json::from_str(self.work.operation.as_deref()?).ok()
     }
 
-    pub(super) fn set_running(&mut self, running: Option<&StoredOperation>) {
+    pub(super) fn set_running_operation(&mut self, running: Option<&StoredOperation>) {
         self.work.operation = running.and_then(|running| serde_json::to_string(running).ok());
     }
 
-    pub(super) fn set_condition(&mut self, kind: &str, status: ConditionStatus, message: &str) {
+    pub(super) fn set_condition(&mut self, condition_type: &str, status: ConditionStatus, message: &str) {
         let now = self.now_rfc3339.clone();
-        self.status.set_condition(kind, status, "", message, &now);
+        self.status.set_condition(condition_type, status, "", message, &now);
     }
 
-    /// The condition for progress: `Provisioned` until the cluster is active for the first time, then `Updated`.
-    fn progress_condition(&self) -> &'static str {
+    /// The type of the condition for progress: `Provisioned` until the cluster is active for the first time, then `Updated`.
+    fn progress_condition_type(&self) -> &'static str {
         if self.was_active() { "Updated" } else { "Provisioned" }
     }
 
     /// Sets the current step; marks earlier ones as done.
     pub(super) fn set_step(&mut self, name: &str, progress: Progress, message: &str) {
         let position = STEPS.iter().position(|step| *step == name).unwrap_or_default();
-        let old = std::mem::take(&mut self.status.steps);
+        let old_steps = std::mem::take(&mut self.status.steps);
         for (index, step) in STEPS.iter().enumerate() {
-            let (state, text) = match index.cmp(&position) {
+            let (state, step_message) = match index.cmp(&position) {
                 std::cmp::Ordering::Less => (Progress::Done, ""),
                 std::cmp::Ordering::Equal => (progress, message),
                 std::cmp::Ordering::Greater => (Progress::Pending, ""),
             };
-            let unchanged = old.iter().find(|old| old.name == *step && old.state == state);
+            let unchanged = old_steps.iter().find(|old| old.name == *step && old.state == state);
             self.status.steps.push(ProgressStep {
                 name: (*step).to_owned(),
                 state,
-                message: text.to_owned(),
+                message: step_message.to_owned(),
                 since_ms: unchanged.map_or(self.now_ms, |old| old.since_ms),
             });
         }
@@ -241,9 +242,13 @@ impl Task {
 
     fn clear_failure(&mut self) {
         self.status.clear_failure();
-        let kind = self.progress_condition();
-        if self.status.condition(kind).is_some_and(|condition| condition.status == ConditionStatus::False) {
-            self.set_condition(kind, ConditionStatus::Unknown, "");
+        let condition_type = self.progress_condition_type();
+        if self
+            .status
+            .condition(condition_type)
+            .is_some_and(|condition| condition.status == ConditionStatus::False)
+        {
+            self.set_condition(condition_type, ConditionStatus::Unknown, "");
         }
     }
 
@@ -261,8 +266,8 @@ impl Task {
         }
         self.status.record_failure(&error.message, self.row.generation);
         self.status.waiting = None;
-        let kind = self.progress_condition();
-        self.set_condition(kind, ConditionStatus::False, &error.message);
+        let condition_type = self.progress_condition_type();
+        self.set_condition(condition_type, ConditionStatus::False, &error.message);
         let running = self.status.steps.iter().find(|step| step.state == Progress::Running);
         if let Some(step) = running.map(|step| step.name.clone()) {
             let step = if error.is_about_credential { "credentials" } else { &step };
@@ -286,12 +291,12 @@ impl Task {
 
     /// Saves everything and releases the lease, or deletes the object; false if the lease was lost.
     pub(super) async fn release(mut self, core: &Core, next: Next) -> Result<bool, store::Error> {
-        let now = core.clock.now_ms();
-        let events = self.take_events(now);
+        let now_ms = core.clock.now_ms();
+        let events = self.take_events(now_ms);
         match next {
             Next::Delete => {
                 let (id, fence) = (&self.row.id, self.work.fence);
-                let erasure = last_use_erasure(&Actor::server(), &self.row, now);
+                let erasure = last_use_erasure(&Actor::server(), &self.row, now_ms);
                 let store = &core.store;
                 let is_deleted =
                     store::clusters::delete_claimed(store, id, fence, &events, erasure.as_ref()).await?;
@@ -301,11 +306,19 @@ impl Task {
             }
             Next::Now | Next::In(_) => {
                 let delay = if let Next::In(delay) = next { delay } else { Duration::ZERO };
-                self.work.next_run_ms = Some(now + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2));
+                self.work.next_run_ms =
+                    Some(now_ms + i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2));
                 self.work.status = self.status.to_json();
                 let seen_generation = self.row.generation;
-                store::clusters::release(&core.store, &self.row.id, &self.work, seen_generation, now, &events)
-                    .await
+                store::clusters::release(
+                    &core.store,
+                    &self.row.id,
+                    &self.work,
+                    seen_generation,
+                    now_ms,
+                    &events,
+                )
+                .await
             }
         }
     }

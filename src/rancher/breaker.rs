@@ -17,13 +17,13 @@ pub(super) struct Breaker(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    failures: u32,
+    consecutive_failures: u32,
     suspended_until: Option<Instant>,
 }
 
 impl Breaker {
     /// Whether a request may be sent now. At the end of each suspension, admits one request and suspends the others again.
-    pub(super) fn admits(&self) -> bool {
+    pub(super) fn try_admit(&self) -> bool {
         let mut state = self.lock();
         match state.suspended_until {
             None => true,
@@ -46,8 +46,8 @@ impl Breaker {
         if has_responded {
             *state = State::default();
         } else {
-            state.failures = state.failures.saturating_add(1);
-            if state.failures >= MAX_FAILURES {
+            state.consecutive_failures = state.consecutive_failures.saturating_add(1);
+            if state.consecutive_failures >= MAX_FAILURES {
                 state.suspended_until = Some(Instant::now() + SUSPENSION_DURATION);
             }
         }
@@ -67,16 +67,16 @@ mod tests {
     async fn failures_suspend_requests_until_one_succeeds() {
         let breaker = Breaker::default();
         for _ in 0..MAX_FAILURES {
-            assert!(breaker.admits());
+            assert!(breaker.try_admit());
             breaker.record(false);
         }
-        assert!(!breaker.admits());
+        assert!(!breaker.try_admit());
         tokio::time::advance(SUSPENSION_DURATION).await;
-        assert!(breaker.admits(), "one request is admitted");
-        assert!(!breaker.admits(), "the others stay suspended");
+        assert!(breaker.try_admit(), "one request is admitted");
+        assert!(!breaker.try_admit(), "the others stay suspended");
         breaker.record(true);
-        assert!(breaker.admits() && breaker.admits());
+        assert!(breaker.try_admit() && breaker.try_admit());
         breaker.record(false);
-        assert!(breaker.admits(), "a single failure does not suspend requests");
+        assert!(breaker.try_admit(), "a single failure does not suspend requests");
     }
 }

@@ -217,7 +217,7 @@ impl Rancher {
             session.add_to(headers);
         }
         let Ok(_permit) = lookups.try_acquire() else { return Err(Error::Busy) };
-        if !breaker.admits() {
+        if !breaker.try_admit() {
             return Err(Error::Suspended);
         }
         let exchange = async {
@@ -248,8 +248,8 @@ impl Rancher {
         let base = self.0.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{path}")).map_err(|_| Error::AmbiguousPath)?;
         // Parsing resolves dot segments, so the request could go to another path.
-        let raw = path.split('?').next().unwrap_or_default();
-        if url.path() == raw { Ok(url) } else { Err(Error::AmbiguousPath) }
+        let raw_path = path.split('?').next().unwrap_or_default();
+        if url.path() == raw_path { Ok(url) } else { Err(Error::AmbiguousPath) }
     }
 
     /// The HTTP client. If the certificates are pinned, the first call reads them.
@@ -323,7 +323,7 @@ impl Resolve for FixedTarget {
 pub fn has_own_via(headers: &HeaderMap) -> bool {
     let entries =
         headers.get_all(VIA).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    entries.filter_map(|entry| entry.split_whitespace().nth(1)).any(|by| by == PSEUDONYM)
+    entries.filter_map(|entry| entry.split_whitespace().nth(1)).any(|received_by| received_by == PSEUDONYM)
 }
 
 /// The headers without those that apply to one connection only.

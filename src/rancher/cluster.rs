@@ -69,10 +69,10 @@ impl Cluster {
 
     /// The version that the control plane runs.
     pub fn running_version(&self) -> Option<String> {
-        let git = self.status.version.as_ref().and_then(|version| version.git_version.as_deref());
+        let git_version = self.status.version.as_ref().and_then(|version| version.git_version.as_deref());
         let [stated, upstream] = self.configs();
         let configured = [upstream, stated].map(|config| config?.kubernetes_version.as_deref());
-        versions::running(None, git, configured)
+        versions::running(None, git_version, configured)
     }
 
     /// The region that Azure reported, otherwise the one in the specification.

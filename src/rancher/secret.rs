@@ -61,7 +61,7 @@ impl Secret {
         let Object { metadata, data } = serde_json::from_slice(body).ok()?;
         let data = data.unwrap_or_default();
         let is_credential =
-            |key: &String| key.split_once('-').is_some_and(|(kind, _)| kind.ends_with("Config"));
+            |key: &String| key.split_once('-').is_some_and(|(prefix, _)| prefix.ends_with("Config"));
         if !data.keys().any(is_credential) {
             return Some(Self::NotCredential);
         }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_of_other_kinds_are_distinguished() {
+    fn other_and_malformed_secrets_are_distinguished() {
         let null = json!(null);
         assert!(matches!(parse(&json!({"password": "eA=="}), &null), Some(Secret::NotCredential)));
         assert!(matches!(parse(&null, &null), Some(Secret::NotCredential)));

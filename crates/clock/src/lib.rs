@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 
 /// The system's clock, or a manual one. Clones share the time.
 #[derive(Clone, Debug, Default)]
-pub struct Clock(Option<Arc<Manual>>);
+pub struct Clock(Option<Arc<ManualClock>>);
 
 /// The state of a manual clock.
 #[derive(Debug)]
-struct Manual {
+struct ManualClock {
     now_ms: AtomicI64,
     advanced: Notify,
 }
@@ -30,7 +30,7 @@ impl Clock {
 
     /// A clock that stays at `now_ms` (milliseconds since 1970, UTC) until [`Clock::advance`].
     pub fn manual(now_ms: i64) -> Self {
-        Self(Some(Arc::new(Manual { now_ms: AtomicI64::new(now_ms), advanced: Notify::new() })))
+        Self(Some(Arc::new(ManualClock { now_ms: AtomicI64::new(now_ms), advanced: Notify::new() })))
     }
 
     /// Milliseconds since 1970, UTC.
@@ -41,7 +41,7 @@ impl Clock {
             // 0 if the system's clock is before 1970.
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
+                .map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)),
         }
     }
 
@@ -51,9 +51,11 @@ impl Clock {
     }
 
     /// Advances a manual clock; has no effect on a system clock.
-    pub fn advance(&self, by: Duration) {
+    pub fn advance(&self, duration: Duration) {
         if let Some(manual) = &self.0 {
-            manual.now_ms.fetch_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
+            manual
+                .now_ms
+                .fetch_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
             manual.advanced.notify_waiters();
         }
     }

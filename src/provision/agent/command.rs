@@ -68,7 +68,7 @@ impl CommandClient {
     }
 
     /// The cluster as Azure returns it; `None` if it does not exist.
-    pub(super) async fn cluster(&self, task: &Task) -> Result<Option<Value>, StepError> {
+    pub(super) async fn read_cluster(&self, task: &Task) -> Result<Option<Value>, StepError> {
         let (group, name) = task.group_and_name();
         let cluster = managed_clusters::get(&self.arm, &group, &name).await;
         Ok(cluster.map_err(|error| StepError::from_azure("", error))?.map(|cluster| cluster.raw))
@@ -168,8 +168,8 @@ pub(super) async fn start(
     let manifest = agent.manifest;
     let start = async {
         let client = CommandClient::new(agent.core, task).await?;
-        let (guard, all) = (manifest.guard_yaml(), manifest.to_yaml());
-        let files = [(DEPLOYMENT_FILE, guard.as_str()), (MANIFEST_FILE, all.as_str())];
+        let (guard_yaml, manifest_yaml) = (manifest.guard_yaml(), manifest.to_yaml());
+        let files = [(DEPLOYMENT_FILE, guard_yaml.as_str()), (MANIFEST_FILE, manifest_yaml.as_str())];
         client.start(agent.core, task, agent.observed.cluster.as_ref(), APPLY_COMMAND, &files).await
     };
     match start.await {
@@ -182,7 +182,7 @@ pub(super) async fn start(
                 started_ms: task.now_ms,
                 removes: false,
             });
-            Ok(in_progress(task, delay))
+            Ok(record_in_progress(task, delay))
         }
         Ok(status) => {
             let result = PollResult::from_status(status);
@@ -203,7 +203,9 @@ pub(super) async fn poll(
     task: &mut Task,
     deployment: &mut Deployment,
 ) -> Result<AgentProgress, StepError> {
-    let Some(running) = deployment.running.clone() else { return Ok(in_progress(task, POLL_RETRY_DELAY)) };
+    let Some(running) = deployment.running.clone() else {
+        return Ok(record_in_progress(task, POLL_RETRY_DELAY));
+    };
     let result = match CommandClient::new(agent.core, task).await {
         Ok(client) => client.poll(task, &running).await,
         Err(error) => PollResult::Failed(error.message),
@@ -211,7 +213,7 @@ pub(super) async fn poll(
     match result {
         PollResult::Running(running, delay) => {
             deployment.running = Some(running);
-            Ok(in_progress(task, delay))
+            Ok(record_in_progress(task, delay))
         }
         result => finish(agent, task, deployment, result, &running.revision, &running.secret).await,
     }
@@ -241,11 +243,11 @@ async fn finish(
             );
             agent.record_foreign(task, deployment, ApplyMethod::RunCommand, &reason).await
         }
-        PollResult::Running(..) => Ok(in_progress(task, POLL_RETRY_DELAY)),
+        PollResult::Running(..) => Ok(record_in_progress(task, POLL_RETRY_DELAY)),
     }
 }
 
-fn in_progress(task: &mut Task, next_step_in: Duration) -> AgentProgress {
+fn record_in_progress(task: &mut Task, next_step_in: Duration) -> AgentProgress {
     let message = "Azure's run command is applying its manifest in the cluster";
     set_condition(task, ConditionStatus::Unknown, message);
     AgentProgress { message: format!("{WAITING_MESSAGE}: {message}"), next_step_in: Some(next_step_in) }
@@ -253,13 +255,13 @@ fn in_progress(task: &mut Task, next_step_in: Duration) -> AgentProgress {
 
 /// The error of a request. If it was denied, the message names the permissions to start a command and to read its result,
 /// because some roles have only the first.
-fn explain_denied(error: azure::Error, purpose: &str, missing: &str) -> StepError {
+fn explain_denied(error: azure::Error, purpose: &str, missing_action: &str) -> StepError {
     let is_denied = error.upstream_status() == Some(403) && error.foreign_content_type().is_none();
     let mut error = StepError::from_azure("", error);
     if is_denied {
         error.message = format!(
-            "{}; the application may not {purpose}: it lacks {missing}; give it a role on the cluster with {RUN_ACTION} and \
-             {RESULT_ACTION}, such as Contributor",
+            "{}; the application may not {purpose}: it lacks {missing_action}; give it a role on the cluster with {RUN_ACTION} \
+             and {RESULT_ACTION}, such as Contributor",
             error.message
         );
     }

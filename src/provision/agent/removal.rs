@@ -15,21 +15,22 @@ use crate::service::core::Core;
 
 /// The maximum time that the deletion of the cluster object waits for the removal of the agent. The time is shorter if only
 /// roles are left, because they affect only requests of this server.
-const AGENT_TIMEOUT_MS: i64 = 10 * 60_000;
-const ROLES_TIMEOUT_MS: i64 = 60_000;
+const AGENT_REMOVAL_TIMEOUT_MS: i64 = 10 * 60_000;
+const ROLES_REMOVAL_TIMEOUT_MS: i64 = 60_000;
 const RETRY_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Removes the objects of this server, one step at a time; `None` if none are left, or the removal was abandoned.
 pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option<Next> {
     let deployment = task.status.agent.clone().unwrap_or_default();
-    let has_agent = has_agent(&deployment);
-    if !has_agent && !task.was_active() {
+    let may_have_agent = may_have_agent(&deployment);
+    if !may_have_agent && !task.was_active() {
         return None;
     }
     let install_uuid = core.settings.value("install-uuid").await;
-    let since_ms = task.row.removing_ms.unwrap_or(task.now_ms);
-    if task.now_ms - since_ms >= if has_agent { AGENT_TIMEOUT_MS } else { ROLES_TIMEOUT_MS } {
-        if has_agent {
+    let removing_ms = task.row.removing_ms.unwrap_or(task.now_ms);
+    let timeout_ms = if may_have_agent { AGENT_REMOVAL_TIMEOUT_MS } else { ROLES_REMOVAL_TIMEOUT_MS };
+    if task.now_ms - removing_ms >= timeout_ms {
+        if may_have_agent {
             let message = format!(
                 "the cluster agent could not be removed and is left in the cluster; delete it: {}",
                 delete_agent_command(&installation(&install_uuid))
@@ -44,10 +45,10 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
     task.set_step("connection", aks::status::Progress::Running, "");
     let pending = match deployment.running.clone() {
         Some(running) => poll(core, task, running).await,
-        None => start_deletion(core, task, &installation(&install_uuid)).await,
+        None => delete_objects(core, task, &installation(&install_uuid)).await,
     };
     let Some(Pending { running, next_step_in }) = pending else {
-        if has_agent {
+        if may_have_agent {
             task.add_event("agentRemoved", "removed the cluster agent from the cluster");
         }
         task.status.agent = None;
@@ -59,7 +60,7 @@ pub(in crate::provision) async fn remove(core: &Core, task: &mut Task) -> Option
 }
 
 /// Whether the cluster may contain an agent. A running removal does not count, because it may remove only roles.
-fn has_agent(deployment: &Deployment) -> bool {
+fn may_have_agent(deployment: &Deployment) -> bool {
     let running = deployment.running.clone().filter(|running| !running.removes);
     Deployment { running, ..deployment.clone() }.may_have_objects()
 }
@@ -95,14 +96,14 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Option<P
 }
 
 /// Deletes the objects, directly or with a command; `None` if none are left.
-async fn start_deletion(core: &Core, task: &mut Task, installation: &str) -> Option<Pending> {
+async fn delete_objects(core: &Core, task: &mut Task, installation: &str) -> Option<Pending> {
     if delete_directly(core, task, installation).await {
         return None;
     }
     let start = async {
         let client = CommandClient::new(core, task).await?;
         // The objects were deleted together with the cluster.
-        let Some(cluster) = client.cluster(task).await? else { return Ok(None) };
+        let Some(cluster) = client.read_cluster(task).await? else { return Ok(None) };
         client.start(core, task, Some(&cluster), &delete_all_command(installation), &[]).await.map(Some)
     };
     match start.await {

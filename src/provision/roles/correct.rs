@@ -55,8 +55,8 @@ pub(crate) async fn correct(
         announce_lost_rights(core, id).await?;
     }
     let outcome = core.cluster_access.change_roles(access, &changes).await;
-    let label = if outcome.is_ok() { "done" } else { "failed" };
-    metrics::counter!(CORRECTIONS_METRIC, "outcome" => label).increment(1);
+    let outcome_label = if outcome.is_ok() { "done" } else { "failed" };
+    metrics::counter!(CORRECTIONS_METRIC, "outcome" => outcome_label).increment(1);
     outcome?;
     tracing::info!(cluster = id, opened = ?changes.opened(), closed = ?changes.closed(), "corrected roles");
     if let Some(event) = namespaces_event(core.clock.now_ms(), &changes) {
@@ -68,15 +68,15 @@ pub(crate) async fn correct(
 
 /// Records, once for each cluster, the members who lose rights that earlier versions of this server gave them.
 async fn announce_lost_rights(core: &Core, id: &str) -> Result<(), Error> {
-    let mut strongest = BTreeMap::<String, Role>::new();
+    let mut strongest_roles = BTreeMap::<String, Role>::new();
     for member in store::members::list(&core.store, Some(id), None).await? {
         if let Some(role) = Role::from_name(&member.role) {
-            let current = strongest.entry(member.user_id).or_insert(role);
+            let current = strongest_roles.entry(member.user_id).or_insert(role);
             *current = role.max(*current);
         }
     }
     let mut members = Vec::new();
-    for (user_id, _) in strongest.into_iter().filter(|(_, role)| *role == Role::Member) {
+    for (user_id, _) in strongest_roles.into_iter().filter(|(_, role)| *role == Role::Member) {
         let user = store::users::get(&core.store, &user_id).await?;
         members.push((user_id, user.map(|user| user.name).unwrap_or_default()));
     }

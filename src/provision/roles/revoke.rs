@@ -28,8 +28,8 @@ pub(super) async fn revoke(core: &Core, id: &str, access: &Access) -> Result<(),
     let users: BTreeSet<String> = due.iter().map(|revocation| revocation.user_id.clone()).collect();
     let report = core.cluster_access.remove_users(access, &users).await?;
     let users: Vec<String> = users.into_iter().collect();
-    let is_first = due.iter().any(|revocation| revocation.scanned_ms.is_none());
-    if let Some(event) = report_event(now_ms, &users, &report, is_first) {
+    let is_first_search = due.iter().any(|revocation| revocation.scanned_ms.is_none());
+    if let Some(event) = report_event(now_ms, &users, &report, is_first_search) {
         tracing::info!(cluster = id, "{}", event.message);
         store::cluster_events::append(&core.store, id, &[event]).await?;
         core.notifier.notify(id);
@@ -54,7 +54,7 @@ fn report_event(
     at_ms: i64,
     users: &[String],
     report: &RemovedUsers,
-    is_first: bool,
+    is_first_search: bool,
 ) -> Option<NewClusterEvent> {
     let removed: Vec<String> = report.removed.iter().cloned().collect();
     let denied: Vec<String> =
@@ -64,7 +64,7 @@ fn report_event(
     if !removed.is_empty() {
         sentences.push(format!("removed {user_names} from {}", join_names(&removed)));
     }
-    if !denied.is_empty() && is_first {
+    if !denied.is_empty() && is_first_search {
         let noun = if denied.len() == 1 { "binding" } else { "bindings" };
         sentences.push(format!(
             "{user_names} may still be bound in {}, which this server may not change; remove {user_names} from the {noun} \
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn second_search_waits_for_running_requests() {
+    fn second_search_is_due_after_its_delay() {
         for (scanned_ms, now_ms, expected) in
             [(None, 0, true), (Some(1_000), 15_999, false), (Some(1_000), 16_000, true)]
         {

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_grow_to_a_limit() {
+    fn delays_grow_to_a_limit_and_jitter_is_20_percent() {
         assert_eq!(backoff(1), MIN_BACKOFF);
         assert_eq!(backoff(3), MIN_BACKOFF * 4);
         assert_eq!(backoff(40), MAX_BACKOFF);
