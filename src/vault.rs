@@ -226,9 +226,9 @@ fn encrypt(key: &RandomizedNonceKey, aad: &[u8], plain: &[u8]) -> Result<Vec<u8>
 }
 
 fn decrypt(key: &RandomizedNonceKey, aad: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let mut buffer = Zeroizing::new(rest.to_vec());
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
     let length = key.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.len();
     buffer.truncate(length);
     Some(buffer)
@@ -239,9 +239,9 @@ fn encrypt_in_place(key: &RandomizedNonceKey, aad: &[u8], plain: Vec<u8>) -> Res
     let mut sealed = plain;
     sealed.reserve_exact(NONCE_LEN + AES_256_GCM.tag_len());
     sealed.splice(..0, [0; NONCE_LEN]);
-    let (nonce, text) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(Error::Encryption)?;
+    let (nonce, plaintext) = sealed.split_at_mut_checked(NONCE_LEN).ok_or(Error::Encryption)?;
     let (used_nonce, tag) =
-        key.seal_in_place_separate_tag(Aad::from(aad), text).map_err(|_| Error::Encryption)?;
+        key.seal_in_place_separate_tag(Aad::from(aad), plaintext).map_err(|_| Error::Encryption)?;
     nonce.copy_from_slice(used_nonce.as_ref());
     sealed.extend_from_slice(tag.as_ref());
     Ok(sealed)
@@ -249,9 +249,9 @@ fn encrypt_in_place(key: &RandomizedNonceKey, aad: &[u8], plain: Vec<u8>) -> Res
 
 fn decrypt_in_place(key: &RandomizedNonceKey, aad: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
     let mut plain = sealed;
-    let (nonce, rest) = plain.split_at_mut_checked(NONCE_LEN)?;
+    let (nonce, ciphertext) = plain.split_at_mut_checked(NONCE_LEN)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-    let length = key.open_in_place(nonce, Aad::from(aad), rest).ok()?.len();
+    let length = key.open_in_place(nonce, Aad::from(aad), ciphertext).ok()?.len();
     plain.truncate(NONCE_LEN + length);
     plain.drain(..NONCE_LEN);
     Some(plain)

@@ -112,21 +112,21 @@ pub(super) const INSERT: &str = concat!(
 impl AuditRow {
     /// The values of the columns. NUL is replaced, so that the record cannot make its change fail.
     pub(super) fn values(&self) -> [Value<'_>; 14] {
-        let text = Value::without_nul;
+        let without_nul = Value::without_nul;
         let (count, last_ms) = self.counted.map(|counted| (counted.count, counted.last_ms)).unzip();
         [
-            text(&self.id),
+            without_nul(&self.id),
             self.at_ms.into(),
-            text(&self.user_id),
-            text(&self.user_name),
-            text(&self.token_name),
-            text(&self.action),
-            text(&self.object_type),
-            text(&self.object_id),
-            text(&self.outcome),
-            text(&self.request_id),
-            text(&self.remote),
-            text(&self.detail),
+            without_nul(&self.user_id),
+            without_nul(&self.user_name),
+            without_nul(&self.token_name),
+            without_nul(&self.action),
+            without_nul(&self.object_type),
+            without_nul(&self.object_id),
+            without_nul(&self.outcome),
+            without_nul(&self.request_id),
+            without_nul(&self.remote),
+            without_nul(&self.detail),
             count.into(),
             last_ms.into(),
         ]
@@ -165,9 +165,9 @@ static SQLITE_INSERT: LazyLock<[(usize, Arc<str>); 3]> = LazyLock::new(|| {
 async fn insert_sqlite(writer: &SqlitePool, mut rows: &[AuditRow]) -> Result<(), Error> {
     let mut transaction = writer.begin().await?;
     for (size, sql) in &*SQLITE_INSERT {
-        while let Some((portion, rest)) = rows.split_at_checked(*size) {
-            rows = rest;
-            let values: Vec<_> = portion.iter().flat_map(AuditRow::values).collect();
+        while let Some((batch, remaining)) = rows.split_at_checked(*size) {
+            rows = remaining;
+            let values: Vec<_> = batch.iter().flat_map(AuditRow::values).collect();
             // The SQL consists of constants only.
             bind(AssertSqlSafe(Arc::clone(sql)), &values).execute(&mut *transaction).await?;
         }

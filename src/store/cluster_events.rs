@@ -57,15 +57,15 @@ impl Transaction<'_> {
             return Ok(());
         }
         let max_id = "select max(id) from cluster_events where cluster_id = $1";
-        let mut last: Option<String> = self.fetch_optional(max_id, args![cluster_id]).await?.flatten();
+        let mut last_id: Option<String> = self.fetch_optional(max_id, args![cluster_id]).await?.flatten();
         for event in events {
-            let id = id_after(last.as_deref());
+            let id = id_after(last_id.as_deref());
             let sql = "insert into cluster_events (id, cluster_id, at_ms, kind, message, data)
                        values ($1, $2, $3, $4, $5, $6)";
             let [kind, message, data] = [&event.kind, &event.message, &event.data].map(Value::without_nul);
             self.execute(sql, &[(&id).into(), cluster_id.into(), event.at_ms.into(), kind, message, data])
                 .await?;
-            last = Some(id);
+            last_id = Some(id);
         }
         Ok(())
     }
@@ -108,12 +108,12 @@ pub async fn prune(store: &Store, before_ms: i64, limit: u32) -> Result<u64, Err
     store.execute(sql, args![before_ms, limit]).await
 }
 
-/// Deletes all but the `keep` newest events of each cluster, at most `limit` in total; returns their number.
-pub async fn prune_to(store: &Store, keep: u32, limit: u32) -> Result<u64, Error> {
+/// Deletes all but the newest `max_per_cluster` events of each cluster, at most `limit` in total; returns their number.
+pub async fn prune_to(store: &Store, max_per_cluster: u32, limit: u32) -> Result<u64, Error> {
     let sql = "delete from cluster_events where id in
                (select id from (select id, row_number() over (partition by cluster_id order by id desc) as place
                from cluster_events) ranked where place > $1 limit $2)";
-    store.execute(sql, args![keep, limit]).await
+    store.execute(sql, args![max_per_cluster, limit]).await
 }
 
 /// Deletes the events of a deleted cluster, because its ID is random and a new cluster may get the same one.

@@ -70,7 +70,7 @@ macro_rules! select {
 }
 
 /// The condition for a valid claim: it was proved, or its object has started to create the cluster or was active.
-macro_rules! is_proved {
+macro_rules! is_valid_claim {
     () => {
         "(identity_proved or claimed or activated_ms is not null)"
     };
@@ -137,9 +137,9 @@ pub async fn is_name_taken(
 }
 
 /// Removes the invalid claims of other objects on an AKS cluster.
-const RELEASE_UNPROVED: &str = concat!(
+const REMOVE_INVALID_CLAIMS: &str = concat!(
     "update clusters set aks_identity = null, version = version + 1 where aks_identity = $1 and id <> $2 and not ",
-    is_proved!()
+    is_valid_claim!()
 );
 
 /// Checks before a row is written.
@@ -159,7 +159,7 @@ impl Transaction<'_> {
             }
         }
         if let Some(identity) = cluster.aks_identity.as_ref().filter(|_| cluster.identity_proved) {
-            self.execute(RELEASE_UNPROVED, args![identity, &cluster.id]).await?;
+            self.execute(REMOVE_INVALID_CLAIMS, args![identity, &cluster.id]).await?;
         }
         Ok(())
     }
@@ -240,7 +240,8 @@ pub async fn using_credential(store: &Store, credential_id: &str) -> Result<Vec<
 
 /// The cluster with a valid claim on an AKS cluster, by [`ClusterRow::aks_identity`].
 pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<ClusterRow>, Error> {
-    let sql = concat!("select ", columns!(), " from clusters where aks_identity = $1 and ", is_proved!());
+    let sql =
+        concat!("select ", columns!(), " from clusters where aks_identity = $1 and ", is_valid_claim!());
     store.fetch_optional(sql, args![identity]).await
 }
 

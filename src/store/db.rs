@@ -85,13 +85,14 @@ impl Store {
                            as %3F";
             return Err(Error::Url(message.to_owned()));
         }
-        let file = SqliteConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
-        let path = file.get_filename();
+        let file_options =
+            SqliteConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
+        let path = file_options.get_filename();
         if path.as_os_str().is_empty() || url.ends_with(":memory:") {
             return Err(Error::Url("in-memory databases are not supported; use sqlite:<path>".to_owned()));
         }
         create_private_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
-        let file = file
+        let file_options = file_options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             // A checkpoint waits for the disk. The default of 1,000 pages (4 MB) causes several checkpoints a second if
@@ -99,21 +100,21 @@ impl Store {
             .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(options.acquire_timeout);
         // A connection is a thread and an open file, which cannot become stale, so connections are neither closed nor tested.
-        let pool = || {
+        let pool_options = || {
             SqlitePoolOptions::new()
                 .acquire_timeout(options.acquire_timeout)
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .test_before_acquire(false)
         };
-        let writable = match options.max_pages {
-            Some(pages) => file.clone().pragma("max_page_count", pages.to_string()),
-            None => file.clone(),
+        let writer_options = match options.max_pages {
+            Some(pages) => file_options.clone().pragma("max_page_count", pages.to_string()),
+            None => file_options.clone(),
         };
         // When the disk is full, SQLite rolls back by itself, but sqlx considers the transaction open, and the next `begin` on
         // this connection would fail. `ping` waits for a rollback that sqlx has queued; if sqlx considers a transaction open
         // even after that, the pool closes the connection.
-        let writer = pool()
+        let writer = pool_options()
             .max_connections(1)
             .after_release(|connection, _| {
                 Box::pin(async move {
@@ -121,26 +122,27 @@ impl Store {
                     Ok(!connection.is_in_transaction())
                 })
             })
-            .connect_with(writable)
+            .connect_with(writer_options)
             .await?;
-        let readers = pool()
+        let readers = pool_options()
             .max_connections(options.max_connections.max(1))
-            .connect_with(file.pragma("query_only", "on"))
+            .connect_with(file_options.pragma("query_only", "on"))
             .await?;
         Ok(Self { db: Db::Sqlite { writer, readers }, changes: Arc::default() })
     }
 
     async fn connect_postgres(url: &str, options: &Options) -> Result<Self, Error> {
-        let mut server = PgConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
-        if server.get_application_name().is_none() {
-            server = server.application_name("norman-aks");
+        let mut server_options =
+            PgConnectOptions::from_str(url).map_err(|error| Error::Url(error.to_string()))?;
+        if server_options.get_application_name().is_none() {
+            server_options = server_options.application_name("norman-aks");
         }
         let pool = PgPoolOptions::new()
             .max_connections(options.max_connections.max(1))
             .acquire_timeout(options.acquire_timeout)
             .idle_timeout(Duration::from_mins(10))
             .max_lifetime(Duration::from_mins(30))
-            .connect_with(server)
+            .connect_with(server_options)
             .await?;
         Ok(Self { db: Db::Postgres(pool), changes: Arc::default() })
     }

@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn full_disk_is_distinguished_from_other_errors() {
-        for (code, full) in [
+        for (code, is_full) in [
             ("53100", true),
             ("53200", false),
             ("13", true),
@@ -284,7 +284,7 @@ mod tests {
             ("00013", false),
             ("57P03", false),
         ] {
-            assert_eq!(is_full_code(code), full, "{code}");
+            assert_eq!(is_full_code(code), is_full, "{code}");
         }
         let error = |kind: io::ErrorKind| Error::from(sqlx::Error::Io(kind.into()));
         let before = disk_full_errors();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn only_transient_errors_count_as_unavailable() {
+    fn only_transient_errors_are_unavailable() {
         for (code, is_transient) in [
             ("57P01", true),
             ("57P03", true),

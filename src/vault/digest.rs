@@ -20,8 +20,8 @@ pub fn content_hash(parts: &[&[u8]]) -> [u8; 16] {
 }
 
 /// Compares two hashes in constant time.
-pub fn hashes_equal(one: &[u8], other: &[u8]) -> bool {
-    constant_time::verify_slices_are_equal(one, other).is_ok()
+pub fn hashes_equal(left: &[u8], right: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(left, right).is_ok()
 }
 
 /// `N` cryptographically secure random bytes. AWS-LC aborts the process if it has none.
@@ -94,13 +94,13 @@ mod tests {
 
     #[test]
     fn fingerprint_depends_on_each_part_and_its_length() {
-        let one = Fingerprinter::random();
-        let fingerprint = one.fingerprint(&[b"ab", b"c"]);
-        assert_eq!(fingerprint, one.clone().fingerprint(&[b"ab", b"c"]));
-        for other in
+        let fingerprinter = Fingerprinter::random();
+        let fingerprint = fingerprinter.fingerprint(&[b"ab", b"c"]);
+        assert_eq!(fingerprint, fingerprinter.clone().fingerprint(&[b"ab", b"c"]));
+        for other_parts in
             [&[b"a".as_slice(), b"bc"] as &[&[u8]], &[b"abc"], &[b"ab", b"c", b""], &[b"ab", b"d"], &[]]
         {
-            assert_ne!(fingerprint, one.fingerprint(other));
+            assert_ne!(fingerprint, fingerprinter.fingerprint(other_parts));
         }
         assert_ne!(
             fingerprint,

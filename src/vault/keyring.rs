@@ -63,7 +63,7 @@ impl KeyRing {
     /// [`Error::KeyLine`] for the first invalid line, [`Error::NoKey`] if there is no key.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let mut keys: Vec<Key> = Vec::new();
-        for (number, line) in text.lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -72,7 +72,7 @@ impl KeyRing {
                 let is_duplicate = keys.iter().any(|other| other.id == key.id);
                 if is_duplicate { Err(KeyLineProblem::DuplicateId) } else { Ok(key) }
             });
-            keys.push(key.map_err(|problem| Error::KeyLine { line: number + 1, problem })?);
+            keys.push(key.map_err(|problem| Error::KeyLine { line: index + 1, problem })?);
         }
         let mut keys = keys.into_iter();
         Ok(Self { active: keys.next().ok_or(Error::NoKey)?, others: keys.collect() })
@@ -82,8 +82,8 @@ impl KeyRing {
     pub fn generate() -> SecretString {
         let key = Zeroizing::new(random::<KEY_LEN>());
         let encoded = Zeroizing::new(STANDARD.encode(key.as_ref()));
-        let name = u32::from_be_bytes(random());
-        SecretString::from(format!("key-{name:08x}:{}", *encoded))
+        let id = u32::from_be_bytes(random());
+        SecretString::from(format!("key-{id:08x}:{}", *encoded))
     }
 
     /// The IDs of the keys, the active one first.

@@ -5,12 +5,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn ring(ids: &[&str]) -> KeyRing {
-    let lines: Vec<String> = ids.iter().map(|id| format!("{id}:{}", key_of(id))).collect();
+    let lines: Vec<String> = ids.iter().map(|id| format!("{id}:{}", encoded_key(id))).collect();
     KeyRing::parse(&lines.join("\n")).expect("ring")
 }
 
-/// A key that depends only on the ID.
-fn key_of(id: &str) -> String {
+/// A key in base64 that depends only on the ID.
+fn encoded_key(id: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(token_hash(id))
 }
@@ -73,14 +73,14 @@ proptest! {
     }
 
     #[test]
-    fn any_shortened_secret_is_rejected(keep in 0_usize..60) {
+    fn any_shortened_secret_is_rejected(length in 0_usize..60) {
         let vault = Vault::new(ring(&["a"]));
         let sealed = vault.seal("c", &secret("0123456789012345678901234567890123456789")).expect("seal");
         let mut short = sealed.clone();
-        short.wrapped_key.truncate(keep);
+        short.wrapped_key.truncate(length);
         prop_assert!(is_tampered(vault.open("c", &short)));
         let mut short = sealed;
-        short.ciphertext.truncate(keep);
+        short.ciphertext.truncate(length);
         prop_assert!(is_tampered(vault.open("c", &short)));
     }
 }
@@ -97,7 +97,7 @@ fn parts_of_two_secrets_cannot_be_mixed() {
 }
 
 #[test]
-fn another_key_of_the_same_name_is_rejected() {
+fn another_key_with_the_same_id_is_rejected() {
     let sealed = Vault::new(ring(&["a"])).seal("c", &secret("s")).expect("seal");
     let line = KeyRing::generate();
     let (_, key) = line.expose_secret().split_once(':').expect("line");
@@ -114,7 +114,7 @@ fn same_secret_seals_differently_and_is_not_printed() {
     assert_ne!(one.wrapped_key, two.wrapped_key);
     assert_eq!((one.wrapped_key.len(), one.ciphertext.len()), (60, 13 + 28));
     let printed = format!("{one:?} {vault:?} {:?}", vault.open("c", &one));
-    assert!(!printed.contains("canary") && !printed.contains(&key_of("a")), "{printed}");
+    assert!(!printed.contains("canary") && !printed.contains(&encoded_key("a")), "{printed}");
     assert_eq!(vault.active_key_id(), "a");
     assert_eq!(vault.key_ids(), ["a"]);
 }

@@ -15,8 +15,8 @@ pub async fn begin_rollout(
     let count_others = "select count(*) from clusters where id <> $1 and agent_rollout_until_ms > $2";
     let mut transaction = store.begin().await?;
     transaction.lock_name("agent rollouts").await?;
-    let others: Vec<i64> = transaction.fetch_all(count_others, args![id, now_ms]).await?;
-    if others.iter().any(|count| *count >= max_rollouts) {
+    let counts: Vec<i64> = transaction.fetch_all(count_others, args![id, now_ms]).await?;
+    if counts.iter().any(|count| *count >= max_rollouts) {
         return Ok(false);
     }
     let is_started = transaction.execute(SET_ROLLOUT, args![id, fence, Some(until_ms)]).await? > 0;

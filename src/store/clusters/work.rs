@@ -1,7 +1,7 @@
 //! The worker's functions: leases, and the state of the reconcile work. Each lease has a fencing token, which increases with
 //! each claim. Writes of an earlier holder are rejected.
 
-use super::{RELEASE_UNPROVED, columns};
+use super::{REMOVE_INVALID_CLAIMS, columns};
 use crate::store::credentials::Erasure;
 use crate::store::{ClusterRow, DatabaseKind, Error, NewClusterEvent, Store};
 
@@ -164,7 +164,7 @@ pub async fn claim_identity(
     let sql = "update clusters set aks_identity = $4, identity_proved = $5, version = version + 1
                where id = $1 and fence = $2 and version = $3";
     let mut transaction = store.begin().await?;
-    transaction.execute(RELEASE_UNPROVED, args![identity, id]).await?;
+    transaction.execute(REMOVE_INVALID_CLAIMS, args![identity, id]).await?;
     let claimed = transaction.execute(sql, args![id, fence, version, identity, true]).await? > 0;
     transaction.commit().await?;
     Ok(claimed)

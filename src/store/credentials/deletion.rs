@@ -153,16 +153,17 @@ impl Transaction<'_> {
         // Only one transaction at a time passes this lock: if two of them end the last two uses, the second sees that the first
         // use has ended. The lock does not block transactions that add uses, so clusters that swap credentials do not wait for
         // each other.
-        let wait = locking!("select deleted_ms from credentials where id = $1", " for no key update");
-        if self.lock_row::<Option<i64>>(wait, id).await?.flatten().is_none() {
+        let lock_erasures =
+            locking!("select deleted_ms from credentials where id = $1", " for no key update");
+        if self.lock_row::<Option<i64>>(lock_erasures, id).await?.flatten().is_none() {
             return Ok(false);
         }
         // After this lock, uses that were being added before the deletion are committed or rolled back.
-        let lock = locking!("select id from credentials where id = $1", " for update");
-        self.lock_row::<String>(lock, id).await?;
-        let unused = "delete from credentials where id = $1
+        let lock_uses = locking!("select id from credentials where id = $1", " for update");
+        self.lock_row::<String>(lock_uses, id).await?;
+        let delete_unused = "delete from credentials where id = $1
                       and not exists (select 1 from clusters where credential_id = $1)";
-        if self.execute(unused, args![id]).await? == 0 {
+        if self.execute(delete_unused, args![id]).await? == 0 {
             return Ok(false);
         }
         self.add_audit_record(&erasure.audit).await?;

@@ -101,7 +101,7 @@ pub async fn set_enabled(
     Ok(Some(changed))
 }
 
-/// Deletes a user with its tokens and memberships, and hands its clusters and credentials over to `new_owner` (an ID). `audit`
+/// Deletes a user with its tokens and memberships, and hands its clusters and credentials over to `new_owner_id`. `audit`
 /// returns the audit records.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ pub async fn set_enabled(
 pub async fn remove(
     store: &Store,
     id: &str,
-    new_owner: Option<&str>,
+    new_owner_id: Option<&str>,
     audit: impl FnOnce(&RemovedUser) -> Vec<AuditRow>,
 ) -> Result<Removal, Error> {
     let mut transaction = store.begin().await?;
@@ -117,11 +117,11 @@ pub async fn remove(
     transaction.lock_name(&owner_lock(id)).await?;
     let user: Option<UserRow> = transaction.fetch_optional(GET, args![id]).await?;
     let Some(user) = user else { return Ok(Removal::NoUser) };
-    let mut successor = None;
-    if let Some(new_owner) = new_owner {
-        let candidate: Option<UserRow> = transaction.fetch_optional(GET, args![new_owner]).await?;
-        successor = candidate.filter(|candidate| candidate.enabled && candidate.id != user.id);
-        if successor.is_none() {
+    let mut new_owner = None;
+    if let Some(new_owner_id) = new_owner_id {
+        let candidate: Option<UserRow> = transaction.fetch_optional(GET, args![new_owner_id]).await?;
+        new_owner = candidate.filter(|candidate| candidate.enabled && candidate.id != user.id);
+        if new_owner.is_none() {
             return Ok(Removal::NoNewOwner);
         }
     }
@@ -129,21 +129,21 @@ pub async fn remove(
         clusters: transaction.fetch_all(OWNED_CLUSTERS, args![id]).await?,
         credentials: transaction.fetch_all(OWNED_CREDENTIALS, args![id]).await?,
     };
-    if let Some(successor) = &successor {
+    if let Some(new_owner) = &new_owner {
         for sql in [
             "update clusters set owner = $2, version = version + 1 where owner = $1",
             "update credentials set owner = $2, version = version + 1 where owner = $1",
         ] {
-            transaction.execute(sql, args![id, &successor.id]).await?;
+            transaction.execute(sql, args![id, &new_owner.id]).await?;
         }
     } else if !owned.is_empty() {
         return Ok(Removal::Owns(user, owned));
     }
-    let memberships = "delete from cluster_members where user_id = $1 returning id";
-    let memberships = transaction.fetch_all(memberships, args![id]).await?;
+    let delete_memberships = "delete from cluster_members where user_id = $1 returning id";
+    let memberships = transaction.fetch_all(delete_memberships, args![id]).await?;
     let tokens = transaction.execute("delete from tokens where user_id = $1", args![id]).await?;
     transaction.execute("delete from users where id = $1", args![id]).await?;
-    let removed = RemovedUser { user, new_owner: successor, properties: owned, memberships, tokens };
+    let removed = RemovedUser { user, new_owner, properties: owned, memberships, tokens };
     for record in &audit(&removed) {
         transaction.add_audit_record(record).await?;
     }
