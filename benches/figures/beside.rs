@@ -35,10 +35,11 @@ const SETTLE_TIME: Duration = Duration::from_secs(2);
 const SMALL_CPU_RATIO: Target = Target::AtMost(1.5);
 
 /// A Rancher in which every caller may use every credential. The name of a credential is its client secret.
+/// `/request-count` returns the number of requests since it was last called.
 pub(crate) fn rancher() -> Router {
     let request_count = Arc::<AtomicU32>::default();
     Router::new()
-        .route("/v1/secrets/{namespace}/{name}", get(secret))
+        .route("/v1/secrets/{namespace}/{name}", get(get_secret))
         .route(
             "/request-count",
             get(async |State(request_count): State<Arc<AtomicU32>>| {
@@ -48,7 +49,7 @@ pub(crate) fn rancher() -> Router {
         .with_state(request_count)
 }
 
-async fn secret(
+async fn get_secret(
     State(request_count): State<Arc<AtomicU32>>,
     Segments((_, name)): Segments<(String, String)>,
 ) -> impl IntoResponse {
@@ -84,30 +85,30 @@ pub(crate) async fn measure(
     server: &Server,
     directory: &Path,
 ) -> Result<()> {
-    requests(table, sandbox, server).await?;
-    warm(table, server).await?;
-    idle(table, directory).await
+    count_requests(table, sandbox, server).await?;
+    measure_warm(table, server).await?;
+    measure_idle(table, directory).await
 }
 
 /// Counts requests to Rancher and to Azure.
-async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
+async fn count_requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
     table.section("Alongside Rancher: requests to Rancher, tokens and lists of Azure");
-    sandbox.accept("beside").await?;
-    sandbox.take_requests().await?;
+    sandbox.accept_secret("beside").await?;
+    sandbox.take_request_counts().await?;
     for (name, token, callers, expected) in [
         ("100 equal cold calls at once", "token-a:x", CALLERS, [1.0, 1.0, 1.0]),
         ("a call with a cached decision", "token-a:x", 1, [0.0, 0.0, 0.0]),
         ("a call of another caller", "token-b:x", 1, [1.0, 0.0, 0.0]),
     ] {
-        let request = request("GET", &listing_path(LARGE, "cattle-global-data:beside"), Some(token), "");
-        let responses = try_join_all((0..callers).map(|_| call(server.ready.beside, &request))).await?;
+        let listing = request("GET", &listing_path(LARGE, "cattle-global-data:beside"), Some(token), "");
+        let responses = try_join_all((0..callers).map(|_| call(server.ready.beside, &listing))).await?;
         if let Some(failed) = responses.iter().find(|response| response.status != 200) {
             return Err(format!("status {}: {}", failed.status, failed.text()).into());
         }
-        let request_count =
-            call(server.ready.rancher, &crate::client::request("GET", "/request-count", None, "")).await?;
-        let (tokens, lists) = sandbox.take_requests().await?;
-        let measured = [request_count.text().parse()?, tokens, lists];
+        let rancher_requests =
+            call(server.ready.rancher, &request("GET", "/request-count", None, "")).await?;
+        let (tokens, lists) = sandbox.take_request_counts().await?;
+        let measured = [rancher_requests.text().parse()?, tokens, lists];
         for ((what, expected), measured) in ["Rancher", "tokens", "lists"].iter().zip(expected).zip(measured)
         {
             table.target(&format!("{name}: {what}"), "", Target::Exactly(expected), measured);
@@ -116,7 +117,7 @@ async fn requests(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Resu
     Ok(())
 }
 
-async fn warm(table: &mut Table, server: &Server) -> Result<()> {
+async fn measure_warm(table: &mut Table, server: &Server) -> Result<()> {
     table.section(
         "Alongside Rancher: cached responses, with audit, log (a file) and metrics, compared with a bare axum route (32 connections)",
     );
@@ -126,14 +127,14 @@ async fn warm(table: &mut Table, server: &Server) -> Result<()> {
     ] {
         let load = |address, request| Rc::new(Load { address, request, body_length: length });
         let bare = load(server.ready.bare, request("GET", path, None, ""));
-        let own = listing_path(action, "cattle-global-data:beside");
-        let own = load(server.ready.beside, request("GET", &own, Some("token-a:x"), ""));
+        let own_path = listing_path(action, "cattle-global-data:beside");
+        let own = load(server.ready.beside, request("GET", &own_path, Some("token-a:x"), ""));
         let [bare, own] = run_rounds(server, [bare, own]).await?;
         if let Some((bare, own)) = bare.cpu_us().zip(own.cpu_us()) {
-            let multiple = format!("{action}: CPU time as a multiple of the bare route's");
+            let ratio_label = format!("{action}: CPU time as a multiple of the bare route's");
             match target {
-                Some(target) => table.target(&multiple, "", target, own / bare),
-                None => table.info(&multiple, "", own / bare),
+                Some(target) => table.target(&ratio_label, "", target, own / bare),
+                None => table.info(&ratio_label, "", own / bare),
             }
             table.info(&format!("{action}, bare route: CPU time of the server"), "µs", bare);
             table.info(&format!("{action}, alongside Rancher: CPU time of the server"), "µs", own);
@@ -147,7 +148,7 @@ async fn warm(table: &mut Table, server: &Server) -> Result<()> {
     Ok(())
 }
 
-async fn idle(table: &mut Table, directory: &Path) -> Result<()> {
+async fn measure_idle(table: &mut Table, directory: &Path) -> Result<()> {
     table.section("norman-aks serve --rancher-url at rest");
     let mut memory = Vec::new();
     for number in 0..STARTS {

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::client::{Connection, Load, Response, call, request, request_with};
+use crate::client::{Connection, Load, Response, call, request, request_with_headers};
 use crate::error::Result;
 use crate::rounds::run_rounds;
 use crate::server::{LARGE, PAGES, Server};
@@ -33,23 +33,23 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
             }
         }
     }
-    conditional(table, server).await
+    measure_conditional_and_compressed(table, server).await
 }
 
-/// Measures a list that the client already has, and compressed lists.
-async fn conditional(table: &mut Table, server: &Server) -> Result<()> {
+/// Measures requests for a list that the client already has, and for compressed lists.
+async fn measure_conditional_and_compressed(table: &mut Table, server: &Server) -> Result<()> {
     let token = Some(server.ready.token.as_str());
     let path = server.path_with_stored_credential(LARGE);
     let whole = call(server.ready.api, &request("GET", &path, token, "")).await?;
     let etag = whole.header("etag").ok_or("the list has no entity tag")?;
     let mut connection = Connection::open(server.ready.api).await?;
-    let mut length = async |headers: &str| -> Result<(u16, f64)> {
+    let mut status_and_length = async |headers: &str| -> Result<(u16, f64)> {
         let Response { status, body, .. } =
-            connection.call(&request_with("GET", &path, token, headers, "")).await?;
+            connection.call(&request_with_headers("GET", &path, token, headers, "")).await?;
         #[expect(clippy::cast_precision_loss, reason = "a body has far fewer than 2^53 bytes")]
         Ok((status, body.len() as f64))
     };
-    let (status, bytes) = length(&format!("If-None-Match: {etag}\r\n")).await?;
+    let (status, bytes) = status_and_length(&format!("If-None-Match: {etag}\r\n")).await?;
     table.target(
         &format!("{LARGE}, client has the list: status"),
         "",
@@ -58,7 +58,7 @@ async fn conditional(table: &mut Table, server: &Server) -> Result<()> {
     );
     table.target(&format!("{LARGE}, client has the list: body"), "B", Target::Exactly(0.0), bytes);
     for coding in ["gzip", "zstd"] {
-        let (_, bytes) = length(&format!("Accept-Encoding: {coding}\r\n")).await?;
+        let (_, bytes) = status_and_length(&format!("Accept-Encoding: {coding}\r\n")).await?;
         #[expect(clippy::cast_precision_loss, reason = "a body has far fewer than 2^53 bytes")]
         let share = 100.0 * bytes / server.ready.large as f64;
         table.target(

@@ -30,11 +30,11 @@ impl Response {
 
 /// The bytes of a request.
 pub(crate) fn request(method: &str, target: &str, token: Option<&str>, body: &str) -> Vec<u8> {
-    request_with(method, target, token, "", body)
+    request_with_headers(method, target, token, "", body)
 }
 
-/// The bytes of a request with further headers, each with its line break.
-pub(crate) fn request_with(
+/// The bytes of a request with further headers, each ending with a line break.
+pub(crate) fn request_with_headers(
     method: &str,
     target: &str,
     token: Option<&str>,
@@ -111,7 +111,7 @@ fn parse_head(head: &[u8]) -> Result<(u16, usize)> {
     }
 }
 
-/// A request, and the length of the expected response.
+/// A request, and the expected length of the response body.
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     pub(crate) request: Vec<u8>,
@@ -120,17 +120,21 @@ pub(crate) struct Load {
 
 impl Load {
     /// Repeats the request on several connections; returns the responses per second.
-    pub(crate) async fn round(self: &Rc<Self>, connections: usize, time: Duration) -> Result<f64> {
-        let mut open = Vec::with_capacity(connections);
-        for _ in 0..connections {
+    pub(crate) async fn run_round(
+        self: &Rc<Self>,
+        connection_count: usize,
+        duration: Duration,
+    ) -> Result<f64> {
+        let mut connections = Vec::with_capacity(connection_count);
+        for _ in 0..connection_count {
             let mut connection = Connection::open(self.address).await?;
             self.send_once(&mut connection).await?;
-            open.push(connection);
+            connections.push(connection);
         }
         let started = Instant::now();
-        let end = started + time;
+        let end = started + duration;
         let tasks = LocalSet::new();
-        let senders: Vec<_> = open
+        let senders: Vec<_> = connections
             .into_iter()
             .map(|mut connection| {
                 let load = Rc::clone(self);
@@ -145,12 +149,12 @@ impl Load {
             })
             .collect();
         tasks.await;
-        let duration = started.elapsed().as_secs_f64();
+        let elapsed_seconds = started.elapsed().as_secs_f64();
         let mut responses = 0.0;
         for task in senders {
             responses += task.await??;
         }
-        Ok(responses / duration)
+        Ok(responses / elapsed_seconds)
     }
 
     async fn send_once(&self, connection: &mut Connection) -> Result<()> {

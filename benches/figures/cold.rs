@@ -19,32 +19,32 @@ const EXTRA_MB: Target = Target::AtMost(10.0);
 pub(crate) async fn measure(table: &mut Table, sandbox: &Sandbox, server: &Server) -> Result<()> {
     table.section("aksVMSizesV2, cold: token and a list of about 1,000 sizes in 1.5 MB from Azure");
     let cpu_ms = || server.process.cpu_ms().unwrap_or_default();
-    let mut extra = Vec::new();
-    let mut cpu = 0.0;
+    let mut extra_mb = Vec::new();
+    let mut total_cpu_ms = 0.0;
     for number in 0..WARM_UP_CALLS + CALLS {
         let secret = format!("single-{number}");
-        sandbox.accept(&secret).await?;
+        sandbox.accept_secret(&secret).await?;
         let before = cpu_ms();
-        extra.extend(extra_peak_mb(server, &[secret]).await?);
+        extra_mb.extend(extra_peak_mb(server, &[secret]).await?);
         if number >= WARM_UP_CALLS {
-            cpu += cpu_ms() - before;
+            total_cpu_ms += cpu_ms() - before;
         }
     }
     let secrets: Vec<String> = (0..CALLERS).map(|number| format!("many-{number}")).collect();
     for secret in &secrets {
-        sandbox.accept(secret).await?;
+        sandbox.accept_secret(secret).await?;
     }
-    let concurrent = extra_peak_mb(server, &secrets).await?;
+    let concurrent_mb = extra_peak_mb(server, &secrets).await?;
 
     if server.process.cpu_ms().is_some() {
-        table.target("CPU time of the server for a call", "ms", CPU_MS, cpu / f64::from(CALLS));
+        table.target("CPU time of the server for a call", "ms", CPU_MS, total_cpu_ms / f64::from(CALLS));
     }
-    if let Some(max) = extra.iter().copied().reduce(f64::max) {
+    if let Some(max) = extra_mb.iter().copied().reduce(f64::max) {
         table.target("extra peak memory for a call, maximum", "MB", EXTRA_MB, max);
-        table.info("extra peak memory for a call, median", "MB", median(extra));
+        table.info("extra peak memory for a call, median", "MB", median(extra_mb));
     }
-    if let Some(concurrent) = concurrent {
-        let each = concurrent / f64::from(CALLERS);
+    if let Some(concurrent_mb) = concurrent_mb {
+        let each = concurrent_mb / f64::from(CALLERS);
         table.target("extra peak memory for each of 32 different concurrent calls", "MB", EXTRA_MB, each);
     }
     Ok(())

@@ -42,34 +42,34 @@ pub(crate) async fn measure(table: &mut Table, directory: &Path) -> Result<()> {
     while flood.opened.load(Ordering::Relaxed) < CONNECTIONS {
         tokio::time::sleep(REQUEST_INTERVAL).await;
     }
-    let client = Client::run(address, token.trim()).await;
+    let client = ClientResults::measure(address, token.trim()).await;
     let opened = flood.stop()?;
-    let count = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-    let name = |name: &str| format!("requests of the good client{name}");
-    table.target(&name(" that failed"), "", Target::Exactly(0.0), count(client.failed));
-    table.target(&name(": 99th percentile"), "ms", Target::AtMost(250.0), client.percentile_ms(99));
-    table.info(&name(": median"), "ms", client.percentile_ms(50));
-    table.info(&name(": slowest"), "ms", client.percentile_ms(100));
-    table.info(&name(""), "", count(client.milliseconds.len()));
-    table.info("connections that the flood opened", "", count(opened));
+    let to_figure = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+    let label = |suffix: &str| format!("requests of the good client{suffix}");
+    table.target(&label(" that failed"), "", Target::Exactly(0.0), to_figure(client.failed));
+    table.target(&label(": 99th percentile"), "ms", Target::AtMost(250.0), client.percentile_ms(99));
+    table.info(&label(": median"), "ms", client.percentile_ms(50));
+    table.info(&label(": slowest"), "ms", client.percentile_ms(100));
+    table.info(&label(""), "", to_figure(client.latencies_ms.len()));
+    table.info("connections that the flood opened", "", to_figure(opened));
     if let Some(memory) = process.resident_mb() {
         table.info("memory of the server (RSS) at the end", "MB", memory);
     }
     Ok(())
 }
 
-/// The results of the legitimate client, with the durations in ascending order.
-struct Client {
-    milliseconds: Vec<f64>,
+/// The results of the legitimate client, with the latencies in ascending order.
+struct ClientResults {
+    latencies_ms: Vec<f64>,
     failed: usize,
 }
 
-impl Client {
-    /// Sends requests in turn on a new connection without a token, on a new one with it, and on a persistent one.
-    async fn run(address: SocketAddr, token: &str) -> Self {
+impl ClientResults {
+    /// Sends requests in turn on a new connection without the token, on a new one with it, and on a persistent one with it.
+    async fn measure(address: SocketAddr, token: &str) -> Self {
         let livez = request("GET", "/livez", None, "");
         let tokens = request("GET", "/v3/tokens", Some(token), "");
-        let mut client = Self { milliseconds: Vec::new(), failed: 0 };
+        let mut client = Self { latencies_ms: Vec::new(), failed: 0 };
         let mut persistent = Connection::open(address).await.ok();
         let end = Instant::now() + DURATION;
         for number in 0_u32.. {
@@ -87,7 +87,7 @@ impl Client {
             };
             match tokio::time::timeout(REQUEST_TIMEOUT, response).await {
                 Ok(Ok(response)) if response.status == 200 => {
-                    client.milliseconds.push(sent.elapsed().as_secs_f64() * 1_000.0);
+                    client.latencies_ms.push(sent.elapsed().as_secs_f64() * 1_000.0);
                 }
                 _ => {
                     client.failed += 1;
@@ -96,13 +96,13 @@ impl Client {
             }
             tokio::time::sleep(REQUEST_INTERVAL).await;
         }
-        client.milliseconds.sort_by(f64::total_cmp);
+        client.latencies_ms.sort_by(f64::total_cmp);
         client
     }
 
     fn percentile_ms(&self, percent: usize) -> f64 {
-        let rank = self.milliseconds.len() * percent / 100;
-        self.milliseconds.get(rank).or(self.milliseconds.last()).copied().unwrap_or(f64::NAN)
+        let rank = self.latencies_ms.len() * percent / 100;
+        self.latencies_ms.get(rank).or(self.latencies_ms.last()).copied().unwrap_or(f64::NAN)
     }
 }
 
@@ -124,7 +124,7 @@ impl Flood {
                     let counter = Arc::clone(&counter);
                     tokio::spawn(async move {
                         loop {
-                            // Reopened after any error or when it is closed.
+                            // The connection is reopened after an error, or when the server closes it.
                             let _ = hold(address, &counter).await;
                             tokio::time::sleep(REOPEN_DELAY).await;
                         }

@@ -36,7 +36,7 @@ pub(crate) const ARGUMENT: &str = "the-kubernetes-api";
 /// The ID of the cluster in the measured server.
 pub(crate) const CLUSTER: &str = "c-figure";
 
-/// Paths and sizes of an object and of a list.
+/// Paths and sizes, in bytes, of an object and of a list.
 pub(crate) const SMALL: (&str, usize) = ("/api/v1/namespaces/default/configmaps/small", 1_024);
 pub(crate) const LARGE: (&str, usize) = ("/api/v1/configmaps", 4 * 1024 * 1024);
 
@@ -103,20 +103,20 @@ fn json_list(length: usize) -> String {
 }
 
 /// An audit record with a unique ID.
-fn audit() -> store::AuditRow {
+fn audit_record() -> store::AuditRow {
     store::AuditRow { id: uuid::Uuid::now_v7().to_string(), ..store::AuditRow::default() }
 }
 
 impl Ready {
-    /// Options that resolve the host to the child process.
-    pub(crate) fn options(&self) -> cluster_access::Options {
+    /// Options that resolve the cluster's host name to the child process.
+    pub(crate) fn cluster_access_options(&self) -> cluster_access::Options {
         let address = self.address;
         let resolver = move |host: &str| (host == HOST).then_some(address);
         cluster_access::Options { resolver: Some(Arc::new(resolver)), ..cluster_access::Options::default() }
     }
 
     /// Stores the cluster as connected, and a member; returns the member's token.
-    pub(crate) async fn connect(&self, app: &App, store: &Store) -> Result<String> {
+    pub(crate) async fn store_cluster_and_member(&self, app: &App, store: &Store) -> Result<String> {
         let owner = app.tokens.create("owner", None, None, "").await?.to_bearer();
         let owner = app.tokens.authenticate(owner.expose_secret()).await?;
         let token = app.tokens.create("member", None, None, "").await?.to_bearer();
@@ -126,7 +126,7 @@ impl Ready {
             ca_cert: Some(BASE64_STANDARD.encode(&self.authority)),
             ..ClusterStatus::default()
         };
-        let row = ClusterRow {
+        let cluster_row = ClusterRow {
             id: CLUSTER.to_owned(),
             uuid: "figures".to_owned(),
             owner: owner.user_id.clone(),
@@ -148,8 +148,8 @@ impl Ready {
                 ..WorkColumns::default()
             },
         };
-        store::clusters::insert(store, &row, None, &audit()).await?;
-        let row = MemberRow {
+        store::clusters::insert(store, &cluster_row, None, &audit_record()).await?;
+        let member_row = MemberRow {
             id: format!("{CLUSTER}:crtb-figure"),
             uuid: "figures".to_owned(),
             cluster_id: CLUSTER.to_owned(),
@@ -159,7 +159,7 @@ impl Ready {
             annotations: BTreeMap::new(),
             created_ms: 0,
         };
-        store::members::insert(store, &row, &audit()).await?;
+        store::members::insert(store, &member_row, &audit_record()).await?;
         app.secrets
             .store_cluster_secret(CLUSTER, SERVICE_ACCOUNT_TOKEN_SECRET, &"account-token".into())
             .await?;

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Some(kubernetes::ARGUMENT) => return exit_code(kubernetes::run()),
         _ => {}
     }
-    // `cargo test --all-targets` starts this program without that argument.
+    // `cargo test --all-targets` starts this program without `--bench`.
     if !arguments.iter().any(|argument| argument == "--bench") {
         println!("run the benchmarks with: cargo bench");
         return ExitCode::SUCCESS;
@@ -85,25 +85,25 @@ async fn measure(names: &[&str]) -> Result<Table> {
     }
     if ["upstream", "cold", "warm", "catalog", "proxied", "beside"].into_iter().any(is_selected) {
         let sandbox = Sandbox::start(directory)?;
-        let start = |kubernetes: Option<&Kubernetes>| Server::start(&sandbox, kubernetes, directory);
+        let start_server = |kubernetes: Option<&Kubernetes>| Server::start(&sandbox, kubernetes, directory);
         if is_selected("upstream") {
-            upstream::measure(&mut table, &sandbox, &start(None)?).await?;
+            upstream::measure(&mut table, &sandbox, &start_server(None)?).await?;
         }
         if is_selected("cold") {
-            cold::measure(&mut table, &sandbox, &start(None)?).await?;
+            cold::measure(&mut table, &sandbox, &start_server(None)?).await?;
         }
         if is_selected("warm") {
-            warm::measure(&mut table, &start(None)?).await?;
+            warm::measure(&mut table, &start_server(None)?).await?;
         }
         if is_selected("catalog") {
-            catalog::measure(&mut table, &start(None)?).await?;
+            catalog::measure(&mut table, &start_server(None)?).await?;
         }
         if is_selected("beside") {
-            beside::measure(&mut table, &sandbox, &start(None)?, directory).await?;
+            beside::measure(&mut table, &sandbox, &start_server(None)?, directory).await?;
         }
         if is_selected("proxied") {
             let kubernetes = Kubernetes::start(directory)?;
-            proxied::measure(&mut table, &start(Some(&kubernetes))?).await?;
+            proxied::measure(&mut table, &start_server(Some(&kubernetes))?).await?;
         }
     }
     table.end();

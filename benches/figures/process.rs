@@ -47,7 +47,7 @@ impl Process {
 
     fn start(program: &Path, arguments: &[&str], log: &Path) -> Result<Self> {
         let mut command = Command::new(program);
-        // Closed when this process exits, which ends `wait_for_parent` in the child.
+        // Standard input is closed when this process exits, which ends `wait_for_parent` in the child.
         command.args(arguments).env_clear().stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(fs::File::create(log)?).spawn()?;
         let output = child.stdout.take().ok_or("child without output")?;
@@ -109,7 +109,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have exited already.
+        // The child may have exited already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -29,15 +29,15 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let (unit, megabytes) = if is_small { ("ms", 1.0) } else { ("ms/MB", length as f64 / 1e6) };
         let cpu_ms = |us: Option<f64>| us.map(|us| us / 1000.0 / megabytes);
         if let Some((bare, proxied)) = cpu_ms(bare.cpu_us()).zip(cpu_ms(proxied.cpu_us())) {
-            let cpu = format!("{name}: CPU time of the server");
-            let multiple = format!("{name}: CPU time as a multiple of the bare proxy's");
+            let cpu_label = format!("{name}: CPU time of the server");
+            let ratio_label = format!("{name}: CPU time as a multiple of the bare proxy's");
             table.info(&format!("{name}, bare proxy: CPU time of the server"), unit, bare);
             if is_small {
-                table.target(&cpu, unit, SMALL_CPU_MS, proxied);
-                table.info(&multiple, "", proxied / bare);
+                table.target(&cpu_label, unit, SMALL_CPU_MS, proxied);
+                table.info(&ratio_label, "", proxied / bare);
             } else {
-                table.info(&cpu, unit, proxied);
-                table.target(&multiple, "", LARGE_CPU_RATIO, proxied / bare);
+                table.info(&cpu_label, unit, proxied);
+                table.target(&ratio_label, "", LARGE_CPU_RATIO, proxied / bare);
             }
         }
         table.info(

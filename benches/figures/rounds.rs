@@ -37,15 +37,15 @@ impl Rounds {
 
 /// Runs the rounds of all loads.
 pub(crate) async fn run_rounds<const N: usize>(server: &Server, loads: [Rc<Load>; N]) -> Result<[Rounds; N]> {
-    let mut all: [Rounds; N] = std::array::from_fn(|_| Rounds::default());
+    let mut all_rounds: [Rounds; N] = std::array::from_fn(|_| Rounds::default());
     for number in 0..ROUNDS {
-        let mut pairs: Vec<_> = loads.iter().zip(&mut all).collect();
+        let mut pairs: Vec<_> = loads.iter().zip(&mut all_rounds).collect();
         if number % 2 == 1 {
             pairs.reverse();
         }
         for (load, rounds) in pairs {
             let before = server.process.cpu_ms();
-            let per_second = load.round(CONNECTIONS, ROUND_TIME).await?;
+            let per_second = load.run_round(CONNECTIONS, ROUND_TIME).await?;
             if let Some((before, after)) = before.zip(server.process.cpu_ms()) {
                 *rounds.cpu_ms.get_or_insert_default() += after - before;
             }
@@ -53,5 +53,5 @@ pub(crate) async fn run_rounds<const N: usize>(server: &Server, loads: [Rc<Load>
             rounds.per_second.push(per_second);
         }
     }
-    Ok(all)
+    Ok(all_rounds)
 }

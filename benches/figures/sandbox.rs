@@ -28,15 +28,17 @@ impl Sandbox {
     }
 
     /// Makes a secret valid for all applications.
-    pub(crate) async fn accept(&self, secret: &str) -> Result<()> {
-        self.control("POST", "/logins", &json!({"secret": secret, "outcome": "token"}).to_string()).await?;
+    pub(crate) async fn accept_secret(&self, secret: &str) -> Result<()> {
+        self.call_control("POST", "/logins", &json!({"secret": secret, "outcome": "token"}).to_string())
+            .await?;
         Ok(())
     }
 
     /// The numbers of token requests and of other requests since the last call.
-    pub(crate) async fn take_requests(&self) -> Result<(f64, f64)> {
-        let requests: Vec<Value> = serde_json::from_slice(&self.control("GET", "/requests", "").await?.body)?;
-        self.control("DELETE", "/requests", "").await?;
+    pub(crate) async fn take_request_counts(&self) -> Result<(f64, f64)> {
+        let requests: Vec<Value> =
+            serde_json::from_slice(&self.call_control("GET", "/requests", "").await?.body)?;
+        self.call_control("DELETE", "/requests", "").await?;
         let (mut tokens, mut others) = (0.0, 0.0);
         for request in requests {
             let is_token = request.get("operation").is_some_and(|operation| operation == "token");
@@ -45,7 +47,7 @@ impl Sandbox {
         Ok((tokens, others))
     }
 
-    async fn control(&self, method: &str, path: &str, body: &str) -> Result<Response> {
+    async fn call_control(&self, method: &str, path: &str, body: &str) -> Result<Response> {
         let response = call(self.control, &request(method, path, None, body)).await?;
         if (200..300).contains(&response.status) { Ok(response) } else { Err(response.text().into()) }
     }

@@ -66,7 +66,7 @@ pub(crate) struct Ready {
     /// The lengths of the responses of [`SMALL`] and [`LARGE`].
     pub(crate) small: usize,
     pub(crate) large: usize,
-    /// The lengths of [`PAGES`].
+    /// The lengths of the responses of [`PAGES`].
     pub(crate) pages: [usize; 2],
     /// The token of a member of the cluster, if there is one.
     pub(crate) member: Option<String>,
@@ -85,11 +85,11 @@ impl Server {
         kubernetes: Option<&Kubernetes>,
         directory: &Path,
     ) -> Result<Self> {
-        let data = tempfile::tempdir_in(directory)?.keep();
-        let log = data.join("server.log");
+        let data_dir = tempfile::tempdir_in(directory)?.keep();
+        let log = data_dir.join("server.log");
         let (azure, authority) = (sandbox.address.to_string(), sandbox.authority.display().to_string());
         let kubernetes = serde_json::to_string(&kubernetes.map(|kubernetes| &kubernetes.ready))?;
-        let arguments = [ARGUMENT, &azure, &authority, &data.display().to_string(), &kubernetes];
+        let arguments = [ARGUMENT, &azure, &authority, &data_dir.display().to_string(), &kubernetes];
         let mut process = Process::start_self(&arguments, &log)?;
         let ready = serde_json::from_str(&process.read_line()?)?;
         Ok(Self { ready, process })
@@ -135,13 +135,13 @@ fn page_path(query: &str, credential: &str) -> String {
 
 /// Runs the child process until its parent exits.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let [_, azure, authority, data, kubernetes] = arguments else {
+    let [_, azure, authority, data_dir, kubernetes] = arguments else {
         return Err("only the benchmark starts the server".into());
     };
     let _log = telemetry::init(telemetry::Format::Text { ansi: false }, None)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let kubernetes: Option<kubernetes::Ready> = serde_json::from_str(kubernetes)?;
-    runtime.block_on(serve(azure.parse()?, authority, data, kubernetes.as_ref()))?;
+    runtime.block_on(serve(azure.parse()?, authority, data_dir, kubernetes.as_ref()))?;
     runtime.shutdown_background();
     Ok(())
 }
@@ -149,7 +149,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 async fn serve(
     azure: SocketAddr,
     authority: &str,
-    data: &str,
+    data_dir: &str,
     kubernetes: Option<&kubernetes::Ready>,
 ) -> Result<()> {
     let metrics = Metrics::install()?;
@@ -159,7 +159,7 @@ async fn serve(
             metrics.run_upkeep();
         }
     });
-    let (app, store) = build(azure, authority, data, kubernetes).await?;
+    let (app, store) = build_app(azure, authority, data_dir, kubernetes).await?;
     let token = app.tokens.create("figures", Some(true), None, "").await?.to_bearer();
     let credential = store_credential(&app, &token).await?;
     let mut ready = Ready {
@@ -175,19 +175,22 @@ async fn serve(
         member: None,
     };
     let listing = |action: &str| listing_path(action, &ready.credential);
-    let (small, large) =
-        (response(&app, &ready, &listing(SMALL)).await?, response(&app, &ready, &listing(LARGE)).await?);
-    let mut routes = Router::new().route("/small", bare(small.clone())).route("/large", bare(large.clone()));
+    let (small, large) = (
+        response_body(&app, &ready, &listing(SMALL)).await?,
+        response_body(&app, &ready, &listing(LARGE)).await?,
+    );
+    let mut routes =
+        Router::new().route("/small", bare_route(small.clone())).route("/large", bare_route(large.clone()));
     for (index, (name, query)) in PAGES.into_iter().enumerate() {
-        let page = response(&app, &ready, &page_path(query, &ready.credential)).await?;
+        let page = response_body(&app, &ready, &page_path(query, &ready.credential)).await?;
         if let Some(length) = ready.pages.get_mut(index) {
             *length = page.len();
         }
-        routes = routes.route(&format!("/page-{name}"), bare(page));
+        routes = routes.route(&format!("/page-{name}"), bare_route(page));
     }
     (ready.small, ready.large) = (small.len(), large.len());
     if let Some(kubernetes) = kubernetes {
-        ready.member = Some(kubernetes.connect(&app, &store).await?);
+        ready.member = Some(kubernetes.store_cluster_and_member(&app, &store).await?);
         routes = routes.merge(kubernetes.bare_proxy()?);
     }
     ready.beside = listen(beside::router(ready.rancher, azure_options(azure, authority)?)?).await?;
@@ -197,18 +200,18 @@ async fn serve(
     wait_for_parent().await
 }
 
-async fn build(
+async fn build_app(
     azure: SocketAddr,
     authority: &str,
-    data: &str,
+    data_dir: &str,
     kubernetes: Option<&kubernetes::Ready>,
 ) -> Result<(App, Store)> {
-    let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data.to_owned())]);
+    let settings = BTreeMap::from([("NORMAN_AKS_DATA_DIR".to_owned(), data_dir.to_owned())]);
     let (config, _) = Config::load(&Flags::new(), &settings, &|path: &Path| std::fs::read_to_string(path))?;
     let azure_options = azure_options(azure, authority)?;
     let store = app::open_store(&config).await?;
     let secrets = app::open_secrets(&config, &store, &azure_options.clock).await?;
-    let clusters = kubernetes.map(kubernetes::Ready::options).unwrap_or_default();
+    let clusters = kubernetes.map(kubernetes::Ready::cluster_access_options).unwrap_or_default();
     let app =
         App::build(&config, store.clone(), secrets, Connectors { azure: azure_options, clusters }).await?;
     Ok((app, store))
@@ -227,7 +230,7 @@ fn azure_options(azure: SocketAddr, authority: &str) -> Result<azure::Options> {
 async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
     let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
     let caller = app.tokens.authenticate(token.expose_secret()).await?;
-    let by = Actor { caller, request_id: "".into(), remote: Some([127, 0, 0, 1].into()) };
+    let actor = Actor { caller, request_id: "".into(), remote: Some([127, 0, 0, 1].into()) };
     let set = |text: &str| Change::Set(text.to_owned());
     let azure = AzureChange {
         tenant_id: set(tenant_id),
@@ -237,11 +240,11 @@ async fn store_credential(app: &App, token: &SecretString) -> Result<String> {
         ..AzureChange::default()
     };
     let change = CredentialChange { name: set("figures"), azure: Some(azure), ..CredentialChange::default() };
-    Ok(app.credentials.create(&by, change).await?.id)
+    Ok(app.credentials.create(&actor, change).await?.id)
 }
 
 /// The body of the server's response, which a bare route returns too.
-async fn response(app: &App, ready: &Ready, path: &str) -> Result<Bytes> {
+async fn response_body(app: &App, ready: &Ready, path: &str) -> Result<Bytes> {
     let http_request = Request::get(path)
         .header(AUTHORIZATION, format!("Bearer {}", ready.token))
         .extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 0))));
@@ -251,7 +254,7 @@ async fn response(app: &App, ready: &Ready, path: &str) -> Result<Bytes> {
     if status.is_success() { Ok(body) } else { Err(String::from_utf8_lossy(&body).into()) }
 }
 
-fn bare(body: Bytes) -> axum::routing::MethodRouter {
+fn bare_route(body: Bytes) -> axum::routing::MethodRouter {
     get(move || async move { ([(CONTENT_TYPE, "application/json")], body) })
 }
 

@@ -46,9 +46,9 @@ impl Table {
         println!("\n{title}\n  {:<66} {:>9}  {:>11}  met", "figure", "target", "measured");
     }
 
-    /// Prints a figure with its target; `unit` is that of both, for example `ms`.
+    /// Prints a figure with its target; both are in `unit`, for example `ms`.
     pub(crate) fn target(&mut self, name: &str, unit: &str, target: Target, figure: f64) {
-        let text = match target {
+        let target_text = match target {
             Target::Exactly(expected) => format_figure(expected),
             Target::AtMost(limit) => format!("≤ {}", format_figure(limit)),
             Target::AtLeast(limit) => format!("≥ {}", format_figure(limit)),
@@ -56,7 +56,7 @@ impl Table {
         let is_met = target.is_met(figure);
         self.targets += 1;
         self.missed += usize::from(!is_met);
-        print_line(name, &text, unit, figure, if is_met { "yes" } else { "NO" });
+        print_line(name, &target_text, unit, figure, if is_met { "yes" } else { "NO" });
     }
 
     /// Prints a figure without a target, which helps to understand the others.
@@ -74,8 +74,8 @@ impl Table {
     }
 }
 
-fn print_line(name: &str, target: &str, unit: &str, figure: f64, is_met: &str) {
-    println!("  {name:<66} {target:>9}  {:>6} {unit:<4}  {is_met}", format_figure(figure));
+fn print_line(name: &str, target: &str, unit: &str, figure: f64, met: &str) {
+    println!("  {name:<66} {target:>9}  {:>6} {unit:<4}  {met}", format_figure(figure));
 }
 
 /// Formats a figure; large figures have fewer decimals.

@@ -59,14 +59,14 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         }
     }
     // The cost of every request: middleware, log line and metrics, without token, credential, list and audit.
-    let check = request("GET", "/livez", None, "");
-    let length = call(server.ready.api, &check).await?.body.len();
-    let [check] = run_rounds(
+    let livez = request("GET", "/livez", None, "");
+    let length = call(server.ready.api, &livez).await?.body.len();
+    let [livez] = run_rounds(
         server,
-        [Rc::new(Load { address: server.ready.api, request: check, body_length: length })],
+        [Rc::new(Load { address: server.ready.api, request: livez, body_length: length })],
     )
     .await?;
-    if let Some(cpu) = check.cpu_us() {
+    if let Some(cpu) = livez.cpu_us() {
         table.info("health check, for comparison: CPU time of the server", "µs", cpu);
     }
     if let Some(resident) = server.process.resident_mb() {
