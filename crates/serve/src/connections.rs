@@ -54,8 +54,8 @@ struct Shared {
     permits: Arc<Semaphore>,
     /// The connections without an authenticated request.
     registry: Mutex<Registry>,
-    unauthenticated: Gauge,
-    admitted: Gauge,
+    unauthenticated_gauge: Gauge,
+    admitted_gauge: Gauge,
 }
 
 impl fmt::Debug for Shared {
@@ -77,14 +77,14 @@ impl Connections {
         Self(Arc::new(Shared {
             permits: Arc::new(Semaphore::new(limits.total.clamp(1, Semaphore::MAX_PERMITS))),
             registry: Mutex::default(),
-            unauthenticated: gauge("unauthenticated"),
-            admitted: gauge("admitted"),
+            unauthenticated_gauge: gauge("unauthenticated"),
+            admitted_gauge: gauge("admitted"),
             limits,
         }))
     }
 
-    /// Admits a connection of `peer`. If there are too many, closes another one or waits until one ends. The connection must
-    /// end when `close` is cancelled.
+    /// Admits a connection of `peer`. If there are too many connections, closes another one; at the total limit, waits until
+    /// one has ended. The caller must end the admitted connection when `close` is cancelled.
     pub(super) async fn admit(&self, peer: IpAddr, close: CancellationToken) -> Admission {
         let shared = &self.0;
         let is_limited = shared.limits.unauthenticated.is_some() && !shared.is_trusted(peer);
@@ -102,14 +102,14 @@ impl Connections {
         };
         let address = address_key(peer);
         let id = is_limited.then(|| shared.registry().insert(address, close.clone()));
-        let gauge = if is_limited { &shared.unauthenticated } else { &shared.admitted };
+        let gauge = if is_limited { &shared.unauthenticated_gauge } else { &shared.admitted_gauge };
         gauge.increment(1.0);
         let inner = Inner {
             shared: Arc::clone(shared),
             address,
             id,
-            authenticated: AtomicBool::new(!is_limited),
-            has_request: AtomicBool::new(false),
+            is_exempt: AtomicBool::new(!is_limited),
+            has_sent_request: AtomicBool::new(false),
         };
         Admission { connection: Connection(Arc::new(inner)), close, _permit: permit }
     }
@@ -117,9 +117,9 @@ impl Connections {
     /// Closes connections without an authenticated request, to free file descriptors. If earlier ones are still being closed,
     /// closes no others. Returns the number of connections that are being closed.
     pub(super) fn close_to_free_descriptors(&self) -> usize {
-        let closing = self.0.registry().closing();
-        if closing > 0 {
-            return closing;
+        let closing_count = self.0.registry().closing_count();
+        if closing_count > 0 {
+            return closing_count;
         }
         (0..MAX_CLOSED_FOR_DESCRIPTORS).take_while(|_| self.0.close_one("descriptors", false)).count()
     }
@@ -135,7 +135,7 @@ impl Shared {
         self.limits.trusted.iter().any(|network| network.contains(&peer))
     }
 
-    /// Closes the next connection in order; false if there is none.
+    /// Closes the connection that [`Registry::take_first`] selects; returns false if there is none.
     fn close_one(&self, reason: &'static str, only_idle: bool) -> bool {
         let Some(close) = self.registry().take_first(only_idle) else { return false };
         close.cancel();
@@ -180,12 +180,15 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        let Inner { shared, address, id, authenticated, .. } = &*self.connection.0;
+        let Inner { shared, address, id, is_exempt, .. } = &*self.connection.0;
         if let Some(id) = id {
             shared.registry().end(*address, *id);
         }
-        let gauge =
-            if authenticated.load(Ordering::Acquire) { &shared.admitted } else { &shared.unauthenticated };
+        let gauge = if is_exempt.load(Ordering::Acquire) {
+            &shared.admitted_gauge
+        } else {
+            &shared.unauthenticated_gauge
+        };
         gauge.decrement(1.0);
     }
 }
@@ -199,9 +202,9 @@ struct Inner {
     address: IpAddr,
     /// The ID in the registry; `None` for connections that are not counted.
     id: Option<u64>,
-    /// Also set for connections that are not counted.
-    authenticated: AtomicBool,
-    has_request: AtomicBool,
+    /// Whether the connection is exempt from the limits: after an authenticated request, or because it was never counted.
+    is_exempt: AtomicBool,
+    has_sent_request: AtomicBool,
 }
 
 impl fmt::Debug for Connection {
@@ -224,18 +227,18 @@ pub(super) enum Silence {
 impl Connection {
     /// Records an authenticated request: the connection is no longer closed in favor of another one.
     pub fn mark_authenticated(&self) {
-        let Inner { shared, authenticated, .. } = &*self.0;
+        let Inner { shared, is_exempt, .. } = &*self.0;
         // A connection that is being closed is not changed.
-        if !authenticated.load(Ordering::Acquire) && self.leave_registry() {
-            authenticated.store(true, Ordering::Release);
-            shared.unauthenticated.decrement(1.0);
-            shared.admitted.increment(1.0);
+        if !is_exempt.load(Ordering::Acquire) && self.leave_registry() {
+            is_exempt.store(true, Ordering::Release);
+            shared.unauthenticated_gauge.decrement(1.0);
+            shared.admitted_gauge.increment(1.0);
         }
     }
 
     /// Starts a request. The connection is not idle until the guard is dropped.
     pub(super) fn start_request(&self) -> RequestGuard {
-        self.0.has_request.store(true, Ordering::Relaxed);
+        self.0.has_sent_request.store(true, Ordering::Relaxed);
         if !self.is_counted() {
             return RequestGuard(None);
         }
@@ -245,10 +248,10 @@ impl Connection {
         RequestGuard(Some(self.clone()))
     }
 
-    /// Checks a connection when its silence timer fires. One without an authenticated request may be idle for `limit`.
+    /// Checks the connection when its silence timer fires. Without an authenticated request, it may be idle for `limit`.
     pub(super) fn check_silence(&self, limit: Duration) -> Silence {
         let now = Instant::now();
-        if !self.0.has_request.load(Ordering::Relaxed) {
+        if !self.0.has_sent_request.load(Ordering::Relaxed) {
             return Silence::TooLong;
         }
         let Some(id) = self.0.id.filter(|_| self.is_counted()) else { return Silence::Allowed };
@@ -261,9 +264,10 @@ impl Connection {
 
     /// Whether the connection is counted as one without an authenticated request.
     fn is_counted(&self) -> bool {
-        !self.0.authenticated.load(Ordering::Acquire)
+        !self.0.is_exempt.load(Ordering::Acquire)
     }
 
+    /// Removes the connection from the registry; returns false if it is not there.
     fn leave_registry(&self) -> bool {
         self.0.id.is_some_and(|id| self.0.shared.registry().remove(self.0.address, id))
     }
@@ -425,7 +429,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn silence_is_allowed_after_authentication_only() {
+    async fn silence_is_limited_unless_authenticated_or_trusted() {
         const HOUR: Duration = Duration::from_hours(1);
         let connections = connections(100, 50, &["10.0.0.0/8"]);
         let (unauthenticated, authenticated) =

@@ -1,4 +1,4 @@
-//! The limit of file descriptors, and errors when none are left.
+//! The limit of file descriptors, and detection of errors when none are left.
 
 use std::io;
 use std::os::fd::AsFd;

@@ -196,7 +196,7 @@ async fn accept(
         }
         let is_exhausted = descriptors::is_exhausted(&error);
         if is_exhausted && !descriptors::has_waiting_connection(listener) {
-            // Without a free descriptor, `accept` fails even if no connection is waiting. Nothing has to be closed then.
+            // Without a free descriptor, `accept` fails even if no connection is waiting. In that case, none has to be closed.
             stop.run_until_cancelled(tokio::time::sleep(DESCRIPTOR_RETRY_DELAY)).await?;
             continue;
         }
@@ -281,8 +281,8 @@ impl Listener {
             }
         });
         let mut serving = pin!(self.http.serve_connection_with_upgrades(TokioIo::new(stream), service));
-        // hyper's limit starts with the first bytes of HTTP/1. This one covers the silence before them, and HTTP/2 connections
-        // without requests.
+        // hyper's limit starts with the first bytes of HTTP/1. This timer covers the silence before them, and HTTP/2
+        // connections without requests.
         let mut silence_timer = pin!(tokio::time::sleep(self.options.header_timeout));
         let (mut is_stopping, mut may_stay_silent) = (false, false);
         loop {
@@ -343,7 +343,7 @@ mod tests {
         TestServer { address, stop, task }
     }
 
-    /// `/held` responds after it is released.
+    /// Signals of the route `/held`, which responds after `released` is notified.
     #[derive(Clone, Default)]
     struct Held {
         started: Arc<Notify>,

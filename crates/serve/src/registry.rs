@@ -1,5 +1,5 @@
-//! The connections without an authenticated request, by peer address, in the order in which they would be closed. Nothing
-//! here waits or closes.
+//! The connections without an authenticated request, by peer address, in the order in which they would be closed. The
+//! registry does not close them itself.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -7,16 +7,16 @@ use std::net::IpAddr;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The connections of every address.
+/// The registered connections, grouped by peer address.
 #[derive(Default)]
 pub(super) struct Registry {
-    /// Incremented by each new connection and each end of a request.
+    /// The last connection ID or key of an idle connection. Each new connection and each end of a request increments it.
     sequence: u64,
     len: usize,
     addresses: HashMap<IpAddr, PeerConnections>,
-    /// The addresses by the number of their connections.
+    /// The addresses, each with the number of its connections, in ascending order of that number.
     by_size: BTreeSet<(usize, IpAddr)>,
-    /// The IDs of removed connections that are being closed.
+    /// The IDs of connections from [`take_first`](Self::take_first) that have not ended.
     closing: HashSet<u64>,
 }
 
@@ -25,14 +25,14 @@ pub(super) struct Registry {
 struct PeerConnections {
     /// By ID, and so in the order in which they were opened.
     open: BTreeMap<u64, Entry>,
-    /// The IDs of idle ones, in the order in which they became idle.
+    /// The IDs of the idle connections, in the order in which they became idle.
     idle: BTreeMap<u64, u64>,
 }
 
 struct Entry {
     close: CancellationToken,
     requests: usize,
-    /// The key in [`PeerConnections::idle`], and the time; `None` while there are requests.
+    /// The key in [`PeerConnections::idle`], and the start of the idle time; `None` while there are requests.
     idle: Option<(u64, Instant)>,
 }
 
@@ -42,7 +42,7 @@ impl Registry {
         self.len
     }
 
-    /// Adds an idle connection; returns its id.
+    /// Adds an idle connection; returns its ID.
     pub(super) fn insert(&mut self, address: IpAddr, close: CancellationToken) -> u64 {
         let id = self.next_sequence();
         let connections = self.addresses.entry(address).or_default();
@@ -54,7 +54,7 @@ impl Registry {
         id
     }
 
-    /// Removes a connection; false if it is not registered.
+    /// Removes a connection; returns false if it is not registered.
     pub(super) fn remove(&mut self, address: IpAddr, id: u64) -> bool {
         self.take_connection(address, id).is_some()
     }
@@ -66,7 +66,7 @@ impl Registry {
     }
 
     /// The number of connections from [`take_first`](Self::take_first) that have not ended.
-    pub(super) fn closing(&self) -> usize {
+    pub(super) fn closing_count(&self) -> usize {
         self.closing.len()
     }
 
@@ -109,16 +109,16 @@ impl Registry {
         }
     }
 
-    /// The time since which a connection is idle; `None` if it has requests or is not registered.
+    /// The time at which a connection became idle; `None` if it has requests or is not registered.
     pub(super) fn idle_since(&self, address: IpAddr, id: u64) -> Option<Instant> {
         self.addresses.get(&address)?.open.get(&id)?.idle.map(|(_, since)| since)
     }
 
-    /// Removes the connection to close first: the longest idle one of the address with the most connections, or of the next
-    /// address if it has no idle one. Unless `only_idle`, addresses with fewer than half as many connections as the largest are
-    /// spared: instead, the oldest connection of the largest address is removed.
+    /// Removes the connection to close first: the longest idle one of the address with the most connections. If none of these
+    /// is idle, continues with the address with the next most connections. Unless `only_idle`, addresses with fewer than half
+    /// of the maximum are spared; instead, the oldest connection of the address with the most connections is removed.
     pub(super) fn take_first(&mut self, only_idle: bool) -> Option<CancellationToken> {
-        let (largest_size, largest) = *self.by_size.last()?;
+        let (largest_size, largest_address) = *self.by_size.last()?;
         let is_large_enough = |size: usize| only_idle || size * 2 >= largest_size;
         let idle = self.by_size.iter().rev().take_while(|(size, _)| is_large_enough(*size)).find_map(
             |(_, address)| {
@@ -127,8 +127,8 @@ impl Registry {
             },
         );
         let oldest = || {
-            let (id, _) = self.addresses.get(&largest)?.open.first_key_value()?;
-            (!only_idle).then_some((largest, *id))
+            let (id, _) = self.addresses.get(&largest_address)?.open.first_key_value()?;
+            (!only_idle).then_some((largest_address, *id))
         };
         let (address, id) = idle.or_else(oldest)?;
         self.closing.insert(id);
@@ -153,7 +153,7 @@ mod tests {
         address: IpAddr,
         id: u64,
         requests: usize,
-        /// The index of the step in which the connection became idle.
+        /// The index of the step in which the connection last became idle.
         idle_since: usize,
         close: CancellationToken,
     }
@@ -162,8 +162,8 @@ mod tests {
     enum Step {
         Insert(u8),
         Remove(usize),
-        Start(usize),
-        End(usize),
+        StartRequest(usize),
+        EndRequest(usize),
         TakeFirst(bool),
     }
 
@@ -171,8 +171,8 @@ mod tests {
         prop_oneof![
             (0_u8..4).prop_map(Step::Insert),
             any::<usize>().prop_map(Step::Remove),
-            any::<usize>().prop_map(Step::Start),
-            any::<usize>().prop_map(Step::End),
+            any::<usize>().prop_map(Step::StartRequest),
+            any::<usize>().prop_map(Step::EndRequest),
             any::<bool>().prop_map(Step::TakeFirst),
         ]
     }
@@ -196,18 +196,20 @@ mod tests {
                         prop_assert!(registry.remove(address, id));
                         prop_assert!(!registry.remove(address, id));
                     },
-                    Step::Start(number) => if let Some(index) = index_of(number) {
+                    Step::StartRequest(number) => if let Some(index) = index_of(number) {
                         registry.start_request(open[index].address, open[index].id);
                         open[index].requests += 1;
                     },
-                    Step::End(number) => if let Some(index) = index_of(number).filter(|at| open[*at].requests > 0) {
+                    Step::EndRequest(number) => if let Some(index) = index_of(number)
+                        .filter(|index| open[*index].requests > 0)
+                    {
                         registry.end_request(open[index].address, open[index].id);
                         open[index].requests -= 1;
                         open[index].idle_since = time;
                     },
                     Step::TakeFirst(only_idle) => {
                         let size = |address| open.iter().filter(|connection| connection.address == address).count();
-                        let largest_size = open.iter().map(|other| size(other.address)).max().unwrap_or_default();
+                        let largest_size = open.iter().map(|connection| size(connection.address)).max().unwrap_or_default();
                         let has_idle = open.iter().any(|connection| connection.requests == 0);
                         match registry.take_first(only_idle) {
                             None => prop_assert!(open.is_empty() || only_idle && !has_idle),
@@ -215,10 +217,12 @@ mod tests {
                                 close.cancel();
                                 let index = open.iter().position(|connection| connection.close.is_cancelled()).unwrap();
                                 let Expected { address, requests, idle_since, .. } = open[index].clone();
-                                let idle = open.iter().filter(|other| other.address == address && other.requests == 0);
+                                let idle = open
+                                    .iter()
+                                    .filter(|connection| connection.address == address && connection.requests == 0);
                                 if requests == 0 {
-                                    let oldest = idle.map(|other| other.idle_since).min();
-                                    prop_assert_eq!(oldest, Some(idle_since), "the longest idle");
+                                    let longest_idle_since = idle.map(|connection| connection.idle_since).min();
+                                    prop_assert_eq!(longest_idle_since, Some(idle_since), "the longest idle");
                                     prop_assert!(only_idle || size(address) * 2 >= largest_size);
                                 } else {
                                     prop_assert!(!only_idle && size(address) == largest_size && idle.count() == 0);
