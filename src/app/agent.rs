@@ -1,4 +1,4 @@
-//! The command `agent`: the agent's environment, log and health checks, without the server.
+//! Runs the agent for the command `agent`: reads its environment, logs its events and serves its health checks.
 
 use std::collections::BTreeMap;
 use std::io;

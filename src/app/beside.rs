@@ -68,7 +68,8 @@ impl BesideRancher {
         api::rancher_router(self.state.clone(), self.catalog_host.as_deref())
     }
 
-    /// Probes Rancher at the start and at intervals, and logs changes of the result. Requests are served in any case.
+    /// Probes Rancher at the start and at intervals, and logs changes of the result. Requests are served even if
+    /// Rancher does not respond.
     fn watch_rancher(&self) {
         let (rancher, stop) = (self.rancher.clone(), self.stop.clone());
         self.background.spawn(async move {
@@ -137,7 +138,7 @@ pub(super) async fn serve(
     let tls = config.tls.as_ref().map(tls::listen).transpose()?;
     let (listener, address) = bind(config.listen)?;
     if let Some(sandbox) = &sandbox {
-        print_line(&sandbox.credential());
+        print_line(&sandbox.credential_instructions());
     }
     print_line(&format!(
         "norman-aks listens on http://{address} and serves /meta/aks… for users of {}",
@@ -147,8 +148,8 @@ pub(super) async fn serve(
         print_line(&format!("and the catalog, /api/v1, for requests to {host}"));
     }
     let mut listeners = Listeners::new(&startup.stop);
-    listeners.start_client(config, &startup, (listener, tls), &app.router());
-    listeners.start_monitoring(config, api::rancher_health_router(), startup.metrics.take())?;
+    listeners.start_client_listeners(config, &startup, (listener, tls), &app.router());
+    listeners.start_monitoring_listeners(config, api::rancher_health_router(), startup.metrics.take())?;
     app.watch_rancher();
 
     startup.wait_for_stop().await;

@@ -35,15 +35,15 @@ impl DatabaseLock {
     pub(super) async fn acquire(database: &Path, timeout: Duration, clock: &Clock) -> Result<Self, Error> {
         let path = lock_path(database).map_err(|source| lock_error(database, source))?;
         let deadline = Instant::now() + timeout;
-        let mut waiting = false;
+        let mut has_warned = false;
         loop {
             match try_lock(&path, clock).map_err(|source| lock_error(&path, source))? {
                 LockAttempt::Locked(file) => return Ok(Self { _file: file }),
                 LockAttempt::Held { holder } if Instant::now() >= deadline => {
                     return Err(Error::DatabaseInUse { database: database.to_owned(), holder });
                 }
-                LockAttempt::Held { holder } if !waiting => {
-                    waiting = true;
+                LockAttempt::Held { holder } if !has_warned => {
+                    has_warned = true;
                     tracing::warn!(
                         database = %database.display(),
                         holder,
@@ -61,7 +61,7 @@ fn lock_error(path: &Path, source: io::Error) -> Error {
     Error::DatabaseLock { path: path.to_owned(), source }
 }
 
-/// The path of the lock file of a database. It is the same for every path and symbolic link to the database.
+/// The path of the lock file of a database, which is the same for every path and symbolic link to the database.
 fn lock_path(database: &Path) -> io::Result<PathBuf> {
     let database = match database.canonicalize() {
         Ok(database) => database,
@@ -77,7 +77,7 @@ fn lock_path(database: &Path) -> io::Result<PathBuf> {
     Ok(path.into())
 }
 
-/// The result of an attempt to lock.
+/// The result of an attempt to lock the database.
 enum LockAttempt {
     Locked(File),
     /// Another process holds the lock.
@@ -98,11 +98,11 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<LockAttempt> {
                 return Ok(LockAttempt::Held { holder: holder.unwrap_or("an unknown process").to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(error),
-            // The file was removed concurrently; another server would lock a new one.
+            // The file was removed concurrently, so another server would lock a new file.
             Ok(()) if !is_same_file(&file, path) => {}
             Ok(()) => {
                 if let Err(error) = write_holder(&mut file, clock) {
-                    // The lock is held even if the disk is full.
+                    // The lock is held even if the file cannot be written, for example on a full disk.
                     tracing::warn!(
                         path = %path.display(),
                         error = &error as &dyn std::error::Error,
@@ -116,11 +116,11 @@ fn try_lock(path: &Path, clock: &Clock) -> io::Result<LockAttempt> {
 }
 
 fn is_same_file(file: &File, path: &Path) -> bool {
-    let (Ok(open), Ok(at_path)) = (file.metadata(), path.metadata()) else { return false };
-    (open.dev(), open.ino()) == (at_path.dev(), at_path.ino())
+    let (Ok(opened), Ok(current)) = (file.metadata(), path.metadata()) else { return false };
+    (opened.dev(), opened.ino()) == (current.dev(), current.ino())
 }
 
-/// Writes host name, process ID and start time, which the error message of another server contains.
+/// Writes the host name, process ID and start time of this server, for the error message of another one.
 fn write_holder(file: &mut File, clock: &Clock) -> io::Result<()> {
     let host = rustix::system::uname();
     let started = rfc3339(clock.now_ms());
@@ -202,8 +202,8 @@ mod tests {
         assert!(matches!(acquire(&link.join("aks.db")).await, Err(Error::DatabaseInUse { .. })));
         std::fs::write(real.join("aks.db"), "").unwrap();
         std::os::unix::fs::symlink(real.join("aks.db"), directory.path().join("other.db")).unwrap();
-        let other = acquire(&directory.path().join("other.db")).await;
-        assert!(matches!(other, Err(Error::DatabaseInUse { .. })));
+        let through_link = acquire(&directory.path().join("other.db")).await;
+        assert!(matches!(through_link, Err(Error::DatabaseInUse { .. })));
         acquire(&real.join("another.db")).await.unwrap();
     }
 

@@ -17,11 +17,11 @@ pub(super) fn create_directory(directory: &Path) -> Result<(), Error> {
 }
 
 /// Replaces a file atomically, with mode 0600.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
-    write_private_parts(path, &[text.as_bytes()])
+pub(super) fn write_private(path: &Path, content: &str) -> Result<(), Error> {
+    write_private_parts(path, &[content.as_bytes()])
 }
 
-/// Replaces a file atomically with these parts, with mode 0600. After a failure, the old file is unchanged.
+/// Replaces a file atomically with the concatenation of `parts`, with mode 0600. After a failure, the old file is unchanged.
 pub(super) fn write_private_parts(path: &Path, parts: &[&[u8]]) -> Result<(), Error> {
     let temporary = path.with_extension("new");
     let write = || -> io::Result<()> {
@@ -53,7 +53,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 /// The content of a file; `None` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<String>, Error> {
     match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
+        Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::File { path: path.to_owned(), source }),
     }

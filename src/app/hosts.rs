@@ -9,19 +9,19 @@ use tokio::time::Instant;
 use super::error::Error;
 use crate::store::{self, Store};
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The result of a request to a host of Azure.
 #[derive(Debug)]
 pub struct HostCheck {
-    /// The environment of the host, for example `AzurePublicCloud`.
+    /// The Azure environment of the host, for example `AzurePublicCloud`.
     pub environment: &'static str,
     pub host: String,
     /// The time until a response with any status.
     pub outcome: Result<Duration, azure::Error>,
 }
 
-/// The environments of stored credentials; the public one if no credential is stored.
+/// The Azure environments of the stored credentials; the public cloud if no credential is stored.
 pub async fn used_environments(store: &Store) -> Result<BTreeSet<&'static str>, Error> {
     let stored = store::credentials::list(store, None).await?;
     let mut used: BTreeSet<_> = stored
@@ -46,7 +46,7 @@ pub async fn check_hosts() -> Result<Vec<HostCheck>, Error> {
                 Service::Arm => cloud.arm_host(),
             };
             let started = Instant::now();
-            let result = azure.reach(cloud, service, started + TIMEOUT).await;
+            let result = azure.reach(cloud, service, started + HOST_TIMEOUT).await;
             HostCheck {
                 environment: cloud.environment(),
                 host: host.to_owned(),

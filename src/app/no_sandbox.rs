@@ -14,7 +14,7 @@ use crate::config::Config;
 /// Never constructed.
 pub(super) struct RunningSandbox(Infallible);
 
-#[expect(clippy::unused_async, reason = "the signatures of the build with the sandbox")]
+#[expect(clippy::unused_async, reason = "the signatures are those of the build with the sandbox")]
 impl RunningSandbox {
     pub(super) async fn start(config: &Config, _: &Clock) -> Result<Option<Self>, Error> {
         check_features(config).map(|()| None)
@@ -42,7 +42,7 @@ impl RunningSandbox {
         match self.0 {}
     }
 
-    pub(super) fn credential(&self) -> String {
+    pub(super) fn credential_instructions(&self) -> String {
         match self.0 {}
     }
 

@@ -43,16 +43,17 @@ pub(super) fn server_tls(secrets: &Secrets) -> Result<Arc<rustls::ServerConfig>,
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|_| Error::InternalTls)?;
     let certificates = ActiveCertificate { secrets: secrets.clone(), provider, cached: Mutex::default() };
-    // Fails at the start instead of at the first connection.
+    // An unusable key is an error at the start instead of at the first connection.
     certificates.current().ok_or(Error::InternalTls)?;
     Ok(Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(certificates))))
 }
 
-/// Presents a certificate with the TLS key of the active encryption key, which can be replaced while the server runs.
+/// Presents a certificate with the TLS key that is derived from the active encryption key, which can be replaced while the
+/// server runs.
 struct ActiveCertificate {
     secrets: Secrets,
     provider: Arc<CryptoProvider>,
-    /// The last certificate, with the key that it was created from.
+    /// The last certificate, with the key for which it was issued.
     cached: Mutex<Option<(ReplicaKey, Arc<CertifiedKey>)>>,
 }
 
@@ -98,7 +99,7 @@ fn key_pair(seed: &[u8; 32]) -> Result<KeyPair, Error> {
     KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519).map_err(|_| Error::InternalTls)
 }
 
-/// Connects to other servers.
+/// Connects to clusters through the agent sessions of other servers.
 pub(super) struct ReplicaRelay {
     secrets: Secrets,
 }
@@ -165,13 +166,13 @@ async fn connect(secrets: &Secrets, address: &str, cluster_id: &str) -> io::Resu
 #[derive(Debug)]
 struct ReplicaKeyVerifier {
     /// In DER, as `SubjectPublicKeyInfo`.
-    keys: Vec<Vec<u8>>,
+    accepted_keys: Vec<Vec<u8>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ReplicaKeyVerifier {
-    fn new(keys: Vec<Vec<u8>>, provider: &CryptoProvider) -> Self {
-        Self { keys, algorithms: provider.signature_verification_algorithms }
+    fn new(accepted_keys: Vec<Vec<u8>>, provider: &CryptoProvider) -> Self {
+        Self { accepted_keys, algorithms: provider.signature_verification_algorithms }
     }
 }
 
@@ -187,8 +188,8 @@ impl ServerCertVerifier for ReplicaKeyVerifier {
         // Copying the certificate of another server is not enough: the handshake signature, which is verified below, requires
         // its private key.
         let parsed = rustls::server::ParsedCertificate::try_from(certificate)?;
-        let info = parsed.subject_public_key_info();
-        if self.keys.iter().any(|key| *key == *info) {
+        let public_key = parsed.subject_public_key_info();
+        if self.accepted_keys.iter().any(|accepted| *accepted == *public_key) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::ApplicationVerificationFailure.into())

@@ -39,13 +39,13 @@ pub fn check_features(config: &Config) -> Result<(), Error> {
     if config.sandbox.is_some() && !cfg!(feature = "sandbox") { Err(Error::NoSandbox) } else { Ok(()) }
 }
 
-/// The setup of every server before it opens a listener or the database.
+/// The setup that every server needs before it opens a listener or the database.
 pub(super) struct Startup {
     pub(super) stop: CancellationToken,
     /// The maximum number of file descriptors of the process.
     pub(super) descriptors: u64,
     pub(super) metrics: Option<Metrics>,
-    /// Warnings that are logged after the start, because they are less important.
+    /// Less important warnings, which are logged after the start.
     late_warnings: Vec<Warning>,
 }
 
@@ -54,9 +54,9 @@ impl Startup {
         check_features(config)?;
         // From here on, a signal stops the server gracefully.
         let stop = stop_signal()?;
-        let (late_warnings, early): (Vec<_>, Vec<_>) =
+        let (late_warnings, early_warnings): (Vec<_>, Vec<_>) =
             warnings.into_iter().partition(|warning| *warning == Warning::Backtraces);
-        log_warnings(&early);
+        log_warnings(&early_warnings);
         let descriptors = serve::raise_descriptor_limit();
         let metrics = config.metrics_listen.map(|_| Metrics::install()).transpose()?;
         Ok(Self { stop, descriptors, metrics, late_warnings })
@@ -85,10 +85,10 @@ pub async fn serve(config: Config, warnings: Vec<Warning>) -> Result<(), Error> 
 async fn serve_with_database(config: &Config, mut startup: Startup) -> Result<(), Error> {
     let clock = Clock::system();
     files::create_directory(&config.data_dir)?;
-    // Locked before anything is read or written that another server may use.
-    let file = config.sqlite_file();
+    // The database is locked before anything is read or written that another server may use.
+    let sqlite_file = config.sqlite_file();
     let lock = tokio::select! {
-        lock = lock_database(file.as_deref(), &clock) => lock?,
+        lock = lock_database(sqlite_file.as_deref(), &clock) => lock?,
         () = startup.stop.cancelled() => return Ok(()),
     };
     let sandbox = RunningSandbox::start(config, &clock).await?;
@@ -108,9 +108,9 @@ async fn serve_with_database(config: &Config, mut startup: Startup) -> Result<()
     app.work();
     reload_keys_on_hangup(&app, config)?;
     let mut listeners = Listeners::new(&startup.stop);
-    listeners.start_client(config, &startup, (listener, tls), &app.router());
-    listeners.start_monitoring(config, app.health_router(), startup.metrics.take())?;
-    listeners.start_relay(config, &app)?;
+    listeners.start_client_listeners(config, &startup, (listener, tls), &app.router());
+    listeners.start_monitoring_listeners(config, app.health_router(), startup.metrics.take())?;
+    listeners.start_relay_listener(config, &app)?;
 
     startup.wait_for_stop().await;
     app.end_streams();
@@ -175,7 +175,7 @@ impl Listeners {
     }
 
     /// Starts the listeners for clients: plain HTTP and, if there is one, TLS. They share the connection limits.
-    pub(super) fn start_client(
+    pub(super) fn start_client_listeners(
         &mut self,
         config: &Config,
         startup: &Startup,
@@ -191,7 +191,7 @@ impl Listeners {
     }
 
     /// Starts the listeners for metrics collectors and health probes.
-    pub(super) fn start_monitoring(
+    pub(super) fn start_monitoring_listeners(
         &mut self,
         config: &Config,
         health: Router,
@@ -210,7 +210,7 @@ impl Listeners {
     }
 
     /// Starts the listener for other servers, and announces it to them.
-    fn start_relay(&mut self, config: &Config, app: &App) -> Result<(), Error> {
+    fn start_relay_listener(&mut self, config: &Config, app: &App) -> Result<(), Error> {
         let Some(listen) = config.internal_listen else { return Ok(()) };
         let (listener, bound) = bind(listen)?;
         let address = config.internal_address.clone().unwrap_or_else(|| bound.to_string());
@@ -266,7 +266,7 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
 }
 
 /// Options of a listener for metrics collectors or health probes. Its connections are never authenticated: if there are too
-/// many, the oldest idle one is closed.
+/// many, one of them is closed. It counts towards the total until it has ended, so the total limit is higher.
 pub(super) fn monitoring_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_MONITORING_CONNECTIONS, MAX_MONITORING_CONNECTIONS, Vec::new())
 }
@@ -322,7 +322,7 @@ pub(super) fn log_warnings(warnings: &[Warning]) {
     }
 }
 
-/// A token that the first SIGTERM or SIGINT cancels. The second signal exits the process.
+/// A token that the first SIGTERM or SIGINT cancels. A second signal exits the process immediately.
 pub(super) fn stop_signal() -> Result<CancellationToken, Error> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).map_err(Error::Serve)?;

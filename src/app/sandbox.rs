@@ -59,8 +59,8 @@ impl RunningSandbox {
         }
     }
 
-    /// Binds a TLS listener with a certificate of the sandbox's authority, on the port of the last start if it is still
-    /// free, because kubeconfigs contain it.
+    /// Binds a TLS listener with a certificate of the sandbox's authority. If the settings leave the port open, reuses the
+    /// port of the last start if it is still free, because kubeconfigs contain it.
     pub(super) fn tls_listener(&self, config: &Config) -> Result<Option<TlsListener>, Error> {
         let Some(mut address) = config.sandbox.as_ref().and_then(|sandbox| sandbox.tls_listen) else {
             return Ok(None);
@@ -70,7 +70,7 @@ impl RunningSandbox {
             address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { IpAddr::V6(1.into()) });
         }
         let last_port =
-            SavedState::read(config)?.and_then(|saved| saved.api_url_tls).as_deref().and_then(port);
+            SavedState::read(config)?.and_then(|saved| saved.api_url_tls).as_deref().and_then(parse_port);
         let last_port = last_port.filter(|_| address.port() == 0);
         let rebound = last_port.and_then(|port| bind(SocketAddr::new(address.ip(), port)).ok());
         let (listener, address) = match rebound {
@@ -93,7 +93,7 @@ impl RunningSandbox {
         address: SocketAddr,
         tls: Option<&TlsListener>,
     ) -> Result<(), Error> {
-        let file = config.data_dir.join(SCRIPT_FILE);
+        let path = config.data_dir.join(SCRIPT_FILE);
         let (saved_token, saved_id) =
             SavedState::read(config)?.map(|saved| (saved.token_key.into(), saved.credential_id)).unzip();
         let token = config.bootstrap_token.clone().or(saved_token).unwrap_or_else(new_token);
@@ -101,18 +101,18 @@ impl RunningSandbox {
         let seed = Sandbox::seed();
         let credential_id = ensure_credential(app, &token, saved_id, &seed).await?;
         let api_url = config.server_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        let content = ScriptFile {
+        let script_file = ScriptFile {
             api_url: &api_url,
             api_url_tls: tls.map(tls_url),
             token_key: token.expose_secret(),
             credential_id: &credential_id,
             seed: &seed,
-            ca_file: absolute(&Sandbox::authority_file(&config.data_dir)),
+            ca_file: absolute_path(&Sandbox::authority_file(&config.data_dir)),
             control_url: self.0.control_address().map(|address| format!("http://{address}")),
         };
-        let json = serde_json::to_string_pretty(&content).unwrap_or_default();
-        files::write_private(&file, &(json + "\n"))?;
-        print_line(&example_commands(&content, &absolute(&file), &absolute(&config.data_dir)));
+        let json = serde_json::to_string_pretty(&script_file).unwrap_or_default();
+        files::write_private(&path, &(json + "\n"))?;
+        print_line(&example_commands(&script_file, &absolute_path(&path), &absolute_path(&config.data_dir)));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl RunningSandbox {
 
     /// Instructions for creating the cloud credential in the Rancher that this server runs beside.
     #[expect(clippy::unused_self, reason = "the credential is that of a running sandbox")]
-    pub(super) fn credential(&self) -> String {
+    pub(super) fn credential_instructions(&self) -> String {
         let Seed { tenant_id, subscription_id, client_id, client_secret, .. } = Sandbox::seed();
         format!(
             "create this Azure cloud credential in Rancher, which the sandbox accepts:\n  tenantId {tenant_id}\n  \
@@ -131,7 +131,7 @@ impl RunningSandbox {
         )
     }
 
-    /// Waits for the requests in flight, and stops.
+    /// Stops after the requests in flight have finished.
     pub(super) async fn stop(self) {
         self.0.stop().await;
     }
@@ -180,7 +180,7 @@ async fn ensure_credential(
     {
         return Ok(id);
     }
-    let by = Actor { caller, request_id: "".into(), remote: Some(IpAddr::from(Ipv4Addr::LOCALHOST)) };
+    let actor = Actor { caller, request_id: "".into(), remote: Some(IpAddr::from(Ipv4Addr::LOCALHOST)) };
     let set = |text: &str| Change::Set(text.to_owned());
     let azure = AzureChange {
         tenant_id: set(seed.tenant_id),
@@ -189,13 +189,13 @@ async fn ensure_credential(
         environment: set("AzurePublicCloud"),
         client_secret: Some(seed.client_secret.into()),
     };
-    let content = CredentialChange {
+    let change = CredentialChange {
         name: set("sandbox"),
         description: set("The service principal of the simulated Azure that may read everything"),
         azure: Some(azure),
         ..CredentialChange::default()
     };
-    Ok(app.credentials.create(&by, content).await?.id)
+    Ok(app.credentials.create(&actor, change).await?.id)
 }
 
 fn new_token() -> SecretString {
@@ -203,13 +203,13 @@ fn new_token() -> SecretString {
     SecretString::from(format!("token-sandbox:{secret}"))
 }
 
-fn absolute(path: &Path) -> String {
+fn absolute_path(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }
 
 /// The text that is printed at the start: example commands, URLs and paths.
-fn example_commands(content: &ScriptFile<'_>, file: &str, directory: &str) -> String {
-    let ScriptFile { api_url, token_key, credential_id, seed, .. } = content;
+fn example_commands(script_file: &ScriptFile<'_>, path: &str, directory: &str) -> String {
+    let ScriptFile { api_url, token_key, credential_id, seed, .. } = script_file;
     let Seed { subscription_id, client_id, client_secret, location, .. } = seed;
     let mut text = format!(
         "norman-aks listens on {api_url} with a simulated Azure: no subscription, no network.\n\n\
@@ -220,14 +220,14 @@ fn example_commands(content: &ScriptFile<'_>, file: &str, directory: &str) -> St
          Check a credential (an empty response with status 200 if it is valid):\n\n  \
          curl -si -H 'Authorization: Bearer {token_key}' {api_url}/meta/aksCheckCredentials -d '{{\"subscriptionId\":\"{subscription_id}\",\"clientId\":\"{client_id}\",\"clientSecret\":\"{client_secret}\"}}'\n\n\
          The API page:   {api_url}/docs/\n\
-         For scripts:    {file}\n\
+         For scripts:    {path}\n\
          Data directory: {directory}\n"
     );
-    if let Some(url) = &content.api_url_tls {
+    if let Some(url) = &script_file.api_url_tls {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "HTTPS:          {url} (trust {})", content.ca_file);
+        let _ = writeln!(text, "HTTPS:          {url} (trust {})", script_file.ca_file);
     }
-    if let Some(control) = &content.control_url {
+    if let Some(control) = &script_file.control_url {
         let _ =
             writeln!(text, "Faults:         {control}/faults (POST makes Azure slow, throttled or failing)");
     }
@@ -244,13 +244,13 @@ fn tls_url(tls: &TlsListener) -> String {
 }
 
 /// The port of a URL `https://host:port`.
-fn port(url: &str) -> Option<u16> {
+fn parse_port(url: &str) -> Option<u16> {
     url.rsplit_once(':')?.1.trim_end_matches('/').parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::port;
+    use super::parse_port;
 
     #[test]
     fn port_is_read_from_url() {
@@ -260,7 +260,7 @@ mod tests {
             ("https://a", None),
             ("", None),
         ] {
-            assert_eq!(port(url), expected, "{url}");
+            assert_eq!(parse_port(url), expected, "{url}");
         }
     }
 }

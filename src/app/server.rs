@@ -157,13 +157,13 @@ impl App {
         self.agents.sessions().set_relay(Arc::new(ReplicaRelay::new(self.secrets.clone())));
     }
 
-    /// Closes streams and sessions when a shutdown begins, because they would not end by themselves.
+    /// Ends watches, upgraded connections and event streams when a shutdown begins, because they would not end by themselves.
     pub fn end_streams(&self) {
         self.kubernetes.close();
         self.cluster_events.close();
     }
 
-    /// Writes the snapshot of cached lists if they have changed, which the server also does at intervals.
+    /// Writes the snapshot of cached lists if they have changed. The server does so at intervals, too.
     pub async fn save_lists(&self) {
         self.snapshots.save().await;
     }
@@ -172,7 +172,7 @@ impl App {
     pub async fn stop(self) {
         self.kubernetes.close();
         self.kubernetes.closed().await;
-        // Cancelled before the agents stop, so that no step starts because their sessions end.
+        // Cancelled before the agents stop, so that the end of their sessions starts no reconcile step.
         self.stop.cancel();
         self.agents.stop().await;
         self.background.close();
@@ -290,7 +290,8 @@ fn fixed_settings(config: &Config, instance: &str) -> Vec<(String, String)> {
     server_url.chain(review).chain([("install-uuid".to_owned(), instance.to_owned())]).collect()
 }
 
-/// The sandbox provides its agents' image. Elsewhere, the administrator must set the image that clusters can pull.
+/// The default image of agents: built into the sandbox, otherwise empty. The administrator must then set an image that
+/// clusters can pull.
 fn default_agent_image(config: &Config) -> String {
     let image = config.sandbox.as_ref().map(|_| concat!("norman-aks:", env!("CARGO_PKG_VERSION")));
     image.unwrap_or_default().to_owned()

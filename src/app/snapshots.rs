@@ -1,5 +1,5 @@
-//! The file with the snapshot of cached lists, which is encrypted with the active key of the vault: written while the server
-//! runs and when it stops, and read at its start. `service/listings` defines its content.
+//! The snapshot file: the cached lists, encrypted with the active key of the vault. The file is written while the server runs
+//! and when it stops, and read when it starts. `service/listings` defines the content.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -19,27 +19,27 @@ use crate::vault;
 
 /// The name of the file in the data directory.
 const FILE: &str = "lists.snapshot";
-/// The first word of the file. Its number is increased when the format of the header changes.
+/// The first word of the file. Increase the number when the format of the header changes.
 const MAGIC: &str = "norman-aks-snapshot-1";
-/// The version of the program. Snapshots of other versions are not read, because their format of lists may differ.
+/// The version of the program. Snapshots of other versions are discarded, because the format of their lists may differ.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The maximum length of the first line: magic word, version and key ID.
+/// The maximum length of the first line, in bytes: magic word, version and key ID.
 const MAX_HEADER_LEN: usize = 256;
-/// The length of the encrypted data key.
+/// The length of the encrypted data key, in bytes.
 const WRAPPED_KEY_LEN: usize = 60;
-/// The maximum time for which the start waits for the lists. Restoring many lists continues after it.
+/// The time for which the start waits for the lists. If there are many, restoring them continues in the background.
 const RESTORE_TIMEOUT: Duration = Duration::from_millis(80);
 /// The interval of saving changes.
 pub(super) const SAVE_INTERVAL: Duration = Duration::from_mins(1);
 
-/// The snapshot of one server. Clones share it.
+/// Reads and writes the snapshot file of one server. Clones share the state.
 #[derive(Clone)]
 pub(super) struct Snapshots(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
-    /// The key from which this process derives the fingerprints of credentials. After a restart with another key, saved lists
-    /// are useless, because the fingerprints differ.
+    /// The ID of the key from which this process derives the fingerprints of credentials. After a restart with another key,
+    /// saved lists are useless, because the fingerprints differ.
     key_id: String,
     secrets: Secrets,
     listings: Listings,
@@ -49,7 +49,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// The number of changes of the lists when the file was written; `None` if it must be written in any case.
+    /// [`Listings::snapshot_changes`] when the file was written; `None` if the file must be written in any case.
     saved_changes: Option<u64>,
     /// Whether the active key has changed, so that nothing is saved until the next start.
     is_suspended: bool,
@@ -222,15 +222,15 @@ fn count_outcome(outcome: &'static str) {
 mod tests {
     use super::*;
 
-    fn file(header: &str) -> Vec<u8> {
+    fn snapshot_file(header: &str) -> Vec<u8> {
         [header.as_bytes(), &[7; 100]].concat()
     }
 
     #[test]
-    fn header_names_version_and_key() {
-        let sealed = parse(file(&format!("{MAGIC} {VERSION} key-1\n")), "key-1").unwrap();
+    fn snapshot_of_another_version_or_key_is_discarded() {
+        let sealed = parse(snapshot_file(&format!("{MAGIC} {VERSION} key-1\n")), "key-1").unwrap();
         assert_eq!((sealed.wrapped_key.len(), sealed.ciphertext.len()), (WRAPPED_KEY_LEN, 40));
-        let reason = |header: &str| parse(file(header), "key-1").unwrap_err().to_string();
+        let reason = |header: &str| parse(snapshot_file(header), "key-1").unwrap_err().to_string();
         let other_key = reason(&format!("{MAGIC} {VERSION} key-2\n"));
         assert!(other_key.contains("key-2, which is not the active one"), "{other_key}");
         assert!(reason(&format!("{MAGIC} 9.9.9 key-1\n")).starts_with("version 9.9.9 of"));
@@ -239,7 +239,7 @@ mod tests {
         {
             assert_eq!(reason(header), "it is not a snapshot", "{header:?}");
         }
-        let short = parse(format!("{MAGIC} {VERSION} key-1\n").into_bytes(), "key-1").unwrap();
-        assert!(short.wrapped_key.is_empty() && short.ciphertext.is_empty());
+        let without_content = parse(format!("{MAGIC} {VERSION} key-1\n").into_bytes(), "key-1").unwrap();
+        assert!(without_content.wrapped_key.is_empty() && without_content.ciphertext.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! The TLS listener, and the certificate authority that its clients have to trust.
+//! The TLS listener, and the certificate authority that its clients must trust.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
     Ok(TlsListener { listener, config, advertised, remedy })
 }
 
-/// The authority that clients have to trust, from the certificate file.
+/// The authority that clients must trust, from the certificate file. Also checks the key.
 ///
 /// # Errors
 /// If the certificate or the key is unusable.
@@ -42,26 +42,26 @@ pub fn check(tls: &Tls) -> Result<Authority, Error> {
 }
 
 fn authority(tls: &Tls) -> Result<Authority, Error> {
-    let text = files::read(&tls.certificate)?.unwrap_or_default();
-    Ok(Authority::from_chain(&text, &system_subjects))
+    let chain = files::read(&tls.certificate)?.unwrap_or_default();
+    Ok(Authority::from_chain(&chain, &system_subjects))
 }
 
-/// The certificate authority that clients have to trust.
+/// The certificate authority that clients must trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {
     /// A private authority: kubeconfigs contain this certificate (PEM).
     Private(String),
-    /// An authority that systems trust.
+    /// An authority that the system trusts.
     System,
     /// The file contains only the server certificate.
     Unknown,
 }
 
 impl Authority {
-    fn from_chain(chain: &str, system: &dyn Fn() -> Vec<Vec<u8>>) -> Self {
+    fn from_chain(chain: &str, system_subjects: &dyn Fn() -> Vec<Vec<u8>>) -> Self {
         let certificates: Vec<_> =
             CertificateDer::pem_slice_iter(chain.as_bytes()).filter_map(Result::ok).collect();
-        let Some(names) = certificates.last().and_then(|last| Names::from_der(last)) else {
+        let Some(names) = certificates.last().and_then(|last| CertificateNames::from_der(last)) else {
             return Self::Unknown;
         };
         // A chain of a public authority does not contain the root. If the chain ends with a root, or with an
@@ -69,9 +69,9 @@ impl Authority {
         let is_root = names.issuer == names.subject;
         match certificates.len() {
             1 if !is_root => Self::Unknown,
-            _ if is_root || !system().iter().any(|subject| subject == names.issuer) => {
+            _ if is_root || !system_subjects().iter().any(|subject| subject == names.issuer) => {
                 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-                let last = chain.rfind(BEGIN).and_then(|at| chain.get(at..)).unwrap_or_default();
+                let last = chain.rfind(BEGIN).and_then(|start| chain.get(start..)).unwrap_or_default();
                 Self::Private(format!("{}\n", last.trim_end()))
             }
             _ => Self::System,
@@ -100,7 +100,10 @@ impl Authority {
 /// The subjects of the authorities that the system trusts.
 fn system_subjects() -> Vec<Vec<u8>> {
     let certificates = rustls_native_certs::load_native_certs().certs;
-    certificates.iter().filter_map(|der| Names::from_der(der).map(|names| names.subject.to_vec())).collect()
+    certificates
+        .iter()
+        .filter_map(|der| CertificateNames::from_der(der).map(|names| names.subject.to_vec()))
+        .collect()
 }
 
 /// A bound listener with its address.
@@ -120,35 +123,36 @@ fn server_config(tls: &Tls) -> Result<Arc<rustls::ServerConfig>, Error> {
 }
 
 /// The issuer and the subject of a certificate, in DER.
-struct Names<'a> {
+struct CertificateNames<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
 }
 
-impl<'a> Names<'a> {
+impl<'a> CertificateNames<'a> {
     fn from_der(certificate: &'a [u8]) -> Option<Self> {
         // Certificate ::= SEQUENCE { SEQUENCE { [0] version, serial, signature, issuer, validity, subject, … } … }
-        let (inner, _) = split_element(certificate)?;
-        let (mut rest, _) = split_element(inner)?;
-        if rest.first() == Some(&0xa0) {
-            rest = split_element(rest)?.1;
+        let (content, _) = split_element(certificate)?;
+        let (mut fields, _) = split_element(content)?;
+        // The version is optional.
+        if fields.first() == Some(&0xa0) {
+            fields = split_element(fields)?.1;
         }
-        let mut elements = [rest; 5];
+        let mut elements = [fields; 5];
         for slot in &mut elements {
-            (*slot, rest) = split_element(rest)?;
+            (*slot, fields) = split_element(fields)?;
         }
         let [_, _, issuer, _, subject] = elements;
         Some(Self { issuer, subject })
     }
 }
 
-/// The content of the first DER element, and the rest.
+/// The content of the first DER element, and what follows the element.
 fn split_element(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&[_, short], rest) = der.split_first_chunk::<2>()?;
-    let (length, rest) = if let 0..0x80 = short {
-        (usize::from(short), rest)
+    let (&[_, length_byte], rest) = der.split_first_chunk::<2>()?;
+    let (length, rest) = if let 0..0x80 = length_byte {
+        (usize::from(length_byte), rest)
     } else {
-        let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
+        let (bytes, rest) = rest.split_at_checked(usize::from(length_byte & 0x7f))?;
         let length = bytes
             .iter()
             .try_fold(0_usize, |length, byte| length.checked_mul(256)?.checked_add(usize::from(*byte)))?;
@@ -172,29 +176,37 @@ mod tests {
             params
         };
         let (ca, no_ca) = (IsCa::Ca(BasicConstraints::Unconstrained), IsCa::NoCa);
-        let new = || KeyPair::generate().unwrap();
-        let (root_key, middle_key, key) = (new(), new(), new());
+        let new_key = || KeyPair::generate().unwrap();
+        let (root_key, intermediate_key, key) = (new_key(), new_key(), new_key());
         let root = params("root", ca).self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(params("root", ca), root_key);
-        let middle = params("middle", ca).signed_by(&middle_key, &root_issuer).unwrap().pem();
-        let middle_issuer = Issuer::new(params("middle", ca), middle_key);
-        let leaf = params("leaf", no_ca).signed_by(&key, &middle_issuer).unwrap().pem();
-        let alone = params("alone", no_ca).self_signed(&key).unwrap().pem();
-        let subject = Names::from_der(root.der()).unwrap().subject.to_vec();
+        let intermediate =
+            params("intermediate", ca).signed_by(&intermediate_key, &root_issuer).unwrap().pem();
+        let intermediate_issuer = Issuer::new(params("intermediate", ca), intermediate_key);
+        let leaf = params("leaf", no_ca).signed_by(&key, &intermediate_issuer).unwrap().pem();
+        let self_signed = params("self-signed", no_ca).self_signed(&key).unwrap().pem();
+        let root_subject = CertificateNames::from_der(root.der()).unwrap().subject.to_vec();
         let root = root.pem();
         let private = |pem: &str| Authority::Private(format!("{}\n", pem.trim()).replace("\r\n", "\n"));
         for (chain, in_system, expected) in [
-            (format!("{leaf}{middle}{root}"), false, private(&root)),
-            (format!("{leaf}{middle}{root}"), true, private(&root)),
-            (format!("{leaf}{middle}"), false, private(&middle)),
-            (format!("{leaf}{middle}"), true, Authority::System),
-            (alone.clone(), false, private(&alone)),
+            (format!("{leaf}{intermediate}{root}"), false, private(&root)),
+            (format!("{leaf}{intermediate}{root}"), true, private(&root)),
+            (format!("{leaf}{intermediate}"), false, private(&intermediate)),
+            (format!("{leaf}{intermediate}"), true, Authority::System),
+            (self_signed.clone(), false, private(&self_signed)),
             (leaf.clone(), false, Authority::Unknown),
             ("no PEM".to_owned(), false, Authority::Unknown),
         ] {
-            let system = || if in_system { vec![subject.clone()] } else { Vec::new() };
-            assert_eq!(Authority::from_chain(&chain.replace("\r\n", "\n"), &system), expected, "{chain}");
+            let system_subjects = || if in_system { vec![root_subject.clone()] } else { Vec::new() };
+            assert_eq!(
+                Authority::from_chain(&chain.replace("\r\n", "\n"), &system_subjects),
+                expected,
+                "{chain}"
+            );
         }
-        assert!(Names::from_der(&[0x30, 0x82, 0xff]).is_none() && Names::from_der(&[]).is_none());
+        assert!(
+            CertificateNames::from_der(&[0x30, 0x82, 0xff]).is_none()
+                && CertificateNames::from_der(&[]).is_none()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! `audit list`.
+//! `audit list`: prints audit records.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -108,24 +108,24 @@ fn json_line(row: AuditRow) -> String {
     escape_controls(&serde_json::to_string(&AuditRecord::from(row)).unwrap_or_default())
 }
 
-/// Time, user, action, object and outcome, followed by other fields as `name=value`.
+/// Formats a record as time, user, action, object and outcome, followed by the other fields as `name=value`.
 fn text_line(row: &AuditRow) -> String {
     let user = if row.user_id.is_empty() { format!("({})", row.user_name) } else { row.user_name.clone() };
     let mut line = audit::format_time(row.at_ms);
-    for text in [&user, &row.action, &format!("{}/{}", row.object_type, row.object_id), &row.outcome] {
+    for value in [&user, &row.action, &format!("{}/{}", row.object_type, row.object_id), &row.outcome] {
         line.push(' ');
-        line.push_str(&quote(text));
+        line.push_str(&quote(value));
     }
-    for (name, text) in [
+    for (name, value) in [
         ("user_id", &row.user_id),
         ("token", &row.token_name),
         ("client_ip", &row.remote),
         ("request_id", &row.request_id),
         ("detail", &row.detail),
     ] {
-        if !text.is_empty() {
+        if !value.is_empty() {
             // Writing to a string cannot fail.
-            let _ = write!(line, " {name}={}", quote(text));
+            let _ = write!(line, " {name}={}", quote(value));
         }
     }
     if let Some(counted) = row.counted {
@@ -150,7 +150,7 @@ fn quote(text: &str) -> Cow<'_, str> {
             '\t' => escaped.push_str("\\t"),
             ' ' => escaped.push(c),
             c if c.is_alphanumeric() || c.is_ascii_graphic() => escaped.push(c),
-            // Control characters, invisible characters and marks of text direction.
+            // Control characters, invisible characters and bidirectional formatting characters.
             c => escaped.extend(c.escape_unicode()),
         }
     }
@@ -160,11 +160,11 @@ fn quote(text: &str) -> Cow<'_, str> {
 
 fn parse_time(text: &str) -> Result<i64, Invalid> {
     let message = "not a time; write it as 2026-08-20T10:11:12Z, or 24h for a day ago";
-    let before_now = || {
+    let time_before_now = || {
         let duration = parse_ttl(text).ok()?;
         i64::try_from(duration.as_millis()).ok().map(|duration| Clock::system().now_ms() - duration)
     };
-    audit::parse_time(text).or_else(before_now).ok_or_else(|| Invalid::new("InvalidFormat", message))
+    audit::parse_time(text).or_else(time_before_now).ok_or_else(|| Invalid::new("InvalidFormat", message))
 }
 
 #[cfg(test)]

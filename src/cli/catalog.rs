@@ -1,5 +1,5 @@
-//! `sizes`, `versions`, `regions` and `check --credential` print parts of the catalog of a running server. They use its
-//! API, because the server locks its database.
+//! `sizes`, `versions`, `regions` and `check --credential` print parts of the catalog of a running server. They are
+//! clients of its API.
 
 mod check;
 mod client;
@@ -55,7 +55,7 @@ enum Output {
     Json,
 }
 
-/// Whether an entry can be used.
+/// Whether a size or region can be used for the desired nodes, or a credential for the server.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "camelCase")]
 enum Verdict {
@@ -105,20 +105,20 @@ impl Reason {
 }
 
 /// The message of the first reason without the name of the entry, and the number of other reasons.
-fn first_reason(name: &str, reasons: &[Reason]) -> String {
+fn summarize_reasons(name: &str, reasons: &[Reason]) -> String {
     let Some((first, others)) = reasons.split_first() else { return String::new() };
     let message = first.message.strip_prefix(name).unwrap_or(&first.message).trim_start();
     if others.is_empty() { message.to_owned() } else { format!("{message} (+{})", others.len()) }
 }
 
 /// The numbers of entries by verdict, such as `3 sizes: 1 usable, 2 unusable`.
-fn summary(noun: &str, verdicts: impl Iterator<Item = Verdict>) -> String {
+fn summarize_verdicts(noun: &str, verdicts: impl Iterator<Item = Verdict>) -> String {
     let verdicts: Vec<Verdict> = verdicts.collect();
-    let count = |verdict: Verdict| verdicts.iter().filter(|other| **other == verdict).count();
-    let parts = Verdict::ALL.into_iter().map(|verdict| (count(verdict), verdict.as_str()));
-    let parts: Vec<_> =
-        parts.filter(|(count, _)| *count > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    format!("{}: {}", format_count(verdicts.len(), noun), parts.join(", "))
+    let count_of = |expected: Verdict| verdicts.iter().filter(|verdict| **verdict == expected).count();
+    let counts = Verdict::ALL.into_iter().map(|verdict| (count_of(verdict), verdict.as_str()));
+    let counts: Vec<_> =
+        counts.filter(|(count, _)| *count > 0).map(|(count, verdict)| format!("{count} {verdict}")).collect();
+    format!("{}: {}", format_count(verdicts.len(), noun), counts.join(", "))
 }
 
 /// Prints a message to standard error if standard output is a terminal, not a pipe to another program.
@@ -134,16 +134,16 @@ fn print_json(json: &str) -> Result<(), Error> {
 }
 
 /// The numbers of zones as text, such as `1 2 3`.
-fn zones(zones: &[String]) -> String {
+fn format_zones(zones: &[String]) -> String {
     zones.join(" ")
 }
 
 /// A number, or a question mark if it is unknown.
-fn number_or_unknown(number: Option<i64>) -> String {
+fn format_number(number: Option<i64>) -> String {
     number.map_or_else(|| "?".to_owned(), |number| number.to_string())
 }
 
-/// Loads the settings of a command. Prints warnings, and the sandbox if the settings come from one.
+/// Loads the settings of a command. Prints warnings and, if the settings come from a sandbox, its file and address.
 fn load(
     flags: &ClientFlags,
     credential: Option<String>,
@@ -174,8 +174,8 @@ impl ListFlags {
 }
 
 /// Runs a command that sends requests.
-fn run<T>(config: &ClientConfig, work: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
-    super::runtime::block_on(async { work(&Client::new(config)?).await })
+fn run<T>(config: &ClientConfig, command: impl AsyncFnOnce(&Client) -> Result<T, Error>) -> Result<T, Error> {
+    super::runtime::block_on(async { command(&Client::new(config)?).await })
 }
 
 #[cfg(test)]
@@ -192,23 +192,26 @@ mod tests {
     #[test]
     fn summary_counts_verdicts_that_occur() {
         let verdicts = [Verdict::Unusable, Verdict::Usable, Verdict::Unusable];
-        assert_eq!(summary("size", verdicts.into_iter()), "3 sizes: 1 usable, 2 unusable");
-        assert_eq!(summary("size", [Verdict::Limited].into_iter()), "1 size: 1 limited");
+        assert_eq!(summarize_verdicts("size", verdicts.into_iter()), "3 sizes: 1 usable, 2 unusable");
+        assert_eq!(summarize_verdicts("size", [Verdict::Limited].into_iter()), "1 size: 1 limited");
     }
 
     #[test]
-    fn first_reason_omits_the_name_and_counts_the_others() {
+    fn reason_summary_omits_name_and_counts_other_reasons() {
         let reason = |code: &str, remedy: &str| Reason {
             code: code.to_owned(),
             message: format!("{code} message"),
             remedy: remedy.to_owned(),
         };
-        let (one, two) = (reason("one", "do it"), reason("two", ""));
-        assert_eq!(first_reason("one", &[]), "");
-        assert_eq!(first_reason("one", std::slice::from_ref(&one)), "message");
-        assert_eq!(first_reason("other", &[one.clone(), two.clone()]), "one message (+1)");
+        let (with_remedy, without_remedy) = (reason("one", "do it"), reason("two", ""));
+        assert_eq!(summarize_reasons("one", &[]), "");
+        assert_eq!(summarize_reasons("one", std::slice::from_ref(&with_remedy)), "message");
         assert_eq!(
-            (one.note(), two.note()),
+            summarize_reasons("other", &[with_remedy.clone(), without_remedy.clone()]),
+            "one message (+1)"
+        );
+        assert_eq!(
+            (with_remedy.note(), without_remedy.note()),
             ("one: one message; do it".to_owned(), "two: two message".to_owned())
         );
     }

@@ -24,12 +24,12 @@ struct Test {
     name: String,
     outcome: Outcome,
     /// Whether the command fails if this test fails.
-    required: bool,
+    is_required: bool,
 }
 
 impl Test {
     fn new(name: impl Into<String>, outcome: Outcome) -> Self {
-        Self { name: name.into(), outcome, required: true }
+        Self { name: name.into(), outcome, is_required: true }
     }
 }
 
@@ -44,10 +44,10 @@ pub(super) async fn run(config: &Config, warnings: &[Warning]) -> Result<(), Err
         None => run_tests(config).await,
     };
     let mut failed = 0;
-    for Test { name, outcome, required } in tests {
+    for Test { name, outcome, is_required } in tests {
         let (label, message) = match outcome {
             Ok(message) => ("ok    ", message),
-            Err(message) if required => {
+            Err(message) if is_required => {
                 failed += 1;
                 ("FAILED", message)
             }
@@ -67,8 +67,8 @@ async fn run_tests(config: &Config) -> Vec<Test> {
     tests
 }
 
-/// Runs the tests alongside Rancher, where there is no database. One of them checks that requests to Rancher do not come back
-/// to this server.
+/// Runs the tests of a server alongside Rancher, which has no database. The test of Rancher fails, too, if requests to Rancher
+/// come back to this server.
 async fn run_tests_beside_rancher(config: &Config, settings: &config::Rancher) -> Vec<Test> {
     let started = Instant::now();
     let outcome = match app::rancher_client(settings) {
@@ -97,9 +97,9 @@ fn effective_settings(config: &Config) -> String {
 struct DatabaseReport {
     database: Outcome,
     encryption_key: Outcome,
-    /// The environments of stored credentials, if known.
+    /// The Azure environments of stored credentials, if known.
     environments: Option<BTreeSet<&'static str>>,
-    /// The setting `cacerts`.
+    /// The value of the setting `cacerts`.
     cacerts: Option<String>,
 }
 
@@ -146,7 +146,7 @@ enum Schema {
     Current,
     /// Names of the migrations that are not applied.
     Pending(Vec<String>),
-    /// The database belongs to another kind of server, which this text names.
+    /// The database belongs to another kind of server: the sandbox, or a server that uses Azure. Contains its name.
     Foreign(String),
 }
 
@@ -167,10 +167,12 @@ impl Schema {
     fn outcome(&self, config: &Config) -> Outcome {
         match self {
             Self::Current => Ok("reachable, schema up to date".to_owned()),
-            Self::Pending(steps) if config.database.migrate => {
-                Ok(format!("reachable, the next start applies {}", steps.join(", ")))
+            Self::Pending(migrations) if config.database.migrate => {
+                Ok(format!("reachable, the next start applies {}", migrations.join(", ")))
             }
-            Self::Pending(steps) => Err(format!("{} is missing; run `norman-aks migrate`", steps.join(", "))),
+            Self::Pending(migrations) => {
+                Err(format!("{} is missing; run `norman-aks migrate`", migrations.join(", ")))
+            }
             Self::Foreign(stamp) => {
                 let expected = app::server_kind(config);
                 Err(store::Error::WrongKind { found: stamp.clone(), expected }.to_string())
@@ -217,16 +219,18 @@ fn check_key_file(config: &Config) -> Outcome {
 /// Tests the server certificate, and whether kubeconfigs contain its authority.
 fn check_certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
     let tls = config.tls.as_ref()?;
-    let test = |outcome| Test::new("TLS certificate", outcome);
+    let certificate_test = |outcome| Test::new("TLS certificate", outcome);
     Some(match app::check_tls(tls) {
-        Err(error) => test(Err(chain(&error))),
+        Err(error) => certificate_test(Err(chain(&error))),
         Ok(_) if cacerts.is_some_and(|pem| !pem.trim().is_empty()) => {
-            test(Ok("kubeconfigs contain the authority of the setting cacerts".to_owned()))
+            certificate_test(Ok("kubeconfigs contain the authority of the setting cacerts".to_owned()))
         }
         Ok(authority) => match (authority.remedy(tls), authority) {
-            (Some(remedy), _) => Test { required: false, ..test(Err(remedy)) },
-            (None, app::Authority::Private(_)) => test(Ok("kubeconfigs contain its authority".to_owned())),
-            (None, _) => test(Ok("issued by an authority that the system trusts".to_owned())),
+            (Some(remedy), _) => Test { is_required: false, ..certificate_test(Err(remedy)) },
+            (None, app::Authority::Private(_)) => {
+                certificate_test(Ok("kubeconfigs contain its authority".to_owned()))
+            }
+            (None, _) => certificate_test(Ok("issued by an authority that the system trusts".to_owned())),
         },
     })
 }
@@ -247,8 +251,8 @@ async fn check_connectivity(config: &Config, environments: Option<&BTreeSet<&'st
         None => environment == Cloud::Public.environment(),
     };
     let tests = hosts.into_iter().map(|check| {
-        let required = is_used(check.environment);
-        let note = if required {
+        let is_required = is_used(check.environment);
+        let note = if is_required {
             String::new()
         } else {
             format!(" (no stored credential is for {})", check.environment)
@@ -257,12 +261,12 @@ async fn check_connectivity(config: &Config, environments: Option<&BTreeSet<&'st
             Ok(time) => Ok(format!("responds ({} ms)", time.as_millis())),
             Err(error) => Err(with_innermost_cause(&error) + &note),
         };
-        Test { name: check.host, outcome, required }
+        Test { name: check.host, outcome, is_required }
     });
     tests.collect()
 }
 
-/// An error and its innermost cause, which is an error of the system, on one line.
+/// The message of an error and of its innermost cause, usually an error of the operating system, on one line.
 fn with_innermost_cause(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

@@ -26,9 +26,9 @@ pub(super) fn run(command: Healthcheck) -> Result<(), Error> {
     if let Some(address) = command.address {
         return check(address);
     }
-    // The server may be a sandbox, whose settings are rejected without the flag.
+    // The settings may be those of a sandbox, which are rejected without `--sandbox`.
     let config = load(&command.settings.into_flags().with_sandbox())?.config;
-    check(loopback(config.health_listen.unwrap_or(config.listen)).to_string())
+    check(local_address(config.health_listen.unwrap_or(config.listen)).to_string())
 }
 
 fn check(address: String) -> Result<(), Error> {
@@ -46,7 +46,7 @@ fn check(address: String) -> Result<(), Error> {
 }
 
 /// The address of a server that listens on `listen`, for connections from this machine.
-fn loopback(listen: SocketAddr) -> SocketAddr {
+fn local_address(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -62,21 +62,21 @@ fn get_readyz(address: &str) -> io::Result<String> {
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
-    // The length is limited, because the address may be that of another program.
+    // The length is limited, because another program may respond.
     stream.take(64 << 10).read_to_end(&mut response)?;
     Ok(String::from_utf8_lossy(&response).into_owned())
 }
 
 /// Connects to the first address of the name that accepts the connection.
 fn connect(address: &str) -> io::Result<TcpStream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no IP address");
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no IP address");
     for candidate in address.to_socket_addrs()? {
         match TcpStream::connect_timeout(&candidate, TIMEOUT) {
             Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(failure)
+    Err(last_error)
 }
 
 #[cfg(test)]
@@ -89,15 +89,15 @@ mod tests {
     /// Checks a server that sends `response`.
     fn check_response(response: &'static str) -> Result<(), Error> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        // A name, which may also have an IPv6 address.
+        // `localhost` may also have an IPv6 address, where nothing listens.
         let address = format!("localhost:{}", listener.local_addr().unwrap().port());
         let server = thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = String::new();
             while !request.ends_with("\r\n\r\n") {
-                let mut piece = [0; 256];
-                let length = stream.read(&mut piece).unwrap();
-                request.push_str(&String::from_utf8_lossy(&piece[..length]));
+                let mut chunk = [0; 256];
+                let length = stream.read(&mut chunk).unwrap();
+                request.push_str(&String::from_utf8_lossy(&chunk[..length]));
             }
             stream.write_all(response.as_bytes()).unwrap();
             request
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_200_is_ready_and_response_is_printed() {
+    fn only_200_is_ready_and_error_contains_response() {
         assert!(check_response("HTTP/1.1 200 OK\r\n\r\nok").is_ok());
         let error =
             check_response("HTTP/1.1 503 Service Unavailable\r\n\r\ndatabase: not available\n").unwrap_err();
@@ -122,7 +122,7 @@ mod tests {
         for (listen, expected) in
             [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("10.0.0.1:3", "10.0.0.1:3")]
         {
-            assert_eq!(loopback(listen.parse().unwrap()).to_string(), expected);
+            assert_eq!(local_address(listen.parse().unwrap()).to_string(), expected);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `key generate`, `key rotate`.
+//! `key generate` and `key rotate`: the encryption keys of stored secrets.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! `migrate`.
+//! `migrate`: migrates the database schema.
 
 use super::error::Error;
 use super::output::print;

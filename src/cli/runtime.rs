@@ -16,7 +16,7 @@ use crate::telemetry;
 /// The time limit for blocking tasks at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The settings of this process.
+/// The settings of this process, and warnings about them.
 pub(super) struct Loaded {
     pub(super) config: Config,
     pub(super) warnings: Vec<Warning>,
@@ -45,19 +45,19 @@ impl Loaded {
     }
 }
 
-/// Runs a one-shot command: on one thread, logging only warnings and errors by default.
+/// Runs a one-shot command on one thread. By default, logs only warnings and errors.
 pub(super) fn run_command<T>(
     config: &Config,
-    work: impl Future<Output = Result<T, Error>>,
+    command: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     let _log = start_log(config, config.log.filter.as_deref().or(Some("warn")))?;
-    block_on(work)
+    block_on(command)
 }
 
 /// Runs a one-shot command on one thread, without a log.
-pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) fn block_on<T>(command: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-    let result = runtime.block_on(work);
+    let result = runtime.block_on(command);
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     result
 }
@@ -65,13 +65,13 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Error>>) -> Resul
 /// Runs a one-shot command on an existing database.
 pub(super) fn run_on_database<T>(
     settings: SettingFlags<DatabaseScope>,
-    work: impl AsyncFnOnce(&Config, &Store) -> Result<T, Error>,
+    command: impl AsyncFnOnce(&Config, &Store) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let config = load(&settings.into_flags())?.print_warnings();
     run_command(&config, async {
         require_existing_database(&config)?;
         let store = app::open_store(&config).await?;
-        let result = work(&config, &store).await;
+        let result = command(&config, &store).await;
         store.close().await;
         result
     })
@@ -86,25 +86,25 @@ fn require_existing_database(config: &Config) -> Result<(), Error> {
 }
 
 /// Runs a server until a shutdown signal.
-pub(super) fn run_server<F>(config: Config, work: impl FnOnce(Config) -> F) -> Result<(), Error>
+pub(super) fn run_server<F>(config: Config, start: impl FnOnce(Config) -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<(), app::Error>>,
 {
-    run_until_signal(&mut runtime::Builder::new_multi_thread(), config, work)
+    run_until_signal(&mut runtime::Builder::new_multi_thread(), config, start)
 }
 
 /// Runs the agent until a shutdown signal: on one thread, because it runs in every cluster and is mostly idle.
-pub(super) fn run_agent<F>(config: Config, work: impl FnOnce(Config) -> F) -> Result<(), Error>
+pub(super) fn run_agent<F>(config: Config, start: impl FnOnce(Config) -> F) -> Result<(), Error>
 where
     F: Future<Output = Result<(), app::Error>>,
 {
-    run_until_signal(&mut runtime::Builder::new_current_thread(), config, work)
+    run_until_signal(&mut runtime::Builder::new_current_thread(), config, start)
 }
 
 fn run_until_signal<F>(
     builder: &mut runtime::Builder,
     config: Config,
-    work: impl FnOnce(Config) -> F,
+    start: impl FnOnce(Config) -> F,
 ) -> Result<(), Error>
 where
     F: Future<Output = Result<(), app::Error>>,
@@ -112,7 +112,7 @@ where
     let _log = start_log(&config, config.log.filter.as_deref())?;
     let format = config.log.format;
     let runtime = builder.enable_all().build().map_err(Error::Runtime)?;
-    let result = runtime.block_on(work(config)).map_err(Error::from);
+    let result = runtime.block_on(start(config)).map_err(Error::from);
     runtime.shutdown_timeout(SHUTDOWN_TIMEOUT);
     if let (Err(error), LogFormat::Json) = (&result, format) {
         // Log collectors read only JSON lines.

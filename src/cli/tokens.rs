@@ -1,4 +1,4 @@
-//! `token create`, `token list`, `token revoke`.
+//! `token create`, `token list` and `token revoke`.
 
 use std::time::Duration;
 
@@ -91,15 +91,15 @@ async fn create(config: &Config, options: &Create) -> Result<(), Error> {
     let created = created.await;
     store.close().await;
     let (token, was_admin) = created?;
-    if let Some(message) = role_change(user, was_admin, admin) {
+    if let Some(message) = role_change_message(user, was_admin, admin) {
         eprint_message(&message);
     }
-    eprint_message(&database_note(config, is_new_database));
+    eprint_message(&database_message(config, is_new_database));
     print(token.to_bearer().expose_secret())
 }
 
 /// A message if the role of an existing user changes, which affects all of the user's tokens.
-fn role_change(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Option<String> {
+fn role_change_message(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Option<String> {
     match (was_admin, admin) {
         (Some(false), Some(true)) => {
             Some(format!("{user} is now an administrator, with all of its tokens; `--no-admin` reverts this"))
@@ -112,7 +112,7 @@ fn role_change(user: &str, was_admin: Option<bool>, admin: Option<bool>) -> Opti
 }
 
 /// A message with the database of the token, because servers of other databases reject the token.
-fn database_note(config: &Config, is_new: bool) -> String {
+fn database_message(config: &Config, is_new: bool) -> String {
     let name = config.database_name();
     if !is_new {
         return format!("the token is valid for servers of the database {name}");
@@ -152,7 +152,7 @@ mod tests {
     use crate::service::metadata::Metadata;
 
     #[test]
-    fn table_is_aligned_and_marks_expired_tokens() {
+    fn table_is_aligned_and_marks_unusable_tokens() {
         let token = TokenInfo {
             name: "token-abcde".to_owned(),
             user_id: "user-abcde".to_owned(),

@@ -1,4 +1,4 @@
-//! `user list`, `user disable`, `user enable`, `user remove`.
+//! `user list`, `user disable`, `user enable` and `user remove`.
 
 use clap::{Args, Subcommand};
 use clock::Clock;

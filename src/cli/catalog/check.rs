@@ -134,7 +134,8 @@ fn render(id: &str, report: &Report, terminal: Terminal) -> String {
         let mut lines = vec!["Commands that add what is missing:".to_owned()];
         for Assignment { condition, command } in &report.assignments {
             // Commands are not wrapped, so that they can be copied.
-            let comment = condition.as_ref().map_or_else(String::new, |case| format!("  # only for {case}"));
+            let comment =
+                condition.as_ref().map_or_else(String::new, |condition| format!("  # only for {condition}"));
             lines.push(one_line(&format!("  {command}{comment}")));
         }
         sections.push(lines.join("\n"));
@@ -175,30 +176,31 @@ impl Operation {
     }
 }
 
-/// A use of a credential on a scope.
+/// A purpose for which the server uses the credential on a scope, with the operations that it needs.
 struct Use<'a> {
     name: String,
     scope: &'a str,
     operations: Vec<&'a Operation>,
 }
 
-/// The uses of a credential. Operations that are only needed in some cases are separate uses.
+/// Groups the operations by use and scope. Operations that only some clusters need are uses of their own.
 fn uses(report: &Report) -> Vec<Use<'_>> {
     let subscription = report.subscription_id.as_deref().unwrap_or_default();
     let mut uses: Vec<Use<'_>> = Vec::new();
     for operation in &report.operations {
-        let case = operation.condition.as_deref().filter(|_| !operation.needed);
-        let names = case.map_or_else(|| operation.purposes.clone(), |case| vec![format!("only for {case}")]);
+        let only_for = operation.condition.as_deref().filter(|_| !operation.needed);
+        let names = only_for
+            .map_or_else(|| operation.purposes.clone(), |condition| vec![format!("only for {condition}")]);
         let scope = scope_name(&operation.scope, subscription);
         for name in names {
-            match uses.iter_mut().find(|other| other.name == name && other.scope == scope) {
+            match uses.iter_mut().find(|existing| existing.name == name && existing.scope == scope) {
                 Some(existing) => existing.operations.push(operation),
                 None => uses.push(Use { name, scope, operations: vec![operation] }),
             }
         }
     }
     // Uses that only some clusters need are last.
-    uses.sort_by_key(|entry| entry.name.starts_with("only for "));
+    uses.sort_by_key(|group| group.name.starts_with("only for "));
     uses
 }
 
@@ -206,8 +208,8 @@ fn uses(report: &Report) -> Vec<Use<'_>> {
 fn uses_table(uses: &[Use<'_>]) -> Table {
     let rows = uses.iter().map(|Use { name, scope, operations }| {
         let allowed = operations.iter().filter(|operation| operation.is_allowed()).count();
-        let rank = |operation: &&&Operation| (!operation.is_allowed(), operation.status == "denied");
-        let worst = operations.iter().max_by_key(rank);
+        let severity = |operation: &&&Operation| (!operation.is_allowed(), operation.status == "denied");
+        let worst = operations.iter().max_by_key(severity);
         let cells = vec![
             name.as_str().into(),
             worst.map_or_else(Cell::default, |operation| operation.status()),
@@ -248,7 +250,7 @@ fn missing_operations_table(report: &Report) -> Table {
     Table { rows: rows.collect(), columns, column_replaced_by_notes: "" }
 }
 
-/// The resource group of a scope, or `subscription`.
+/// The resource group in the ID of a scope, or `subscription`.
 fn scope_name<'a>(id: &'a str, subscription: &str) -> &'a str {
     let rest = id.strip_prefix(&format!("/subscriptions/{subscription}")).unwrap_or(id);
     if rest.is_empty() { "subscription" } else { rest.strip_prefix("/resourceGroups/").unwrap_or(rest) }

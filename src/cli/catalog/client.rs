@@ -18,12 +18,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time between two received bytes. Servers end requests after 60 s, and a line of a stream may depend on
 /// Azure.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
-/// The maximum length of a response, because the URL may be that of another program.
+/// The maximum length of a response or line, in bytes, because the URL may be that of another program.
 const MAX_BODY_LEN: usize = 64 << 20;
 
 const JSON: &str = "application/json";
 /// The media type of a stream with one JSON object per line.
-const LINES: &str = "application/x-ndjson";
+const JSON_LINES: &str = "application/x-ndjson";
 
 /// A client of one server.
 pub(super) struct Client {
@@ -49,7 +49,7 @@ struct RawPage {
     next: Option<String>,
 }
 
-/// The body of an error.
+/// The body of an error response.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct ErrorBody {
@@ -99,7 +99,7 @@ impl Client {
         let mut entries = page.data;
         loop {
             let mut url = self.url(path, &Query::default())?;
-            // The server may name another host in the link; the token is not sent there.
+            // Only the query of the link is used: the link may have another host, to which the token must not be sent.
             url.set_query(Url::parse(&next).ok().as_ref().and_then(Url::query));
             let mut response = self.send(url, JSON).await?;
             let page: RawPage = self.parse(&self.read(&mut response).await?)?;
@@ -114,14 +114,14 @@ impl Client {
         Ok(format!("{{\"data\":[{}],\"next\":null}}", entries.join(",")))
     }
 
-    /// Reads a stream of lines, and calls `handle_line` as soon as each arrives.
-    pub(super) async fn lines<T: DeserializeOwned>(
+    /// Reads a stream of JSON lines, and calls `handle_line` with each line as soon as it arrives.
+    pub(super) async fn stream_lines<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &Query,
         mut handle_line: impl FnMut(T),
     ) -> Result<(), Error> {
-        let mut response = self.send(self.url(path, query)?, LINES).await?;
+        let mut response = self.send(self.url(path, query)?, JSON_LINES).await?;
         let mut pending = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.no_response_error(error))? {
             pending.extend_from_slice(&chunk);
@@ -158,7 +158,7 @@ impl Client {
             return Ok(response);
         }
         let body = self.read(&mut response).await.unwrap_or_default();
-        Err(self.rejection(response.status(), response.headers(), &body).into())
+        Err(self.rejection_error(response.status(), response.headers(), &body).into())
     }
 
     async fn read(&self, response: &mut Response) -> Result<String, Error> {
@@ -172,7 +172,7 @@ impl Client {
         String::from_utf8(body).map_err(|_| self.unexpected_error("the response is not UTF-8"))
     }
 
-    fn rejection(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> ServerError {
+    fn rejection_error(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> ServerError {
         if let Some(location) = headers.get(LOCATION).filter(|_| status.is_redirection()) {
             let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
             return ServerError::Redirect { server: self.name(), location };
@@ -210,7 +210,7 @@ impl Client {
     }
 }
 
-/// The remedy for a status whose message contains none.
+/// The remedy for a status, if its message does not contain one.
 fn remedy(status: StatusCode, message: &str, retry_after: Option<&str>) -> String {
     match (status, retry_after) {
         (StatusCode::UNAUTHORIZED, _) => {
@@ -226,7 +226,7 @@ fn remedy(status: StatusCode, message: &str, retry_after: Option<&str>) -> Strin
     }
 }
 
-/// Whether the URL leads to this machine, which a proxy cannot reach.
+/// Whether the host of the URL is this machine, which a proxy on another machine cannot reach.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! `regions`: the regions of the subscription for a wanted cluster. Shows the progress of the requests to Azure.
+//! `regions`: ranks the regions of the subscription for a desired cluster. Shows the progress of the requests to Azure.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -9,8 +9,8 @@ use super::client::Query;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, first_reason, print_json,
-    run as run_client, summary, zones,
+    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, format_zones, print_json,
+    run as run_client, summarize_reasons, summarize_verdicts,
 };
 use crate::cli::error::Error;
 use crate::cli::output::{eprint_message, print};
@@ -83,24 +83,24 @@ pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
             return print_json(&client.get(PATH, &query).await?);
         }
         let mut regions: Vec<Region> = Vec::new();
-        let mut last = Progress::default();
-        let bar = ProgressLine::new();
-        let read = client.lines(PATH, &query, |Line { region, progress }| {
-            bar.show(progress);
-            last = progress;
+        let mut last_progress = Progress::default();
+        let progress_line = ProgressLine::new();
+        let read = client.stream_lines(PATH, &query, |Line { region, progress }| {
+            progress_line.show(progress);
+            last_progress = progress;
             regions.push(region);
         });
         let outcome = read.await;
-        bar.clear();
+        progress_line.clear();
         outcome?;
         // Sorted as in the server's JSON list.
         regions.sort_by(|a, b| a.verdict.cmp(&b.verdict).then_with(|| a.name.cmp(&b.name)));
         print(&table(&regions).render(Terminal::stdout(&config::environment()), command.reasons))?;
-        eprint_if_terminal(&summary("region", regions.iter().map(|region| region.verdict)));
-        if last.done < last.total {
+        eprint_if_terminal(&summarize_verdicts("region", regions.iter().map(|region| region.verdict)));
+        if last_progress.done < last_progress.total {
             eprint_message(&format!(
                 "only {} of {} regions: Azure was too slow; the regions that were read are cached; try again",
-                last.done, last.total
+                last_progress.done, last_progress.total
             ));
         }
         Ok(())
@@ -122,7 +122,7 @@ impl Regions {
     }
 }
 
-/// The progress on one line of standard error, which is overwritten. Only if standard error is a terminal.
+/// A line with the progress, which is overwritten with each change. Written only if standard error is a terminal.
 struct ProgressLine {
     is_terminal: bool,
 }
@@ -132,7 +132,7 @@ impl ProgressLine {
         Self { is_terminal: io::stderr().is_terminal() }
     }
 
-    // Write errors are ignored: the result is on standard output.
+    // Write errors are ignored, because the result is written to standard output.
     fn show(&self, progress: Progress) {
         if self.is_terminal {
             let _ = write!(io::stderr(), "\r{} of {} regions", progress.done, progress.total);
@@ -162,10 +162,10 @@ fn row(region: &Region) -> Row {
     let cells = vec![
         region.name.as_str().into(),
         region.display_name.as_str().into(),
-        zones(&region.zones).into(),
+        format_zones(&region.zones).into(),
         region.nodes.map_or_else(String::new, |nodes| nodes.to_string()).into(),
         Cell::colored(region.verdict.as_str(), region.verdict.color()),
-        first_reason(&region.name, &region.reasons).into(),
+        summarize_reasons(&region.name, &region.reasons).into(),
     ];
     Row { cells, notes: region.reasons.iter().map(Reason::note).collect() }
 }

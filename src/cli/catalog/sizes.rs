@@ -1,4 +1,4 @@
-//! `sizes`: the VM sizes of a region.
+//! `sizes`: the VM sizes of a region, with quotas and verdicts.
 
 use clap::Args;
 use serde::Deserialize;
@@ -7,8 +7,8 @@ use super::client::Query;
 use super::table::{Cell, Column, Row, Table};
 use super::terminal::Terminal;
 use super::{
-    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, first_reason, number_or_unknown,
-    print_json, run as run_client, summary, zones,
+    HELP, ListFlags, Output, Reason, Verdict, eprint_if_terminal, format_number, format_zones, print_json,
+    run as run_client, summarize_reasons, summarize_verdicts,
 };
 use crate::cli::error::Error;
 use crate::cli::output::print;
@@ -143,7 +143,7 @@ pub(in crate::cli) fn run(command: Sizes) -> Result<(), Error> {
             return Ok(());
         }
         print(&table(&data).render(Terminal::stdout(&config::environment()), command.reasons))?;
-        eprint_if_terminal(&summary("size", data.iter().map(|size| size.verdict)));
+        eprint_if_terminal(&summarize_verdicts("size", data.iter().map(|size| size.verdict)));
         Ok(())
     })
 }
@@ -197,16 +197,16 @@ fn row(size: &Size) -> Row {
     let positive_or_empty = |number: i64| if number > 0 { number.to_string() } else { String::new() };
     let cells = vec![
         size.name.as_str().into(),
-        number_or_unknown(size.vcpus).into(),
+        format_number(size.vcpus).into(),
         size.memory_gib.map_or_else(|| "?".to_owned(), format_gib).into(),
         size.architecture.as_deref().unwrap_or_default().into(),
         positive_or_empty(size.gpus).into(),
         positive_or_empty(size.ephemeral_os_disk_gib.unwrap_or_default()).into(),
-        zones(&size.zones).into(),
+        format_zones(&size.zones).into(),
         quota.unwrap_or_default().into(),
-        number_or_unknown(size.quota.nodes).into(),
+        format_number(size.quota.nodes).into(),
         Cell::colored(size.verdict.as_str(), size.verdict.color()),
-        first_reason(&size.name, &size.reasons).into(),
+        summarize_reasons(&size.name, &size.reasons).into(),
         size.family.as_deref().unwrap_or_default().into(),
     ];
     Row { cells, notes: size.reasons.iter().map(Reason::note).collect() }

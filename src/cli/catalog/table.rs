@@ -6,16 +6,15 @@ use crate::cli::output::one_line;
 
 /// The spaces between columns.
 const GAP: usize = 2;
-/// The width to which remaining columns are shortened after all others were dropped.
+/// The minimum width of the columns that remain after all others were dropped.
 const MIN_WIDTH: usize = 6;
-/// The width of wrapped lines if there is no limit.
+/// The maximum width of notes if the width is not limited.
 const MAX_NOTE_WIDTH: usize = 100;
 
-/// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     heading: &'static str,
-    /// Numbers are aligned to the right.
+    /// Whether the cells are aligned to the right.
     is_number: bool,
     /// Columns with the highest rank are dropped first. A column with rank 0 is never dropped.
     rank: u8,
@@ -66,7 +65,6 @@ pub(super) struct Row {
     pub(super) notes: Vec<String>,
 }
 
-/// A table.
 #[derive(Clone, Debug)]
 pub(super) struct Table {
     pub(super) columns: Vec<Column>,
@@ -78,34 +76,35 @@ pub(super) struct Table {
 /// The layout of a column.
 struct ColumnLayout {
     column: Column,
-    /// The width of its longest text.
-    natural: usize,
-    /// 0 if the column is dropped.
+    /// The width of the longest text in the column, including the heading; 0 if the column is not shown.
+    natural_width: usize,
+    /// The width in the table; 0 if the column is dropped.
     width: usize,
 }
 
 impl ColumnLayout {
     fn min_width(&self) -> usize {
-        self.column.min_width.map_or(self.natural, |width| width.min(self.natural))
+        self.column.min_width.map_or(self.natural_width, |width| width.min(self.natural_width))
     }
 }
 
 impl Table {
     /// Formats the table. Notes are shown if `with_notes`, or if all lines fit the height of the terminal.
     pub(super) fn render(&self, terminal: Terminal, with_notes: bool) -> String {
-        let lines_with_notes = self.lines(terminal, true);
+        let lines_with_notes = self.render_lines(terminal, true);
         // Three lines are reserved for messages and the prompt.
         let fits_height = terminal.height.is_some_and(|height| lines_with_notes.len() + 3 <= height);
-        let lines = if with_notes || fits_height { lines_with_notes } else { self.lines(terminal, false) };
+        let lines =
+            if with_notes || fits_height { lines_with_notes } else { self.render_lines(terminal, false) };
         lines.join("\n")
     }
 
-    fn lines(&self, terminal: Terminal, with_notes: bool) -> Vec<String> {
+    fn render_lines(&self, terminal: Terminal, with_notes: bool) -> Vec<String> {
         let layouts = self.layout(terminal.width, with_notes);
         let headings: Vec<Cell> = self.columns.iter().map(|column| column.heading.into()).collect();
-        let mut lines = vec![line(&layouts, &headings, Terminal { colors: false, ..terminal })];
+        let mut lines = vec![render_row(&layouts, &headings, Terminal { colors: false, ..terminal })];
         for row in &self.rows {
-            lines.push(line(&layouts, &row.cells, terminal));
+            lines.push(render_row(&layouts, &row.cells, terminal));
             if with_notes {
                 lines.extend(row.notes.iter().flat_map(|note| wrap(note, terminal.width, 4, 6)));
             }
@@ -113,16 +112,16 @@ impl Table {
         lines
     }
 
-    /// The widths of the columns.
+    /// Calculates the widths of the columns.
     fn layout(&self, width: Option<usize>, with_notes: bool) -> Vec<ColumnLayout> {
         let mut layouts = Vec::with_capacity(self.columns.len());
         for (index, column) in self.columns.iter().enumerate() {
             let cells = self.rows.iter().filter_map(|row| row.cells.get(index));
-            let content = cells.map(|cell| cell.text.chars().count()).max().unwrap_or_default();
+            let content_width = cells.map(|cell| cell.text.chars().count()).max().unwrap_or_default();
             let is_redundant = with_notes && column.heading == self.column_replaced_by_notes;
-            let is_shown = column.rank == 0 || (content > 0 && !is_redundant);
-            let natural = if is_shown { content.max(column.heading.chars().count()) } else { 0 };
-            layouts.push(ColumnLayout { column: *column, natural, width: natural });
+            let is_shown = column.rank == 0 || (content_width > 0 && !is_redundant);
+            let natural_width = if is_shown { content_width.max(column.heading.chars().count()) } else { 0 };
+            layouts.push(ColumnLayout { column: *column, natural_width, width: natural_width });
         }
         if let Some(width) = width {
             shorten_columns(&mut layouts, width);
@@ -138,6 +137,7 @@ fn total_width(layouts: &[ColumnLayout]) -> usize {
     sum + GAP * usize::saturating_sub(count, 1)
 }
 
+/// Shortens columns to their minimum widths, drops columns, and shortens the remaining ones, until the table fits `width`.
 fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
     if total_width(layouts) <= width {
         return;
@@ -162,27 +162,28 @@ fn shorten_columns(layouts: &mut [ColumnLayout], width: usize) {
     let mut growing: Vec<&mut ColumnLayout> = layouts.iter_mut().filter(|layout| layout.width > 0).collect();
     growing.sort_by_key(|layout| layout.column.rank);
     for layout in growing {
-        let added = layout.natural.saturating_sub(layout.width).min(spare);
+        let added = layout.natural_width.saturating_sub(layout.width).min(spare);
         layout.width += added;
         spare -= added;
     }
 }
 
-fn line(layouts: &[ColumnLayout], cells: &[Cell], terminal: Terminal) -> String {
+fn render_row(layouts: &[ColumnLayout], cells: &[Cell], terminal: Terminal) -> String {
     let mut line = String::new();
     let mut pending_spaces = 0;
     for (layout, cell) in layouts.iter().zip(cells).filter(|(layout, _)| layout.width > 0) {
         let text = shorten(&cell.text, layout.width);
         let padding = layout.width - text.chars().count();
-        let (before, after) = if layout.column.is_number { (padding, 0) } else { (0, padding) };
+        let (padding_before, padding_after) =
+            if layout.column.is_number { (padding, 0) } else { (0, padding) };
         if text.is_empty() {
             pending_spaces += padding + GAP;
             continue;
         }
-        // Spaces come before the next text, so that no line ends with them.
-        line.push_str(&" ".repeat(pending_spaces + before));
+        // Spaces are only written before a text, so that no line ends with them.
+        line.push_str(&" ".repeat(pending_spaces + padding_before));
         line.push_str(&terminal.paint(cell.color, &text));
-        pending_spaces = after + GAP;
+        pending_spaces = padding_after + GAP;
     }
     line
 }
@@ -199,21 +200,21 @@ fn shorten(text: &str, width: usize) -> String {
     short
 }
 
-/// Wraps a text into lines. `first` and `further` are the indentations of the first and of further lines. A word that
-/// is longer than a line is not split, so that it can be copied.
-pub(super) fn wrap(text: &str, width: Option<usize>, first: usize, further: usize) -> Vec<String> {
+/// Wraps a text into lines, the first indented by `first_indent` spaces and the others by `next_indent`. A word that is
+/// longer than a line is not split, so that it can be copied.
+pub(super) fn wrap(text: &str, width: Option<usize>, first_indent: usize, next_indent: usize) -> Vec<String> {
     let width = width.unwrap_or(MAX_NOTE_WIDTH);
     let plain = one_line(text);
     let mut lines = Vec::new();
-    let mut line = " ".repeat(first);
-    let mut length = first;
+    let mut line = " ".repeat(first_indent);
+    let mut length = first_indent;
     for word in plain.split_whitespace() {
         let word_length = word.chars().count();
         let is_empty = line.trim_start().is_empty();
         if !is_empty && length + 1 + word_length > width {
             lines.push(line);
-            line = " ".repeat(further) + word;
-            length = further + word_length;
+            line = " ".repeat(next_indent) + word;
+            length = next_indent + word_length;
         } else {
             let gap = usize::from(!is_empty);
             line.push_str(if is_empty { "" } else { " " });
@@ -262,12 +263,12 @@ mod tests {
 
     #[test]
     fn columns_are_shortened_then_dropped_by_rank() {
-        let full = "NAME              VCPUS  ZONES  VERDICT   REASON\n\
+        let unshortened = "NAME              VCPUS  ZONES  VERDICT   REASON\n\
                     Standard_D2s_v5       2  1 2 3  usable\n\
                     Standard_D96s_v5     96         unusable  the quota is too short";
-        assert_eq!(table().render(Terminal::default(), false), full);
+        assert_eq!(table().render(Terminal::default(), false), unshortened);
         for (width, expected) in [
-            (64, full),
+            (64, unshortened),
             (
                 56,
                 "NAME              VCPUS  ZONES  VERDICT   REASON\n\
@@ -321,10 +322,10 @@ mod tests {
                         \x20   quotaShort: too short; ask for\n\
                         \x20     more";
         assert_eq!(table().render(terminal, true), expected);
-        // In a terminal that is high enough, notes are always shown.
+        // In a terminal that is high enough, notes are shown without `--reasons`, too.
         assert_eq!(table().render(Terminal { height: Some(8), ..terminal }, false), expected);
-        let low = table().render(Terminal { height: Some(7), ..terminal }, false);
-        assert!(!low.contains("quotaShort"), "{low}");
+        let in_low_terminal = table().render(Terminal { height: Some(7), ..terminal }, false);
+        assert!(!in_low_terminal.contains("quotaShort"), "{in_low_terminal}");
     }
 
     #[test]
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_columns_are_left_out() {
+    fn empty_columns_are_omitted_unless_rank_is_0() {
         let mut table = table();
         for row in &mut table.rows {
             row.cells[2] = Cell::default();

@@ -8,7 +8,7 @@ use rustix::termios::tcgetwinsize;
 /// The size and colors that are available to a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Terminal {
-    /// The width in columns; `None`: unlimited.
+    /// The width in columns; `None` if it is not limited.
     pub(super) width: Option<usize>,
     /// The height in lines; `None` if standard output is not a terminal.
     pub(super) height: Option<usize>,
@@ -31,15 +31,15 @@ impl Terminal {
         Self::new(env, size.map(|size| (size.ws_col.into(), size.ws_row.into())))
     }
 
-    /// `size` is that of a terminal: columns and rows, 0 if unknown. `COLUMNS` overrides it.
+    /// `size` has the columns and rows of a terminal, 0 if unknown. The variable `COLUMNS` overrides the columns.
     fn new(env: &BTreeMap<String, String>, size: Option<(usize, usize)>) -> Self {
         let is_set = |name: &str| env.get(name).is_some_and(|value| !value.is_empty());
         let columns = env.get("COLUMNS").and_then(|columns| columns.parse().ok());
         let is_dumb = env.get("TERM").is_some_and(|term| term == "dumb");
-        let positive = |number: &usize| *number > 0;
+        let is_known = |number: &usize| *number > 0;
         Self {
-            width: columns.or(size.map(|(columns, _)| columns)).filter(positive),
-            height: size.map(|(_, rows)| rows).filter(positive),
+            width: columns.or(size.map(|(columns, _)| columns)).filter(is_known),
+            height: size.map(|(_, rows)| rows).filter(is_known),
             colors: size.is_some() && !is_set("NO_COLOR") && !is_dumb,
         }
     }

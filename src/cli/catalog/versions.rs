@@ -89,7 +89,8 @@ fn table(minors: &[Minor]) -> Table {
 
 fn row(minor: &Minor) -> Row {
     let newest = minor.patches.last();
-    let others: Vec<&str> = minor.patches.iter().rev().skip(1).map(|patch| patch.version.as_str()).collect();
+    let other_patches: Vec<&str> =
+        minor.patches.iter().rev().skip(1).map(|patch| patch.version.as_str()).collect();
     let upgrades: Vec<&str> =
         newest.into_iter().flat_map(|patch| patch.upgrades.iter().rev()).map(String::as_str).collect();
     let support: Vec<&str> = minor.support_plans.iter().map(|plan| short_plan(plan)).collect();
@@ -99,7 +100,7 @@ fn row(minor: &Minor) -> Row {
         newest.map_or("", |patch| patch.version.as_str()).into(),
         support.join(", ").into(),
         upgrades.join(" ").into(),
-        others.join(" ").into(),
+        other_patches.join(" ").into(),
     ];
     Row { cells, notes: Vec::new() }
 }
