@@ -51,7 +51,7 @@ pub struct Config {
     pub health_listen: Option<SocketAddr>,
     /// The listener for connections of other servers.
     pub internal_listen: Option<SocketAddr>,
-    /// The address at which other servers reach that listener, `host:port`.
+    /// The address at which other servers reach `internal_listen`, as `host:port`.
     pub internal_address: Option<String>,
     /// The URL at which clients reach the server: `https://host[:port][/path]` without a trailing slash. `None`: links
     /// are built from each request.
@@ -70,7 +70,7 @@ pub struct Config {
     pub limits: Limits,
     /// The retention time of audit records; `None` keeps them forever.
     pub audit_retention: Option<Duration>,
-    /// Whether uses have an audit record each, instead of being counted.
+    /// Whether each use has its own audit record; otherwise, uses are counted.
     pub audit_each_use: bool,
     pub log: Log,
     /// The Rancher that this server runs beside.
@@ -95,12 +95,15 @@ pub struct Database {
     pub url: SecretString,
     /// Maximum number of connections (SQLite: readers, in addition to one writer).
     pub pool: u32,
+    /// The time that a request waits for a free connection.
     pub wait: Duration,
+    /// Whether the schema is migrated at startup.
     pub migrate: bool,
 }
 
 #[derive(Clone, Debug)]
 pub struct Limits {
+    /// Maximum number of requests in flight.
     pub requests: usize,
     /// Maximum number of open connections; lowered if the process may open too few files.
     pub connections: usize,
@@ -211,7 +214,7 @@ impl Config {
     }
 }
 
-/// The URL of a SQLite file, with the characters escaped that have a meaning in URLs.
+/// The URL of a SQLite file. Characters that have a meaning in URLs are escaped.
 fn sqlite_url(path: &Path) -> String {
     const SPECIAL: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
     format!("sqlite:{}", utf8_percent_encode(&path.to_string_lossy(), &SPECIAL))
@@ -232,7 +235,7 @@ fn read_with_default<T>(
 ) -> Result<T, ConfigError> {
     match layers.read(setting, &parse)? {
         Some(value) => Ok(value),
-        // Unreachable while the setting has a default in the table.
+        // Unreachable, as long as the setting has a default in the table.
         None => parse("").map_err(|expected| ConfigError::Invalid {
             setting: setting.name,
             shown: Some("unset".to_owned()),
@@ -259,7 +262,7 @@ fn internal_listen(layers: &Layers) -> Result<Option<SocketAddr>, ConfigError> {
     }
 }
 
-fn tls(layers: &Layers, sandbox: bool) -> Result<Option<Tls>, ConfigError> {
+fn tls(layers: &Layers, is_sandbox: bool) -> Result<Option<Tls>, ConfigError> {
     use settings::{TLS_CERT, TLS_KEY, TLS_LISTEN};
 
     let listen = layers.read(&TLS_LISTEN, parse::address_or_off)?;
@@ -268,11 +271,13 @@ fn tls(layers: &Layers, sandbox: bool) -> Result<Option<Tls>, ConfigError> {
         return Ok(None);
     }
     // The sandbox issues a certificate itself.
-    if sandbox && layers.get(&TLS_CERT).is_none() && layers.get(&TLS_KEY).is_none() {
+    if is_sandbox && layers.get(&TLS_CERT).is_none() && layers.get(&TLS_KEY).is_none() {
         return Ok(None);
     }
-    let all = [&TLS_LISTEN, &TLS_CERT, &TLS_KEY];
-    let Some((setting, value)) = all.iter().find_map(|setting| Some((setting, layers.get(setting)?))) else {
+    let tls_settings = [&TLS_LISTEN, &TLS_CERT, &TLS_KEY];
+    let Some((setting, value)) =
+        tls_settings.iter().find_map(|setting| Some((setting, layers.get(setting)?)))
+    else {
         return Ok(None);
     };
     let incomplete =
@@ -318,11 +323,11 @@ fn limits(layers: &Layers) -> Result<Limits, ConfigError> {
     })
 }
 
-fn sandbox(layers: &Layers, enabled: bool) -> Result<Option<Sandbox>, ConfigError> {
+fn sandbox(layers: &Layers, is_enabled: bool) -> Result<Option<Sandbox>, ConfigError> {
     use settings::{LISTEN, SANDBOX_CONTROL_LISTEN, SANDBOX_LISTEN, TLS_LISTEN};
-    if enabled {
-        let default = SocketAddr::new(read_with_default(layers, &LISTEN, parse::address)?.ip(), 0);
-        let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(default));
+    if is_enabled {
+        let tls_default = SocketAddr::new(read_with_default(layers, &LISTEN, parse::address)?.ip(), 0);
+        let tls_listen = layers.read(&TLS_LISTEN, parse::address_or_off)?.unwrap_or(Some(tls_default));
         return Ok(Some(Sandbox {
             listen: read_with_default(layers, &SANDBOX_LISTEN, parse::address)?,
             control_listen: layers.read(&SANDBOX_CONTROL_LISTEN, parse::loopback_or_off)?.flatten(),

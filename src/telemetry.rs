@@ -51,7 +51,7 @@ pub fn init(format: Format, directives: Option<&str>) -> Result<Guard, Error> {
     Ok(guard)
 }
 
-/// Logs a panic, with the fields of its request.
+/// Logs a panic. The line also has the fields of the current spans, such as `request_id`.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let message = panic.payload_as_str().unwrap_or("non-string panic payload");
@@ -91,20 +91,20 @@ fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
     iter::successors(error.source(), |cause| cause.source()).map(ToString::to_string).collect()
 }
 
-/// Repeats each directive for the whole server, such as `norman_aks=debug`, for its other crates.
+/// Copies each directive for the whole server, such as `norman_aks=debug`, for the other crates of the server.
 fn expand_to_all_crates(directives: &str) -> String {
-    let mut all = directives.to_owned();
+    let mut expanded = directives.to_owned();
     for directive in directives.split(',').map(str::trim) {
         if let Some(level) =
             directive.strip_prefix(SERVER).filter(|level| level.is_empty() || level.starts_with('='))
         {
-            // Inserted before the others, so that a directive for one crate overrides it.
+            // The copies come first, so that a directive for one crate overrides them.
             for name in CRATES {
-                all.insert_str(0, &format!("{name}{level},"));
+                expanded.insert_str(0, &format!("{name}{level},"));
             }
         }
     }
-    all
+    expanded
 }
 
 #[cfg(test)]
@@ -114,11 +114,11 @@ mod tests {
 
     use super::*;
 
-    /// The lines that `act` logs.
-    fn capture(format: Format, directives: Option<&str>, act: impl FnOnce()) -> String {
+    /// The lines that `log_events` logs.
+    fn capture(format: Format, directives: Option<&str>, log_events: impl FnOnce()) -> String {
         let log: &Mutex<Vec<u8>> = Box::leak(Box::default());
         let subscriber = subscriber(format, directives, || log.make_writer()).unwrap();
-        tracing::subscriber::with_default(subscriber, act);
+        tracing::subscriber::with_default(subscriber, log_events);
         String::from_utf8(log.lock().unwrap().clone()).unwrap()
     }
 
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn libraries_log_only_warnings_by_default() {
-        let act = || {
+        let log_events = || {
             tracing::debug!(target: "norman_aks::x", "ours-debug");
             tracing::info!(target: "sqlx::query", "sqlx-info");
             tracing::warn!(target: "sqlx::query", "sqlx-warn");
@@ -189,9 +189,9 @@ mod tests {
             (Some("debug"), &["ours-debug", "sqlx-warn"]),
             (Some("error,sqlx=info"), &["sqlx-info", "sqlx-warn"]),
         ] {
-            let text = capture(Format::Text { ansi: false }, directives, act);
-            let seen: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
-            assert_eq!(seen, expected, "{directives:?}");
+            let text = capture(Format::Text { ansi: false }, directives, log_events);
+            let logged: Vec<_> = text.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+            assert_eq!(logged, expected, "{directives:?}");
         }
     }
 

@@ -22,7 +22,7 @@ const TOKEN_FILE: &str = "NORMAN_AKS_TOKEN_FILE";
 const CREDENTIAL: &str = "NORMAN_AKS_CREDENTIAL";
 const CA_FILE: &str = "NORMAN_AKS_CA_FILE";
 
-/// The variables that only these commands read.
+/// The variables that only commands with [`ClientConfig`] read.
 pub const CLIENT_VARIABLES: [&str; 5] = [SERVER, TOKEN, TOKEN_FILE, CREDENTIAL, CA_FILE];
 
 /// The flags for the server. There is none for the token itself, because other users can read the list of processes.
@@ -56,7 +56,7 @@ pub struct ClientConfig {
     pub sandbox_file: Option<PathBuf>,
 }
 
-/// The part of a sandbox's file that is used here.
+/// The fields of a sandbox's file that these commands use.
 #[derive(Deserialize)]
 struct SandboxFile {
     api_url: String,
@@ -100,7 +100,7 @@ impl ClientConfig {
         let (server, origin) = server.unwrap_or_else(|| (DEFAULT_SERVER.to_owned(), Origin::Default));
         let server = parse::server_url(&server).map_err(|expected| ConfigError::Invalid {
             setting: "server",
-            // It may contain a password.
+            // The URL may contain a password.
             shown: None,
             origin,
             expected,
@@ -111,7 +111,7 @@ impl ClientConfig {
     /// The ID of the credential to use.
     ///
     /// # Errors
-    /// If none is specified.
+    /// If no credential is specified.
     pub fn credential(&self) -> Result<&str, ConfigError> {
         self.credential.as_deref().ok_or(ConfigError::NoCredential)
     }
@@ -119,13 +119,13 @@ impl ClientConfig {
     /// The region of the flag, otherwise that of the sandbox.
     ///
     /// # Errors
-    /// If none is specified.
+    /// If no region is specified.
     pub fn region(&self, flag: Option<String>) -> Result<String, ConfigError> {
         flag.or_else(|| self.region.clone()).ok_or(ConfigError::NoRegion)
     }
 }
 
-/// The sources of values.
+/// The environment, and the function that reads files.
 struct ValueSources<'a> {
     env: &'a BTreeMap<String, String>,
     read_file: ReadFile<'a>,
@@ -149,11 +149,11 @@ impl ValueSources<'_> {
         name: &str,
         variable: &str,
     ) -> Result<Option<String>, ConfigError> {
-        let flag = flag.map(|path| path.to_string_lossy().into_owned());
-        let Some((path, origin)) = self.value(flag.as_deref(), name, variable) else { return Ok(None) };
+        let flag_text = flag.map(|path| path.to_string_lossy().into_owned());
+        let Some((path, origin)) = self.value(flag_text.as_deref(), name, variable) else { return Ok(None) };
         let path = PathBuf::from(path);
-        let read = (self.read_file)(&path);
-        read.map(Some).map_err(|source| ConfigError::Unreadable { path, origin, source })
+        let content = (self.read_file)(&path);
+        content.map(Some).map_err(|source| ConfigError::Unreadable { path, origin, source })
     }
 
     /// The token. A flag overrides the environment.
@@ -216,9 +216,9 @@ mod tests {
 
     #[test]
     fn sandbox_is_used_without_token_and_server() {
-        let none = ClientFlags::default();
+        let no_flags = ClientFlags::default();
         for env in [&[][..], &[("NORMAN_AKS_DATA_DIR", "other")]] {
-            let config = load(&none, env).unwrap();
+            let config = load(&no_flags, env).unwrap();
             assert_eq!(config.server, "http://127.0.0.1:1234");
             assert_eq!(config.token.expose_secret(), "token-sandbox:canary");
             assert_eq!(config.credential().unwrap(), "cattle-global-data:cc-sand");
@@ -226,14 +226,14 @@ mod tests {
             assert_eq!(config.region(Some("westus".to_owned())).unwrap(), "westus");
             assert!(config.sandbox_file.is_some());
         }
-        let config = load(&none, &[("NORMAN_AKS_CREDENTIAL", "cc-mine")]).unwrap();
+        let config = load(&no_flags, &[("NORMAN_AKS_CREDENTIAL", "cc-mine")]).unwrap();
         assert_eq!(config.credential().unwrap(), "cc-mine");
         // The token of the sandbox is not used for another server.
-        let error = load(&none, &[("NORMAN_AKS_SERVER", "https://aks.example.org")]).unwrap_err();
+        let error = load(&no_flags, &[("NORMAN_AKS_SERVER", "https://aks.example.org")]).unwrap_err();
         assert!(matches!(error, ConfigError::NoToken { .. }), "{error}");
-        let error = load(&none, &[("NORMAN_AKS_DATA_DIR", "nowhere")]).unwrap_err().to_string();
+        let error = load(&no_flags, &[("NORMAN_AKS_DATA_DIR", "nowhere")]).unwrap_err().to_string();
         assert!(error.contains("NORMAN_AKS_TOKEN") && error.contains("nowhere/sandbox.json"), "{error}");
-        let error = load(&none, &[("NORMAN_AKS_DATA_DIR", "broken")]).unwrap_err();
+        let error = load(&no_flags, &[("NORMAN_AKS_DATA_DIR", "broken")]).unwrap_err();
         assert!(!format!("{error:?}{error}").contains("canary"), "{error:?}");
     }
 
@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn invalid_settings_are_named_without_their_values() {
-        for (env, part) in [
+        for (env, expected) in [
             (
                 &[("NORMAN_AKS_TOKEN", "t:canary"), ("NORMAN_AKS_TOKEN_FILE", "token")][..],
                 "token is set twice",
@@ -276,7 +276,7 @@ mod tests {
             (&[("NORMAN_AKS_TOKEN", "t:x"), ("NORMAN_AKS_CA_FILE", "missing")], "NORMAN_AKS_CA_FILE"),
         ] {
             let error = load(&ClientFlags::default(), env).unwrap_err().to_string();
-            assert!(error.contains(part) && !error.contains("canary"), "{env:?}: {error}");
+            assert!(error.contains(expected) && !error.contains("canary"), "{env:?}: {error}");
         }
     }
 }

@@ -11,8 +11,16 @@ use super::settings::Setting;
 pub enum Origin {
     Flag(String),
     Variable(String),
-    File { key: String, path: PathBuf },
-    Content { path: PathBuf, named_by: Box<Origin> },
+    /// A key of the settings file.
+    File {
+        key: String,
+        path: PathBuf,
+    },
+    /// The content of a file that another setting names.
+    Content {
+        path: PathBuf,
+        named_by: Box<Origin>,
+    },
     Default,
 }
 

@@ -36,7 +36,7 @@ impl Flags {
         self.sandbox
     }
 
-    /// The value of `--data-dir`, if it is given. The environment and the settings file are not considered.
+    /// The value of the flag `--data-dir`, if there is one. The environment and the settings file are not considered.
     pub fn data_dir(&self) -> Option<&Path> {
         self.get(&settings::DATA_DIR).map(Path::new)
     }

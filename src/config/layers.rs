@@ -52,7 +52,7 @@ impl Layers {
         self.0.get(setting.name)
     }
 
-    /// The text of a setting that has a default.
+    /// The text of a setting that always has a value.
     pub(super) fn text(&self, setting: &Setting) -> &str {
         self.get(setting).map_or("", |value| value.text.as_str())
     }
@@ -62,7 +62,7 @@ impl Layers {
         self.0.entry(setting.name).or_insert_with(|| SettingValue { text: text(), origin: Origin::Default });
     }
 
-    /// Parses the value of a setting that has one.
+    /// Parses the value of a setting; `None` if it has no value.
     pub(super) fn read<T>(
         &self,
         setting: &'static Setting,
@@ -86,12 +86,12 @@ impl Layers {
             path: path.to_owned(),
             line: 1 + error
                 .span()
-                .map_or(0, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count()),
+                .map_or(0, |span| text.bytes().take(span.start).filter(|byte| *byte == b'\n').count()),
             problem: error.message().to_owned(),
         })?;
         for (key, value) in table {
-            let known = settings::ALL.iter().find(|setting| setting.key().as_ref() == Some(&key));
-            let Some(setting) = known else {
+            let setting = settings::ALL.iter().find(|setting| setting.key().as_ref() == Some(&key));
+            let Some(setting) = setting else {
                 let suggestion = most_similar(&key, settings::ALL.iter().filter_map(|setting| setting.key()));
                 return Err(ConfigError::UnknownKey { key, path: path.to_owned(), suggestion });
             };
@@ -105,27 +105,27 @@ impl Layers {
         Ok(())
     }
 
-    /// Reads a secret from the file that the setting `file` specifies.
+    /// Reads the value of `setting`, which may be secret, from the file that `file_setting` specifies.
     fn read_secret(
         &mut self,
-        direct: &'static Setting,
-        file: &'static Setting,
+        setting: &'static Setting,
+        file_setting: &'static Setting,
         read_file: ReadFile<'_>,
     ) -> Result<(), ConfigError> {
-        let Some(file_setting) = self.get(file).cloned() else { return Ok(()) };
-        if let Some(value) = self.get(direct) {
+        let Some(file_value) = self.get(file_setting).cloned() else { return Ok(()) };
+        if let Some(direct_value) = self.get(setting) {
             return Err(ConfigError::SetTwice {
-                setting: direct.name,
-                direct: value.origin.clone(),
-                file: file_setting.origin,
+                setting: setting.name,
+                direct: direct_value.origin.clone(),
+                file: file_value.origin,
             });
         }
-        let path = PathBuf::from(file_setting.text);
-        let text = read_text(&path, &file_setting.origin, read_file)?;
+        let path = PathBuf::from(file_value.text);
+        let text = read_text(&path, &file_value.origin, read_file)?;
         // Editors and `echo` append a line break.
         let text = text.trim_end_matches(['\r', '\n']).to_owned();
-        let origin = Origin::Content { path, named_by: Box::new(file_setting.origin) };
-        self.0.insert(direct.name, SettingValue { text, origin });
+        let origin = Origin::Content { path, named_by: Box::new(file_value.origin) };
+        self.0.insert(setting.name, SettingValue { text, origin });
         Ok(())
     }
 }

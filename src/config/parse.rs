@@ -84,7 +84,7 @@ pub(super) fn bytes(text: &str) -> Parsed<u64> {
     digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor)).ok_or(EXPECTED)
 }
 
-/// [`bytes()`] from 1 KiB to 1 GiB, because a body must fit in memory.
+/// A size as in [`bytes()`], from 1 KiB to 1 GiB, because a request body must fit in memory.
 pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
     let bytes = bytes(text)?;
     usize::try_from(bytes)
@@ -95,8 +95,8 @@ pub(super) fn body_bytes(text: &str) -> Parsed<usize> {
 
 /// Looks up the value of the keyword `text`.
 fn keyword<T: Clone>(text: &str, keywords: &[(&str, T)], expected: &'static str) -> Parsed<T> {
-    let found = keywords.iter().find(|(keyword, _)| *keyword == text);
-    found.map(|(_, value)| value.clone()).ok_or(expected)
+    let entry = keywords.iter().find(|(keyword, _)| *keyword == text);
+    entry.map(|(_, value)| value.clone()).ok_or(expected)
 }
 
 pub(super) fn switch(text: &str) -> Parsed<bool> {
@@ -116,7 +116,7 @@ pub(super) fn log_format(text: &str) -> Parsed<LogFormat> {
     keyword(text, &[("text", LogFormat::Text), ("json", LogFormat::Json)], "text or json")
 }
 
-/// The server's URL for clients, without a trailing slash.
+/// The URL at which clients reach a server, without a trailing slash.
 pub(super) fn server_url(text: &str) -> Parsed<String> {
     let url = web_url(text)
         .ok_or("an http or https URL without user, query or fragment, for example https://aks.example.org")?;
@@ -146,7 +146,7 @@ pub(super) fn sha256(text: &str) -> Parsed<String> {
 
 /// Origins of web pages.
 pub(super) fn origins(text: &str) -> Parsed<Vec<String>> {
-    list(text, |entry| {
+    parse_list(text, |entry| {
         web_url(entry).filter(|url| url.path() == "/").map(|url| url.origin().ascii_serialization())
     })
     .ok_or("origins separated by commas, for example https://rancher.example.org; `*` would allow every page")
@@ -157,7 +157,7 @@ pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
     let network = |entry: &str| {
         entry.parse::<IpNet>().ok().or_else(|| Some(IpNet::from(entry.parse::<IpAddr>().ok()?)))
     };
-    list(text, |entry| network(entry).map(|network| network.trunc()))
+    parse_list(text, |entry| network(entry).map(|network| network.trunc()))
         .ok_or("addresses or networks separated by commas, for example 10.0.0.0/8,192.0.2.7")
 }
 
@@ -200,8 +200,8 @@ fn web_url(text: &str) -> Option<Url> {
 }
 
 /// Parses comma-separated entries; `None` if one is invalid. Surrounding whitespace and empty entries are ignored.
-fn list<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
-    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(read).collect()
+fn parse_list<T>(text: &str, parse_entry: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+    text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(parse_entry).collect()
 }
 
 #[cfg(test)]
@@ -253,12 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn networks_are_truncated_to_their_prefix() {
-        let read = |text| networks(text).map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
-        assert_eq!(read("10.1.2.3/8, 192.0.2.7,,::1").unwrap(), ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
-        assert_eq!(read("").unwrap(), [""; 0]);
-        assert!(read("10.0.0.0/33").is_err());
-        assert!(read("10.0.0.0/8,proxy.local").is_err());
+    fn networks_are_truncated_and_invalid_ones_rejected() {
+        let parse =
+            |text| networks(text).map(|list| list.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(parse("10.1.2.3/8, 192.0.2.7,,::1").unwrap(), ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
+        assert_eq!(parse("").unwrap(), [""; 0]);
+        assert!(parse("10.0.0.0/33").is_err());
+        assert!(parse("10.0.0.0/8,proxy.local").is_err());
     }
 
     #[test]
@@ -274,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn trailing_slash_is_removed_from_server_url() {
+    fn server_url_has_no_trailing_slash_user_or_query() {
         assert_eq!(server_url("https://Aks.Example.org/").unwrap(), "https://aks.example.org");
         assert_eq!(server_url("http://h:8080/a/b/").unwrap(), "http://h:8080/a/b");
         for text in "aks.example.org ftp://h https://u:p@h https://h/?q https://h/#f https://".split(' ') {

@@ -26,14 +26,14 @@ const STORAGE_SETTINGS: [&Setting; 8] = [
 #[derive(Clone, Debug)]
 pub struct Rancher {
     pub url: Url,
-    /// Its public host name, if it differs from that of the URL.
+    /// Rancher's public host name, if it differs from the host of `url`.
     pub host: Option<String>,
     pub ca_file: Option<PathBuf>,
-    /// The SHA-256 of the certificate authorities that it publishes.
+    /// The SHA-256 of the certificate authorities that Rancher publishes.
     pub ca_checksum: Option<String>,
     /// The time for which Rancher's decision that a caller may use a credential is cached.
     pub decision_ttl: Duration,
-    /// The host name under which the catalog is served; `None`: it is not served.
+    /// The host name under which the catalog is served; `None` if it is not served.
     pub catalog_host: Option<String>,
 }
 
@@ -49,14 +49,14 @@ impl Rancher {
         })?;
         let catalog_host = layers.read(&s::CATALOG_HOST, parse::host_name)?;
         let Some(url) = url else {
-            let others = [
+            let dependent_settings = [
                 &s::RANCHER_HOST,
                 &s::RANCHER_CA_FILE,
                 &s::RANCHER_CA_CHECKSUM,
                 &s::RANCHER_DECISION_SECONDS,
                 &s::CATALOG_HOST,
             ];
-            return match others.into_iter().find_map(|setting| configured(layers, setting)) {
+            return match dependent_settings.into_iter().find_map(|setting| configured(layers, setting)) {
                 Some((setting, origin)) => {
                     Err(ConfigError::Incomplete { setting, origin, missing: &s::RANCHER_URL })
                 }

@@ -13,21 +13,21 @@ pub struct Setting {
     pub default: DefaultValue,
     /// The secret parts of the value.
     pub secrecy: Secrecy,
-    /// Whether a flag exists. The bootstrap token has none, because other users can read the list of processes.
+    /// Whether the setting has a flag. The bootstrap token has none, because other users can read the list of processes.
     pub on_command_line: bool,
-    /// Whether commands that only use database and keys (`token`, `key`, `migrate`) accept it.
+    /// Whether commands that only use database and keys (`token`, `user`, `key`, `audit`, `migrate`) accept the setting.
     pub for_database_commands: bool,
-    /// The help text: a phrase without a full stop, after which clauses may follow that begin with a semicolon.
+    /// The help text: a phrase without a full stop. Further clauses are separated by semicolons.
     pub help: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// A value, parsed like a configured one.
+    /// The text of a value, which is parsed like a configured one.
     Value(&'static str),
     /// Derived from other settings; the text describes it.
     Derived(&'static str),
-    /// Unset; the text describes the effect.
+    /// No value; the text describes the effect.
     Unset(&'static str),
 }
 

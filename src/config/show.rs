@@ -64,17 +64,17 @@ fn effective_setting(setting: &Setting, layers: &Layers) -> EffectiveSetting {
     EffectiveSetting { name, value, origin: configured.origin.clone() }
 }
 
-/// Masks passwords in a URL and in its query parameters. Other text is masked entirely if it contains an `@`.
+/// Masks the passwords of a URL, including those in its query. Text that is not a URL is masked entirely if it contains `@`.
 pub(super) fn mask_url(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
         return if text.contains('@') { MASK.to_owned() } else { text.to_owned() };
     };
-    let mut changed = false;
+    let mut is_masked = false;
     if url.password().is_some() {
         if url.set_password(Some(MASK)).is_err() {
             return MASK.to_owned();
         }
-        changed = true;
+        is_masked = true;
     }
     let is_secret = |key: &str| key.to_ascii_lowercase().contains("password");
     if url.query_pairs().any(|(key, _)| is_secret(&key)) {
@@ -82,22 +82,22 @@ pub(super) fn mask_url(text: &str) -> String {
         url.query_pairs_mut()
             .clear()
             .extend_pairs(pairs.iter().map(|(key, value)| (key, if is_secret(key) { MASK } else { value })));
-        changed = true;
+        is_masked = true;
     }
     // The text of a URL without secrets is returned unchanged, because `Url` would encode `sqlite:./a b.db`.
-    if changed { url.into() } else { text.to_owned() }
+    if is_masked { url.into() } else { text.to_owned() }
 }
 
 /// The table of all settings in docs/settings.md, as Markdown.
 pub fn settings_table_markdown() -> String {
     let mut table =
         String::from("| Flag | Variable | TOML key | Default | Description |\n|---|---|---|---|---|\n");
-    let code = |name: Option<String>| name.map_or_else(|| "—".to_owned(), |name| format!("`{name}`"));
+    let as_code = |name: Option<String>| name.map_or_else(|| "—".to_owned(), |name| format!("`{name}`"));
     for setting in settings::ALL {
         let cells = [
-            code(setting.flag()),
-            code(Some(setting.variable())),
-            code(setting.key()),
+            as_code(setting.flag()),
+            as_code(Some(setting.variable())),
+            as_code(setting.key()),
             setting.default.as_str().to_owned(),
             setting.help.replace('|', "\\|"),
         ];

@@ -1,4 +1,4 @@
-//! Environment variables with our prefix that are not settings of the server.
+//! Warnings about unknown environment variables with our prefix.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,16 @@ use super::settings::{self, VARIABLE_PREFIX, most_similar};
 /// The variables with our prefix that the agent reads.
 const AGENT_VARIABLES: [&str; 1] = ["NORMAN_AKS_API_SERVER"];
 
-/// Warnings about variables with our prefix that no setting reads.
+/// Warnings about variables with our prefix that neither the server nor the agent nor a command reads.
 pub fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
-    let known: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
+    let variables: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
     // The common prefix would make all names similar.
     let without_prefix = |name: &str| name.strip_prefix(VARIABLE_PREFIX).unwrap_or(name).to_owned();
-    let suggest =
-        |name: &str| most_similar(&without_prefix(name), known.iter().map(|known| without_prefix(known)));
+    let suggest = |name: &str| {
+        most_similar(&without_prefix(name), variables.iter().map(|variable| without_prefix(variable)))
+    };
     env.iter()
-        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !known.contains(name))
+        .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && !variables.contains(name))
         .filter(|(name, _)| !AGENT_VARIABLES.contains(&name.as_str()))
         .filter(|(name, _)| !CLIENT_VARIABLES.contains(&name.as_str()))
         .filter(|(name, value)| !is_injected(name, value))
@@ -28,7 +29,7 @@ pub fn unknown_variables(env: &BTreeMap<String, String>) -> Vec<Warning> {
         .collect()
 }
 
-/// Whether Kubernetes (or a Docker link) set this variable for a Service whose name starts with ours:
+/// Whether Kubernetes (or a Docker link) sets this variable for a Service whose name starts with ours:
 /// `…_SERVICE_HOST`, `…_SERVICE_PORT[_NAME]`, `…_PORT=tcp://…`, `…_PORT_8080_TCP[_ADDR|_PORT|_PROTO]`.
 fn is_injected(name: &str, value: &str) -> bool {
     // The rest starts with an underscore, for the Service `norman-aks` and for others such as `norman-aks-metrics`.
@@ -44,8 +45,8 @@ fn is_injected(name: &str, value: &str) -> bool {
     if rest.ends_with("_PORT") && is_link {
         return true;
     }
-    rest.match_indices("_PORT_").any(|(at, found)| {
-        let mut words = rest.get(at + found.len()..).unwrap_or_default().split('_');
+    rest.match_indices("_PORT_").any(|(start, separator)| {
+        let mut words = rest.get(start + separator.len()..).unwrap_or_default().split('_');
         words.next().is_some_and(is_number)
             && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
             && matches!(words.next(), None | Some("ADDR" | "PORT" | "PROTO"))

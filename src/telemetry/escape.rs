@@ -6,14 +6,14 @@ use std::io;
 
 use serde_json::ser::Formatter;
 
-/// Whether the character is written unchanged. Quotes and backslashes are, although `escape_debug` escapes them.
+/// Whether the character is written unchanged. This includes quotes and backslashes, although `escape_debug` escapes them.
 fn is_plain(character: char) -> bool {
     matches!(character, ' '..='~') || character.escape_debug().eq([character])
 }
 
-/// The text before the first character that needs an escape, that character, and the rest.
+/// The text before the first character that must be escaped, that character, and the text after it.
 fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
-    // Most text needs no escape. Checking all bytes is faster than searching for the first character that needs one.
+    // Most text is plain. Checking all bytes is faster than searching for the first character that needs one.
     if text.bytes().fold(true, |all_plain, byte| all_plain & matches!(byte, b' '..=b'~')) {
         return None;
     }
@@ -22,7 +22,7 @@ fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
     Some((plain, rest.next()?, rest.as_str()))
 }
 
-/// Writes text with every character escaped that is not plain.
+/// Writes text and escapes every character that is not plain.
 pub(super) struct Escaped<W>(pub(super) W);
 
 impl<W: Write> Write for Escaped<W> {
@@ -35,7 +35,7 @@ impl<W: Write> Write for Escaped<W> {
     }
 }
 
-/// Compact JSON with the same characters escaped; `serde_json` escapes only those below U+0020.
+/// Compact JSON in which every character that is not plain is escaped; `serde_json` escapes only those below U+0020.
 pub(super) struct EscapedJson;
 
 impl Formatter for EscapedJson {

@@ -1,5 +1,5 @@
-//! Log events as JSON objects, one per line. The JSON format of tracing-subscriber nests the fields of spans, so that
-//! `request_id` would not always be at the top level.
+//! Log events as JSON objects, one per line. The JSON format of tracing-subscriber is not used, because it nests the fields of
+//! spans: `request_id` would not always be at the top level.
 
 use std::borrow::Cow;
 use std::error::Error;

@@ -1,5 +1,5 @@
-//! The table of metrics, and their text for Prometheus. The modules record values with the `metrics` crate; `app` serves
-//! the text.
+//! The table of metrics, and their text for Prometheus. Other modules record the values with the `metrics` crate; `app`
+//! serves the text.
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
@@ -23,11 +23,12 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// The buckets of requests: from a cache hit (under a millisecond) to the timeout of an action (55 s).
+/// The upper bounds, in seconds, for requests to this server: from a cache hit (under a millisecond) to the timeout of an
+/// action (55 s).
 const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// The buckets of requests to Azure: from a near region to the timeout.
+/// The upper bounds, in seconds, for requests to Azure: from a near region to the timeout.
 const UPSTREAM_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 macro_rules! metrics {
@@ -120,8 +121,8 @@ const fn histogram(name: &'static str, buckets: &'static [f64], help: &'static s
     Metric { name, kind: Kind::Histogram(buckets), unit: Unit::Seconds, help }
 }
 
-/// The recorder of this process. Without [`Metrics::install`], recording has no effect and no cost. It is only
-/// installed if the metrics are served.
+/// The recorder of this process, which is only installed if the metrics are served. Before [`Metrics::install`], recording has
+/// no effect and no cost.
 #[derive(Clone, Debug)]
 pub struct Metrics(PrometheusHandle);
 
@@ -159,9 +160,9 @@ fn builder() -> Result<PrometheusBuilder, BuildError> {
     })
 }
 
-/// Counters of rare events, with a label and its values. They start at zero, so that an alert recognizes the first
-/// increase.
-const FROM_ZERO: [(&str, &str, &[&str]); 5] = [
+/// Counters of rare events, with a label and its values. They are exported with the value zero from the start, so that an alert
+/// recognizes the first increase.
+const COUNTERS_FROM_ZERO: [(&str, &str, &[&str]); 5] = [
     (
         "norman_aks_azure_deferred_requests_total",
         "reason",
@@ -181,7 +182,7 @@ fn describe() {
             Kind::Histogram(_) => describe_histogram!(name, unit, help),
         }
     }
-    for (name, label, values) in FROM_ZERO {
+    for (name, label, values) in COUNTERS_FROM_ZERO {
         for value in values {
             metrics::counter!(name, label => *value).increment(0);
         }
@@ -189,7 +190,7 @@ fn describe() {
     metrics::gauge!("norman_aks_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
-/// `VmRSS` of `/proc/self/status` in bytes; `None` if there is no such file.
+/// The resident memory of this process, from `/proc/self/status`; `None` if that file does not exist.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

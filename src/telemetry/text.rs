@@ -1,5 +1,5 @@
 //! Log events as text, in the format of tracing-subscriber. Every value is escaped, so that an event is always one line.
-//! The lines of requests are formatted here, because the general formatter is slow.
+//! Request lines have their own formatter, because the general one is slow.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Write as _};
@@ -51,7 +51,7 @@ where
         if !is_request || context.lookup_current().is_some() {
             return self.general.format_event(context, writer, event);
         }
-        // Written with one call, because a call of the writer takes longer than formatting a short field.
+        // The line is written with one call, because each call of the writer takes longer than formatting a short field.
         let mut line = String::with_capacity(REQUEST_LINE_CAPACITY);
         Timestamp.format_time(&mut Writer::new(&mut line))?;
         write!(line, " {:>5} {REQUEST_TARGET}: ", metadata.level().as_str())?;
@@ -173,7 +173,7 @@ mod tests {
         Failure { text, source }
     }
 
-    fn log() {
+    fn log_sample_events() {
         for path in ["/meta/aksVersions", "/a\"b\\c\n\u{1b}[31m\u{e9}", ""] {
             tracing::info!(
                 target: "norman_aks::request",
@@ -190,15 +190,15 @@ mod tests {
         tracing::info!(target: "norman_aks::request", path = "/", "in a span");
     }
 
-    /// The lines that `log` writes in our format, or in that of tracing-subscriber.
-    fn capture(ours: bool, ansi: bool, log: impl FnOnce()) -> String {
+    /// The lines that `log_events` writes in our format, or in that of tracing-subscriber.
+    fn capture(is_ours: bool, ansi: bool, log_events: impl FnOnce()) -> String {
         let lines: &Mutex<Vec<u8>> = Box::leak(Box::default());
         let builder = tracing_subscriber::fmt().with_ansi(ansi).with_writer(|| lines.make_writer());
-        if ours {
+        if is_ours {
             let builder = builder.fmt_fields(EscapedFields).event_format(TextLines::default());
-            with_default(builder.finish(), log);
+            with_default(builder.finish(), log_events);
         } else {
-            with_default(builder.finish(), log);
+            with_default(builder.finish(), log_events);
         }
         String::from_utf8(lines.lock().unwrap().clone()).unwrap()
     }
@@ -206,8 +206,8 @@ mod tests {
     #[test]
     fn lines_equal_those_of_tracing_subscriber() {
         for ansi in [false, true] {
-            let [ours, theirs] = [true, false].map(|ours| {
-                let text = capture(ours, ansi, log);
+            let [ours, theirs] = [true, false].map(|is_ours| {
+                let text = capture(is_ours, ansi, log_sample_events);
                 text.lines().map(|line| line.split_once('Z').unwrap().1.to_owned()).collect::<Vec<_>>()
             });
             assert_eq!(ours.len(), 7);

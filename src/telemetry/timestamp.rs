@@ -18,20 +18,22 @@ impl FormatTime for Timestamp {
     }
 }
 
-/// Writes a time. The date of a time before 1970 or after 9999 is 1970-01-01.
+/// Writes a time. For a time before 1970 or after 9999, writes the date 1970-01-01.
 fn write_timestamp(writer: &mut impl fmt::Write, time: SystemTime) -> fmt::Result {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let time =
-        i64::try_from(since.as_secs()).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let time = i64::try_from(since_epoch.as_secs())
+        .ok()
+        .and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
     let (date, (hour, minute, second)) = {
         let time = time.unwrap_or(OffsetDateTime::UNIX_EPOCH);
         (time.date(), time.to_hms())
     };
     let (year, month, day) = date.to_calendar_date();
     let two_digit_numbers = [second, minute, hour, day, month.into()].map(u32::from);
-    let mut numbers = [since.subsec_micros()].into_iter().chain(two_digit_numbers).chain(u32::try_from(year));
+    let mut numbers =
+        [since_epoch.subsec_micros()].into_iter().chain(two_digit_numbers).chain(u32::try_from(year));
     let mut text = *b"0000-00-00T00:00:00.000000Z";
-    // Filled from the end. Each separator, also the final `Z`, starts the next number.
+    // The digits are filled in from the end. Each separator, including the final `Z`, starts the next number.
     let mut number = 0;
     for byte in text.iter_mut().rev() {
         if *byte == b'0' {

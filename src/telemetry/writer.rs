@@ -1,8 +1,8 @@
 //! A log writer that never blocks the threads that log: lines are appended to a buffer, which one thread writes in
 //! batches.
 //!
-//! If standard error is read too slowly and the buffer is full, lines below `WARN` are dropped and counted. For
-//! warnings and errors, the capacity is twice as large.
+//! If standard error is read too slowly and the buffer is full, new lines are dropped and counted. For warnings and errors, the
+//! capacity is twice as large as for other lines.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -30,13 +30,14 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Default)]
 struct Pending {
     lines: Vec<u8>,
+    /// The number of lines that did not fit.
     dropped: u64,
     /// Senders of [`Guard::flush`], which returns when its sender is dropped: after the lines are written.
     flushes: Vec<mpsc::Sender<Infallible>>,
-    /// Whether the thread writes the lines without waiting for the interval.
-    urgent: bool,
+    /// Whether the thread must write the lines without waiting for the interval.
+    is_urgent: bool,
     /// Whether the thread waits for the first line.
-    idle: bool,
+    is_idle: bool,
 }
 
 impl Pending {
@@ -64,15 +65,15 @@ impl Buffer {
         }
         pending.lines.extend_from_slice(line);
         // The process may exit soon after a warning or an error.
-        let urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= URGENT_BATCH_SIZE;
-        self.wake_up(pending, urgent);
+        let is_urgent = capacity == URGENT_CAPACITY || pending.lines.len() >= URGENT_BATCH_SIZE;
+        self.wake_up(pending, is_urgent);
     }
 
     /// Wakes the thread if it is idle or must not wait any longer.
-    fn wake_up(&self, mut pending: MutexGuard<'_, Pending>, urgent: bool) {
-        let was_idle = mem::take(&mut pending.idle);
-        let becomes_urgent = urgent && !pending.urgent;
-        pending.urgent |= urgent;
+    fn wake_up(&self, mut pending: MutexGuard<'_, Pending>, is_urgent: bool) {
+        let was_idle = mem::take(&mut pending.is_idle);
+        let becomes_urgent = is_urgent && !pending.is_urgent;
+        pending.is_urgent |= is_urgent;
         if was_idle || becomes_urgent {
             self.wake.notify_one();
         }
@@ -83,7 +84,7 @@ impl Buffer {
         let mut output = Output::new(out, &DISK_FULL);
         let mut buffer = Vec::new();
         loop {
-            let batch = self.take(buffer);
+            let batch = self.take_batch(buffer);
             output.write(&batch.lines);
             if batch.dropped > 0 {
                 count_lost("slow", batch.dropped);
@@ -97,16 +98,17 @@ impl Buffer {
             drop(batch.flushes);
             buffer = batch.lines;
             buffer.clear();
+            // Frees the memory of an exceptionally large batch.
             buffer.shrink_to(CAPACITY / 16);
-            // Waits after the batch, not before it, so that a single line is written at once.
-            drop(self.wake.wait_timeout_while(self.lock(), BATCH_INTERVAL, |pending| !pending.urgent));
+            // Waits after the batch, not before it, so that a single line is written immediately.
+            drop(self.wake.wait_timeout_while(self.lock(), BATCH_INTERVAL, |pending| !pending.is_urgent));
         }
     }
 
-    /// Waits for something to write, and replaces it with the empty `buffer`.
-    fn take(&self, buffer: Vec<u8>) -> Pending {
+    /// Waits for something to write, and takes it. New lines are appended to the empty `buffer`.
+    fn take_batch(&self, buffer: Vec<u8>) -> Pending {
         let mut pending = self.lock();
-        pending.idle = true;
+        pending.is_idle = true;
         let pending = self.wake.wait_while(pending, |pending| pending.is_empty());
         let mut pending = pending.unwrap_or_else(PoisonError::into_inner);
         mem::replace(&mut *pending, Pending { lines: buffer, ..Pending::default() })
@@ -121,17 +123,17 @@ pub fn is_disk_full() -> bool {
     DISK_FULL.load(Ordering::Relaxed)
 }
 
-/// Standard error, with the number of lines that could not be written. The next write reports it.
+/// Standard error, and the number of lines that could not be written, which the next successful write reports.
 struct Output<W> {
     out: W,
     lost: u64,
-    reason: String,
+    last_error: String,
     disk_full: &'static AtomicBool,
 }
 
 impl<W: Write> Output<W> {
     fn new(out: W, disk_full: &'static AtomicBool) -> Self {
-        Self { out, lost: 0, reason: String::new(), disk_full }
+        Self { out, lost: 0, last_error: String::new(), disk_full }
     }
 
     /// Writes lines. A failure is counted and reported later; it does not stop the server.
@@ -144,7 +146,7 @@ impl<W: Write> Output<W> {
         };
         let lost = lines.split_inclusive(|byte| *byte == b'\n').count() as u64;
         self.lost += lost;
-        self.reason = error.to_string();
+        self.last_error = error.to_string();
         let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         self.disk_full.store(is_full, Ordering::Relaxed);
         if is_full {
@@ -156,8 +158,8 @@ impl<W: Write> Output<W> {
     /// Reports lost lines. The report starts with a line break, because the last line may be incomplete.
     fn report_lost(&mut self) -> io::Result<()> {
         if self.lost > 0 {
-            let (lost, reason) = (self.lost, &self.reason);
-            write!(self.out, "\nnorman-aks: {lost} log lines could not be written: {reason}\n")?;
+            let (lost, last_error) = (self.lost, &self.last_error);
+            write!(self.out, "\nnorman-aks: {lost} log lines could not be written: {last_error}\n")?;
             self.lost = 0;
         }
         Ok(())
@@ -211,14 +213,14 @@ impl<'a> MakeWriter<'a> for MakeLineWriter {
 pub struct Guard(Arc<Buffer>);
 
 impl Guard {
-    /// Waits until everything that was logged is written, at most 5 s.
+    /// Waits until all lines that were logged are written, for at most 5 s.
     pub fn flush(&self) {
-        let (done, finished) = mpsc::channel();
+        let (sender, receiver) = mpsc::channel();
         let mut pending = self.0.lock();
-        pending.flushes.push(done);
+        pending.flushes.push(sender);
         self.0.wake_up(pending, true);
         // Returns when the thread drops the sender.
-        let _ = finished.recv_timeout(FLUSH_TIMEOUT);
+        let _ = receiver.recv_timeout(FLUSH_TIMEOUT);
     }
 }
 
@@ -231,8 +233,8 @@ impl Drop for Guard {
 /// Starts the thread that writes to `out`.
 pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<(MakeLineWriter, Guard)> {
     let buffer = Arc::new(Buffer::default());
-    let writer = Arc::clone(&buffer);
-    thread::Builder::new().name("log".to_owned()).spawn(move || writer.write_batches(out))?;
+    let thread_buffer = Arc::clone(&buffer);
+    thread::Builder::new().name("log".to_owned()).spawn(move || thread_buffer.write_batches(out))?;
     Ok((MakeLineWriter(Arc::clone(&buffer)), Guard(buffer)))
 }
 
@@ -260,7 +262,7 @@ mod tests {
         }
     }
 
-    /// The log on a gate that opens when the sender is dropped, and a function that reads what is written.
+    /// A log that writes to a gate, which opens when the sender is dropped, and a function that returns the written text.
     fn start_on_gate() -> (MakeLineWriter, Guard, mpsc::Sender<()>, impl Fn() -> String) {
         let (open, permits) = mpsc::channel();
         let written = Arc::new(Mutex::new(Vec::new()));
@@ -310,14 +312,14 @@ mod tests {
     #[test]
     fn only_warnings_and_large_batches_are_urgent() {
         let big = vec![b'x'; URGENT_BATCH_SIZE];
-        for (line, capacity, urgent) in [
+        for (line, capacity, is_urgent) in [
             (&b"small\n"[..], CAPACITY, false),
             (b"warning\n", URGENT_CAPACITY, true),
             (&big, CAPACITY, true),
         ] {
             let buffer = Buffer::default();
             buffer.push(line, capacity);
-            assert_eq!(buffer.lock().urgent, urgent, "{} bytes", line.len());
+            assert_eq!(buffer.lock().is_urgent, is_urgent, "{} bytes", line.len());
         }
     }
 
