@@ -40,12 +40,12 @@ async fn operations_need_a_token_unless_documented_as_public() {
     let app = TestApp::with_advisory_review().await;
     let operations = operations();
     assert!(operations.len() > 30, "{operations:?}");
-    let mut public = Vec::new();
+    let mut public_paths = Vec::new();
     for (method, path, is_public) in operations {
         let response = app.call(method.clone(), &path).anonymous().body("{}").send().await;
         if is_public {
             assert_eq!(response.status, 200, "{method} {path}");
-            public.push(path);
+            public_paths.push(path);
             continue;
         }
         assert_eq!(
@@ -53,8 +53,8 @@ async fn operations_need_a_token_unless_documented_as_public() {
             (StatusCode::UNAUTHORIZED, UNAUTHORIZED),
             "{method} {path}"
         );
-        let with_a_token = app.call(method.clone(), &path).body("{}").send().await;
-        assert_ne!(with_a_token.status, StatusCode::UNAUTHORIZED, "{method} {path}");
+        let authenticated = app.call(method.clone(), &path).body("{}").send().await;
+        assert_ne!(authenticated.status, StatusCode::UNAUTHORIZED, "{method} {path}");
         // Other spellings do not give access either.
         for path in
             [format!("{path}/"), path.replace("cloudcredentials", "cloudCredentials"), format!("{path}?x=1")]
@@ -63,8 +63,8 @@ async fn operations_need_a_token_unless_documented_as_public() {
             assert!(matches!(response.status.as_u16(), 401 | 404), "{method} {path}: {}", response.status);
         }
     }
-    public.sort();
-    assert_eq!(public, ["/healthz", "/livez", "/ping", "/rancherversion", "/readyz"]);
+    public_paths.sort();
+    assert_eq!(public_paths, ["/healthz", "/livez", "/ping", "/rancherversion", "/readyz"]);
 }
 
 /// Ann with a credential and a cluster, and Bob with a credential.
@@ -91,7 +91,7 @@ async fn two_users() -> TwoUsers {
     TwoUsers { app, ann, bob, credential, cluster, bobs_credential }
 }
 
-/// Asserts that a response does not reveal its object: it is the same as for an ID that does not exist.
+/// Asserts that a response does not reveal that its object exists: it is the same as for an ID that does not exist.
 fn assert_same_as_absent(
     response: &TestResponse,
     id: &str,
@@ -115,14 +115,15 @@ fn assert_same_as_absent(
 async fn users_see_no_foreign_credentials_and_clusters() {
     let TwoUsers { app, ann, bob, credential, cluster: cluster_id, bobs_credential } = two_users().await;
     let (no_credential, no_cluster) = ("cattle-global-data:cc-nnnnn", "c-nnnnn");
-    let change = json!({"name": "taken", "description": "over", "aksConfig": {"tags": {"a": "b"}}});
-    for (kind, id, absent) in [
+    let update = json!({"name": "taken", "description": "over", "aksConfig": {"tags": {"a": "b"}}});
+    for (collection, id, absent_id) in [
         ("cloudcredentials", credential.as_str(), no_credential),
         ("clusters", cluster_id.as_str(), no_cluster),
     ] {
-        let spellings = if kind == "clusters" { vec![kind] } else { vec![kind, "cloudCredentials"] };
-        for kind in spellings {
-            let object_path = |id: &str| format!("/v3/{kind}/{id}");
+        let spellings =
+            if collection == "clusters" { vec![collection] } else { vec![collection, "cloudCredentials"] };
+        for spelling in spellings {
+            let object_path = |id: &str| format!("/v3/{spelling}/{id}");
             let calls = [
                 (Method::GET, ""),
                 (Method::HEAD, ""),
@@ -136,11 +137,12 @@ async fn users_see_no_foreign_credentials_and_clusters() {
                 (Method::GET, "/"),
             ];
             for (method, query) in calls {
-                let [existing, missing] = [object_path(id), object_path(absent)].map(|path| {
-                    app.call(method.clone(), &format!("{path}{query}")).token(&bob).json(&change).send()
+                let [existing, missing] = [object_path(id), object_path(absent_id)].map(|path| {
+                    app.call(method.clone(), &format!("{path}{query}")).token(&bob).json(&update).send()
                 });
                 let (existing, missing) = (existing.await, missing.await);
-                assert_same_as_absent(&existing, id, &missing, absent, &format!("{method} {kind} {query}"));
+                let what = format!("{method} {spelling} {query}");
+                assert_same_as_absent(&existing, id, &missing, absent_id, &what);
             }
             let lists = [
                 "",
@@ -155,7 +157,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
                 .map(str::to_owned)
                 .chain([format!("?id={id}"), format!("?creatorId_ne=x&uuid_ne={id}")])
             {
-                let list = app.get(&format!("/v3/{kind}{query}")).token(&bob).send().await;
+                let list = app.get(&format!("/v3/{spelling}{query}")).token(&bob).send().await;
                 assert_eq!(list.status, 200, "{query}: {}", list.text());
                 let objects = list.json()["data"].as_array().unwrap().clone();
                 let foreign = objects.iter().find(|object| object["id"] != *bobs_credential);
@@ -164,13 +166,13 @@ async fn users_see_no_foreign_credentials_and_clusters() {
         }
     }
     for action in LISTINGS.into_iter().chain(["aksNothing"]) {
-        for more in [
+        for parameters in [
             "",
             "&region=eastus",
             &format!("&clusterId={cluster_id}"),
             &format!("&clusterID={cluster_id}&region=eastus"),
         ] {
-            let path = |id: &str| format!("/meta/{action}?cloudCredentialId={id}{more}");
+            let path = |id: &str| format!("/meta/{action}?cloudCredentialId={id}{parameters}");
             let existing = app.get(&path(&credential)).token(&bob).send().await;
             let missing = app.get(&path(no_credential)).token(&bob).send().await;
             assert_same_as_absent(
@@ -178,7 +180,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
                 &credential,
                 &missing,
                 no_credential,
-                &format!("{action}{more}"),
+                &format!("{action}{parameters}"),
             );
         }
     }
@@ -200,7 +202,7 @@ async fn users_see_no_foreign_credentials_and_clusters() {
         "a cluster with another's credential",
     );
 
-    // None of the requests changed anything, and the owner and the administrator see it.
+    // The owner and the administrator still see both objects unchanged.
     for token in [&ann, &app.admin] {
         let read = app.get(&format!("/v3/cloudcredentials/{credential}")).token(token).send().await;
         assert_eq!(
@@ -226,9 +228,9 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
     }
     for min_ms in [100, 200, 400] {
         let delay = guess("token-nnnnn:wrong").await;
-        assert!(delay >= Duration::from_millis(min_ms), "{delay:?} of {min_ms} ms");
+        assert!(delay >= Duration::from_millis(min_ms), "{delay:?} instead of at least {min_ms} ms");
     }
-    // From the same IP address, while a guess is delayed for more than a second:
+    // Valid tokens from the same IP address, while guesses are delayed for more than a second.
     let valid = async {
         for _ in 0..20 {
             assert_eq!(app.get("/v3").send().await.status, 200);
@@ -240,8 +242,8 @@ async fn failed_logins_are_delayed_but_valid_tokens_are_not() {
         guess("").await;
         Instant::now()
     };
-    let (valid, guesses) = tokio::join!(valid, guesses);
-    assert!(valid < guesses, "valid tokens were delayed by the guesses");
+    let (valid_end, guesses_end) = tokio::join!(valid, guesses);
+    assert!(valid_end < guesses_end, "valid tokens were delayed by the guesses");
     let started = Instant::now();
     assert_eq!(app.get("/v3").anonymous().send().await.status, 401);
     assert!(started.elapsed() < Duration::from_millis(1_500), "a missing token is not a guess");
@@ -252,8 +254,10 @@ async fn cookie_changes_need_a_csrf_token() {
     let app = TestApp::with_advisory_review().await;
     let body = json!({"name": "by-cookie", "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
     let session = format!("R_SESS={}", app.admin);
-    let with = |csrf: &str| if csrf.is_empty() { session.clone() } else { format!("{session}; CSRF={csrf}") };
-    for (cookie, header, expected) in [
+    let cookies_with = |csrf_cookie: &str| {
+        if csrf_cookie.is_empty() { session.clone() } else { format!("{session}; CSRF={csrf_cookie}") }
+    };
+    for (csrf_cookie, csrf_header, expected) in [
         ("", None, 422),
         ("", Some(""), 422),
         ("abc", None, 422),
@@ -261,13 +265,16 @@ async fn cookie_changes_need_a_csrf_token() {
         ("", Some("abc"), 422),
         ("abc", Some("abc"), 201),
     ] {
-        let mut call =
-            app.post("/v3/cloudcredentials").anonymous().header("cookie", &with(cookie)).json(&body);
-        if let Some(header) = header {
-            call = call.header("x-api-csrf", header);
+        let mut call = app
+            .post("/v3/cloudcredentials")
+            .anonymous()
+            .header("cookie", &cookies_with(csrf_cookie))
+            .json(&body);
+        if let Some(value) = csrf_header {
+            call = call.header("x-api-csrf", value);
         }
         let response = call.send().await;
-        assert_eq!(response.status, expected, "{cookie:?} {header:?}: {}", response.text());
+        assert_eq!(response.status, expected, "{csrf_cookie:?} {csrf_header:?}: {}", response.text());
         if expected == 422 {
             assert_eq!(response.json()["code"], "InvalidCSRFToken");
         }
@@ -281,7 +288,7 @@ async fn cookie_changes_need_a_csrf_token() {
             app.call(method.clone(), &path).anonymous().header("cookie", &session).json(&body).send().await;
         assert_eq!(response.status, 422, "{method}");
     }
-    // A bearer token needs no CSRF token, because a browser does not send it by itself.
+    // A bearer token needs no CSRF token, because browsers do not send one automatically.
     app.delete(&path).header("cookie", "R_SESS=token-x:y").send().await.expect(200);
 }
 
@@ -334,9 +341,9 @@ async fn expired_and_revoked_tokens_are_rejected() {
         401,
         "cached responses are not for all callers"
     );
-    // A new token of the same user is valid in place of the old one.
-    let again = app.token("ann").await;
-    assert_eq!(app.get(&path).token(&again).send().await.status, 200);
+    // Another token of the same user is valid.
+    let new_token = app.token("ann").await;
+    assert_eq!(app.get(&path).token(&new_token).send().await.status, 200);
 }
 
 #[tokio::test]
@@ -354,10 +361,10 @@ async fn oversized_bodies_are_rejected() {
         assert_eq!(response.status, 413, "{method} {path}: {}", response.text());
         assert_eq!(response.json()["code"], "InvalidBodyContent");
         // In chunks, without `Content-Length`.
-        let pieces = large.as_bytes().chunks(500).map(|piece| Ok::<_, std::io::Error>(piece.to_vec()));
-        let pieces = axum::body::Body::from_stream(futures_util::stream::iter(pieces.collect::<Vec<_>>()));
-        let response = app.call(method.clone(), &path).body(pieces).send().await;
-        assert_eq!(response.status, 413, "{method} {path} in pieces: {}", response.text());
+        let chunks = large.as_bytes().chunks(500).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec()));
+        let chunks = axum::body::Body::from_stream(futures_util::stream::iter(chunks.collect::<Vec<_>>()));
+        let response = app.call(method.clone(), &path).body(chunks).send().await;
+        assert_eq!(response.status, 413, "{method} {path} in chunks: {}", response.text());
     }
     let just_fits = json!({"name": "n".repeat(60), "description": "d".repeat(1_000),
         "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}});
@@ -377,19 +384,19 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
         }
         let v3 = app.get("/v3");
         let meta = app.get("/meta/aksRegions");
-        let live = async {
+        let health_checks = async {
             let started = Instant::now();
             for path in ["/livez", "/readyz", "/healthz", "/ping"] {
                 assert_eq!(app.get(path).anonymous().send().await.status, 200, "{path}");
             }
             started.elapsed()
         };
-        let others = tokio::join!(v3.send(), meta.send(), live);
+        let others = tokio::join!(v3.send(), meta.send(), health_checks);
         // Ends the delay of the first request.
         app.control.clear_faults();
         others
     };
-    let (busy, (v3, meta, live)) = tokio::join!(busy, others);
+    let (busy, (v3, meta, health_checks_time)) = tokio::join!(busy, others);
     assert_eq!(busy.status, 200, "{}", busy.text());
     for rejected in [&v3, &meta] {
         assert_eq!(rejected.status, 503, "{}", rejected.text());
@@ -399,7 +406,10 @@ async fn concurrency_limit_rejects_requests_but_not_health_checks() {
     }
     assert_eq!((&v3.json()["type"], &v3.json()["status"]), (&json!("error"), &json!(503)));
     assert!(!meta.error().is_empty());
-    assert!(live < Duration::from_millis(1_500), "{live:?}: they waited for a permit");
+    assert!(
+        health_checks_time < Duration::from_millis(1_500),
+        "{health_checks_time:?}: health checks waited for a permit"
+    );
     assert_eq!(app.get("/v3").send().await.status, 200, "the permit is free again");
 }
 
@@ -443,23 +453,23 @@ async fn slow_headers_are_cut_off() {
 
 #[tokio::test]
 async fn thousand_concurrent_connections_get_responses() {
-    // Both ends of each connection are file descriptors of this process, and other tests run in parallel.
+    // Both ends of each connection are file descriptors of this process; 400 are left to other tests, which run in parallel.
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let files = limits.lines().find(|line| line.starts_with("Max open files"));
-    let files = files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1_024);
-    let connections = 1_000.min((files - 400) / 2);
-    if connections < 1_000 {
-        println!("only {connections} connections: this process may have {files} files");
+    let max_files = limits.lines().find(|line| line.starts_with("Max open files"));
+    let max_files = max_files.and_then(|line| line.split_whitespace().nth(3)?.parse().ok()).unwrap_or(1_024);
+    let connection_count = 1_000.min((max_files - 400) / 2);
+    if connection_count < 1_000 {
+        println!("only {connection_count} connections: this process may open {max_files} files");
     }
     let app = TestApp::with_advisory_review().await;
     let listener = Listener::start(&app).await;
     let request =
         format!("GET /v3/clusters HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", app.admin);
-    let mut open = Vec::new();
-    for _ in 0..connections {
-        open.push(TcpStream::connect(listener.address).await.unwrap());
+    let mut connections = Vec::new();
+    for _ in 0..connection_count {
+        connections.push(TcpStream::connect(listener.address).await.unwrap());
     }
-    let exchanges = open.into_iter().map(async |mut stream: TcpStream| {
+    let exchanges = connections.into_iter().map(async |mut stream: TcpStream| {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut head = [0; 15];
         stream.read_exact(&mut head).await.unwrap();
@@ -467,32 +477,32 @@ async fn thousand_concurrent_connections_get_responses() {
         stream
     });
     let streams = futures_util::future::join_all(exchanges).await;
-    assert_eq!(streams.len(), connections);
+    assert_eq!(streams.len(), connection_count);
 }
 
 #[tokio::test]
 async fn responses_report_whether_the_token_is_valid() {
     let app = TestApp::with_advisory_review().await;
-    let auth = |response: &TestResponse| response.header("x-api-cattle-auth").to_owned();
+    let auth_header = |response: &TestResponse| response.header("x-api-cattle-auth").to_owned();
     for path in
         ["/v3/clusters", "/v3/settings/cacerts", "/rancherversion", "/meta/aksLocations", "/v3/nothing"]
     {
         let expected = if path == "/v3/nothing" { "" } else { "true" };
-        assert_eq!(auth(&app.get(path).send().await), expected, "{path}");
-        assert_eq!(auth(&app.get(path).anonymous().send().await), "false", "{path}");
+        assert_eq!(auth_header(&app.get(path).send().await), expected, "{path}");
+        assert_eq!(auth_header(&app.get(path).anonymous().send().await), "false", "{path}");
         let wrong = app.get(path).token("nobody:wrong").send().await;
-        assert_eq!(auth(&wrong), if path == "/v3/nothing" { "" } else { "false" }, "{path}");
+        assert_eq!(auth_header(&wrong), if path == "/v3/nothing" { "" } else { "false" }, "{path}");
     }
     // A request into a cluster, and one that is rejected for a reason other than its token.
-    assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").send().await), "true");
-    assert_eq!(auth(&app.get("/k8s/clusters/c-nnnnn/version").token("a:b").send().await), "false");
+    assert_eq!(auth_header(&app.get("/k8s/clusters/c-nnnnn/version").send().await), "true");
+    assert_eq!(auth_header(&app.get("/k8s/clusters/c-nnnnn/version").token("a:b").send().await), "false");
     let ann = app.token("ann").await;
     let denied = app.put("/v3/settings/aks-refresh").token(&ann).json(&json!({"value": "5"})).send().await;
-    assert_eq!((denied.status.as_u16(), auth(&denied).as_str()), (403, "true"));
+    assert_eq!((denied.status.as_u16(), auth_header(&denied).as_str()), (403, "true"));
 }
 
 #[tokio::test]
-async fn authorities_and_version_need_no_token() {
+async fn cacerts_and_version_need_no_token() {
     let app = TestApp::with_advisory_review().await;
     let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
     let empty = app.get("/v3/settings/cacerts").anonymous().send().await;

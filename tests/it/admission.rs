@@ -1,5 +1,5 @@
-//! Requests that can only fail in Azure are rejected immediately, with the field and the remedy: Terraform would wait half
-//! an hour in vain. Checks for which Azure may not have the data yet are repeated for a while.
+//! Requests that can only fail in Azure are rejected immediately, with the field and the remedy; otherwise, Terraform would
+//! wait half an hour in vain. Checks that a new secret, application or role can fail for some time are repeated for a while.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 use crate::support::test_clusters;
 
-const CREDENTIAL: &str = "aksConfig.azureCredentialSecret";
+const CREDENTIAL_FIELD: &str = "aksConfig.azureCredentialSecret";
 const APPLY_AGAIN: &str = "if it was created a few minutes ago, apply again";
-const WAIT: Duration = Duration::from_secs(45);
+const MAX_WAIT: Duration = Duration::from_secs(45);
 
 /// Stores a credential; returns its ID.
 async fn store_credential(
@@ -44,7 +44,7 @@ async fn post(app: &TestApp, body: &Value) -> TestResponse {
     app.post("/v3/clusters").json(body).send().await
 }
 
-/// Makes Entra respond with an error to every login with the wrong secret.
+/// Makes Entra reject the wrong secret with an AADSTS error.
 fn reject_logins(app: &TestApp, code: u64) {
     let body = json!({"error": "invalid_client", "error_description": format!("AADSTS{code}: No. Trace ID: x"), "error_codes": [code]});
     let outcome = Outcome::Answer(Page::new(401, &body).unwrap());
@@ -63,7 +63,7 @@ fn assert_rejected(response: &TestResponse, field: &str, parts: &[&str]) {
     }
 }
 
-/// Returns the stored specification.
+/// The stored spec of a cluster.
 async fn stored_spec(app: &TestApp, id: &str) -> Value {
     let row = store::clusters::get(&app.server.store, id).await.unwrap().unwrap();
     serde_json::from_str(&row.spec).unwrap()
@@ -91,7 +91,7 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
         let credential = app.store_credential_of(account).await;
         let started_ms = app.clock.now_ms();
         let response = post(&app, &test_clusters::body("one", &credential)).await;
-        assert_rejected(&response, CREDENTIAL, &parts);
+        assert_rejected(&response, CREDENTIAL_FIELD, &parts);
         assert!(!response.text().contains(APPLY_AGAIN), "{}", response.text());
         assert_eq!(app.clock.now_ms(), started_ms);
         let response = post(&app, &test_clusters::import_body(&app, "two", &credential)).await;
@@ -101,31 +101,38 @@ async fn credential_that_can_only_fail_is_rejected_at_once() {
 }
 
 #[tokio::test]
-async fn credential_that_cannot_be_sent_to_azure_is_rejected() {
+async fn invalid_tenant_and_unknown_subscription_are_rejected() {
     let app = TestApp::start().await;
     let seed = &app.seed;
     let bad_tenant = store_credential(&app, seed.subscription_id, "no tenant", seed.client_id, "s").await;
     assert_rejected(
         &post(&app, &test_clusters::body("one", &bad_tenant)).await,
-        CREDENTIAL,
+        CREDENTIAL_FIELD,
         &["tenantID", "tenantId is"],
     );
     let unknown_subscription = "9d1f3c52-0d2b-4e6a-8c1e-0000000000ff";
     let unknown = store_credential(&app, unknown_subscription, "", seed.client_id, "s").await;
     let response = post(&app, &test_clusters::body("one", &unknown)).await;
-    assert_rejected(&response, CREDENTIAL, &["SubscriptionNotFound", "check subscriptionId"]);
+    assert_rejected(&response, CREDENTIAL_FIELD, &["SubscriptionNotFound", "check subscriptionId"]);
 }
 
 #[tokio::test]
-async fn wrong_secret_is_tried_for_45_seconds() {
+async fn wrong_secret_or_application_is_retried_for_45_seconds() {
     let app = TestApp::start().await;
     for code in [7_000_215, 700_016] {
         let credential = store_wrong_secret(&app).await;
         reject_logins(&app, code);
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (response, waited) = app.send_while_time_passes(call).await;
-        assert_rejected(&response, CREDENTIAL, &[&format!("AADSTS{code}"), "cloud credential", APPLY_AGAIN]);
-        assert!(waited >= Duration::from_secs(35) && waited <= WAIT + Duration::from_secs(15), "{waited:?}");
+        assert_rejected(
+            &response,
+            CREDENTIAL_FIELD,
+            &[&format!("AADSTS{code}"), "cloud credential", APPLY_AGAIN],
+        );
+        assert!(
+            waited >= Duration::from_secs(35) && waited <= MAX_WAIT + Duration::from_secs(15),
+            "{waited:?}"
+        );
         let logins =
             app.control.requests().iter().filter(|request| request.operation == Operation::Token).count();
         assert!((2..=7).contains(&logins), "{logins} logins");
@@ -155,7 +162,7 @@ async fn secret_that_works_after_some_seconds_is_accepted() {
 }
 
 #[tokio::test]
-async fn missing_role_is_tried_for_45_seconds() {
+async fn missing_role_is_checked_again_for_45_seconds() {
     let app = TestApp::start().await;
     for (account, part) in [
         ("no-role", "Microsoft.ContainerService/managedClusters/read"),
@@ -164,7 +171,7 @@ async fn missing_role_is_tried_for_45_seconds() {
         let credential = app.store_credential_of(account).await;
         let call = app.post("/v3/clusters").json(&test_clusters::body("one", &credential));
         let (response, waited) = app.send_while_time_passes(call).await;
-        assert_rejected(&response, CREDENTIAL, &[part, "az role assignment create", APPLY_AGAIN]);
+        assert_rejected(&response, CREDENTIAL_FIELD, &[part, "az role assignment create", APPLY_AGAIN]);
         assert!(waited >= Duration::from_secs(35), "{waited:?}");
     }
     assert_no_cluster(&app).await;
@@ -194,7 +201,7 @@ async fn right_in_one_resource_group_is_enough() {
 }
 
 #[tokio::test]
-async fn provider_is_an_error_only_if_it_may_not_be_registered() {
+async fn provider_is_an_error_only_if_it_cannot_be_registered() {
     let app = TestApp::start().await;
     let fresh = app.store_credential_of("fresh").await;
     post(&app, &test_clusters::body("one", &fresh)).await.expect(201);
@@ -207,7 +214,7 @@ async fn provider_is_an_error_only_if_it_may_not_be_registered() {
         .iter()
         .find(|finding| finding["rule"] == "provider-registered")
         .unwrap_or_else(|| panic!("{review}"));
-    assert_eq!((&finding["severity"], &finding["field"]), (&json!("error"), &json!(CREDENTIAL)));
+    assert_eq!((&finding["severity"], &finding["field"]), (&json!("error"), &json!(CREDENTIAL_FIELD)));
     assert!(finding["remedy"].as_str().unwrap().contains("az provider register"), "{finding}");
 }
 
@@ -250,8 +257,8 @@ async fn quota_counts_what_the_request_adds() {
     // Existing nodes need no more quota.
     put(1).await.expect(200);
     let credential = app.store_credential(&app.admin).await;
-    let new = post(&app, &test_clusters::body("two", &credential)).await;
-    assert_rejected(&new, "aksConfig.nodePools", &["need 2 more vCPUs", "ask Azure for more quota"]);
+    let rejected = post(&app, &test_clusters::body("two", &credential)).await;
+    assert_rejected(&rejected, "aksConfig.nodePools", &["need 2 more vCPUs", "ask Azure for more quota"]);
 }
 
 #[tokio::test]
@@ -259,13 +266,17 @@ async fn change_with_an_expired_secret_is_rejected() {
     let app = TestApp::start().await;
     let (id, credential) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
-    let secret = json!({"azurecredentialConfig": {"clientSecret": "made~up~secret"}});
+    let new_secret = json!({"azurecredentialConfig": {"clientSecret": "made~up~secret"}});
     reject_logins(&app, 7_000_222);
-    let changed = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&secret).send().await;
+    let changed = app.put(&format!("/v3/cloudcredentials/{credential}")).json(&new_secret).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text());
     let before = app.get(&path).send().await.json();
     let tags = json!({"name": "one", "aksConfig": {"tags": {"team": "b"}}});
-    assert_rejected(&app.put(&path).json(&tags).send().await, CREDENTIAL, &["AADSTS7000222", "expired"]);
+    assert_rejected(
+        &app.put(&path).json(&tags).send().await,
+        CREDENTIAL_FIELD,
+        &["AADSTS7000222", "expired"],
+    );
     assert_eq!(app.get(&path).send().await.json()["aksConfig"], before["aksConfig"], "nothing was changed");
     // Changes that do not concern Azure are still possible.
     let description = json!({"name": "one", "description": "other words"});
@@ -273,7 +284,7 @@ async fn change_with_an_expired_secret_is_rejected() {
 }
 
 #[tokio::test]
-async fn setting_is_the_default_of_the_annotation() {
+async fn review_setting_is_the_default_of_the_annotation() {
     let app = TestApp::start().await;
     let expired = app.store_credential_of("expired-secret").await;
     let value = json!({"value": "advise"});
@@ -285,7 +296,7 @@ async fn setting_is_the_default_of_the_annotation() {
     assert!(findings.as_array().unwrap().iter().any(is_warning), "{findings}");
     let mut enforced = test_clusters::body("two", &expired);
     enforced["annotations"] = json!({"norman-aks.io/review": "enforce"});
-    assert_rejected(&post(&app, &enforced).await, CREDENTIAL, &["AADSTS7000222"]);
+    assert_rejected(&post(&app, &enforced).await, CREDENTIAL_FIELD, &["AADSTS7000222"]);
     let value = json!({"value": "sometimes"});
     let response = app.put("/v3/settings/cluster-review").json(&value).send().await;
     assert_rejected(&response, "value", &["cluster-review must be enforce or advise"]);
@@ -297,10 +308,10 @@ async fn waiting_requests_of_a_user_are_limited() {
     let credential = store_wrong_secret(&app).await;
     let bodies: Vec<_> = (0..18).map(|n| test_clusters::body(&format!("one{n}"), &credential)).collect();
     let mut calls: FuturesUnordered<_> = bodies.iter().map(|body| post(&app, body)).collect();
-    // The checks of two requests over the limit are not repeated: they get responses although no time passes.
+    // The limit is 16. The checks of the other two requests are not repeated, so these get responses although no time passes.
     for _ in 0..2 {
         let response = tokio::time::timeout(Duration::from_secs(40), calls.next()).await.unwrap().unwrap();
-        assert_rejected(&response, CREDENTIAL, &["AADSTS7000215", APPLY_AGAIN]);
+        assert_rejected(&response, CREDENTIAL_FIELD, &["AADSTS7000215", APPLY_AGAIN]);
     }
     assert!(tokio::time::timeout(Duration::from_secs(1), calls.next()).await.is_err());
 }
@@ -319,15 +330,15 @@ async fn taint_without_a_value_is_rejected() {
 }
 
 #[tokio::test]
-async fn unset_keys_carry_the_value_of_azure() {
+async fn unset_keys_have_azures_value() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin.clone(), "one").await;
     let path = format!("/v3/clusters/{id}");
     let cluster = app.get(&path).send().await.json();
     let config = &cluster["aksConfig"];
     for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku"] {
-        let azure = &cluster["aksStatus"]["upstreamSpec"][key];
-        assert!(azure.is_string() && config[key] == *azure, "{key}: {config}");
+        let azure_value = &cluster["aksStatus"]["upstreamSpec"][key];
+        assert!(azure_value.is_string() && config[key] == *azure_value, "{key}: {config}");
     }
     assert!(config["nodeResourceGroup"].is_string(), "{config}");
     // A client that sends everything back changes nothing, and the values remain Azure's.
@@ -342,7 +353,7 @@ async fn unset_keys_carry_the_value_of_azure() {
     for key in ["serviceCidr", "dnsServiceIp", "loadBalancerSku", "nodeResourceGroup"] {
         assert!(stored["aksConfig"].get(key).is_none(), "{key} became the user's: {stored}");
     }
-    // Another value is rejected, and the response still contains Azure's value.
+    // Another value is rejected, and responses still contain Azure's value.
     let wrong = json!({"name": "one", "aksConfig": {"serviceCidr": "10.99.0.0/16"}});
     assert_rejected(&app.put(&path).json(&wrong).send().await, "aksConfig.serviceCidr", &["cannot become"]);
     assert_eq!(app.get(&path).send().await.json()["aksConfig"], *config);
@@ -366,7 +377,7 @@ async fn rejected_value_that_azure_lacks_has_a_terraform_remedy() {
         json!({"virtualNetwork": "rancher-net", "virtualNetworkResourceGroup": "rancher", "subnet": "nodes"});
     let response = put(network).await.expect(422);
     assert!(response.text().contains(remedy[1]), "{}", response.text());
-    // The user has set tags, and responses restore them in Terraform's state.
+    // Not for tags: the user has set them, and responses restore them in Terraform's state.
     let response = put(json!({"tags": {"a/b": "c"}})).await;
     assert!(!response.text().contains(remedy[1]), "{}", response.text());
 }

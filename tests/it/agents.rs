@@ -56,7 +56,7 @@ impl PrivateCluster {
         Self::start("ready", IMAGE, change).await
     }
 
-    /// A server with a credential of an account of the sandbox, and the setting `agent-image`.
+    /// A new cluster with the credential of a sandbox account and this value of the setting `agent-image`.
     async fn start(account: &str, image: &str, change: impl FnOnce(&mut Value)) -> Self {
         let db = databases::sqlite().await;
         let app = TestApp::builder().advisory_review().built_in_agent().database(&db).start().await;
@@ -105,7 +105,7 @@ impl PrivateCluster {
         self.app.put(&self.path()).json(&body).send().await.expect(200);
     }
 
-    /// Lets the worker and the agents work until the cluster object meets a condition.
+    /// Runs the worker and the agents until the cluster object meets a condition.
     async fn wait_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         let started = Instant::now();
         loop {
@@ -120,7 +120,7 @@ impl PrivateCluster {
         }
     }
 
-    /// Waits until the message for users contains a text.
+    /// Waits until `transitioningMessage` contains `part`; returns the message.
     async fn wait_for_message(&self, part: &str) -> String {
         let message = |object: &Value| object["transitioningMessage"].as_str().unwrap_or_default().to_owned();
         message(&self.wait_until(part, |object| message(object).contains(part)).await)
@@ -140,7 +140,7 @@ impl PrivateCluster {
         self.events().await.into_iter().filter(|event| event.0 == kind).map(|event| event.1).collect()
     }
 
-    /// Lets the worker and the agents work until the cluster object is gone.
+    /// Runs the worker and the agents until the cluster object is gone.
     async fn wait_until_deleted(&self) {
         let started = Instant::now();
         while self.app.get(&self.path()).send().await.status != StatusCode::NOT_FOUND {
@@ -189,12 +189,12 @@ impl PrivateCluster {
         }
     }
 
-    /// Waits until the cluster has a usable agent, or none; returns the elapsed time.
-    async fn wait_until_usable(&self, expected: bool) -> Duration {
+    /// Waits until the cluster has a usable agent, or none if `is_usable` is false; returns the elapsed time.
+    async fn wait_for_agent(&self, is_usable: bool) -> Duration {
         let started = Instant::now();
         let sessions = self.app.server.cluster_access.sessions();
-        while sessions.has_usable(&self.id) != expected {
-            assert!(started.elapsed() < TEST_TIMEOUT, "usable: {expected}");
+        while sessions.has_usable(&self.id) != is_usable {
+            assert!(started.elapsed() < TEST_TIMEOUT, "is_usable: {is_usable}");
             sleep(Duration::from_millis(10)).await;
         }
         started.elapsed()
@@ -211,7 +211,7 @@ fn make_import(body: &mut Value) {
 /// A cluster's administrator, who can reach its private network.
 struct ClusterAdmin {
     client: reqwest::Client,
-    base: String,
+    base_url: String,
     /// The user of the administrator's kubeconfig.
     user: Value,
 }
@@ -229,14 +229,14 @@ impl ClusterAdmin {
         let client = reqwest::Client::builder().no_proxy().resolve(fqdn, app.sandbox.kubernetes_address());
         Self {
             client: client.tls_certs_only([authority]).build().unwrap(),
-            base: format!("https://{fqdn}"),
+            base_url: format!("https://{fqdn}"),
             user: kubeconfig["users"][0]["user"].clone(),
         }
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> String {
         let token = self.user["token"].as_str().unwrap();
-        let request = self.client.request(method, format!("{}{path}", self.base)).bearer_auth(token);
+        let request = self.client.request(method, format!("{}{path}", self.base_url)).bearer_auth(token);
         let request = match body {
             Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
@@ -255,7 +255,7 @@ impl ClusterAdmin {
         self.send(Method::POST, path, Some(object)).await;
     }
 
-    /// The relevant objects, by their paths: `namespace/kind/name`.
+    /// The objects of the kinds below, by path: `namespace/kind/name`, or `kind/name` outside of namespaces.
     async fn objects(&self) -> BTreeMap<String, Value> {
         let mut objects = BTreeMap::new();
         for (group, kinds) in [
@@ -295,7 +295,7 @@ impl ClusterAdmin {
     }
 
     /// The pods of the agent.
-    async fn agents(&self) -> Vec<Value> {
+    async fn agent_pods(&self) -> Vec<Value> {
         let list: Value = serde_json::from_str(&self.get(AGENT_PODS).await).unwrap();
         list["items"].as_array().unwrap().clone()
     }
@@ -307,7 +307,7 @@ impl ClusterAdmin {
         while !log.contains(part) {
             assert!(started.elapsed() < TEST_TIMEOUT, "{part}: {log}");
             sleep(Duration::from_millis(50)).await;
-            for pod in self.agents().await {
+            for pod in self.agent_pods().await {
                 let name = pod["metadata"]["name"].as_str().unwrap();
                 if !pod["status"]["podIP"].is_null() {
                     log = self.get(&format!("{AGENT_PODS}/{name}/log")).await;
@@ -327,39 +327,39 @@ async fn read(response: Response) -> (StatusCode, String) {
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-fn is_connected(object: &Value, expected: &str) -> bool {
-    condition(object, "Connected")["status"] == expected
+fn has_connected_status(object: &Value, status: &str) -> bool {
+    condition(object, "Connected")["status"] == status
 }
 
-/// The lines of a stream inside a cluster.
+/// The lines of a response that a cluster streams.
 struct Lines {
     body: Body,
-    text: String,
+    unread: String,
 }
 
 impl Lines {
     fn new(response: Response) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
-        Self { body: response.into_body(), text: String::new() }
+        Self { body: response.into_body(), unread: String::new() }
     }
 
     /// The next line; an error if the stream breaks off or ends.
     async fn next(&mut self) -> Result<String, String> {
         loop {
-            if let Some((line, rest)) = self.text.split_once('\n') {
+            if let Some((line, rest)) = self.unread.split_once('\n') {
                 let line = line.to_owned();
-                self.text = rest.to_owned();
+                self.unread = rest.to_owned();
                 return Ok(line);
             }
-            self.read_part().await?;
+            self.read_chunk().await?;
         }
     }
 
-    /// Reads a part of the stream.
-    async fn read_part(&mut self) -> Result<(), String> {
+    /// Reads the next chunk of the stream; the error is `the end` if the stream is complete.
+    async fn read_chunk(&mut self) -> Result<(), String> {
         let frame = timeout(TEST_TIMEOUT, self.body.frame()).await.expect("the stream continues or ends");
         let frame = frame.ok_or("the end")?.map_err(|error| error.to_string())?;
-        self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+        self.unread += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         Ok(())
     }
 

@@ -45,7 +45,7 @@ async fn documented_examples_work_on_the_sandbox() {
             assert_eq!(keys(&response.json()), keys(example), "{path}");
         }
     }
-    assert_eq!(count, 9, "the number of actions; adapt it to a new one");
+    assert_eq!(count, 9, "the number of actions; update it for a new action");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn responses_have_the_keys_of_the_examples() {
 }
 
 #[tokio::test]
-async fn middleware_errors_match_openapi() {
+async fn cross_site_error_has_a_message_and_the_request_id() {
     let app = TestApp::with_advisory_review().await;
     let rejected = app.get("/meta/aksLocations").header("sec-fetch-site", "cross-site").send().await;
     assert_eq!(rejected.status, StatusCode::FORBIDDEN);

@@ -1,8 +1,8 @@
 //! Compares the tables of docs/architecture.md with the workspace: dependencies of crates and modules, the modules
 //! in which some third-party crates may be used, and lengths of files.
 //!
-//! The crates are read from their `Cargo.toml`, which the compiler enforces. Modules of the server are found by their
-//! paths (`crate::store`), without comments and without code that is compiled only for tests.
+//! The dependencies of crates are read from their `Cargo.toml`. Those of the server's modules are found by paths
+//! (`crate::store`), except in comments and in code that is compiled only for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +26,7 @@ fn table(heading: &str) -> Vec<Vec<String>> {
     rows
 }
 
-fn list(cell: &str) -> BTreeSet<String> {
+fn cell_entries(cell: &str) -> BTreeSet<String> {
     cell.split(',').map(|entry| entry.trim().to_owned()).filter(|entry| !entry.is_empty()).collect()
 }
 
@@ -38,7 +38,7 @@ fn packages() -> Vec<(String, toml::Table)> {
     manifests.map(|manifest| (manifest["package"]["name"].as_str().unwrap().to_owned(), manifest)).collect()
 }
 
-fn names(manifest: &toml::Table, section: &str) -> BTreeSet<String> {
+fn dependency_names(manifest: &toml::Table, section: &str) -> BTreeSet<String> {
     manifest
         .get(section)
         .and_then(toml::Value::as_table)
@@ -53,13 +53,16 @@ fn dependencies(section: &str) -> BTreeMap<String, [BTreeSet<String>; 2]> {
     let packages = packages();
     let ours: BTreeSet<_> = packages.iter().map(|(name, _)| name.clone()).collect();
     let split = |all: BTreeSet<String>| [&all - &ours, &all & &ours];
-    packages.iter().map(|(name, manifest)| (name.clone(), split(names(manifest, section)))).collect()
+    packages
+        .iter()
+        .map(|(name, manifest)| (name.clone(), split(dependency_names(manifest, section))))
+        .collect()
 }
 
 #[test]
 fn crates_depend_on_each_other_as_documented() {
     let documented: BTreeMap<_, _> =
-        table("Crates").into_iter().map(|row| (row[0].clone(), list(&row[1]))).collect();
+        table("Crates").into_iter().map(|row| (row[0].clone(), cell_entries(&row[1]))).collect();
     let actual: BTreeMap<_, _> =
         dependencies("dependencies").into_iter().map(|(name, [_, ours])| (name, ours)).collect();
     assert_eq!(documented, actual);
@@ -88,7 +91,7 @@ fn each_dependency_is_documented_with_its_crates_and_reason() {
                 panic!("{row:?} does not have three cells")
             };
             assert!(reason.len() > 10, "{name} has no reason");
-            documented.insert(name.clone(), list(packages));
+            documented.insert(name.clone(), cell_entries(packages));
         }
         assert_eq!(documented, actual, "{heading}");
     }
@@ -152,8 +155,10 @@ fn names_after(prefix: &str, code: &str) -> BTreeSet<String> {
 
 #[test]
 fn modules_use_only_documented_modules() {
-    let documented: BTreeMap<_, _> =
-        table("Modules of the server").into_iter().map(|row| (row[0].clone(), list(&row[1]))).collect();
+    let documented: BTreeMap<_, _> = table("Modules of the server")
+        .into_iter()
+        .map(|row| (row[0].clone(), cell_entries(&row[1])))
+        .collect();
     let mut actual: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources().iter().filter(|source| !["", "lib", "main"].contains(&source.module.as_str())) {
         let used = actual.entry(source.module.clone()).or_default();
@@ -180,7 +185,7 @@ fn restricted_crates_are_used_in_documented_modules() {
         }
         let modules: BTreeSet<_> =
             modules.into_iter().filter(|module| !module.starts_with("crates/")).collect();
-        assert_eq!(modules, list(&row[1]), "{prefix}");
+        assert_eq!(modules, cell_entries(&row[1]), "{prefix}");
     }
 }
 

@@ -31,7 +31,7 @@ async fn ids(store: &Store) -> Vec<String> {
     rows.into_iter().map(|row| row.object_id).collect()
 }
 
-/// A lock on the table of records, as another process may hold it.
+/// A lock of another connection that blocks writes of audit records.
 enum Lock {
     Sqlite(sqlx::SqliteConnection),
     Postgres(sqlx::PgConnection),
@@ -94,14 +94,14 @@ async fn full_queue_delays_requests_and_loses_no_record_on_postgres() {
 }
 
 #[tokio::test]
-async fn events_survive_connections_that_the_server_cuts() {
+async fn records_survive_connections_that_the_database_cuts() {
     let Some(db) = databases::postgres().await else { return };
     let audit_log =
         AuditLog::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &Options::default());
-    let mut other = sqlx::PgConnection::connect(&db.url).await.expect("connect");
+    let mut admin_connection = sqlx::PgConnection::connect(&db.url).await.expect("connect");
     for n in 0..20 {
         audit_log.record(event(&format!("{n:02}"))).await;
-        databases::cut_connections(&mut other).await;
+        databases::cut_connections(&mut admin_connection).await;
     }
     audit_log.stop(Duration::from_secs(30)).await;
     let mut ids = ids(&db.store).await;
@@ -120,7 +120,7 @@ fn summaries(response: &TestResponse) -> Vec<String> {
     body["data"].as_array().unwrap().iter().map(line).collect()
 }
 
-/// A server on which ann created, changed and deleted a credential, an hour apart; and her token.
+/// A server on which Ann created, changed and deleted a credential, an hour apart, and tried to delete it again; and her token.
 async fn app_with_records() -> (TestApp, String) {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
@@ -164,9 +164,9 @@ async fn administrators_read_the_audit_log_newest_first() {
         "outcome": "done", "requestId": "request-17", "clientIp": "127.0.0.1", "detail": "",
     });
     assert_eq!(update, expected);
-    let command = &body["data"][4];
+    let token_record = &body["data"][4];
     assert_eq!(
-        (&command["userName"], &command["userId"], &command["detail"]),
+        (&token_record["userName"], &token_record["userId"], &token_record["detail"]),
         (&json!("command line"), &json!(""), &json!("for the user ann"))
     );
 }
@@ -175,15 +175,15 @@ async fn administrators_read_the_audit_log_newest_first() {
 async fn query_filters_the_audit_log() {
     let (app, _) = app_with_records().await;
     let all = app.get("/api/v1/audit").send().await.json();
-    let (ann, credential) = (&all["data"][1]["userId"], &all["data"][1]["objectId"]);
-    let (ann, credential) = (ann.as_str().unwrap(), credential.as_str().unwrap());
+    let (user_id, credential_id) = (&all["data"][1]["userId"], &all["data"][1]["objectId"]);
+    let (user_id, credential_id) = (user_id.as_str().unwrap(), credential_id.as_str().unwrap());
     for (query, expected) in [
         ("user=ann", 4),
-        (&format!("user={ann}"), 4),
+        (&format!("user={user_id}"), 4),
         ("user=command+line", 4),
         ("user=nobody", 0),
         ("objectType=token", 2),
-        (&format!("object={credential}&action=delete"), 2),
+        (&format!("object={credential_id}&action=delete"), 2),
         ("action=create", 5),
         ("since=2026-11-22T13:00:00Z", 3),
         ("until=2026-11-22T13:00:00Z", 5),
@@ -209,12 +209,12 @@ async fn pages_of_the_audit_log_contain_all_records() {
         next = response.json()["next"].as_str().map(str::to_owned);
     }
     assert_eq!((records, pages), (all, 3));
-    let exact = app.get("/api/v1/audit?limit=5&action=create").send().await;
-    assert_eq!(exact.json()["next"], Value::Null, "the last page has no next page even if it is full");
+    let full_page = app.get("/api/v1/audit?limit=5&action=create").send().await;
+    assert_eq!(full_page.json()["next"], Value::Null, "the last page has no next page even if it is full");
 }
 
 #[tokio::test]
-async fn the_audit_log_is_for_administrators_only() {
+async fn audit_log_is_for_administrators_only() {
     let (app, ann) = app_with_records().await;
     let rejected = app.get("/api/v1/audit").token(&ann).send().await;
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Objects around clusters below `/v3`: projects, nodes, drivers, role templates; and lists of clusters.
+//! Objects related to clusters below `/v3`: projects, drivers and role templates; and lists of clusters.
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -18,7 +18,10 @@ async fn active_cluster_has_two_constant_projects() {
     let (ann, eve) = (app.token("ann").await, app.token("eve").await);
     let id = test_clusters::import(&app, &ann, "one").await;
     let path = format!("/v3/projects?clusterId={id}");
-    assert!(app.get(&path).token(&ann).send().await.data().is_empty(), "only when it is active");
+    assert!(
+        app.get(&path).token(&ann).send().await.data().is_empty(),
+        "projects exist once the cluster is active"
+    );
     app.settle().await;
     let projects = app.get(&path).token(&ann).send().await.data();
     let names: Vec<String> = projects.iter().map(|project| string_at(project, "name")).collect();
@@ -33,11 +36,11 @@ async fn active_cluster_has_two_constant_projects() {
         assert_eq!(project["labels"].get(label(other)), None, "{project}");
         assert_eq!((&project["clusterId"], &project["type"]), (&json!(id), &json!("project")));
         assert!(string_at(project, "id").starts_with(&format!("{id}:p-")), "{project}");
-        assert_eq!(project["links"].as_object().unwrap().len(), 1, "they cannot be changed: {project}");
-        let single = format!("/v3/projects/{}", string_at(project, "id"));
-        assert_eq!(app.get(&single).token(&ann).send().await.json(), *project);
-        assert_eq!(app.get(&single).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-        assert_eq!(app.delete(&single).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(project["links"].as_object().unwrap().len(), 1, "projects cannot be changed: {project}");
+        let project_path = format!("/v3/projects/{}", string_at(project, "id"));
+        assert_eq!(app.get(&project_path).token(&ann).send().await.json(), *project);
+        assert_eq!(app.get(&project_path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+        assert_eq!(app.delete(&project_path).token(&ann).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     }
     for path in ["/v3/projects", &format!("/v3/clusters/{id}/projects"), &path] {
         assert_eq!(app.get(path).token(&ann).send().await.data(), projects, "{path}");
@@ -65,28 +68,28 @@ async fn active_cluster_has_two_constant_projects() {
 async fn drivers_include_azure_and_aks() {
     let app = TestApp::with_advisory_review().await;
     let ann = app.token("ann").await;
-    let driver = |kind: &str, id: &str, name: &str, builtin: &str| {
-        let own = format!("http://norman.test/v3/{kind}s/{id}");
-        json!({"actions": {}, "active": true, "baseType": kind, builtin: true, "id": id, "links": {"self": own},
+    let driver = |kind: &str, id: &str, name: &str, builtin_key: &str| {
+        let url = format!("http://norman.test/v3/{kind}s/{id}");
+        json!({"actions": {}, "active": true, "baseType": kind, builtin_key: true, "id": id, "links": {"self": url},
             "name": name, "state": "active", "transitioning": "no", "type": kind})
     };
-    let nodes = driver("nodeDriver", "azure", "azure", "builtin");
+    let node_driver = driver("nodeDriver", "azure", "azure", "builtin");
     for path in ["/v3/nodedrivers", "/v3/nodeDrivers"] {
-        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&nodes));
-        assert_eq!(app.get(&format!("{path}/azure")).token(&ann).send().await.json(), nodes);
+        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&node_driver));
+        assert_eq!(app.get(&format!("{path}/azure")).token(&ann).send().await.json(), node_driver);
         let missing = app.get(&format!("{path}/amazonec2")).token(&ann).send().await;
         assert_eq!(
             (missing.status, norman_error(&missing).message),
             (StatusCode::NOT_FOUND, "amazonec2 not found".into())
         );
         let action = app.post(&format!("{path}/azure?action=deactivate")).send().await;
-        assert_eq!(action.status, StatusCode::METHOD_NOT_ALLOWED, "it cannot be turned off");
+        assert_eq!(action.status, StatusCode::METHOD_NOT_ALLOWED, "a driver cannot be deactivated");
     }
-    let aks = driver("kontainerDriver", "azurekubernetesservice", "azureKubernetesService", "builtIn");
+    let aks_driver = driver("kontainerDriver", "azurekubernetesservice", "azureKubernetesService", "builtIn");
     for path in ["/v3/kontainerdrivers", "/v3/kontainerDrivers"] {
-        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&aks));
+        assert_eq!(app.get(path).token(&ann).send().await.data(), std::slice::from_ref(&aks_driver));
         for id in ["azurekubernetesservice", "azureKubernetesService"] {
-            assert_eq!(app.get(&format!("{path}/{id}")).token(&ann).send().await.json(), aks);
+            assert_eq!(app.get(&format!("{path}/{id}")).token(&ann).send().await.json(), aks_driver);
         }
         assert_eq!(app.get(&format!("{path}/googlekubernetesengine")).token(&ann).send().await.status, 404);
     }
@@ -126,7 +129,7 @@ async fn role_templates_are_read_only() {
     );
 }
 
-/// Creates clusters a to e of Ann, and one of Ben; returns their tokens.
+/// Imports clusters `a` to `e` as Ann and a cluster `a` as Ben; returns the tokens of both.
 async fn create_clusters(app: &TestApp) -> (String, String) {
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     for (token, names) in [(&ann, &["b", "d", "a", "e", "c"][..]), (&ben, &["a"])] {
@@ -147,7 +150,7 @@ async fn create_clusters(app: &TestApp) -> (String, String) {
 async fn clusters_can_be_filtered() {
     let app = TestApp::with_advisory_review().await;
     let (ann, ben) = create_clusters(&app).await;
-    let list = async |query: &str, token: &str| {
+    let sorted_names = async |query: &str, token: &str| {
         let mut names = names(&app.get(&format!("/v3/clusters?{query}")).token(token).send().await);
         names.sort();
         names.concat()
@@ -176,13 +179,13 @@ async fn clusters_can_be_filtered() {
         ("name_like=a", "abcde"),
         ("aksConfig=x", "abcde"),
     ] {
-        assert_eq!(list(query, &ann).await, expected, "{query}");
+        assert_eq!(sorted_names(query, &ann).await, expected, "{query}");
     }
-    assert_eq!(list("name=a", &ben).await, "a");
-    assert_eq!(list("", &app.admin).await, "aabcde");
+    assert_eq!(sorted_names("name=a", &ben).await, "a");
+    assert_eq!(sorted_names("", &app.admin).await, "aabcde");
     let user = app.user_id(&ben).await;
-    assert_eq!(list(&format!("creatorId={user}"), &app.admin).await, "a");
-    assert_eq!(list(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
+    assert_eq!(sorted_names(&format!("creatorId={user}"), &app.admin).await, "a");
+    assert_eq!(sorted_names(&format!("creatorId={user}"), &ann).await, "", "others' objects are not found");
     let list = app.get("/v3/clusters?name_in=a,b&description=early").token(&ann).send().await.json();
     assert_eq!(list["filters"]["name"], json!([{"modifier": "in", "value": "a,b"}]));
     assert_eq!(list["filters"]["description"], json!([{"modifier": "eq", "value": "early"}]));
@@ -209,18 +212,18 @@ async fn clusters_can_be_sorted_and_paged() {
     assert_eq!((&first["sort"]["name"], &first["sort"]["order"]), (&json!("name"), &json!("asc")));
     assert_eq!(names(&get(&path(&first["sort"]["reverse"])).await).concat(), "edcba");
 
-    // Every page links to the next one, and keeps order and filters.
-    for (query, pages) in
+    // Every page links to the next one; the link keeps order and filters. Equal descriptions have no order.
+    for (query, expected_pages) in
         [("sort=name", "ab cd e"), ("sort=name&order=desc&name_ne=c", "ed ba"), ("sort=description", "")]
     {
         let mut next = format!("/v3/clusters?{query}&limit=2");
         let mut pages_seen = Vec::new();
         for _ in 0..5 {
             let page = get(&next).await;
-            let (found, pagination) = (names(&page), page.json()["pagination"].clone());
+            let (page_names, pagination) = (names(&page), page.json()["pagination"].clone());
             assert_eq!(pagination["limit"], 2);
             assert_eq!(pagination["total"], if query.contains("_ne") { 4 } else { 5 });
-            pages_seen.push(found.concat());
+            pages_seen.push(page_names.concat());
             if pagination["next"].is_null() {
                 assert!(pagination["partial"].is_null(), "{pagination}");
                 break;
@@ -228,12 +231,12 @@ async fn clusters_can_be_sorted_and_paged() {
             assert_eq!(pagination["partial"], true);
             next = path(&pagination["next"]);
         }
-        if pages.is_empty() {
+        if expected_pages.is_empty() {
             let mut all: Vec<char> = pages_seen.concat().chars().collect();
             all.sort_unstable();
             assert_eq!(String::from_iter(all), "abcde", "no cluster is missing or on two pages");
         } else {
-            assert_eq!(pages_seen.join(" "), pages, "{query}");
+            assert_eq!(pages_seen.join(" "), expected_pages, "{query}");
         }
     }
     for (query, field) in

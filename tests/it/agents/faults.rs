@@ -7,11 +7,11 @@ use azure_sandbox::{Fault, Operation, OperationKind};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{CONFIG_MAPS, ClusterAdmin, Lines, PrivateCluster, WAITING, condition, is_connected};
+use super::{CONFIG_MAPS, ClusterAdmin, Lines, PrivateCluster, WAITING, condition, has_connected_status};
 use crate::support::fault;
 
-/// The start of the instructions in messages that ask an owner to deploy the agent.
-const OWNER: &str =
+/// The start of the remedy that asks an owner to deploy the agent.
+const OWNER_REMEDY: &str =
     "an owner can also deploy it from the network of the cluster: curl --insecure -sfL https://127.0.0.1:";
 
 fn forbidden(operation: Operation) -> Fault {
@@ -43,8 +43,8 @@ async fn image_that_cannot_be_pulled_is_waited_for() {
         })
     };
     let started = Instant::now();
-    while !is_waiting(&admin.agents().await) {
-        assert!(started.elapsed() < super::TEST_TIMEOUT, "{:#?}", admin.agents().await);
+    while !is_waiting(&admin.agent_pods().await) {
+        assert!(started.elapsed() < super::TEST_TIMEOUT, "{:#?}", admin.agent_pods().await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     cluster.app.control.set_unpullable_images(Vec::new());
@@ -57,7 +57,10 @@ async fn forbidden_run_command_is_explained_and_retried() {
     cluster.app.control.add_fault(forbidden(Operation::RunCommand));
     let message = cluster.wait_for_message("next attempt at").await;
     let right = "it lacks Microsoft.ContainerService/managedClusters/runCommand/action";
-    assert_waits(&message, &["The client does not have authorization", right, OWNER, "SHA-256 checksum"]);
+    assert_waits(
+        &message,
+        &["The client does not have authorization", right, OWNER_REMEDY, "SHA-256 checksum"],
+    );
     let object = cluster.object().await;
     let deployed = condition(&object, "AgentDeployed");
     assert_eq!(deployed["status"], "False");
@@ -72,11 +75,11 @@ async fn forbidden_run_command_is_explained_and_retried() {
 #[tokio::test]
 async fn agent_connects_though_the_result_is_forbidden() {
     let cluster = PrivateCluster::start("no-command-results", super::IMAGE, |_| ()).await;
-    let failed = async || cluster.event_messages("agentManifestFailed").await.first().cloned();
+    let first_failure = async || cluster.event_messages("agentManifestFailed").await.first().cloned();
     let object = cluster.wait_until_active().await;
-    let failed = failed().await.unwrap();
+    let failure = first_failure().await.unwrap();
     let right = "it lacks Microsoft.ContainerService/managedClusters/commandResults/read";
-    assert!(failed.contains(right), "{failed}");
+    assert!(failure.contains(right), "{failure}");
     // The manifest is applied again through the agent, because it is unknown whether Azure applied it.
     let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
@@ -94,7 +97,7 @@ async fn failed_run_command_is_repeated() {
     let message = cluster.wait_for_message("next attempt at").await;
     assert_waits(
         &message,
-        &["Azure's run command failed: KubernetesOperationError", "no node for the pod", OWNER],
+        &["Azure's run command failed: KubernetesOperationError", "no node for the pod", OWNER_REMEDY],
     );
     cluster.wait_until_active().await;
 }
@@ -106,7 +109,7 @@ async fn owner_deploys_the_agent_where_run_command_is_disabled() {
         body["properties"]["apiServerAccessProfile"]["disableRunCommand"] = true.into();
     });
     let message = cluster.wait_for_message("disableRunCommand").await;
-    assert_waits(&message, &["prevents Azure from executing commands in it", OWNER]);
+    assert_waits(&message, &["prevents Azure from executing commands in it", OWNER_REMEDY]);
     let path = format!("/v3/clusterregistrationtokens/{}:default-token", cluster.id);
     let token = cluster.app.get(&path).send().await.json();
     let token = token["token"].as_str().unwrap();
@@ -117,7 +120,7 @@ async fn owner_deploys_the_agent_where_run_command_is_disabled() {
     let admin = ClusterAdmin::new(&cluster).await;
     for document in manifest.text().split("---\n").filter(|document| !document.trim().is_empty()) {
         let object: Value = serde_saphyr::from_str(document).unwrap();
-        let (group, kind) = match object["kind"].as_str().unwrap() {
+        let (api_path, resource) = match object["kind"].as_str().unwrap() {
             "Namespace" => ("/api/v1", "namespaces"),
             "ServiceAccount" => ("/api/v1/namespaces/cattle-system", "serviceaccounts"),
             "Secret" => ("/api/v1/namespaces/cattle-system", "secrets"),
@@ -125,7 +128,7 @@ async fn owner_deploys_the_agent_where_run_command_is_disabled() {
             "Deployment" => ("/apis/apps/v1/namespaces/cattle-system", "deployments"),
             kind => panic!("{kind} in {document}"),
         };
-        admin.create(&format!("{group}/{kind}"), &object).await;
+        admin.create(&format!("{api_path}/{resource}"), &object).await;
     }
     cluster.wait_until_active().await;
     let writes = cluster.app.control.writes();
@@ -167,28 +170,28 @@ async fn agent_without_image_is_not_deployed() {
 }
 
 #[tokio::test]
-async fn lost_agent_is_shown_and_comes_back() {
+async fn lost_agent_is_reported_until_it_connects_again() {
     let cluster = PrivateCluster::create_active().await;
     let started = Instant::now();
     cluster.app.control.enable_agents(false);
-    let object = cluster.wait_until("not connected", |object| is_connected(object, "False")).await;
+    let object = cluster.wait_until("not connected", |object| has_connected_status(object, "False")).await;
     println!("agent stopped; Connected is False after {:?}", started.elapsed());
     assert_eq!(object["state"], "active");
     assert_eq!(condition(&object, "Ready")["message"], "Cluster agent is not connected");
     assert_eq!(condition(&object, "AgentDeployed")["status"], "True");
     let sent = Instant::now();
     let (status, text) = cluster.get("/api/v1/nodes").await;
-    println!("answered after {:?}: {status} {text}", sent.elapsed());
+    println!("response after {:?}: {status} {text}", sent.elapsed());
     assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("Cluster agent is not connected"), "{text}");
     cluster.app.control.enable_agents(true);
     println!("agent started; requests succeed after {:?}", cluster.wait_until_reachable().await);
-    cluster.wait_until("connected again", |object| is_connected(object, "True")).await;
+    cluster.wait_until("connected again", |object| has_connected_status(object, "True")).await;
     assert!(!cluster.event_messages("agentDisconnected").await.is_empty());
 }
 
-/// A cluster with an object of 1 MB, which pods read in 2.5 seconds.
+/// A cluster whose responses are slow, and the path of an object of 1 MB, which takes 2.5 s to read.
 async fn slow_cluster() -> (PrivateCluster, String) {
     let cluster = PrivateCluster::create_active().await;
     let object = json!({"metadata": {"name": "large"}, "data": {"key": "x".repeat(1_000_000)}});
@@ -204,10 +207,10 @@ async fn cut_transfer_ends_with_an_error_and_the_next_succeeds() {
     assert_eq!(response.status(), StatusCode::OK);
     // Waits until the transfer has begun.
     let mut lines = Lines::new(response);
-    lines.read_part().await.unwrap();
+    lines.read_chunk().await.unwrap();
     cluster.app.control.cut_pod_connections();
     let ended = loop {
-        if let Err(error) = lines.read_part().await {
+        if let Err(error) = lines.read_chunk().await {
             break error;
         }
     };
@@ -227,7 +230,7 @@ async fn slow_transfer_does_not_hold_up_other_requests() {
         assert!(status == StatusCode::OK && text.len() > 1_000_000, "{status}");
         started.elapsed()
     };
-    let others = async {
+    let other_requests = async {
         let mut longest = Duration::ZERO;
         for _ in 0..10 {
             let started = Instant::now();
@@ -237,7 +240,7 @@ async fn slow_transfer_does_not_hold_up_other_requests() {
         }
         longest
     };
-    let (transfer, others) = tokio::join!(transfer, others);
-    println!("transfer {transfer:?}, the slowest other request {others:?}");
-    assert!(others < transfer / 2, "{others:?} of {transfer:?}");
+    let (transfer_time, slowest_other) = tokio::join!(transfer, other_requests);
+    println!("transfer {transfer_time:?}, the slowest other request {slowest_other:?}");
+    assert!(slowest_other < transfer_time / 2, "{slowest_other:?} of {transfer_time:?}");
 }

@@ -8,7 +8,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{AGENT_PODS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, is_connected};
+use super::{AGENT_PODS, ClusterAdmin, PrivateCluster, TEST_TIMEOUT, has_connected_status};
 use crate::support::app::TestApp;
 use crate::support::fault;
 use crate::support::listener::Listener;
@@ -23,13 +23,13 @@ struct Outage {
     longest_request: Duration,
     /// The time from the first failed request to the end of the last one.
     duration: Duration,
-    statuses: Vec<(StatusCode, String)>,
+    distinct_failures: Vec<(StatusCode, String)>,
 }
 
 impl Outage {
     /// Sends a request every 50 ms until `is_over` returns true and the next request succeeds.
     async fn observe(cluster: &PrivateCluster, is_over: impl AsyncFn() -> bool) -> Self {
-        let (started, mut outage, mut first) = (Instant::now(), Self::default(), None);
+        let (started, mut outage, mut first_failure) = (Instant::now(), Self::default(), None);
         loop {
             let over = is_over().await;
             let sent = Instant::now();
@@ -41,9 +41,9 @@ impl Outage {
                 }
             } else {
                 outage.failed += 1;
-                outage.duration = first.get_or_insert(sent).elapsed();
-                if !outage.statuses.iter().any(|known| *known == (status, text.clone())) {
-                    outage.statuses.push((status, text));
+                outage.duration = first_failure.get_or_insert(sent).elapsed();
+                if !outage.distinct_failures.iter().any(|known| *known == (status, text.clone())) {
+                    outage.distinct_failures.push((status, text));
                 }
             }
             assert!(started.elapsed() < TEST_TIMEOUT, "{outage:#?}");
@@ -54,7 +54,7 @@ impl Outage {
     fn check(&self, what: &str) {
         println!("{what}: {self:#?}");
         assert!(self.longest_request < MAX_REQUEST_TIME, "{what}: {self:#?}");
-        for (status, text) in &self.statuses {
+        for (status, text) in &self.distinct_failures {
             assert!([502, 503, 504].contains(&status.as_u16()), "{what}: {status} {text}");
         }
     }
@@ -65,7 +65,7 @@ async fn deleted_pod_of_the_agent_is_replaced() {
     let cluster = PrivateCluster::create_active().await;
     let admin = ClusterAdmin::new(&cluster).await;
     let names = async || {
-        let pods = admin.agents().await;
+        let pods = admin.agent_pods().await;
         pods.iter().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let before = names().await;
@@ -98,11 +98,11 @@ async fn requests_succeed_once_the_api_server_is_back() {
     let cluster = PrivateCluster::create_active().await;
     let fault = fault::for_all(Effect::RefuseConnections);
     cluster.app.control.add_kubernetes_fault(fault);
-    cluster.wait_until("not connected", |object| is_connected(object, "False")).await;
+    cluster.wait_until("not connected", |object| has_connected_status(object, "False")).await;
     let started = Instant::now();
-    let down = Duration::from_secs(2);
+    let downtime = Duration::from_secs(2);
     let outage = Outage::observe(&cluster, async || {
-        let over = started.elapsed() > down;
+        let over = started.elapsed() > downtime;
         if over {
             cluster.app.control.clear_kubernetes_faults();
         }
@@ -110,13 +110,14 @@ async fn requests_succeed_once_the_api_server_is_back() {
     })
     .await;
     outage.check("API server down for 2 s");
-    let refused = outage.statuses.iter().any(|(_, text)| text.contains("connect: connection refused"));
+    let refused =
+        outage.distinct_failures.iter().any(|(_, text)| text.contains("connect: connection refused"));
     assert!(refused, "the agent's reason is shown: {outage:#?}");
-    cluster.wait_until("connected again", |object| is_connected(object, "True")).await;
+    cluster.wait_until("connected again", |object| has_connected_status(object, "True")).await;
 }
 
 #[tokio::test]
-async fn version_fails_in_time_while_the_api_server_hangs() {
+async fn version_request_times_out_while_the_api_server_hangs() {
     let cluster = PrivateCluster::create_active().await;
     cluster.app.control.add_kubernetes_fault(Fault { latency_ms: 3_600_000, ..Fault::default() });
     let sent = Instant::now();
@@ -132,12 +133,12 @@ async fn version_fails_in_time_while_the_api_server_hangs() {
 async fn agent_connects_to_the_restarted_server_by_itself() {
     let PrivateCluster { app, db, listener, id } = PrivateCluster::create_active().await;
     let (address, started) = (listener.address, Instant::now());
-    let next = TestApp::builder().advisory_review().database(&db).with_azure_of(&app);
+    let restarted = TestApp::builder().advisory_review().database(&db).with_azure_of(&app);
     app.server.end_streams();
     drop(listener);
     app.server.stop().await;
     let stopped = started.elapsed();
-    let app = next.start().await;
+    let app = restarted.start().await;
     while std::net::TcpListener::bind(address).is_err() {
         assert!(started.elapsed() < TEST_TIMEOUT, "the port of the old server remains in use");
         sleep(Duration::from_millis(10)).await;
@@ -148,7 +149,7 @@ async fn agent_connects_to_the_restarted_server_by_itself() {
     let outage = Outage::observe(&cluster, async || true).await;
     outage.check("server restarted");
     println!("stopped in {stopped:?}; requests succeed {:?} after the start", listens.elapsed());
-    cluster.wait_until("connected", |object| is_connected(object, "True")).await;
+    cluster.wait_until("connected", |object| has_connected_status(object, "True")).await;
     let writes = cluster.app.control.writes();
     let commands = writes.iter().filter(|write| write.path.ends_with("/runCommand")).count();
     assert_eq!(commands, 1, "nothing was deployed again");

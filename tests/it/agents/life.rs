@@ -1,4 +1,4 @@
-//! A private cluster from its creation to its removal.
+//! A private cluster from its creation or import to its deletion or removal.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -25,15 +25,16 @@ async fn private_cluster_becomes_active_by_run_command() {
     let object = cluster.wait_until_active().await;
     assert_eq!(object["aksStatus"]["privateRequiresTunnel"], true);
     assert_eq!(object["transitioning"], "no");
-    for kind in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
-        assert_eq!(condition(&object, kind)["status"], "True", "{kind}: {object:#}");
+    for condition_type in ["AgentDeployed", "Connected", "Ready", "Waiting", "Provisioned", "Updated"] {
+        assert_eq!(condition(&object, condition_type)["status"], "True", "{condition_type}: {object:#}");
     }
     let kinds: Vec<_> = cluster.events().await.into_iter().map(|event| event.0).collect();
-    let ours = ["active", "agentConnected", "agentManifestApplied"];
-    let mut found: Vec<_> = kinds.iter().map(String::as_str).filter(|kind| ours.contains(kind)).collect();
+    let expected = ["active", "agentConnected", "agentManifestApplied"];
+    let mut actual: Vec<_> =
+        kinds.iter().map(String::as_str).filter(|kind| expected.contains(kind)).collect();
     // The agent may connect before Azure reports the result of the command.
-    found.sort_unstable();
-    assert_eq!(found, ours, "{kinds:?}");
+    actual.sort_unstable();
+    assert_eq!(actual, expected, "{kinds:?}");
     assert_eq!(kinds.last().map(String::as_str), Some("active"), "{kinds:?}");
     let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[0].starts_with("deployed the cluster agent by Azure's run command"), "{applied:?}");
@@ -76,16 +77,16 @@ async fn public_cluster_gets_an_agent_on_request() {
     })
     .await;
     cluster.wait_until_active().await;
-    cluster.wait_until_usable(true).await;
+    cluster.wait_for_agent(true).await;
     let deployed = |object: &Value| condition(object, "AgentDeployed")["status"] == "True";
     let object = cluster.wait_until("an agent", deployed).await;
     assert_ne!(object["aksStatus"]["privateRequiresTunnel"], true);
     let applied = cluster.event_messages("agentManifestApplied").await;
     assert!(applied[0].contains("by the Kubernetes API"), "{applied:?}");
-    // The loss of the agent does not matter.
+    // The cluster remains reachable without its agent.
     cluster.app.control.enable_agents(false);
     cluster.app.control.cut_pod_connections();
-    cluster.wait_until_usable(false).await;
+    cluster.wait_for_agent(false).await;
     cluster.app.advance(Duration::from_mins(1)).await;
     let object = cluster.object().await;
     assert_eq!(condition(&object, "Connected")["status"], "True", "{object:#}");
@@ -93,11 +94,11 @@ async fn public_cluster_gets_an_agent_on_request() {
 }
 
 #[tokio::test]
-async fn removing_a_private_cluster_ends_its_agent() {
+async fn deleting_a_private_cluster_disconnects_its_agent() {
     let cluster = PrivateCluster::create_active().await;
     cluster.app.delete(&cluster.path()).send().await.expect(200);
     cluster.wait_until_deleted().await;
-    cluster.wait_until_usable(false).await;
+    cluster.wait_for_agent(false).await;
     assert!(cluster.app.control.kubernetes().iter().all(|object| !object.fqdn.starts_with("one")));
 }
 
@@ -125,7 +126,7 @@ async fn import_and_remove(has_agent: bool) {
     cluster.wait_until_active().await;
     assert_eq!(cluster.object().await["aksStatus"]["privateRequiresTunnel"], true);
     assert!(admin.objects().await.contains_key("cattle-system/deployments/cattle-cluster-agent"));
-    // Maintains the roles in the cluster until it is removed.
+    // From now on, the server maintains roles in the cluster.
     cluster.app.server.keep_roles();
     let namespace = json!({"metadata": {"name": "open", "labels": {"norman-aks.io/members": "edit"}}});
     admin.create("/api/v1/namespaces", &namespace).await;
@@ -134,29 +135,29 @@ async fn import_and_remove(has_agent: bool) {
     if !has_agent {
         cluster.app.control.enable_agents(false);
         cluster.app.control.cut_pod_connections();
-        cluster.wait_until_usable(false).await;
+        cluster.wait_for_agent(false).await;
     }
     cluster.app.control.clear_requests();
     cluster.app.delete(&cluster.path()).send().await.expect(200);
     cluster.wait_until_deleted().await;
     let writes = cluster.app.control.writes();
-    let is_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
-    assert_eq!(is_command, !has_agent, "{writes:#?}");
+    let used_run_command = writes.iter().any(|write| write.path.ends_with("/runCommand"));
+    assert_eq!(used_run_command, !has_agent, "{writes:#?}");
     let started = Instant::now();
     let before: Vec<_> = before.into_keys().filter(|path| path != MEMBER_BINDING).collect();
     // Waits until the agent's pod has terminated.
-    let (left, now) = loop {
-        let now = admin.objects().await;
-        let left: Vec<_> = now.keys().filter(|path| !before.contains(path)).cloned().collect();
-        if !left.iter().any(|path| path.contains("/pods/")) {
-            break (left, now);
+    let (remaining, objects) = loop {
+        let objects = admin.objects().await;
+        let remaining: Vec<_> = objects.keys().filter(|path| !before.contains(path)).cloned().collect();
+        if !remaining.iter().any(|path| path.contains("/pods/")) {
+            break (remaining, objects);
         }
-        assert!(started.elapsed() < TEST_TIMEOUT, "{left:#?}");
+        assert!(started.elapsed() < TEST_TIMEOUT, "{remaining:#?}");
         sleep(Duration::from_millis(50)).await;
     };
-    assert_eq!(left, REMAINING);
+    assert_eq!(remaining, REMAINING);
     for path in before {
-        assert!(now.contains_key(&path), "{path} is gone");
+        assert!(objects.contains_key(&path), "{path} is gone");
     }
 }
 

@@ -16,19 +16,19 @@ use crate::support::test_clusters;
 /// The only cluster roles that the server may create.
 const ROLES: [&str; 2] = ["norman-aks-member", "norman-aks-namespace-edit"];
 
-/// Values that must never be in a cluster, by name.
+/// Values that must never be in a cluster, with their names.
 fn canaries(cluster: &PrivateCluster, admin: &ClusterAdmin) -> Vec<(&'static str, String)> {
     let user = |key: &str| admin.user[key].as_str().unwrap().to_owned();
     let key = user("client-key-data");
     let pem = String::from_utf8(BASE64_STANDARD.decode(&key).unwrap()).unwrap();
-    let line = pem.lines().nth(1).unwrap().to_owned();
+    let key_line = pem.lines().nth(1).unwrap().to_owned();
     let secret = cluster.app.seed.client_secret;
     vec![
         ("the client secret", secret.to_owned()),
         ("the client secret", BASE64_STANDARD.encode(secret)),
         ("the administrator's token", user("token")),
         ("the administrator's key", key),
-        ("the administrator's key", line),
+        ("the administrator's key", key_line),
         ("the administrator's certificate", user("client-certificate-data")),
     ]
 }
@@ -43,7 +43,7 @@ fn binds_users(binding: &Value) -> bool {
     binding["subjects"].as_array().is_some_and(|subjects| subjects.iter().all(is_user))
 }
 
-/// The reason why an object must not be in a cluster.
+/// The reason why an object must not be in a cluster; `None` if it is allowed.
 fn violation(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
     let is_allowed = match kind {
         "roles" => return Some("grants rights"),
@@ -59,21 +59,21 @@ fn violation(kind: &str, name: &str, object: &Value) -> Option<&'static str> {
     (!is_allowed).then_some("is not allowed")
 }
 
-/// A write as `METHOD path`, with `*` for parts that differ between runs.
-fn line(write: &RecordedRequest) -> String {
-    let names = ["cattle-credentials-", "norman-aks-agent-"];
+/// A write as `METHOD path`, with `*` for suffixes that differ between runs.
+fn method_and_path(write: &RecordedRequest) -> String {
+    let prefixes = ["cattle-credentials-", "norman-aks-agent-"];
     let path = write.path.split('/').map(|part| {
-        let name = names.iter().find(|name| part.starts_with(**name));
-        name.map_or(part.to_owned(), |name| format!("{name}*"))
+        let prefix = prefixes.iter().find(|prefix| part.starts_with(**prefix));
+        prefix.map_or(part.to_owned(), |prefix| format!("{prefix}*"))
     });
     format!("{} {}", write.method, path.collect::<Vec<_>>().join("/"))
 }
 
 /// Checks every recorded write; returns them without duplicates.
 fn check_writes(cluster: &PrivateCluster, canaries: &[(&str, String)]) -> BTreeSet<String> {
-    let all = cluster.app.control.kubernetes_requests();
-    let writes: Vec<_> = all.iter().filter(|request| request.method != "GET").collect();
-    assert!(all.len() < 10_000, "the record is complete");
+    let requests = cluster.app.control.kubernetes_requests();
+    let writes: Vec<_> = requests.iter().filter(|request| request.method != "GET").collect();
+    assert!(requests.len() < 10_000, "the record is complete");
     for write in &writes {
         let body = write.body.as_deref().unwrap_or_default();
         for (what, canary) in canaries {
@@ -83,26 +83,27 @@ fn check_writes(cluster: &PrivateCluster, canaries: &[(&str, String)]) -> BTreeS
             continue;
         }
         let object: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {write:#?}"));
-        let mut parts = write.path.rsplit('/');
-        let last = parts.next().unwrap();
+        let mut segments = write.path.rsplit('/');
+        let last = segments.next().unwrap();
+        // The path of a POST ends with the kind.
         let (kind, name) = match object["metadata"]["name"].as_str() {
             Some(name) if name != last => (last, name),
-            _ => (parts.next().unwrap(), last),
+            _ => (segments.next().unwrap(), last),
         };
         assert_eq!(violation(kind, name, &object), None, "{write:#?}");
     }
-    writes.into_iter().map(line).collect()
+    writes.into_iter().map(method_and_path).collect()
 }
 
 /// Checks that the new objects in a cluster are allowed there.
 async fn check_objects(admin: &ClusterAdmin, before: &BTreeMap<String, Value>, canaries: &[(&str, String)]) {
     let mut objects = admin.objects().await;
     objects.retain(|path, _| !before.contains_key(path));
-    let account = "cattle-system/serviceaccounts/norman-aks-agent-";
-    assert!(objects.keys().any(|path| path.starts_with(account)), "{:?}", objects.keys());
+    let service_account_prefix = "cattle-system/serviceaccounts/norman-aks-agent-";
+    assert!(objects.keys().any(|path| path.starts_with(service_account_prefix)), "{:?}", objects.keys());
     for (path, object) in &objects {
-        let mut parts = path.rsplit('/');
-        let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
+        let mut segments = path.rsplit('/');
+        let (name, kind) = (segments.next().unwrap(), segments.next().unwrap());
         // Created by Kubernetes in every namespace.
         if ["default", "kube-root-ca.crt"].contains(&name) {
             continue;
@@ -169,7 +170,8 @@ const WRITES: [&str; 13] = [
     "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
 ];
 
-/// The deletions in an imported cluster; Azure deletes a cluster that the server created with everything in it.
+/// The deletions in an imported cluster when it is removed. A created cluster needs none: Azure deletes it with all of its
+/// objects.
 const REMOVALS: [&str; 10] = [
     "DELETE /api/v1/namespaces/cattle-system/secrets/cattle-credentials-*",
     "DELETE /api/v1/namespaces/cattle-system/serviceaccounts/norman-aks-agent-*",
