@@ -18,8 +18,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::azure_fake::{
-    FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, arm, bad_secret, credential, credential_in,
-    default_deadline, error_response, hosts, json_response, token, wait_until, with_header,
+    FakeAzure, Gate, SECRET, SUBSCRIPTION, TENANT, arm, bad_secret_response, credential, credential_in,
+    default_deadline, error_response, hosts, json_response, token_response, wait_until, with_header,
 };
 use crate::support::advance_time;
 
@@ -42,7 +42,7 @@ async fn concurrent_callers_share_one_token_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_callers_share_one_rejection() {
-    let fake = FakeAzure::with_logins(vec![bad_secret]).await;
+    let fake = FakeAzure::with_logins(vec![bad_secret_response]).await;
     let azure = fake.azure();
     for outcome in call_concurrently(100, &azure).await {
         let Err(Error::Login(error)) = outcome else { panic!("{outcome:?}") };
@@ -100,7 +100,7 @@ async fn token_request_is_valid_in_every_cloud() {
     assert!(ids.iter().all(|id| uuid::Uuid::parse_str(id).is_ok()));
 }
 
-/// A server that responds to the first login at once with the token `old`, and to later ones with `later` behind the gate.
+/// An Azure whose first login returns the token `old` at once; later logins wait for the gate, then return `later`.
 async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> FakeAzure {
     let (gate, logins) = (gate.clone(), AtomicUsize::new(0));
     FakeAzure::start(move |request| {
@@ -108,7 +108,7 @@ async fn with_gated_renewal(gate: &Gate, later: fn() -> Response) -> FakeAzure {
         let gate = gate.clone();
         async move {
             match login {
-                Some(0) => token("old"),
+                Some(0) => token_response("old"),
                 Some(_) => {
                     gate.pass().await;
                     later()
@@ -162,7 +162,7 @@ async fn nearly_expired_token_is_used_if_there_is_no_new_one() {
 #[tokio::test]
 async fn token_is_renewed_in_the_background() {
     let gate = Gate::closed();
-    let fake = with_gated_renewal(&gate, || token("new")).await;
+    let fake = with_gated_renewal(&gate, || token_response("new")).await;
     let azure = fake.azure();
     let bearer = async || {
         subscriptions::get(&arm(&azure)).await.unwrap();
@@ -181,29 +181,29 @@ async fn token_is_renewed_in_the_background() {
 
 #[tokio::test]
 async fn new_token_bypasses_the_cache() {
-    let good = Arc::new(AtomicBool::new(false));
-    let is_good = Arc::clone(&good);
+    let accepts_secret = Arc::new(AtomicBool::new(false));
+    let accepts = Arc::clone(&accepts_secret);
     let fake = FakeAzure::start(move |request| {
-        std::future::ready(match (request.is_login(), is_good.load(Ordering::SeqCst)) {
-            (true, false) => bad_secret(),
-            (true, true) => token("good"),
+        std::future::ready(match (request.is_login(), accepts.load(Ordering::SeqCst)) {
+            (true, false) => bad_secret_response(),
+            (true, true) => token_response("good"),
             (false, _) => json_response(200, &json!({})),
         })
     })
     .await;
     let azure = fake.azure();
     assert!(subscriptions::get(&arm(&azure)).await.is_err());
-    good.store(true, Ordering::SeqCst);
+    accepts_secret.store(true, Ordering::SeqCst);
     assert!(subscriptions::get(&arm(&azure)).await.is_err(), "the failure is cached");
     assert_eq!(fake.logins(), 1);
     let fresh = arm(&azure).with_new_token();
     subscriptions::get(&fresh).await.unwrap();
     subscriptions::get(&fresh).await.unwrap();
-    assert_eq!(fake.logins(), 2, "one new token for a use case");
+    assert_eq!(fake.logins(), 2, "one new token for all requests of this client");
     subscriptions::get(&arm(&azure)).await.unwrap();
     assert_eq!(fake.logins(), 2, "the new token is cached for all callers");
 
-    good.store(false, Ordering::SeqCst);
+    accepts_secret.store(false, Ordering::SeqCst);
     let error = subscriptions::get(&arm(&azure).with_new_token()).await.unwrap_err();
     assert_eq!(error.code(), Some("AADSTS7000215"));
     subscriptions::get(&arm(&azure)).await.unwrap();
@@ -215,7 +215,7 @@ async fn transient_login_failures_are_retried() {
     let fake = FakeAzure::with_logins(vec![
         || (StatusCode::BAD_GATEWAY, "<html>bad gateway</html>").into_response(),
         || with_header(error_response(429, "Slow"), "retry-after", "0"),
-        || token("third"),
+        || token_response("third"),
     ])
     .await;
     subscriptions::get(&fake.arm()).await.unwrap();
@@ -258,7 +258,7 @@ async fn cancelled_caller_does_not_affect_others() {
                 return json_response(200, &json!({}));
             }
             gate.pass().await;
-            token("token-1")
+            token_response("token-1")
         }
     })
     .await;
@@ -285,8 +285,8 @@ async fn rejected_token_is_replaced_once() {
         let login = request.is_login().then(|| logins.fetch_add(1, Ordering::SeqCst));
         async move {
             match login {
-                Some(0) => token("OLD"),
-                Some(_) => token("NEW"),
+                Some(0) => token_response("OLD"),
+                Some(_) => token_response("NEW"),
                 None if request.header("authorization") == "Bearer NEW" => json_response(200, &json!({})),
                 None => error_response(401, "ExpiredAuthenticationToken"),
             }
@@ -414,7 +414,7 @@ async fn a_missing_provider_is_reported_and_not_registered() {
 }
 
 #[tokio::test]
-async fn bodies_are_limited() {
+async fn response_bodies_are_limited() {
     let fake = FakeAzure::with_response(|request| {
         if request.path.ends_with("/locations") {
             let part = axum::body::Bytes::from(vec![b' '; 1 << 20]);
@@ -597,8 +597,8 @@ async fn resources_are_read_from_their_urls() {
     ] {
         assert!(matches!(empty, Err(Error::EmptyRegion)), "{empty:?}");
     }
-    let hidden = kubernetes_versions::list(&arm, "%2e%2E").await;
-    assert!(matches!(hidden, Err(Error::BadUrl(ref text)) if text == "%2e%2E"), "{hidden:?}");
+    let encoded_dots = kubernetes_versions::list(&arm, "%2e%2E").await;
+    assert!(matches!(encoded_dots, Err(Error::BadUrl(ref text)) if text == "%2e%2E"), "{encoded_dots:?}");
     assert_eq!(fake.arm_requests().len(), 7);
 }
 
@@ -661,14 +661,15 @@ async fn deadline_covers_login_and_request() {
             if request.is_login() == login_hangs {
                 std::future::pending::<()>().await;
             }
-            token("token-1")
+            token_response("token-1")
         })
         .await;
         let azure = fake.azure();
-        for fresh in [false, true] {
+        for needs_new_token in [false, true] {
+            // A hanging login times out in real time, a hanging request when the test advances the time.
             let timeout = Duration::from_millis(if login_hangs { 200 } else { 5_000 });
             let arm = azure.arm(&credential(), Instant::now() + timeout).unwrap();
-            let arm = if fresh { arm.with_new_token() } else { arm };
+            let arm = if needs_new_token { arm.with_new_token() } else { arm };
             let count = fake.arm_requests().len();
             let expire = async {
                 if !login_hangs {
@@ -691,7 +692,7 @@ async fn deadline_covers_all_pages() {
         let page = if request.is_login() { 0 } else { count.fetch_add(1, Ordering::SeqCst) };
         async move {
             match page {
-                _ if request.is_login() => token("token-1"),
+                _ if request.is_login() => token_response("token-1"),
                 0..3 => {
                     let link = format!("https://management.azure.com{}?page={page}", request.path);
                     json_response(200, &json!({"value": [], "nextLink": link}))
@@ -762,7 +763,11 @@ async fn missing_response_has_a_reason() {
 #[tokio::test]
 async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
     let fake = FakeAzure::start(|request| async move {
-        if request.is_login() { token("canary-token") } else { error_response(403, "AuthorizationFailed") }
+        if request.is_login() {
+            token_response("canary-token")
+        } else {
+            error_response(403, "AuthorizationFailed")
+        }
     })
     .await;
     let azure = fake.azure();
@@ -776,12 +781,12 @@ async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
         ..fake.options()
     };
     let without_arm = Azure::new(without_arm).unwrap();
-    let unanswered = skus::list(&arm(&without_arm), "canary-region").await.unwrap_err();
-    assert!(matches!(unanswered, Error::NoResponse { to: Service::Arm, reason: Reason::Connect, .. }));
+    let no_response = skus::list(&arm(&without_arm), "canary-region").await.unwrap_err();
+    assert!(matches!(no_response, Error::NoResponse { to: Service::Arm, reason: Reason::Connect, .. }));
     let arm = arm(&azure);
     for text in [
         format!("{denied:?} {denied}"),
-        format!("{unanswered:?} {unanswered}"),
+        format!("{no_response:?} {no_response}"),
         format!("{azure:?}"),
         format!("{arm:?}"),
     ] {
@@ -790,7 +795,7 @@ async fn errors_show_neither_secrets_nor_tokens_nor_queries() {
 }
 
 #[tokio::test]
-async fn invalid_credentials_send_nothing() {
+async fn invalid_credentials_are_not_sent() {
     let fake = FakeAzure::with_response(|_| json_response(200, &json!({}))).await;
     let azure = fake.azure();
     let arm_with = |change: fn(&mut Credential)| {
@@ -801,8 +806,8 @@ async fn invalid_credentials_send_nothing() {
     assert!(matches!(arm_with(|c| c.tenant_id = "a/b".to_owned()), Err(Error::InvalidTenant)));
     assert!(matches!(arm_with(|c| c.client_secret = SecretString::from("")), Err(Error::EmptySecret)));
     assert!(matches!(arm_with(|c| c.subscription_id.clear()), Err(Error::EmptySubscription)));
-    let dots = Credential { subscription_id: "..".to_owned(), ..Credential::clone(&credential()) };
-    let arm = azure.arm(&Arc::new(dots), default_deadline()).unwrap();
+    let dot_segments = Credential { subscription_id: "..".to_owned(), ..Credential::clone(&credential()) };
+    let arm = azure.arm(&Arc::new(dot_segments), default_deadline()).unwrap();
     assert!(matches!(subscriptions::get(&arm).await, Err(Error::BadUrl(_))));
     assert!(fake.requests().is_empty());
 }
@@ -822,8 +827,8 @@ async fn tenant_is_cached_for_an_hour() {
         let azure = azure.clone();
         async move { azure.discover_tenant(cloud, subscription, purpose, default_deadline()).await.unwrap() }
     };
-    let all = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", DiscoveryPurpose::Stored))).await;
-    assert!(all.iter().all(|tenant| tenant == TENANT));
+    let tenants = join_all((0..50).map(|_| discover(Cloud::Public, "SUB-a", DiscoveryPurpose::Stored))).await;
+    assert!(tenants.iter().all(|tenant| tenant == TENANT));
     discover(Cloud::Public, "sub-A", DiscoveryPurpose::Stored).await;
     assert_eq!(fake.requests().len(), 1, "one request for all, in any letter case");
     assert_eq!(fake.requests()[0].query, "api-version=2022-12-01");
@@ -831,7 +836,7 @@ async fn tenant_is_cached_for_an_hour() {
 
     discover(Cloud::China, "sub-a", DiscoveryPurpose::Stored).await;
     discover(Cloud::Public, "sub-b", DiscoveryPurpose::Stored).await;
-    assert_eq!(fake.requests().len(), 3, "by cloud and by subscription");
+    assert_eq!(fake.requests().len(), 3, "tenants are cached by cloud and subscription");
     assert_eq!(fake.requests()[1].host, Cloud::China.arm_host());
 
     discover(Cloud::Public, "sub-a", DiscoveryPurpose::Check).await;
@@ -948,7 +953,7 @@ async fn requests_and_tokens_are_counted() {
     let guard = metrics::set_default_local_recorder(&recorder);
     let fake = FakeAzure::start(|request| async move {
         match request.path.as_str() {
-            path if path.ends_with("/token") => token("token-1"),
+            path if path.ends_with("/token") => token_response("token-1"),
             path if path.ends_with("/locations") => json_response(200, &json!({"value": []})),
             path if path.ends_with("/managedClusters") => std::future::pending().await,
             _ => error_response(403, "AuthorizationFailed"),

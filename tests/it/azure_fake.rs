@@ -74,7 +74,7 @@ impl FakeAzure {
         Self::start(with_token(respond)).await
     }
 
-    /// A server that responds to logins with a token, and to all other requests with one response after the other (the last one
+    /// A server that responds to logins with a token, and to all other requests with `responses` in order (the last one
     /// repeats).
     pub(crate) async fn with_responses(responses: Vec<fn() -> Response>) -> Self {
         let next = AtomicUsize::new(0);
@@ -85,7 +85,7 @@ impl FakeAzure {
         .await
     }
 
-    /// A server with a response for each login (the last one repeats), and empty objects for all other requests.
+    /// A server that responds to logins with `logins` in order (the last one repeats), and to all other requests with `{}`.
     pub(crate) async fn with_logins(logins: Vec<fn() -> Response>) -> Self {
         let next = AtomicUsize::new(0);
         Self::start(move |request| {
@@ -195,14 +195,14 @@ pub(crate) fn with_header(mut response: Response, name: &'static str, value: &st
     response
 }
 
-pub(crate) fn token(text: &str) -> Response {
+pub(crate) fn token_response(token: &str) -> Response {
     json_response(
         200,
-        &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": text}),
+        &json!({"token_type": "Bearer", "expires_in": 3600, "ext_expires_in": 3600, "access_token": token}),
     )
 }
 
-pub(crate) fn bad_secret() -> Response {
+pub(crate) fn bad_secret_response() -> Response {
     json_response(
         401,
         &json!({"error": "invalid_client",
@@ -219,7 +219,9 @@ pub(crate) fn error_response(status: u16, code: &str) -> Response {
 fn with_token(
     respond: impl Fn(&RecordedRequest) -> Response,
 ) -> impl Fn(RecordedRequest) -> std::future::Ready<Response> {
-    move |request| std::future::ready(if request.is_login() { token("token-1") } else { respond(&request) })
+    move |request| {
+        std::future::ready(if request.is_login() { token_response("token-1") } else { respond(&request) })
+    }
 }
 
 pub(crate) fn credential() -> Arc<Credential> {
@@ -233,6 +235,7 @@ pub(crate) fn credential_in(cloud: Cloud) -> Arc<Credential> {
         subscription_id: SUBSCRIPTION.to_owned(),
         client_id: "client & co".to_owned(),
         client_secret: SecretString::from(SECRET),
+        // Differs between clouds.
         fingerprint: Fingerprint([cloud.environment().len().try_into().unwrap(); 32]),
     })
 }

@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::azure_fake::{FakeAzure, SUBSCRIPTION, error_response, json_response, with_header};
 
-const RESULT: &str = "https://management.azure.com/subscriptions/s/commandResults/r?api-version=1&s=canary";
+const RESULT_URL: &str =
+    "https://management.azure.com/subscriptions/s/commandResults/r?api-version=1&s=canary";
 
 fn running(location: &str) -> Response {
     with_header(StatusCode::ACCEPTED.into_response(), "location", location)
@@ -30,7 +31,7 @@ async fn start_command(fake: &FakeAzure, token: Option<&str>) -> Result<Status, 
     start(&fake.arm(), "g", "n", &command).await
 }
 
-fn pending(status: Status) -> PendingResult {
+fn expect_pending(status: Status) -> PendingResult {
     match status {
         Status::Running(pending) => pending,
         other => panic!("{other:?}"),
@@ -40,19 +41,19 @@ fn pending(status: Status) -> PendingResult {
 #[tokio::test]
 async fn command_is_started_and_polled_to_its_end() {
     let fake = FakeAzure::with_responses(vec![
-        || with_header(running(RESULT), "retry-after", "7"),
+        || with_header(running(RESULT_URL), "retry-after", "7"),
         || StatusCode::ACCEPTED.into_response(),
         || running("https://management.azure.com/subscriptions/s/commandResults/moved"),
         || finished(&json!({"provisioningState": "Succeeded", "exitCode": 0, "logs": "namespace/x created"})),
     ])
     .await;
-    let first = pending(start_command(&fake, None).await.unwrap());
+    let first = expect_pending(start_command(&fake, None).await.unwrap());
     assert_eq!(first.retry_after(), Duration::from_secs(7));
     // The pending result is stored as text between two polls.
     let first = PendingResult::from_text(Cloud::Public, &first.to_text()).unwrap();
-    let unmoved = pending(poll(&fake.arm(), &first).await.unwrap());
-    assert!(unmoved.to_text().ends_with(RESULT), "the URL remains valid");
-    let moved = pending(poll(&fake.arm(), &unmoved).await.unwrap());
+    let unmoved = expect_pending(poll(&fake.arm(), &first).await.unwrap());
+    assert!(unmoved.to_text().ends_with(RESULT_URL), "the URL remains valid");
+    let moved = expect_pending(poll(&fake.arm(), &unmoved).await.unwrap());
     assert!(moved.to_text().ends_with("/moved"));
     let status = poll(&fake.arm(), &moved).await.unwrap();
     assert_eq!(status, Status::Finished(Outcome::Succeeded));
@@ -66,15 +67,15 @@ async fn command_is_started_and_polled_to_its_end() {
 }
 
 #[tokio::test]
-async fn command_carries_its_files_and_the_token() {
-    let fake = FakeAzure::with_responses(vec![|| running(RESULT)]).await;
+async fn command_is_sent_with_its_files_and_the_token() {
+    let fake = FakeAzure::with_responses(vec![|| running(RESULT_URL)]).await;
     for (token, expected) in [(None, ""), (Some("entra"), "entra")] {
         start_command(&fake, token).await.unwrap();
         let body: Value = serde_json::from_str(&fake.arm_requests().last().unwrap().body).unwrap();
         assert_eq!(body["command"], "kubectl apply -f agent.yaml");
         assert_eq!(body["clusterToken"], expected);
         let archive = BASE64_STANDARD.decode(body["context"].as_str().unwrap()).unwrap();
-        // The archive is stored, not compressed.
+        // The archive is not compressed.
         let content = String::from_utf8_lossy(&archive);
         assert!(
             content.starts_with("PK\u{3}\u{4}") && content.contains("agent.yamlkind: Namespace\n"),
@@ -84,7 +85,7 @@ async fn command_carries_its_files_and_the_token() {
 }
 
 #[tokio::test]
-async fn result_may_come_at_once_or_be_unknown() {
+async fn result_may_be_immediate_or_unknown() {
     for (response, expected) in [
         (
             (|| finished(&json!({"provisioningState": "Succeeded", "exitCode": 1, "logs": "Forbidden"})))
@@ -109,7 +110,7 @@ async fn denied_start_and_denied_result_are_errors() {
     let fake = FakeAzure::with_responses(vec![|| error_response(403, "AuthorizationFailed")]).await;
     let denied = start_command(&fake, None).await.unwrap_err();
     assert_eq!((denied.upstream_status(), denied.code()), (Some(403), Some("AuthorizationFailed")));
-    let result = PendingResult::from_text(Cloud::Public, &format!("1 {RESULT}")).unwrap();
+    let result = PendingResult::from_text(Cloud::Public, &format!("1 {RESULT_URL}")).unwrap();
     let denied = poll(&fake.arm(), &result).await.unwrap_err();
     assert!(denied.upstream_status() == Some(403) && !format!("{denied:?}").contains("canary"), "{denied:?}");
     let fake = FakeAzure::with_responses(vec![|| error_response(404, "NotFound")]).await;

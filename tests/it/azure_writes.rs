@@ -17,10 +17,11 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::azure_fake::{
-    FakeAzure, SUBSCRIPTION, arm, credential, error_response, hosts, json_response, token, with_header,
+    FakeAzure, SUBSCRIPTION, arm, credential, error_response, hosts, json_response, token_response,
+    with_header,
 };
 
-const OPERATION: &str =
+const OPERATION_URL: &str =
     "https://management.azure.com/subscriptions/s/providers/x/operations/o?api-version=1&t=1&s=canary";
 
 fn cluster_path() -> String {
@@ -37,7 +38,7 @@ fn empty_response(status: u16) -> Response {
     (StatusCode::from_u16(status).unwrap(), [("x-ms-request-id", "azure-request")]).into_response()
 }
 
-async fn put(arm: &Arm) -> Result<WriteResponse, Error> {
+async fn put_cluster(arm: &Arm) -> Result<WriteResponse, Error> {
     managed_clusters::put(arm, "g", "n", &json!({"location": "eastus"})).await
 }
 
@@ -140,7 +141,7 @@ async fn write_that_azure_may_have_accepted_is_not_repeated() {
             FakeAzure::with_responses(vec![first, || json_response(200, &cluster_in_state("Succeeded"))])
                 .await;
         let azure = fake.azure();
-        let error = put(&arm(&azure)).await.unwrap_err();
+        let error = put_cluster(&arm(&azure)).await.unwrap_err();
         assert!(error.may_have_been_accepted() && error.is_transient(), "{error:?}");
         assert_eq!(fake.arm_requests().len(), 1, "{error:?}");
     }
@@ -155,15 +156,18 @@ async fn throttled_write_is_repeated() {
             FakeAzure::with_responses(vec![first, || json_response(201, &cluster_in_state("Succeeded"))])
                 .await;
         let azure = fake.azure();
-        put(&arm(&azure)).await.unwrap();
-        let [one, two] = fake.arm_requests().try_into().unwrap();
-        assert_eq!((one.body.as_str(), one.body.as_str()), (two.body.as_str(), r#"{"location":"eastus"}"#));
+        put_cluster(&arm(&azure)).await.unwrap();
+        let [original, repeated] = fake.arm_requests().try_into().unwrap();
+        assert_eq!(
+            (original.body.as_str(), original.body.as_str()),
+            (repeated.body.as_str(), r#"{"location":"eastus"}"#)
+        );
     }
     let fake = FakeAzure::with_responses(vec![|| {
         with_header(error_response(429, "SubscriptionRequestsThrottled"), "retry-after", "3600")
     }])
     .await;
-    let error = put(&fake.arm()).await.unwrap_err();
+    let error = put_cluster(&fake.arm()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_hours(1)));
     assert!(!error.may_have_been_accepted());
     assert_eq!(fake.arm_requests().len(), 1, "no hour-long delay");
@@ -175,10 +179,10 @@ async fn rejected_token_is_replaced_once_before_a_write() {
         json_response(200, &cluster_in_state("Succeeded"))
     }])
     .await;
-    put(&fake.arm()).await.unwrap();
+    put_cluster(&fake.arm()).await.unwrap();
     assert_eq!((fake.arm_requests().len(), fake.logins()), (2, 2));
     let fake = FakeAzure::with_responses(vec![|| error_response(401, "InvalidAuthenticationToken")]).await;
-    let error = put(&fake.arm()).await.unwrap_err();
+    let error = put_cluster(&fake.arm()).await.unwrap_err();
     assert_eq!((error.upstream_status(), error.may_have_been_accepted()), (Some(401), false));
     assert_eq!(fake.arm_requests().len(), 2);
 }
@@ -186,12 +190,12 @@ async fn rejected_token_is_replaced_once_before_a_write() {
 #[tokio::test]
 async fn write_may_have_been_accepted_unless_it_was_not_sent() {
     let fake = FakeAzure::start(|request| async move {
-        if request.is_login() { token("token-1") } else { std::future::pending().await }
+        if request.is_login() { token_response("token-1") } else { std::future::pending().await }
     })
     .await;
     let azure = fake.azure();
     let short = azure.arm(&credential(), Instant::now() + Duration::from_millis(300)).unwrap();
-    let error = put(&short).await.unwrap_err();
+    let error = put_cluster(&short).await.unwrap_err();
     assert!(matches!(error, Error::TimedOut { to: Service::Arm }), "{error:?}");
     assert!(error.may_have_been_accepted());
     assert_eq!(fake.arm_requests().len(), 1);
@@ -205,7 +209,7 @@ async fn write_may_have_been_accepted_unless_it_was_not_sent() {
         ..fake.options()
     };
     let without_arm = Azure::new(without_arm).unwrap();
-    let error = put(&arm(&without_arm)).await.unwrap_err();
+    let error = put_cluster(&arm(&without_arm)).await.unwrap_err();
     assert!(matches!(error, Error::NoResponse { to: Service::Arm, .. }), "{error:?}");
     assert!(!error.may_have_been_accepted() && error.is_transient());
 }
@@ -223,7 +227,7 @@ async fn rejected_writes_keep_azures_code() {
         let fake = FakeAzure::with_response(move |_| error_response(status, code)).await;
         let azure = fake.azure();
         for error in [
-            put(&arm(&azure)).await.unwrap_err(),
+            put_cluster(&arm(&azure)).await.unwrap_err(),
             agent_pools::put(&arm(&azure), "g", "n", "p", &json!({})).await.unwrap_err(),
         ] {
             assert_eq!((error.upstream_status(), error.code()), (Some(status), Some(code)));
@@ -235,7 +239,7 @@ async fn rejected_writes_keep_azures_code() {
 
 #[tokio::test]
 async fn only_a_404_about_the_resource_means_absence() {
-    for (status, code, absent) in [
+    for (status, code, means_absence) in [
         (404, Some("ResourceNotFound"), true),
         (404, Some("ResourceGroupNotFound"), true),
         (404, Some("NotFound"), true),
@@ -264,8 +268,8 @@ async fn only_a_404_about_the_resource_means_absence() {
         ];
         for outcome in outcomes {
             match outcome {
-                Ok(none) => assert!(none && absent, "{status} {code:?}"),
-                Err(error) => assert!(!absent && !error.is_absence(), "{status} {code:?}: {error:?}"),
+                Ok(is_absent) => assert!(is_absent && means_absence, "{status} {code:?}"),
+                Err(error) => assert!(!means_absence && !error.is_absence(), "{status} {code:?}: {error:?}"),
             }
         }
     }
@@ -298,7 +302,13 @@ async fn resource_group_existence_is_checked_with_head() {
 #[tokio::test]
 async fn stored_operation_can_be_polled() {
     let fake = FakeAzure::with_responses(vec![
-        || with_header(json_response(201, &cluster_in_state("Creating")), "azure-asyncoperation", OPERATION),
+        || {
+            with_header(
+                json_response(201, &cluster_in_state("Creating")),
+                "azure-asyncoperation",
+                OPERATION_URL,
+            )
+        },
         || {
             json_response(
                 200,
@@ -311,7 +321,7 @@ async fn stored_operation_can_be_polled() {
     ])
     .await;
     let azure = fake.azure();
-    let written = put(&arm(&azure)).await.unwrap();
+    let written = put_cluster(&arm(&azure)).await.unwrap();
     assert_eq!(written.resource, Some(cluster_in_state("Creating")), "nothing is lost");
     assert_eq!(written.request_id.as_deref(), Some("azure-request"));
     let operation = written.operation.unwrap();
@@ -327,59 +337,60 @@ async fn stored_operation_can_be_polled() {
         panic!()
     };
     assert_eq!((progress.status.as_deref(), progress.percent), (Some("somethingNew"), None));
-    assert_eq!(progress.operation.retry_after(), Duration::from_secs(1), "0 is not taken literally");
+    assert_eq!(progress.operation.retry_after(), Duration::from_secs(1), "a Retry-After of 0 becomes 1 s");
     let OperationStatus::Succeeded { error } = progress.operation.poll(&arm(&azure)).await.unwrap() else {
         panic!()
     };
     assert_eq!(error.unwrap().code.as_deref(), Some("ReconcilePortalDNSError"));
     let polls = fake.arm_requests().split_off(1);
-    assert_eq!(polls.len(), 3, "one request per step");
+    assert_eq!(polls.len(), 3, "one request per poll");
     assert!(polls.iter().all(|poll| poll.path == "/subscriptions/s/providers/x/operations/o"));
     assert!(polls.iter().all(|poll| poll.query == "api-version=1&t=1&s=canary"), "as Azure signed it");
 
-    let other = LongRunningOperation::from_text(Cloud::China, &text);
-    assert!(other.is_err(), "{other:?}");
+    let in_another_cloud = LongRunningOperation::from_text(Cloud::China, &text);
+    assert!(in_another_cloud.is_err(), "{in_another_cloud:?}");
 }
 
 #[tokio::test]
 async fn poll_distinguishes_outcomes_of_operations() {
-    let fail = || {
+    let failed = || {
         json_response(
             200,
             &json!({"status": "Failed", "error": {"code": "QuotaExceeded", "message": "m",
         "details": [{"code": "d"}]}}),
         )
     };
-    let silent = || json_response(200, &json!({"status": "FAILED"}));
-    let stopped =
+    let without_error = || json_response(200, &json!({"status": "FAILED"}));
+    let cancelled =
         || json_response(200, &json!({"status": "Canceled", "error": {"code": "OperationPreempted"}}));
     let expired = || error_response(404, "NotFound");
-    let nameless = || StatusCode::NOT_FOUND.into_response();
+    let without_code = || StatusCode::NOT_FOUND.into_response();
     let describe = |status: OperationStatus| match status {
-        OperationStatus::Failed(why) => format!("failed {:?} {:?}", why.code, why.details),
-        OperationStatus::Cancelled(why) => format!("cancelled {:?}", why.code),
+        OperationStatus::Failed(error) => format!("failed {:?} {:?}", error.code, error.details),
+        OperationStatus::Cancelled(error) => format!("cancelled {:?}", error.code),
         other => format!("{other:?}"),
     };
     for (response, expected) in [
         (
-            fail as fn() -> Response,
+            failed as fn() -> Response,
             r#"failed Some("QuotaExceeded") Some(Array [Object {"code": String("d")}])"#,
         ),
-        (silent, "failed None None"),
-        (stopped, r#"cancelled Some("OperationPreempted")"#),
+        (without_error, "failed None None"),
+        (cancelled, r#"cancelled Some("OperationPreempted")"#),
         (expired, "Gone"),
-        (nameless, "Gone"),
+        (without_code, "Gone"),
     ] {
         let fake = FakeAzure::with_responses(vec![response]).await;
         let operation =
-            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION_URL}"))
+                .unwrap();
         let status = operation.poll(&fake.arm()).await.unwrap();
         assert_eq!(describe(status), expected);
     }
     for (status, code) in [(403, "AuthorizationFailed"), (503, "Down"), (429, "TooManyRequests")] {
         let fake = FakeAzure::with_response(move |_| error_response(status, code)).await;
         let operation =
-            LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION}"))
+            LongRunningOperation::from_text(Cloud::Public, &format!("location delete 5 {OPERATION_URL}"))
                 .unwrap();
         let error = operation.poll(&fake.arm()).await.unwrap_err();
         assert_eq!(error.upstream_status(), Some(status), "the poll failed, not the operation");
@@ -392,7 +403,7 @@ async fn poll_distinguishes_outcomes_of_operations() {
 async fn result_whose_url_changes_is_polled_to_its_end() {
     const NEXT: &str = "https://management.azure.com/subscriptions/s/operationresults/next?api-version=1";
     let fake = FakeAzure::with_responses(vec![
-        || with_header(with_header(empty_response(202), "location", OPERATION), "retry-after", "15"),
+        || with_header(with_header(empty_response(202), "location", OPERATION_URL), "retry-after", "15"),
         || with_header(empty_response(202), "location", NEXT),
         || {
             with_header(
@@ -426,9 +437,9 @@ async fn result_whose_url_changes_is_polled_to_its_end() {
         )
     }])
     .await;
-    let OperationStatus::Failed(why) = operation.poll(&fake.arm()).await.unwrap() else { panic!() };
+    let OperationStatus::Failed(error) = operation.poll(&fake.arm()).await.unwrap() else { panic!() };
     assert_eq!(
-        (why.code.as_deref(), why.message.as_deref()),
+        (error.code.as_deref(), error.message.as_deref()),
         (Some("ResourceGroupDeletionBlocked"), Some("m"))
     );
 }
@@ -462,7 +473,7 @@ async fn foreign_operation_url_is_replaced_by_the_resource() {
         })
         .await;
         let arm = fake.arm();
-        let created = put(&arm).await.unwrap().operation.unwrap();
+        let created = put_cluster(&arm).await.unwrap().operation.unwrap();
         let deleted = managed_clusters::delete(&arm, "g", "n").await.unwrap().unwrap().operation.unwrap();
         for operation in [created, deleted] {
             let text = operation.to_text();
@@ -521,7 +532,7 @@ async fn write_without_operation_url_polls_the_resource() {
     for _ in 0..2 {
         assert!(
             matches!(operation.poll(&arm(&azure)).await.unwrap(), OperationStatus::InProgress(_)),
-            "still there"
+            "the pool still exists"
         );
     }
     assert!(operation.poll(&arm(&azure)).await.is_err(), "the response is not about the pool");
@@ -535,7 +546,7 @@ async fn completed_write_has_no_operation() {
         (|| json_response(201, &json!({"id": "/x", "name": "n"})), true),
     ] {
         let fake = FakeAzure::with_responses(vec![response]).await;
-        let written = put(&fake.arm()).await.unwrap();
+        let written = put_cluster(&fake.arm()).await.unwrap();
         assert_eq!((written.operation, written.resource.is_some()), (None, has_resource));
     }
     let fake = FakeAzure::with_responses(vec![|| empty_response(200), || empty_response(204)]).await;
@@ -553,7 +564,7 @@ async fn completed_write_has_no_operation() {
 async fn long_response_to_a_write_is_complete() {
     let long = || json!({"name": "n", "tags": {"long": "x".repeat(200_000)}});
     let fake = FakeAzure::with_response(move |_| json_response(201, &long())).await;
-    let written = put(&fake.arm()).await.unwrap();
+    let written = put_cluster(&fake.arm()).await.unwrap();
     assert_eq!((written.resource, written.operation), (Some(long()), None));
 }
 
@@ -663,11 +674,11 @@ async fn invalid_response_is_not_an_absence() {
         let azure = fake.azure();
         let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
         assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
-        let is_read_back = match put(&arm(&azure)).await {
+        let may_be_accepted = match put_cluster(&arm(&azure)).await {
             Ok(written) => written.resource.is_none() && written.operation.is_some(),
             Err(error) => error.may_have_been_accepted(),
         };
-        assert!(is_read_back, "the write may have been accepted: {body}");
+        assert!(may_be_accepted, "the write may have been accepted: {body}");
     }
 }
 
@@ -700,11 +711,12 @@ async fn operation_status_decides_and_its_error_is_kept() {
         let response = Arc::new(body.clone());
         let fake = FakeAzure::with_response(move |_| json_response(200, &response)).await;
         let operation =
-            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION}")).unwrap();
+            LongRunningOperation::from_text(Cloud::Public, &format!("status change 5 {OPERATION_URL}"))
+                .unwrap();
         let (succeeded, reported) = match operation.poll(&fake.arm()).await.unwrap() {
             OperationStatus::InProgress(progress) => (None, progress.error),
             OperationStatus::Succeeded { error } => (Some(true), error),
-            OperationStatus::Failed(why) => (Some(false), Some(why)),
+            OperationStatus::Failed(error) => (Some(false), Some(error)),
             other => panic!("{body}: {other:?}"),
         };
         assert_eq!(succeeded, expected, "{body}");

@@ -1,5 +1,5 @@
-//! The server alongside Rancher, with a small Rancher in process: [`rancher`] serves and fails, [`rancher_state`] has users,
-//! credentials and clusters, [`recording`] plays the recorded exchanges of two real Ranchers.
+//! The server alongside Rancher, with a fake Rancher in process: [`rancher`] is its HTTP server, with faults;
+//! [`rancher_state`] has its users, credentials and clusters; [`recording`] replays the exchanges of two real Ranchers.
 
 mod app;
 mod catalog;

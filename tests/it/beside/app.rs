@@ -69,7 +69,7 @@ impl BesideApp {
         Call::new(&self.router, Method::POST, path, token)
     }
 
-    /// `aksVersions` with a stored credential.
+    /// A call of `aksVersions` with a stored credential.
     pub(super) fn get_versions<'a>(&'a self, credential: &str, token: &str) -> Call<'a> {
         self.get(&format!("/meta/aksVersions?cloudCredentialId={credential}&region=eastus"), token)
     }
@@ -83,14 +83,14 @@ impl BesideApp {
         self.router.clone()
     }
 
-    /// The number of lists of versions that were requested from Azure since the last call.
-    pub(super) fn take_list_count(&self) -> usize {
+    /// The number of requests to Azure for lists of versions since the last call.
+    pub(super) fn take_version_list_count(&self) -> usize {
         let requests = self.control.requests();
         self.control.clear_requests();
         requests.iter().filter(|request| request.path.contains("kubernetesVersions")).count()
     }
 
-    /// The only request that Rancher got.
+    /// The only request that Rancher received.
     pub(super) fn only_request(&self) -> RecordedRequest {
         let requests = self.rancher.requests();
         assert_eq!(requests.len(), 1, "{requests:?}");

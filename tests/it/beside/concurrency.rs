@@ -1,4 +1,5 @@
-//! Many concurrent callers: no response reaches a caller who may not use the credential, and equal requests share one.
+//! Many concurrent callers: no response reaches a caller that may not use the credential, and equal requests share one
+//! request to Rancher and to Azure.
 
 use std::sync::Arc;
 
@@ -41,13 +42,13 @@ async fn concurrent_equal_requests_reach_rancher_and_azure_once() {
     let first = responses[0].text();
     assert!(responses.iter().all(|response| response.status == 200 && response.text() == first));
     assert_eq!(app.rancher.take_requests(), ["GET /v1/secrets/cattle-global-data/cc-aaaaa"]);
-    assert_eq!(app.take_list_count(), 1);
+    assert_eq!(app.take_version_list_count(), 1);
 }
 
-/// A small random number generator with a seed, so that a failure can be repeated.
-struct Numbers(u64);
+/// A small random number generator with a seed, which makes failures reproducible.
+struct SeededRandom(u64);
 
-impl Numbers {
+impl SeededRandom {
     fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
@@ -62,7 +63,7 @@ fn may_use(caller: u64, credential: u64) -> bool {
     (caller + credential).is_multiple_of(3)
 }
 
-/// The state of a Rancher where each credential has its own subscription.
+/// The state of a Rancher with many users, where each credential has its own subscription.
 fn crowded_state() -> Arc<RancherState> {
     let state = RancherState::new();
     for caller in 0..CALLERS {
@@ -95,10 +96,10 @@ fn subscription(credential: u64) -> String {
 /// A Rancher that responds in random order.
 async fn shuffling_rancher(state: &Arc<RancherState>) -> FakeRancher {
     let state = Arc::clone(state);
-    let numbers = Arc::new(std::sync::Mutex::new(Numbers(7)));
+    let random = Arc::new(std::sync::Mutex::new(SeededRandom(7)));
     FakeRancher::start_async(move |request| {
         let state = Arc::clone(&state);
-        let yields = numbers.lock().unwrap().below(20);
+        let yields = random.lock().unwrap().below(20);
         async move {
             for _ in 0..yields {
                 tokio::task::yield_now().await;
@@ -109,8 +110,8 @@ async fn shuffling_rancher(state: &Arc<RancherState>) -> FakeRancher {
     .await
 }
 
-/// The response to a caller. Repeats the call if the fake Rancher took too long, which happens on a busy machine.
-async fn answer_to(app: &BesideApp, caller: u64, credential: u64) -> TestResponse {
+/// The response to a caller. Repeats the request if the fake Rancher takes too long, as on a busy machine.
+async fn get_versions_in_time(app: &BesideApp, caller: u64, credential: u64) -> TestResponse {
     for _ in 0..10 {
         let token = format!("token-{caller}:key-{caller}");
         let response = app.get_versions(&credential_id(credential), &token).send().await;
@@ -139,12 +140,12 @@ async fn assert_responses_reach_only_permitted_callers(decision_seconds: &str) {
         secret: seed().client_secret.to_owned(),
         outcome: azure_sandbox::Outcome::Token,
     });
-    let mut numbers = Numbers(42);
+    let mut random = SeededRandom(42);
     for _ in 0..20 {
         let calls = (0..40).map(|_| {
-            let (caller, credential) = (numbers.below(CALLERS + 1), numbers.below(CREDENTIALS));
+            let (caller, credential) = (random.below(CALLERS + 1), random.below(CREDENTIALS));
             let app = &app;
-            async move { (caller, credential, answer_to(app, caller, credential).await) }
+            async move { (caller, credential, get_versions_in_time(app, caller, credential).await) }
         });
         for (caller, credential, response) in join_all(calls.collect::<Vec<_>>()).await {
             let expected = match (caller < CALLERS, may_use(caller, credential)) {
@@ -168,7 +169,7 @@ async fn response_reaches_only_callers_who_may_use_the_credential() {
 }
 
 #[tokio::test]
-async fn response_reaches_only_permitted_callers_without_decisions() {
+async fn response_reaches_only_permitted_callers_without_cache() {
     assert_responses_reach_only_permitted_callers("0").await;
 }
 
@@ -179,10 +180,10 @@ async fn late_response_does_not_restore_the_old_secret() {
     let fake = {
         let (state, gate) = (Arc::clone(&state), gate.clone());
         FakeRancher::start_async(move |request| {
-            let slow = request.header("authorization").contains("slow");
+            let is_slow = request.header("authorization").contains("slow");
             let (response, gate) = (state.respond(&request), gate.clone());
             async move {
-                if slow {
+                if is_slow {
                     gate.pass().await;
                 }
                 response
@@ -190,8 +191,8 @@ async fn late_response_does_not_restore_the_old_secret() {
         })
     };
     let app = BesideApp::builder(fake.await).start().await;
-    let slow = "token-slow:key-of-the-owner";
-    state.add_user("owner", slow);
+    let slow_token = "token-slow:key-of-the-owner";
+    state.add_user("owner", slow_token);
     app.control.script_login(azure_sandbox::Login {
         client_id: None,
         secret: "rotated~secret".to_owned(),
@@ -204,11 +205,12 @@ async fn late_response_does_not_restore_the_old_secret() {
         gate.open();
         response
     };
-    let (slow_answer, fast_answer) = tokio::join!(app.get_versions(CREDENTIAL, slow).send(), overtaking);
-    assert_eq!((slow_answer.status.as_u16(), fast_answer.status.as_u16()), (200, 200));
+    let (slow_response, fast_response) =
+        tokio::join!(app.get_versions(CREDENTIAL, slow_token).send(), overtaking);
+    assert_eq!((slow_response.status.as_u16(), fast_response.status.as_u16()), (200, 200));
     app.rancher.take_requests();
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
     assert!(app.rancher.take_requests().is_empty(), "the new version is still the latest");
-    app.get_versions(CREDENTIAL, slow).send().await;
+    app.get_versions(CREDENTIAL, slow_token).send().await;
     assert_eq!(app.rancher.take_requests().len(), 1, "the outdated decision is not cached");
 }

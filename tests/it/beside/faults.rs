@@ -10,7 +10,7 @@ use crate::azure_fake::wait_until;
 use crate::support::advance_time;
 use crate::support::app::TestResponse;
 
-const HTML: Fault = Fault::Response(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
+const SIGN_IN_PAGE: Fault = Fault::Response(200, Vec::new(), "<!DOCTYPE html><title>Sign in</title>");
 
 async fn app() -> BesideApp {
     let state = RancherState::new();
@@ -109,7 +109,7 @@ async fn pages_of_proxies_give_503() {
         Fault::Response(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
         Fault::Response(403, vec![("content-type", "text/html")], "<html><h1>Forbidden</h1></html>"),
         Fault::Response(404, Vec::new(), "default backend - 404"),
-        HTML,
+        SIGN_IN_PAGE,
         Fault::Response(302, vec![("location", "https://login.example.org/")], ""),
     ] {
         let (response, requests) = versions_during(fault.clone()).await;
@@ -124,7 +124,7 @@ async fn pages_of_proxies_are_not_returned_for_forwarded_requests() {
         Fault::Response(502, vec![("content-type", "text/html")], "<html><h1>502 Bad Gateway</h1></html>"),
         Fault::Response(401, vec![("content-type", "text/html")], "<html><h1>Login</h1></html>"),
         Fault::Response(302, vec![("location", "https://login.example.org/")], ""),
-        HTML,
+        SIGN_IN_PAGE,
     ] {
         let app = app().await;
         app.rancher.set_fault(fault);
@@ -158,7 +158,7 @@ async fn huge_response_gives_503() {
 }
 
 #[tokio::test]
-async fn decisions_outlive_an_outage_only_for_their_ttl() {
+async fn decisions_are_valid_in_an_outage_until_they_expire() {
     let (app, _) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     app.rancher.set_fault(Fault::Cut);
@@ -184,7 +184,7 @@ async fn failures_suspend_requests_until_rancher_responds_again() {
     assert!(app.rancher.take_requests().is_empty(), "suspended");
     advance_time(Duration::from_secs(2)).await;
     for _ in 0..3 {
-        assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "tried, and reopened");
+        assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200, "requests are sent again");
     }
 }
 

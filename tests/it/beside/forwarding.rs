@@ -1,5 +1,5 @@
-//! Requests that only Rancher can answer: they arrive there unchanged, and so does the response at the caller; and requests
-//! that must not be sent on: over plain HTTP, or in a loop.
+//! Requests that only Rancher can answer are forwarded to it unchanged, and its responses are returned unchanged. Requests
+//! over plain HTTP or in a loop are not forwarded.
 
 use axum::body::Body;
 use http::Request;
@@ -9,10 +9,10 @@ use super::rancher::{FakeRancher, RecordedRequest, response};
 use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState};
 use crate::support::call::{LOOPBACK, exchange};
 
-/// A token in three parts, as Rancher's identity provider issues them.
+/// A JSON Web Token, as Rancher's identity provider issues them.
 const JWT: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ1LW93bmVyIn0.c2lnbmF0dXJl";
 
-fn path() -> String {
+fn versions_path() -> String {
     format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus")
 }
 
@@ -22,7 +22,7 @@ async fn app() -> BesideApp {
     BesideApp::with_state(&state).await
 }
 
-/// Asserts that Rancher got only the forwarded request; returns it.
+/// Asserts that Rancher received only the forwarded request; returns it.
 #[track_caller]
 fn assert_forwarded(app: &BesideApp, path: &str) -> RecordedRequest {
     let request = app.only_request();
@@ -35,7 +35,7 @@ fn assert_forwarded(app: &BesideApp, path: &str) -> RecordedRequest {
 #[tokio::test]
 async fn impersonation_is_forwarded_with_headers_and_body() {
     let app = app().await;
-    let call = app.post(&path(), OWNER);
+    let call = app.post(&versions_path(), OWNER);
     let call = call.header("impersonate-user", "u-1").header("impersonate-group", "a");
     let call = call.header("impersonate-group", "b").header("impersonate-extra-scopes", "x");
     let call = call.header("user-agent", "Mozilla/5.0").header("content-type", "application/json");
@@ -45,7 +45,7 @@ async fn impersonation_is_forwarded_with_headers_and_body() {
     assert_eq!((response.status.as_u16(), response.header("x-norman-aks-via")), (200, "rancher"));
     assert_eq!(response.json()["answeredBy"], "Rancher");
     assert_eq!(response.header("set-cookie"), "CSRF=of-rancher", "Rancher's headers are returned too");
-    let request = assert_forwarded(&app, &path());
+    let request = assert_forwarded(&app, &versions_path());
     assert_eq!(request.method, "POST");
     assert_eq!(request.body, "{\"region\":\"eastus\"}");
     for (name, expected) in [
@@ -67,22 +67,24 @@ async fn impersonation_is_forwarded_with_headers_and_body() {
 #[tokio::test]
 async fn json_web_tokens_are_forwarded() {
     let app = app().await;
-    for call in
-        [app.get(&path(), JWT), app.get(&path(), "").anonymous().header("cookie", &format!("R_SESS={JWT}"))]
-    {
+    for call in [
+        app.get(&versions_path(), JWT),
+        app.get(&versions_path(), "").anonymous().header("cookie", &format!("R_SESS={JWT}")),
+    ] {
         app.rancher.take_requests();
         let response = call.send().await;
         assert_eq!(response.header("x-norman-aks-via"), "rancher");
-        assert_forwarded(&app, &path());
+        assert_forwarded(&app, &versions_path());
     }
 }
 
 #[tokio::test]
 async fn two_authorization_headers_are_forwarded() {
     let app = app().await;
-    let response = app.get(&path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
+    let response =
+        app.get(&versions_path(), OTHER).header("authorization", &format!("Bearer {OWNER}")).send().await;
     assert_eq!(response.header("x-norman-aks-via"), "rancher");
-    let request = assert_forwarded(&app, &path());
+    let request = assert_forwarded(&app, &versions_path());
     assert_eq!(
         request.header_values("authorization"),
         [format!("Bearer {OWNER}"), format!("Bearer {OTHER}")]
@@ -131,7 +133,7 @@ async fn truncated_forwarded_body_fails_for_the_caller() {
     use http_body_util::BodyExt as _;
     let app = app().await;
     app.rancher.set_fault(super::rancher::Fault::CutBody);
-    let request = Request::get(path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
+    let request = Request::get(versions_path()).header("impersonate-user", "u").body(Body::empty()).unwrap();
     let response = exchange(&app.router(), request, LOOPBACK).await;
     assert_eq!(response.status(), 200, "the head was received");
     assert!(response.into_body().collect().await.is_err(), "a truncated response must not look complete");
@@ -140,41 +142,40 @@ async fn truncated_forwarded_body_fails_for_the_caller() {
 #[tokio::test]
 async fn plain_http_at_the_ingress_is_redirected_as_by_rancher() {
     let app = app().await;
-    let call = |method: &str, more: &[(&str, &str)]| {
+    let request = |method: &str, extra_headers: &[(&str, &str)]| {
         let mut request = Request::builder().method(method).uri("/meta/aksVersions?a=1&b='x'");
         request =
             request.header("host", "rancher.test:80").header("authorization", format!("Bearer {OWNER}"));
-        for (name, value) in more {
+        for (name, value) in extra_headers {
             request = request.header(*name, *value);
         }
         request.body(Body::empty()).unwrap()
     };
-    let response = app.send(call("GET", &[("x-forwarded-proto", "http")])).await.expect(302);
+    let response = app.send(request("GET", &[("x-forwarded-proto", "http")])).await.expect(302);
     assert_eq!(response.header("location"), "https://rancher.test/meta/aksVersions?a=1&b='x'");
-    let link = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
-    assert_eq!(response.text(), link, "escaped as by Go");
+    let body = "<a href=\"https://rancher.test/meta/aksVersions?a=1&amp;b=&#39;x&#39;\">Found</a>.\n\n";
+    assert_eq!(response.text(), body, "escaped as by Go");
     assert!(!response.headers.contains_key("x-api-cattle-auth"), "as from Rancher's listener");
     let anonymous = Request::get("/meta/aksVersions").header("host", "rancher.test");
     let anonymous = anonymous.header("x-forwarded-proto", "http").body(Body::empty()).unwrap();
     let response = app.send(anonymous).await;
     assert_eq!((response.status.as_u16(), response.header("x-api-cattle-auth")), (302, "false"));
-    let response = app.send(call("POST", &[("x-forwarded-proto", "http")])).await;
+    let response = app.send(request("POST", &[("x-forwarded-proto", "http")])).await;
     assert_eq!((response.status.as_u16(), response.text().as_str()), (400, "Use HTTPS\n"));
     assert!(app.rancher.take_requests().is_empty(), "the token was not used");
-    let response = app.send(call("GET", &[("x-forwarded-proto", "https")])).await;
+    let response = app.send(request("GET", &[("x-forwarded-proto", "https")])).await;
     assert_eq!(response.status, 400, "no credential: {}", response.text());
 }
 
 #[tokio::test]
-async fn client_that_is_no_trusted_proxy_cannot_claim_plain_http() {
+async fn untrusted_client_cannot_claim_plain_http() {
     let app = app().await;
     let call = app.get_versions(CREDENTIAL, OWNER).from("192.0.2.1:1".parse().unwrap());
     call.header("x-forwarded-proto", "http").send().await.expect(200);
 }
 
-/// A request that came through this server before is not sent on again.
 #[tokio::test]
-async fn request_that_came_back_is_508_with_the_remedy() {
+async fn request_in_a_loop_gives_508_with_the_remedy() {
     let app = app().await;
     for via in ["1.1 norman-aks", "2.0 proxy, 1.1 norman-aks (x)", "1.1 a,1.1 norman-aks"] {
         let response = app.get_versions(CREDENTIAL, OWNER).header("via", via).send().await;
@@ -189,23 +190,23 @@ async fn request_that_came_back_is_508_with_the_remedy() {
     }
 }
 
-/// A server whose URL of Rancher leads, as through an ingress, to a server alongside Rancher instead.
+/// A server whose `rancher-url` leads, as through an ingress, to a second such server instead of Rancher.
 async fn looping_app() -> BesideApp {
     use http_body_util::BodyExt as _;
     let state = RancherState::new();
-    let behind = BesideApp::with_state(&state).await;
-    let router = behind.router();
+    let second = BesideApp::with_state(&state).await;
+    let router = second.router();
     let (sender, mut receiver) =
         tokio::sync::mpsc::unbounded_channel::<(RecordedRequest, tokio::sync::oneshot::Sender<_>)>();
     tokio::spawn(async move {
-        let _behind = behind;
-        while let Some((recorded, answer)) = receiver.recv().await {
+        let _second = second;
+        while let Some((recorded, response_sender)) = receiver.recv().await {
             let mut request = Request::builder().method(recorded.method).uri(&recorded.path);
             *request.headers_mut().unwrap() = recorded.headers;
             let request = request.body(Body::from(recorded.body)).unwrap();
             let (head, body) = exchange(&router, request, LOOPBACK).await.into_parts();
             let body = body.collect().await.unwrap().to_bytes();
-            let _ = answer.send((head, body));
+            let _ = response_sender.send((head, body));
         }
     });
     let fake = FakeRancher::start_async(move |request| {
@@ -241,7 +242,7 @@ async fn probe_finds_a_loop_and_names_the_remedy() {
 }
 
 #[tokio::test]
-async fn probe_tells_rancher_from_other_programs() {
+async fn probe_distinguishes_rancher_from_other_programs() {
     let (app, _) = BesideApp::start().await;
     let client = norman_aks::app::rancher_client(app.config.rancher.as_ref().unwrap()).unwrap();
     client.probe().await.unwrap();

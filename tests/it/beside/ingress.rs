@@ -1,4 +1,4 @@
-//! Requests as a real ingress controller (Traefik) delivered them to a server at the nine paths.
+//! Replays requests as Traefik, an ingress controller, delivered them to a server at the nine `/meta/aks…` paths.
 
 use axum::body::Body;
 use http::Request;
@@ -30,7 +30,7 @@ fn received_requests() -> Vec<ReceivedRequest> {
     reached.filter(|reached| reached.accelerator).collect()
 }
 
-/// The request with tokens in place of the recorded ellipses.
+/// The request, with a token in place of the redacted ones.
 fn request(received: &ReceivedRequest) -> Request<Body> {
     let mut request = Request::builder().method(received.method.as_str()).uri(&received.path);
     for (name, value) in &received.headers {
@@ -51,14 +51,14 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
     for received in received_requests() {
         app.rancher.take_requests();
         let response = app.send(request(&received)).await;
-        let has = |name: &str| received.headers.contains_key(name);
+        let has_header = |name: &str| received.headers.contains_key(name);
         let what = format!("{} {}", received.method, received.path);
         if received.headers["X-Forwarded-Proto"] == "http" {
             plain += 1;
             assert_eq!(response.status, 302, "{what}");
             assert_eq!(response.header("location"), format!("https://rancher.test{}", received.path));
             assert!(app.rancher.take_requests().is_empty(), "{what}: the session is not sent on");
-        } else if has("Impersonate-User") {
+        } else if has_header("Impersonate-User") {
             impersonated += 1;
             assert_eq!(response.header("x-norman-aks-via"), "rancher", "{what}");
             let request_to_rancher = app.only_request();
@@ -74,7 +74,9 @@ async fn requests_of_an_ingress_are_answered_as_by_rancher() {
             ] {
                 assert_eq!(request_to_rancher.header_values(name), [expected], "{name}");
             }
-        } else if received.path.starts_with("/meta/aks") && !has("Authorization") && is_action(&received.path)
+        } else if received.path.starts_with("/meta/aks")
+            && !has_header("Authorization")
+            && is_action(&received.path)
         {
             anonymous += 1;
             assert_eq!((response.status.as_u16(), response.text().as_str()), (401, UNAUTHORIZED), "{what}");

@@ -51,7 +51,7 @@ pub(crate) enum Fault {
 
 type Script = Arc<dyn Fn(RecordedRequest) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
-/// A connection that the fake closes.
+/// The error of a service that makes hyper close the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("cut by the test")]
 struct Cut;
@@ -130,7 +130,7 @@ impl FakeRancher {
         *self.shared.fault.lock().unwrap() = Some(fault);
     }
 
-    /// Lets the script respond again.
+    /// Makes the script respond again.
     pub(crate) fn clear_fault(&self) {
         *self.shared.fault.lock().unwrap() = None;
     }
@@ -199,7 +199,7 @@ pub(crate) fn response(
     response.body(body.into()).unwrap()
 }
 
-/// A response of Rancher, with its header about the token.
+/// A response of Rancher, with its header `X-Api-Cattle-Auth`.
 pub(crate) fn json(status: u16, is_authenticated: bool, body: &Value) -> Response<Body> {
     text(status, is_authenticated, body.to_string())
 }

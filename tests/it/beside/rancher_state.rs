@@ -33,7 +33,7 @@ struct Objects {
     secrets: BTreeMap<String, Object>,
     clusters: BTreeMap<String, Object>,
     cacerts: String,
-    version: u64,
+    resource_version: u64,
 }
 
 struct Object {
@@ -42,7 +42,7 @@ struct Object {
 }
 
 impl RancherState {
-    /// Two users, and a credential of the sandbox's account that belongs to one.
+    /// Two users, and a credential of the sandbox's account that only the first may read.
     pub(super) fn new() -> Arc<Self> {
         let state = Self::default();
         state.add_user("owner", OWNER);
@@ -100,10 +100,10 @@ impl RancherState {
     /// Stores a Secret with the ID `namespace:name`.
     pub(super) fn put_secret(&self, id: &str, data: &Value, readers: &[&str]) {
         let mut objects = self.objects();
-        objects.version += 1;
+        objects.resource_version += 1;
         let (namespace, name) = id.split_once(':').unwrap();
         let metadata = json!({
-            "name": name, "namespace": namespace, "resourceVersion": objects.version.to_string(),
+            "name": name, "namespace": namespace, "resourceVersion": objects.resource_version.to_string(),
             "annotations": {"field.cattle.io/creatorId": "u-owner"}, "labels": {"cattle.io/creator": "norman"},
         });
         let body = json!({
@@ -178,7 +178,7 @@ fn object_response(objects: &BTreeMap<String, Object>, id: &str, user: Option<&S
     }
 }
 
-/// The token that Rancher uses: of `Authorization` unless it is empty, else of the cookie.
+/// The token that Rancher uses: from `Authorization` unless it is empty, else from the cookie.
 fn token(request: &RecordedRequest) -> Option<String> {
     let authorization = request.header("authorization");
     if authorization.is_empty() {

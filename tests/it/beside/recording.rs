@@ -105,13 +105,14 @@ fn session_of(headers: &HeaderMap) -> Session {
     (header("authorization"), header("cookie").and_then(|cookies| r_sess(&cookies)))
 }
 
-/// The state of the recorded Rancher during one case.
+/// A Rancher that plays the recorded responses.
 struct Player {
     cases: Vec<Case>,
-    /// The fields of credentials: one with a tenant, and one whose tenant Rancher discovered.
+    /// Credentials as Kubernetes Secrets: one with a tenant, and one whose tenant Rancher discovered.
     secret: Value,
     secret_no_tenant: Value,
     no_tenant_id: String,
+    /// The index of the case whose requests are expected.
     current: Mutex<Option<usize>>,
 }
 
@@ -175,14 +176,14 @@ impl Player {
             return recorded.response.to_response();
         }
         let (namespace, name) = path.strip_prefix("/v1/secrets/").unwrap().split_once('/').unwrap();
-        let norman = format!("/v3/cloudCredentials/{namespace}:{name}");
-        let twin = self.cases.iter().find(|other| {
-            other.request.path == norman
+        let norman_path = format!("/v3/cloudCredentials/{namespace}:{name}");
+        let norman_case = self.cases.iter().find(|other| {
+            other.request.path == norman_path
                 && other.request.method == "GET"
                 && other.group() == case.group()
                 && other.session() == case.session()
         });
-        match twin.map(|twin| (twin.response.status, twin.response.body())) {
+        match norman_case.map(|norman_case| (norman_case.response.status, norman_case.response.body())) {
             Some((200, _)) => self.credential_response(namespace, name),
             Some((404, body)) if !body.contains("\"secrets \\\"") => {
                 let metadata = json!({"name": name, "namespace": namespace, "resourceVersion": "7"});
@@ -203,7 +204,7 @@ impl Player {
         rancher::json(200, true, &object)
     }
 
-    /// Whether the same request was allowed in an earlier case.
+    /// Whether a request is rejected that was allowed in an earlier case.
     fn is_revoked(&self, index: usize) -> bool {
         let case = &self.cases[index];
         let is_same = |other: &Case| {
@@ -261,24 +262,33 @@ fn request(case: &Case) -> Request<Body> {
 }
 
 /// The difference from Rancher's response.
-fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
+fn difference(case: &Case, response: &TestResponse) -> Option<String> {
     let recorded = &case.response;
-    if answer.status != recorded.status {
-        return Some(format!("status {} instead of {}: {}", answer.status, recorded.status, answer.text()));
+    if response.status != recorded.status {
+        return Some(format!(
+            "status {} instead of {}: {}",
+            response.status,
+            recorded.status,
+            response.text()
+        ));
     }
     for name in ["X-Api-Cattle-Auth", "Content-Type", "Location"] {
-        if answer.header(name) != recorded.header(name) {
-            return Some(format!("{name}: {:?} instead of {:?}", answer.header(name), recorded.header(name)));
+        if response.header(name) != recorded.header(name) {
+            return Some(format!(
+                "{name}: {:?} instead of {:?}",
+                response.header(name),
+                recorded.header(name)
+            ));
         }
     }
     let expected: Option<Value> = serde_json::from_str(recorded.body()).ok();
     let error = expected.as_ref().and_then(|body| body["error"].as_str());
     let Some(error) = error else {
-        return (answer.text() != recorded.body())
-            .then(|| format!("{:?} instead of {:?}", answer.text(), recorded.body()));
+        return (response.text() != recorded.body())
+            .then(|| format!("{:?} instead of {:?}", response.text(), recorded.body()));
     };
-    // Only our first line also has the response body of a rejected login.
-    let our_error = answer.error();
+    // Our first line ends with the response body of a rejected login; Rancher's does not.
+    let our_error = response.error();
     let our_error = match (our_error.split_once(" Response body: "), our_error.split_once('\n')) {
         (Some((start, _)), Some((_, rest))) => format!("{start} \n{rest}"),
         _ => our_error,
@@ -290,7 +300,7 @@ fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
 async fn compare(file: &str, decision_seconds: &str) -> usize {
     let player = Arc::new(Player::read(file));
     let app = app(&player, decision_seconds).await;
-    let (mut compared, mut different) = (0, Vec::new());
+    let (mut compared, mut differences) = (0, Vec::new());
     for (index, case) in player.cases.iter().enumerate().filter(|(_, case)| case.is_meta()) {
         *player.current.lock().unwrap() = Some(index);
         if player.is_revoked(index) {
@@ -299,10 +309,15 @@ async fn compare(file: &str, decision_seconds: &str) -> usize {
         let response = app.send(request(case)).await;
         compared += 1;
         if let Some(difference) = difference(case, &response) {
-            different.push(format!("{}: {difference}", case.id));
+            differences.push(format!("{}: {difference}", case.id));
         }
     }
-    assert!(different.is_empty(), "{} of {compared} cases:\n{}", different.len(), different.join("\n\n"));
+    assert!(
+        differences.is_empty(),
+        "{} of {compared} cases:\n{}",
+        differences.len(),
+        differences.join("\n\n")
+    );
     println!("{file}: {compared} responses equal those of Rancher");
     compared
 }

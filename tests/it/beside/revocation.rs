@@ -1,4 +1,4 @@
-//! The end of rights: a decision is valid for its TTL at most, and a changed Secret ends it for all callers.
+//! Revocation of rights: a decision is valid for its TTL at most, and a changed Secret ends it for all callers.
 
 use azure_sandbox::{Login, Outcome};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::rancher_state::{CREDENTIAL, OTHER, OWNER, RancherState, UNAUTHORIZED}
 use crate::support::advance_time;
 
 /// Makes the sandbox accept another secret of its account.
-fn accept(app: &BesideApp, secret: &str) {
+fn accept_secret(app: &BesideApp, secret: &str) {
     app.control.script_login(Login { client_id: None, secret: secret.to_owned(), outcome: Outcome::Token });
 }
 
@@ -45,7 +45,7 @@ async fn use_does_not_extend_a_decision() {
 }
 
 #[tokio::test]
-async fn removed_permission_ends_with_the_decision() {
+async fn removed_reader_is_denied_when_the_decision_ends() {
     let (app, state) = BesideApp::start().await;
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.set_readers(CREDENTIAL, &[]);
@@ -81,25 +81,25 @@ async fn deleted_credential_is_denied_when_the_decision_ends() {
 async fn rotated_secret_is_used_and_lists_of_the_old_one_are_dropped() {
     let (app, state) = BesideApp::start().await;
     let old = seed().client_secret;
-    accept(&app, "rotated~secret");
+    accept_secret(&app, "rotated~secret");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "miss");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.header("x-norman-aks-cache"), "hit");
     state.put_credential(CREDENTIAL, "rotated~secret", &["owner"]);
     advance_time(DECISION_TTL).await;
     let response = app.get_versions(CREDENTIAL, OWNER).send().await;
-    assert_eq!(response.header("x-norman-aks-cache"), "miss", "another secret shares no list");
+    assert_eq!(response.header("x-norman-aks-cache"), "miss", "lists are not shared between secrets");
     state.put_credential(CREDENTIAL, old, &["owner"]);
     advance_time(DECISION_TTL).await;
     let response = app.get_versions(CREDENTIAL, OWNER).send().await;
     assert_eq!(response.header("x-norman-aks-cache"), "miss", "the lists of the old secret are gone");
-    assert_eq!(app.take_list_count(), 3);
+    assert_eq!(app.take_version_list_count(), 3);
 }
 
 #[tokio::test]
 async fn changed_secret_ends_the_decisions_of_all_callers() {
     let (app, state) = BesideApp::start().await;
     state.set_readers(CREDENTIAL, &["owner", "other"]);
-    accept(&app, "rotated~secret");
+    accept_secret(&app, "rotated~secret");
     assert_eq!(app.get_versions(CREDENTIAL, OWNER).send().await.status, 200);
     state.put_credential(CREDENTIAL, "rotated~secret", &["other"]);
     assert_eq!(app.get_versions(CREDENTIAL, OTHER).send().await.status, 200, "sees the new version");

@@ -10,8 +10,8 @@ use crate::support::app::seed_credential;
 
 const SECOND_CREDENTIAL: &str = "cattle-global-data:cc-bbbbb";
 
-fn inline_credential(more: &Value) -> Value {
-    seed_credential(&seed(), more)
+fn inline_credential(overrides: &Value) -> Value {
+    seed_credential(&seed(), overrides)
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn decisions_save_lookups_but_every_token_is_looked_up() {
         }
     }
     assert_eq!(app.rancher.take_requests().len(), 1000);
-    assert_eq!(app.take_list_count(), 1, "one list for all callers who may see it");
+    assert_eq!(app.take_version_list_count(), 1, "one list for all callers who may see it");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn cookies_that_are_not_ascii_do_not_hide_the_session() {
 }
 
 #[tokio::test]
-async fn empty_authorization_leaves_the_cookie() {
+async fn empty_authorization_does_not_hide_the_cookie() {
     let (app, _) = BesideApp::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={CREDENTIAL}&region=eastus");
     let call = |path: &str| {

@@ -21,6 +21,7 @@ const CANARIES: [&str; 6] = [
     "canary-secret-in-rancher",
     "canary-secret-in-a-body",
     "canary-json-web-token",
+    // `canary-secret-in-rancher` in Base64.
     "Y2FuYXJ5LXNlY3JldC1pbi1yYW5jaGVy",
 ];
 const TOKEN: &str = "token-aaaaa:canary-key-of-a-session";
@@ -52,8 +53,11 @@ impl<'a> MakeWriter<'a> for LogBuffer {
 #[track_caller]
 fn assert_clean(what: &str, text: &str) {
     for canary in CANARIES {
-        if let Some(at) = text.find(canary) {
-            panic!("{canary} is in {what}: …{}…", &text[at.saturating_sub(300)..(at + 60).min(text.len())]);
+        if let Some(start) = text.find(canary) {
+            panic!(
+                "{canary} is in {what}: …{}…",
+                &text[start.saturating_sub(300)..(start + 60).min(text.len())]
+            );
         }
     }
 }

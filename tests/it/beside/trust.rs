@@ -8,7 +8,7 @@ use super::rancher::FakeRancher;
 use super::rancher_state::{CREDENTIAL, OWNER, RancherState};
 use crate::support::listener::certificate;
 
-const NAME: &str = "rancher.test";
+const PUBLIC_NAME: &str = "rancher.test";
 
 fn checksum(pem: &str) -> String {
     let pem = format!("{}\n", pem.trim());
@@ -31,7 +31,7 @@ async fn builder(name: &str) -> (Arc<RancherState>, String, BesideBuilder) {
     let url = format!("https://127.0.0.1:{}", fake.address.port());
     let builder = BesideApp::builder(fake)
         .setting("NORMAN_AKS_RANCHER_URL", &url)
-        .setting("NORMAN_AKS_RANCHER_HOST", NAME);
+        .setting("NORMAN_AKS_RANCHER_HOST", PUBLIC_NAME);
     (state, authority, builder)
 }
 
@@ -44,7 +44,7 @@ async fn status(app: &BesideApp) -> u16 {
 
 #[tokio::test]
 async fn authority_of_the_file_is_trusted_for_the_public_name() {
-    let (_, authority, builder) = builder(NAME).await;
+    let (_, authority, builder) = builder(PUBLIC_NAME).await;
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &authority).start().await;
     assert_eq!(status(&app).await, 200);
     let request = app.only_request();
@@ -53,8 +53,8 @@ async fn authority_of_the_file_is_trusted_for_the_public_name() {
 
 #[tokio::test]
 async fn other_authorities_are_not_trusted() {
-    let (_, _, builder) = builder(NAME).await;
-    let (other, _) = certificate(&[NAME]);
+    let (_, _, builder) = builder(PUBLIC_NAME).await;
+    let (other, _) = certificate(&[PUBLIC_NAME]);
     let app = builder.file_setting("NORMAN_AKS_RANCHER_CA_FILE", &other).start().await;
     assert_eq!(status(&app).await, 503);
     assert!(app.rancher.take_requests().is_empty(), "nothing of the session was sent");
@@ -62,7 +62,7 @@ async fn other_authorities_are_not_trusted() {
 
 #[tokio::test]
 async fn private_authority_is_not_trusted_by_default() {
-    let (_, _, builder) = builder(NAME).await;
+    let (_, _, builder) = builder(PUBLIC_NAME).await;
     let app = builder.start().await;
     assert_eq!(status(&app).await, 503);
     assert!(app.rancher.take_requests().is_empty());
@@ -78,7 +78,7 @@ async fn certificate_for_another_name_is_rejected() {
 
 #[tokio::test]
 async fn published_authority_with_the_checksum_is_trusted() {
-    let (_, authority, builder) = builder(NAME).await;
+    let (_, authority, builder) = builder(PUBLIC_NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
     assert_eq!(status(&app).await, 200);
     let requests = app.rancher.requests();
@@ -89,7 +89,7 @@ async fn published_authority_with_the_checksum_is_trusted() {
 
 #[tokio::test]
 async fn published_authority_with_another_checksum_is_not_trusted() {
-    let (_, _, builder) = builder(NAME).await;
+    let (_, _, builder) = builder(PUBLIC_NAME).await;
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &"0".repeat(64)).start().await;
     assert_eq!(status(&app).await, 503);
     let requests = app.rancher.requests();
@@ -101,8 +101,8 @@ async fn published_authority_with_another_checksum_is_not_trusted() {
 
 #[tokio::test]
 async fn pinned_authority_of_another_certificate_is_not_trusted() {
-    let (state, _, builder) = builder(NAME).await;
-    let (other, _) = certificate(&[NAME]);
+    let (state, _, builder) = builder(PUBLIC_NAME).await;
+    let (other, _) = certificate(&[PUBLIC_NAME]);
     state.set_cacerts(&other);
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&other)).start().await;
     assert_eq!(status(&app).await, 503);
@@ -115,7 +115,7 @@ async fn pinned_authority_of_another_certificate_is_not_trusted() {
 
 #[tokio::test]
 async fn published_authority_is_read_again_after_a_mismatch() {
-    let (state, authority, builder) = builder(NAME).await;
+    let (state, authority, builder) = builder(PUBLIC_NAME).await;
     state.set_cacerts("");
     let app = builder.setting("NORMAN_AKS_RANCHER_CA_CHECKSUM", &checksum(&authority)).start().await;
     assert_eq!(status(&app).await, 503);
