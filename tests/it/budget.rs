@@ -10,25 +10,29 @@ use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 use crate::support::test_clusters;
 
-/// The refill of the reads that Azure documents.
+/// The refill of the bucket for reads, as Azure documents it.
 const REFILL_PER_MINUTE: u32 = 25 * 60;
+
+/// Ages at which lists are stale: versions are fresh for 15 minutes, networks for 30 s.
+const STALE_VERSIONS_AGE: Duration = Duration::from_mins(16);
+const STALE_NETWORKS_AGE: Duration = Duration::from_secs(31);
 
 fn set_read_budget(app: &TestApp, size: u32) {
     let reads = Some(Bucket { size, refill_per_minute: REFILL_PER_MINUTE });
     app.control.set_budget(app.seed.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
 }
 
-/// Sends an action with the credential of the seed account in its body, as the user of `token`.
-async fn list(app: &TestApp, token: &str, action: &str, region: &str) -> TestResponse {
+/// Calls an action with the credential of the seed account in its body, as the user of `token`.
+async fn call_action(app: &TestApp, token: &str, action: &str, region: &str) -> TestResponse {
     let body = app.credential(&json!({ "region": region }));
     app.post(&format!("/meta/{action}")).token(token).json(&body).send().await
 }
 
 async fn versions(app: &TestApp, region: &str) -> TestResponse {
-    list(app, &app.admin, "aksVersions", region).await
+    call_action(app, &app.admin, "aksVersions", region).await
 }
 
-/// Lists the locations without the cache: the server learns from Azure's response how many requests are left.
+/// Lists the locations without the cache, so that the server learns from Azure's response how many requests are left.
 async fn fresh_locations(app: &TestApp) -> TestResponse {
     let body = app.credential(&json!({}));
     app.post("/meta/aksLocations").header("cache-control", "no-cache").json(&body).send().await
@@ -46,7 +50,7 @@ fn status_and_retry(response: &TestResponse) -> (u16, &str) {
 async fn low_budget_stops_background_refreshes() {
     let app = TestApp::with_advisory_review().await;
     versions(&app, "eastus").await;
-    app.clock.advance(Duration::from_mins(16));
+    app.clock.advance(STALE_VERSIONS_AGE);
     set_read_budget(&app, 8);
     assert_eq!(fresh_locations(&app).await.status, 200);
     app.take_azure_requests();
@@ -65,7 +69,7 @@ async fn low_budget_stops_background_refreshes() {
 async fn background_refresh_resumes_after_the_refill() {
     let app = TestApp::with_advisory_review().await;
     versions(&app, "eastus").await;
-    app.clock.advance(Duration::from_mins(16));
+    app.clock.advance(STALE_VERSIONS_AGE);
     set_read_budget(&app, 8);
     fresh_locations(&app).await;
     assert_eq!(status_and_cache(&versions(&app, "eastus").await), (200, "stale"));
@@ -98,12 +102,12 @@ async fn caller_without_a_cached_list_gets_429_until_the_refill() {
 #[tokio::test]
 async fn stale_list_is_served_if_nothing_is_left() {
     let app = TestApp::with_advisory_review().await;
-    let cached = list(&app, &app.admin, "aksVirtualNetworks", "").await;
-    app.clock.advance(Duration::from_secs(31));
+    let cached = call_action(&app, &app.admin, "aksVirtualNetworks", "").await;
+    app.clock.advance(STALE_NETWORKS_AGE);
     set_read_budget(&app, 1);
     fresh_locations(&app).await;
     app.take_azure_requests();
-    let served = list(&app, &app.admin, "aksVirtualNetworks", "").await;
+    let served = call_action(&app, &app.admin, "aksVirtualNetworks", "").await;
     assert_eq!(status_and_cache(&served), (200, "stale"));
     assert_eq!(served.body, cached.body);
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
@@ -139,7 +143,7 @@ async fn throttled_subscription_gets_no_request_until_the_delay_ends() {
 async fn throttled_list_does_not_affect_other_lists() {
     let app = TestApp::with_advisory_review().await;
     app.control.add_fault(throttled(Operation::VmSizes, "OperationNotAllowed"));
-    let sizes = async |region| list(&app, &app.admin, "aksVMSizes", region).await;
+    let sizes = async |region| call_action(&app, &app.admin, "aksVMSizes", region).await;
     assert_eq!(status_and_retry(&sizes("eastus").await), (429, "100"));
     app.take_azure_requests();
     assert_eq!(status_and_retry(&sizes("eastus").await), (429, "100"));
@@ -169,16 +173,16 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     set_read_budget(&app, 9);
-    assert_eq!(list(&app, &ann, "aksLocations", "").await.status, 200);
+    assert_eq!(call_action(&app, &ann, "aksLocations", "").await.status, 200);
     app.control.add_fault(fault::delay(Operation::VirtualNetworks, 60_000));
-    let waiting = list(&app, &bob, "aksVirtualNetworks", "");
-    let anns = async {
+    let waiting = call_action(&app, &bob, "aksVirtualNetworks", "");
+    let ann_requests = async {
         while !app.take_azure_requests().iter().any(|request| request.ends_with("virtualNetworks")) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let mut served = 0;
         for region in ["eastus", "eastus2", "westus", "westus2", "westus3"] {
-            let response = list(&app, &ann, "aksVersions", region).await;
+            let response = call_action(&app, &ann, "aksVersions", region).await;
             if response.status == 429 {
                 assert!(
                     response.error().contains("reserved for other waiting callers"),
@@ -193,11 +197,15 @@ async fn caller_gets_half_of_what_is_left_while_another_waits() {
         app.control.clear_faults();
         served
     };
-    let (waited, served) = tokio::join!(waiting, anns);
+    let (waited, served) = tokio::join!(waiting, ann_requests);
     assert_eq!(waited.status, 200);
     // Ann may send 4 of the 9 requests, including her first one.
     assert_eq!(served, 3);
-    assert_eq!(list(&app, &ann, "aksVersions", "westus3").await.status, 200, "no other caller waits now");
+    assert_eq!(
+        call_action(&app, &ann, "aksVersions", "westus3").await.status,
+        200,
+        "no other caller waits now"
+    );
 }
 
 #[tokio::test]

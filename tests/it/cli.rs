@@ -175,12 +175,12 @@ fn tokens_are_created_listed_and_revoked() {
     let created =
         program.succeeds(&["token", "create", "--user=ann", "--ttl=30d", "--description", "for tests"]);
     assert_eq!(created.stderr, format!("norman-aks: the token is valid for servers of the new {DATABASE}"));
-    let ann = created.stdout.trim_end();
-    let (name, secret) = ann.split_once(':').unwrap();
-    assert!(name.starts_with("token-") && secret.len() >= 40 && !secret.contains('\n'), "{ann}");
+    let ann_token = created.stdout.trim_end();
+    let (name, secret) = ann_token.split_once(':').unwrap();
+    assert!(name.starts_with("token-") && secret.len() >= 40 && !secret.contains('\n'), "{ann_token}");
     let root = program.succeeds(&["token", "create", "--user", "root", "--admin"]);
     assert!(root.stderr.ends_with(&format!("servers of the {DATABASE}")), "{}", root.stderr);
-    let root = root.stdout.split(':').next().unwrap().to_owned();
+    let root_name = root.stdout.split(':').next().unwrap().to_owned();
 
     let list = program.prints(&["token", "list"]);
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -190,11 +190,11 @@ fn tokens_are_created_listed_and_revoked() {
     };
     assert_eq!(row(name)[1..3], ["ann", "no"]);
     assert!(row(name).join(" ").ends_with("Z never for tests"), "{list}");
-    assert_eq!(row(&root)[1..3], ["root", "yes"]);
-    assert_eq!(row(&root)[4], "never");
+    assert_eq!(row(&root_name)[1..3], ["root", "yes"]);
+    assert_eq!(row(&root_name)[4], "never");
 
     assert_eq!(program.prints(&["token", "revoke", name]), "");
-    let error = program.fails(1, &["token", "revoke", ann]);
+    let error = program.fails(1, &["token", "revoke", ann_token]);
     assert!(error.contains(&format!("token \"{name}\" not found")) && !error.contains(secret), "{error}");
     assert_eq!(program.prints(&["token", "list"]).lines().count(), 2);
     let error = program.fails(1, &["token", "create", "--user", ""]);
@@ -219,7 +219,7 @@ fn sandbox_databases_require_sandbox_flag() {
 
 #[test]
 fn role_changes_are_reported() {
-    const DATABASE: &str =
+    const TOKEN_MESSAGE: &str =
         "norman-aks: the token is valid for servers of the database ./norman-aks-data/norman-aks.db\n";
     let program = Program::new();
     let create =
@@ -234,10 +234,10 @@ fn role_changes_are_reported() {
     create(&[]);
     let change =
         "norman-aks: ann is now an administrator, with all of its tokens; `--no-admin` reverts this\n";
-    assert_eq!(create(&["--admin"]), format!("{change}{DATABASE}"));
+    assert_eq!(create(&["--admin"]), format!("{change}{TOKEN_MESSAGE}"));
     assert_eq!(roles(), ["yes", "yes"]);
-    assert_eq!(create(&["--admin"]), DATABASE);
-    assert_eq!(create(&[]), DATABASE);
+    assert_eq!(create(&["--admin"]), TOKEN_MESSAGE);
+    assert_eq!(create(&[]), TOKEN_MESSAGE);
     let change = create(&["--no-admin"]);
     assert!(change.starts_with("norman-aks: ann is now an ordinary user"), "{change}");
     assert_eq!(roles(), ["no"; 5]);

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::test_catalog::{TestCatalog, sku, usage};
 
-/// The number of cases. A unit test of the same functions compares a thousand (`crates/aks/src/review/tests/vm_sizes.rs`); this
-/// test is about the data that the API passes to them.
+/// The number of cases. A unit test of the same functions compares a thousand (`crates/aks/src/review/tests/vm_sizes.rs`);
+/// this test covers the data that the API passes to these functions.
 const CASES: u32 = 100;
 
 /// The rules of the review that a verdict of the catalog covers.
@@ -41,7 +41,7 @@ fn generated_cases() -> impl Strategy<Value = GeneratedCase> {
         prop::option::weighted(0.8, prop::sample::select(values))
             .prop_map(move |value| value.map(|value| (name, value)))
     };
-    let cores = (
+    let cpu_and_retirement = (
         capability("vCPUs", &["2", "2", "2", "2", "4", "1", "64", "many"]),
         capability("vCPUsAvailable", &["2", "2", "2", "1", "16"]),
         capability("CpuArchitectureType", &["x64", "Arm64"]),
@@ -50,13 +50,13 @@ fn generated_cases() -> impl Strategy<Value = GeneratedCase> {
             &["05/01/2028", "05/02/2028", "05/03/2028", "05/04/2028", "soon", "11/22/2026"],
         ),
     );
-    let sizes = (
+    let memory_and_disks = (
         capability("MemoryGB", &["16", "16", "4", "3.5", "much"]),
         capability("EphemeralOSDiskSupported", &["True", "True", "true", "False"]),
         capability("CachedDiskBytes", &["0", "32212254720", "107374182400"]),
         capability("MaxResourceVolumeMB", &["0", "76800"]),
     );
-    let capabilities = (cores, sizes);
+    let capabilities = (cpu_and_retirement, memory_and_disks);
     let zones = || prop::sample::subsequence(vec!["1", "2", "3"], 0..=3);
     let restriction = prop_oneof![
         12 => Just(json!([])),
@@ -72,8 +72,9 @@ fn generated_cases() -> impl Strategy<Value = GeneratedCase> {
     );
     (capabilities, zones(), restriction, quota(), quota(), demand).prop_map(
         |(capabilities, offered, restriction, family, regional, (mode, desired_zones, disk, count))| {
-            let (cores, sizes) = capabilities;
-            let capabilities: Vec<_> = [<[_; 4]>::from(cores), sizes.into()].concat().into_iter().flatten().collect();
+            let (cpu_and_retirement, memory_and_disks) = capabilities;
+            let capabilities = [<[_; 4]>::from(cpu_and_retirement), memory_and_disks.into()].concat();
+            let capabilities: Vec<_> = capabilities.into_iter().flatten().collect();
             let mut usages = Vec::new();
             usages.extend(family.map(|(used, limit)| usage("standardDSv3Family", used, limit)));
             usages.extend(regional.map(|(used, limit)| usage("cores", used, limit)));
@@ -111,10 +112,11 @@ async fn catalog_and_review_agree() {
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let (usable, unusable) = (Cell::new(0), Cell::new(0));
     let outcome = runner.run(&generated_cases(), |case| {
-        let found: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
+        let is_usable: Result<bool, TestCaseError> = tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
                 catalog.set_list("skus", std::slice::from_ref(&case.sku));
                 catalog.set_list("usages", &case.usages);
+                // Past the lifetime of the cached lists.
                 catalog.app.clock.advance(std::time::Duration::from_hours(2));
                 let call = catalog.app.get(&format!(
                     "/api/v1/vm-sizes?cloudCredentialId={}&region=eastus&{}",
@@ -133,7 +135,7 @@ async fn catalog_and_review_agree() {
                 Ok(rejections.is_empty())
             })
         });
-        let count = if found? { &usable } else { &unusable };
+        let count = if is_usable? { &usable } else { &unusable };
         count.set(count.get() + 1);
         Ok(())
     });

@@ -39,7 +39,7 @@ fn remedy<'a>(result: &'a Value, code: &str) -> &'a str {
     reason.unwrap_or_else(|| panic!("no {code} in {result}"))["remedy"].as_str().unwrap()
 }
 
-fn fault(app: &TestApp, fault: Value) {
+fn add_fault(app: &TestApp, fault: Value) {
     app.control.add_fault(serde_json::from_value::<Fault>(fault).unwrap());
 }
 
@@ -70,7 +70,7 @@ async fn contributor_is_usable_without_any_reason() {
 #[tokio::test]
 async fn each_account_has_its_reasons() {
     let app = TestApp::start().await;
-    for (name, verdict, expected, text) in [
+    for (name, verdict, expected, reason_part) in [
         ("expired-secret", "unusable", &["loginRejected"][..], "az ad app credential reset"),
         ("disabled-app", "unusable", &["loginRejected"], "enable"),
         ("throttled-login", "limited", &["loginUnavailable"], ""),
@@ -103,18 +103,18 @@ async fn each_account_has_its_reasons() {
         let mut credential = account_credential(&app.account(name));
         credential["environment"] = json!(app.account(name).environment);
         let result = post(&app, &credential, "").await;
-        let found: BTreeSet<&str> = codes(&result).into_iter().collect();
+        let actual: BTreeSet<&str> = codes(&result).into_iter().collect();
         assert_eq!(
-            (&result["verdict"], found),
+            (&result["verdict"], actual),
             (&json!(verdict), expected.iter().copied().collect()),
             "{name}: {result}"
         );
-        assert!(result["reasons"].to_string().contains(text), "{name}: {result}");
+        assert!(result["reasons"].to_string().contains(reason_part), "{name}: {result}");
     }
 }
 
 #[tokio::test]
-async fn rejected_login_names_its_numbers() {
+async fn rejected_login_has_its_aadsts_numbers() {
     let app = TestApp::start().await;
     let result = check(&app, "expired-secret", "").await;
     assert_eq!(result["login"], json!({"status": "rejected", "aadsts": [7_000_222]}));
@@ -136,7 +136,7 @@ async fn unknown_subscriptions_and_tenants_are_reasons() {
     unknown.as_object_mut().unwrap().remove("tenantId");
     let result = post(&app, &unknown, "").await;
     assert_eq!((&result["verdict"], codes(&result)), (&json!("unusable"), vec!["tenantUnknown"]));
-    fault(&app, json!({"operation": "subscription", "effect": "cut_before_answer"}));
+    add_fault(&app, json!({"operation": "subscription", "effect": "cut_before_answer"}));
     let result = post(&app, &unknown, "").await;
     assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["tenantUnknown"]));
 }
@@ -198,7 +198,7 @@ async fn parts_that_cannot_be_read_are_unknown() {
         ("subscription", "subscription"),
     ] {
         let effect = json!({"status": {"status": 500, "code": "InternalServerError"}});
-        fault(&app, json!({"operation": operation, "effect": effect}));
+        add_fault(&app, json!({"operation": operation, "effect": effect}));
         let result = check(&app, "ready", "").await;
         app.control.clear_faults();
         assert_eq!(result["verdict"], "limited", "{part}");
@@ -210,7 +210,7 @@ async fn parts_that_cannot_be_read_are_unknown() {
         );
         assert!(unchecked[0]["reason"].as_str().unwrap().contains("500 (InternalServerError)"), "{result}");
     }
-    // Azure lists no roles: nothing is known, and nothing is denied.
+    // An empty list of permissions: nothing is known, and nothing is denied.
     play(&app, "permissions", &json!({"body": {"value": []}}));
     let result = check(&app, "ready", "").await;
     assert_eq!((&result["verdict"], codes(&result)), (&json!("limited"), vec!["notChecked"]));
@@ -257,11 +257,11 @@ async fn policies_are_listed_with_their_effects() {
     );
 }
 
-/// Plays an assignment of an initiative with one policy, which has this rule.
-fn play_initiative(app: &TestApp, assignment: &Value, rule: &Value) {
+/// Plays an assignment with these properties, of an initiative whose only policy has this rule.
+fn play_initiative(app: &TestApp, properties: &Value, rule: &Value) {
     let scope = format!("/subscriptions/{}/providers/Microsoft.Authorization", app.seed.subscription_id);
     let mut assignment =
-        json!({"id": format!("{scope}/policyAssignments/a"), "name": "a", "properties": assignment});
+        json!({"id": format!("{scope}/policyAssignments/a"), "name": "a", "properties": properties});
     assignment["properties"]["policyDefinitionId"] = json!(format!("{scope}/policySetDefinitions/set"));
     assignment["properties"]["scope"] = json!(format!("/subscriptions/{}", app.seed.subscription_id));
     let member = json!({"policyDefinitionId": format!("{scope}/policyDefinitions/member"),
@@ -275,20 +275,20 @@ fn play_initiative(app: &TestApp, assignment: &Value, rule: &Value) {
 #[tokio::test]
 async fn policy_of_an_initiative_has_its_reason() {
     let app = TestApp::start().await;
-    let of_type = |name: &str| json!({"field": "type", "equals": name});
+    let type_equals = |name: &str| json!({"field": "type", "equals": name});
     // Unit tests cover the other effects and conditions.
-    for (assignment, condition, effect, verdict) in [
+    for (properties, condition, effect, verdict) in [
         (
             json!({"parameters": {"mode": {"value": "Deny"}}}),
-            of_type("Microsoft.Network/publicIPAddresses"),
+            type_equals("Microsoft.Network/publicIPAddresses"),
             "[parameters('effect')]",
             "limited",
         ),
-        (json!({}), of_type("Microsoft.Compute/virtualMachineScaleSets"), "deny", "unusable"),
+        (json!({}), type_equals("Microsoft.Compute/virtualMachineScaleSets"), "deny", "unusable"),
     ] {
-        play_initiative(&app, &assignment, &json!({"if": condition, "then": {"effect": effect}}));
+        play_initiative(&app, &properties, &json!({"if": condition, "then": {"effect": effect}}));
         let result = check(&app, "ready", "").await;
-        let case = format!("{assignment} {condition} {effect}: {result}");
+        let case = format!("{properties} {condition} {effect}: {result}");
         assert_eq!((&result["verdict"], codes(&result)), (&json!(verdict), vec!["policyDenies"]), "{case}");
         let policies =
             result["policies"].as_array().unwrap().iter().map(|policy| policy["effect"].as_str().unwrap());
@@ -299,7 +299,7 @@ async fn policy_of_an_initiative_has_its_reason() {
 #[tokio::test]
 async fn slow_azure_leaves_parts_unknown_within_the_limit() {
     let app = TestApp::start().await;
-    fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
+    add_fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
     let started = Instant::now();
     let expire = async {
         app.wait_until_azure_hangs().await;
@@ -325,16 +325,16 @@ async fn throttled_azure_is_not_waited_for() {
 #[tokio::test]
 async fn at_most_four_requests_run_at_once() {
     let app = TestApp::start().await;
-    let latency = 150;
+    let latency_ms = 150;
     for operation in ["permissions", "provider", "policyAssignments"] {
-        fault(&app, json!({"operation": operation, "latency_ms": latency}));
+        add_fault(&app, json!({"operation": operation, "latency_ms": latency_ms}));
     }
     let query: Vec<String> = (0..10).map(|number| format!("resourceGroup=group-{number}")).collect();
     let started = Instant::now();
     check(&app, "ready", &query.join("&")).await;
     // 11 lists of permissions, 11 of policies and 5 providers, four at a time.
     let rounds = u32::try_from((11_u64 + 11 + 5).div_ceil(4)).unwrap();
-    assert!(started.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(latency_ms) * (rounds - 1), "{:?}", started.elapsed());
     let logins = app.take_azure_requests().iter().filter(|request| request.contains("/token")).count();
     assert_eq!(logins, 1);
 }
@@ -342,15 +342,15 @@ async fn at_most_four_requests_run_at_once() {
 #[tokio::test]
 async fn checks_of_one_caller_share_four_requests() {
     let app = TestApp::start().await;
-    let latency = 150;
+    let latency_ms = 150;
     for operation in ["permissions", "provider", "policyAssignments"] {
-        fault(&app, json!({"operation": operation, "latency_ms": latency}));
+        add_fault(&app, json!({"operation": operation, "latency_ms": latency_ms}));
     }
     let started = Instant::now();
     let checks = tokio::join!(check(&app, "ready", ""), check(&app, "ready", ""), check(&app, "empty", ""));
     // A list of permissions, one of policies and 5 providers for each, four at a time.
     let rounds = u32::try_from((3_u64 * (1 + 1 + 5)).div_ceil(4)).unwrap();
-    assert!(started.elapsed() >= Duration::from_millis(latency) * (rounds - 1), "{:?}", started.elapsed());
+    assert!(started.elapsed() >= Duration::from_millis(latency_ms) * (rounds - 1), "{:?}", started.elapsed());
     for result in [checks.0, checks.1, checks.2] {
         assert_eq!(result["verdict"], "usable", "{result}");
     }
@@ -359,8 +359,8 @@ async fn checks_of_one_caller_share_four_requests() {
 #[tokio::test]
 async fn check_without_free_permits_ends_in_time() {
     let app = TestApp::start().await;
-    fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
-    fault(&app, json!({"operation": "provider", "latency_ms": UNRESPONSIVE_MS}));
+    add_fault(&app, json!({"operation": "permissions", "latency_ms": UNRESPONSIVE_MS}));
+    add_fault(&app, json!({"operation": "provider", "latency_ms": UNRESPONSIVE_MS}));
     let busy = check(&app, "ready", "");
     let late = async {
         app.wait_until_azure_hangs().await;
@@ -394,7 +394,7 @@ async fn check_sends_only_the_requests_that_azure_leaves() {
     let sent: Vec<String> =
         app.take_azure_requests().into_iter().filter(|request| !request.contains("/token")).collect();
     assert_eq!(sent.len(), 1, "{sent:?}");
-    // Nothing is left, and the login is tried nevertheless.
+    // The login is sent even if no request is left.
     let result = check(&app, "ready", "").await;
     assert_eq!(result["login"]["status"], "accepted");
 }
@@ -446,7 +446,7 @@ async fn checks_are_audited() {
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
     let id = app.store_credential(&ann).await;
     check_stored(&app, &id, &ann).await;
-    fault(&app, json!({"operation": "token", "effect": {"status": {"status": 503}}}));
+    add_fault(&app, json!({"operation": "token", "effect": {"status": {"status": 503}}}));
     check_stored(&app, &id, &ann).await;
     check_stored(&app, &id, &bob).await;
     app.clock.advance(Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! The section about the catalog in docs/api.md: its curl lines work in the sandbox, and its tables have the parameters and codes.
+//! The catalog section of docs/api.md: its curl lines work in the sandbox, and its tables have all parameters and codes.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ fn section() -> String {
 }
 
 /// The path of a curl line, and whether it has a body.
-fn request(line: &str) -> Option<(&str, bool)> {
+fn parse_curl_line(line: &str) -> Option<(&str, bool)> {
     let url = line.strip_prefix("$ curl ")?.split_once("$API")?.1;
     Some((url.split(['"', ' ']).next()?, line.contains(" -d @azure.json")))
 }
@@ -32,7 +32,7 @@ async fn curl_lines_of_the_catalog_work() {
     });
     catalog.set_list("locations", &locations);
     let section = section();
-    let lines = section.lines().filter_map(request);
+    let lines = section.lines().filter_map(parse_curl_line);
     // Lines with the ID of a cluster need a cluster, which this test does not have.
     let lines: Vec<_> = lines.filter(|(path, _)| !path.contains("$ID")).collect();
     assert!(lines.len() >= 9, "{lines:?}");
@@ -52,7 +52,7 @@ async fn curl_lines_of_the_catalog_work() {
 }
 
 /// The names in the first cells of all tables of a text.
-fn documented(text: &str) -> BTreeSet<String> {
+fn first_cell_names(text: &str) -> BTreeSet<String> {
     let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
     let names =
         cells.flat_map(|(cell, _)| cell.split('`').filter(|part| !part.trim_matches([',', ' ']).is_empty()));
@@ -69,11 +69,11 @@ fn tables_of_the_catalog_have_every_parameter() {
         ("/api/v1/kubernetes-versions", "## Kubernetes versions and upgrades"),
         ("/api/v1/credentials/{id}/check", "## What a credential can do"),
     ] {
-        let part = section.split(heading).nth(1).unwrap_or_else(|| panic!("{heading}"));
-        let part = part.split("\n#").next().unwrap();
+        let subsection = section.split(heading).nth(1).unwrap_or_else(|| panic!("{heading}"));
+        let subsection = subsection.split("\n#").next().unwrap();
         for parameter in document["paths"][path]["get"]["parameters"].as_array().unwrap() {
             let name = parameter["name"].as_str().unwrap();
-            let is_named = part.contains(&format!("`{name}`"));
+            let is_named = subsection.contains(&format!("`{name}`"));
             assert!(parameter["in"] == "path" || is_named, "{path}: {name}");
         }
     }
@@ -98,7 +98,7 @@ fn table_of_reason_codes_is_complete() {
     let section = section();
     let tables = section.split("| Code | Meaning | Remedy |\n").skip(1);
     let documented: BTreeSet<String> =
-        tables.filter_map(|table| table.split("\n\n").next()).flat_map(documented).collect();
+        tables.filter_map(|table| table.split("\n\n").next()).flat_map(first_cell_names).collect();
     let files = files_below("crates/aks/src").into_iter().chain(files_below("src/service/catalog"));
     let files = files.map(|file| name_of(&file)).filter(|name| {
         name.contains("/catalog/") || name.contains("/rights/") || name.ends_with("/vm_size.rs")
@@ -107,7 +107,7 @@ fn table_of_reason_codes_is_complete() {
     // These codes are in tuples of code, message and verdict.
     actual.extend(["versionNotOffered", "versionNeedsLongTermSupport", "versionPreview"].map(str::to_owned));
     actual.extend(["aksUnknown", "sizesUnknown", "versionsUnknown"].map(str::to_owned));
-    // Registering a provider is the remedy of providerUnregistered.
+    // A missing right to register a provider is part of providerUnregistered.
     actual.remove("registrationDenied");
     assert!(actual.len() > 30, "{actual:?}");
     assert_eq!(documented, actual);

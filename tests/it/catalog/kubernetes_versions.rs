@@ -15,12 +15,12 @@ async fn versions_are_listed_with_patches_plans_and_upgrades() {
     let catalog = TestCatalog::start().await;
     let list = catalog.list("kubernetes-versions", "").await;
     assert_eq!(names(&list), ["1.29", "1.30", "1.31", "1.32", "1.33", "1.34", "1.35"]);
-    let versions_with = |key: &str| {
+    let versions_with_flag = |key: &str| {
         names(&list.iter().filter(|minor| minor[key] == true).cloned().collect::<Vec<_>>()).join(" ")
     };
-    assert_eq!(versions_with("isPreview"), "1.35");
-    assert_eq!(versions_with("isDefault"), "1.33");
-    assert_eq!(versions_with("needsLongTermSupport"), "1.29 1.30 1.31");
+    assert_eq!(versions_with_flag("isPreview"), "1.35");
+    assert_eq!(versions_with_flag("isDefault"), "1.33");
+    assert_eq!(versions_with_flag("needsLongTermSupport"), "1.29 1.30 1.31");
     let minor = &list[5];
     assert_eq!(minor["supportPlans"], json!(["AKSLongTermSupport", "KubernetesOfficial"]));
     assert_eq!(
@@ -31,7 +31,7 @@ async fn versions_are_listed_with_patches_plans_and_upgrades() {
 }
 
 #[tokio::test]
-async fn versions_are_selected_and_paged() {
+async fn versions_are_filtered_and_paged() {
     let catalog = TestCatalog::start().await;
     for (query, expected) in [
         ("preview=true", &["1.35"][..]),
@@ -63,7 +63,7 @@ async fn invalid_requests_name_the_parameter() {
 }
 
 #[tokio::test]
-async fn second_request_is_served_from_the_cache_of_aks_versions() {
+async fn list_is_served_from_the_cache_of_aks_versions() {
     let catalog = TestCatalog::start().await;
     let path = format!("/meta/aksVersions?cloudCredentialId={}&region=eastus", catalog.credential);
     assert_eq!(catalog.app.get(&path).send().await.status, StatusCode::OK);

@@ -18,7 +18,7 @@ fn codes(region: &Value) -> Vec<&str> {
 }
 
 impl TestCatalog {
-    /// Offers AKS in these regions only, from now on.
+    /// Offers AKS only in these regions, and advances the clock past the lifetime of cached lists.
     fn offer_aks_only_in(&self, locations: &[&str]) {
         let body = json!({"namespace": "Microsoft.ContainerService", "registrationState": "Registered",
             "resourceTypes": [{"resourceType": "managedClusters", "locations": locations}]});
@@ -105,7 +105,7 @@ async fn each_reason_is_given_and_can_be_absent() {
 }
 
 #[tokio::test]
-async fn lines_come_one_by_one_with_progress() {
+async fn regions_are_streamed_as_lines_with_progress() {
     let catalog = TestCatalog::start().await;
     let path = format!(
         "/api/v1/regions?cloudCredentialId={}&region=eastus,westus,westeurope&vmSize=Standard_D2s_v3",
@@ -131,7 +131,7 @@ async fn one_caller_has_at_most_four_requests_to_azure_at_once() {
         let fault = json!({"operation": operation, "latency_ms": 30});
         catalog.app.control.add_fault(serde_json::from_value(fault).unwrap());
     }
-    // More regions than the two requests may read at once.
+    // Twelve regions: more than the two requests may read at once.
     let path = format!(
         "/api/v1/regions?cloudCredentialId={}&vmSize=Standard_D2s_v3&region={SIX_REGIONS},eastus2,centralus,westus2,westus3,ukwest,japanwest",
         catalog.credential

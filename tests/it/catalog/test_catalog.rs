@@ -1,4 +1,4 @@
-//! A server with a stored credential, and lists of Azure that a test makes up.
+//! A server with a stored credential, and responses of Azure that a test replaces.
 
 use azure_sandbox::Page;
 use http::StatusCode;
@@ -42,7 +42,7 @@ impl TestCatalog {
         self.app.control.play(self.app.seed.subscription_id, route, vec![page]).unwrap();
     }
 
-    /// Replaces the response to a request of Azure by an error.
+    /// Replaces a response of Azure with an error.
     pub(super) fn set_error(&self, route: &str, status: u16, code: &str) {
         let body = json!({"error": {"code": code, "message": format!("{code} for a test")}});
         let page: Page = serde_json::from_str(&json!({"status": status, "body": body}).to_string()).unwrap();
@@ -50,17 +50,17 @@ impl TestCatalog {
     }
 }
 
-/// An entry of `Microsoft.Compute/skus`.
+/// An entry of `Microsoft.Compute/skus`, with default capabilities before the given ones.
 pub(super) fn sku(name: &str, capabilities: &[(&str, &str)], zones: &[&str], restrictions: &Value) -> Value {
-    let mut all: Vec<Value> = vec![
+    let mut entries: Vec<Value> = vec![
         json!({"name": "vCPUs", "value": "4"}),
         json!({"name": "MemoryGB", "value": "16"}),
         json!({"name": "EphemeralOSDiskSupported", "value": "True"}),
         json!({"name": "CachedDiskBytes", "value": "107374182400"}),
     ];
-    all.extend(capabilities.iter().map(|(name, value)| json!({"name": name, "value": value})));
+    entries.extend(capabilities.iter().map(|(name, value)| json!({"name": name, "value": value})));
     json!({"resourceType": "virtualMachines", "name": name, "family": "standardDSv3Family", "locations": ["eastus"],
-        "locationInfo": [{"location": "eastus", "zones": zones}], "capabilities": all, "restrictions": restrictions})
+        "locationInfo": [{"location": "eastus", "zones": zones}], "capabilities": entries, "restrictions": restrictions})
 }
 
 /// An entry of `Microsoft.Compute/locations/<region>/usages`.

@@ -44,7 +44,8 @@ fn summary(plan: &Value) -> String {
     plan["hops"].as_array().unwrap().iter().map(line).collect::<Vec<_>>().join(" ")
 }
 
-async fn hops(setup: &ClusterSetup, id: &str, to: &str) -> String {
+/// The summary of a plan, after checking that everything it needs was read from Azure.
+async fn complete_summary(setup: &ClusterSetup, id: &str, to: &str) -> String {
     let plan = plan(setup, id, to).await;
     assert_eq!(plan["azure"], json!({"outcome": "asked"}), "{plan}");
     assert_eq!(plan["notLookedAt"], json!([]), "{plan}");
@@ -52,9 +53,9 @@ async fn hops(setup: &ClusterSetup, id: &str, to: &str) -> String {
 }
 
 /// The versions that run in Azure: the control plane, then the pools.
-async fn running(setup: &ClusterSetup, name: &str) -> Vec<String> {
-    let found = setup.aks_cluster(name).await.unwrap();
-    let properties = &found["properties"];
+async fn running_versions(setup: &ClusterSetup, name: &str) -> Vec<String> {
+    let cluster = setup.aks_cluster(name).await.unwrap();
+    let properties = &cluster["properties"];
     let pools = properties["agentPoolProfiles"].as_array().unwrap().iter();
     let versions = pools.map(|pool| &pool["currentOrchestratorVersion"]);
     let all = [&properties["currentKubernetesVersion"]].into_iter().chain(versions);
@@ -62,7 +63,7 @@ async fn running(setup: &ClusterSetup, name: &str) -> Vec<String> {
 }
 
 /// Applies the first hop of the plan until no hop is left; returns the applied hops.
-async fn follow(setup: &ClusterSetup, id: &str, to: &str) -> Vec<String> {
+async fn follow_plan(setup: &ClusterSetup, id: &str, to: &str) -> Vec<String> {
     let mut applied = Vec::new();
     for _ in 0..20 {
         let plan = plan(setup, id, to).await;
@@ -104,7 +105,7 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
     let pools =
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": "1.32"}))]);
     let id = setup.create_active(&setup.small_with(json!({"nodePools": pools}))).await;
-    assert_eq!(running(&setup, "one").await, ["1.32.7"; 3]);
+    assert_eq!(running_versions(&setup, "one").await, ["1.32.7"; 3]);
     let first = plan(&setup, &id, "").await;
     assert_eq!((&first["from"], &first["to"]), (&json!("1.32.7"), &json!("1.34.3")), "{first}");
     assert_eq!(summary(&first), "1.33.6 1.34.3 system=1.34.3 work=1.34.3");
@@ -114,8 +115,8 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
     for hop in first["hops"].as_array().unwrap() {
         setup.writes_of_update(&id, hop["aksConfig"].clone()).await;
     }
-    assert_eq!(running(&setup, "one").await, ["1.34.3"; 3]);
-    assert_eq!(hops(&setup, &id, "1.34").await, "");
+    assert_eq!(running_versions(&setup, "one").await, ["1.34.3"; 3]);
+    assert_eq!(complete_summary(&setup, &id, "1.34").await, "");
     let config = setup.get(&id).await["aksConfig"].clone();
     assert_eq!(config["nodePools"][1]["mode"], "User", "{config}");
     assert_eq!(config["nodePools"].as_array().unwrap().len(), 2, "{config}");
@@ -133,8 +134,11 @@ async fn plan_that_is_read_after_each_hop_ends_at_the_target() {
         body["properties"]["agentPoolProfiles"][1]["currentOrchestratorVersion"] = json!("1.30.14");
     });
     setup.advance_refreshes(1).await;
-    assert_eq!(follow(&setup, &id, "1.34.3").await, ["old=1.33.6", "1.34.3", "system=1.34.3", "old=1.34.3"]);
-    assert_eq!(running(&setup, "one").await, ["1.34.3"; 3]);
+    assert_eq!(
+        follow_plan(&setup, &id, "1.34.3").await,
+        ["old=1.33.6", "1.34.3", "system=1.34.3", "old=1.34.3"]
+    );
+    assert_eq!(running_versions(&setup, "one").await, ["1.34.3"; 3]);
 }
 
 #[tokio::test]
@@ -145,9 +149,9 @@ async fn import_without_managed_pools_is_upgraded_as_well() {
     // A second cluster object, which imports a cluster that others created.
     let id = setup.create_active(&test_clusters::import_body(&setup.app, "theirs", &setup.credential)).await;
     assert_ne!(mine, id);
-    let applied = follow(&setup, &id, "1.33").await;
+    let applied = follow_plan(&setup, &id, "1.33").await;
     assert_eq!(applied.first().map(String::as_str), Some("1.33.6"), "{applied:?}");
-    let versions = running(&setup, setup.app.seed.imported_cluster_name).await;
+    let versions = running_versions(&setup, setup.app.seed.imported_cluster_name).await;
     assert!(versions.iter().all(|version| version == "1.33.6"), "{versions:?}");
 }
 
@@ -158,7 +162,7 @@ async fn preview_is_marked_and_saved_with_a_warning() {
         .create_active(&setup.small_with(json!({"kubernetesVersion": "1.34.3", "nodePools": [
         pool_with("system", "System", json!({"orchestratorVersion": "1.34.3"}))]})))
         .await;
-    assert_eq!(hops(&setup, &id, "").await, "");
+    assert_eq!(complete_summary(&setup, &id, "").await, "");
     let preview = plan(&setup, &id, "1.35").await;
     assert_eq!(summary(&preview), "1.35.1!previewOnly system=1.35.1");
     let response = setup.update(&id, preview["hops"][0]["aksConfig"].clone()).await.expect(200);
@@ -178,9 +182,12 @@ async fn lower_and_long_term_versions_block() {
     assert_eq!(blocked["longTermSupport"], false);
     expect_rejection(&setup, &id, &blocked["hops"][0], "only with long-term support").await;
     // Without long-term support, Azure offers to skip the versions that need it.
-    assert_eq!(hops(&setup, &id, "1.34.3").await, "1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
+    assert_eq!(
+        complete_summary(&setup, &id, "1.34.3").await,
+        "1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3"
+    );
     setup.app.control.edit_cluster("one", enable_long_term_support);
-    assert_eq!(hops(&setup, &id, "1.31.13").await, "1.31.13 system=1.31.13");
+    assert_eq!(complete_summary(&setup, &id, "1.31.13").await, "1.31.13 system=1.31.13");
     let supported = plan(&setup, &id, "1.34.3").await;
     assert_eq!(summary(&supported), "1.31.13 1.32.10 1.33.6 system=1.33.6 1.34.3 system=1.34.3");
     assert_eq!(supported["longTermSupport"], true);
@@ -195,7 +202,7 @@ async fn azures_upgrades_for_the_cluster_override_the_list() {
         setup.app.control.play(&setup.account.subscription_id, "upgradeProfile", vec![page]).unwrap();
     };
     play(json!([{"kubernetesVersion": "1.33.2"}]));
-    assert_eq!(hops(&setup, &id, "1.33.6").await, "1.33.2 1.33.6 system=1.33.6");
+    assert_eq!(complete_summary(&setup, &id, "1.33.6").await, "1.33.2 1.33.6 system=1.33.6");
     // The review agrees: the list of the region has this upgrade, but Azure does not offer it to this cluster.
     let response = setup.update(&id, json!({"kubernetesVersion": "1.33.6"})).await;
     assert!(
@@ -204,7 +211,7 @@ async fn azures_upgrades_for_the_cluster_override_the_list() {
         response.text()
     );
     play(json!([{"kubernetesVersion": "1.34.1"}]));
-    assert_eq!(hops(&setup, &id, "1.33.6").await, "1.33.6!upgradeNotOffered");
+    assert_eq!(complete_summary(&setup, &id, "1.33.6").await, "1.33.6!upgradeNotOffered");
     // Nodes would be four minor versions behind.
     setup.app.control.edit_cluster("one", |body| set_version(body, "1.30.14"));
     setup.advance_refreshes(1).await;
@@ -220,7 +227,7 @@ async fn surge_needs_quota() {
         let quota = Quota { region: "eastus".to_owned(), name: "cores".to_owned(), limit };
         setup.app.control.set_quota(&setup.account.subscription_id, quota);
     };
-    assert_eq!(hops(&setup, &id, "1.33.6").await, "1.33.6 system=1.33.6");
+    assert_eq!(complete_summary(&setup, &id, "1.33.6").await, "1.33.6 system=1.33.6");
     set_quota(1);
     let short = plan(&setup, &id, "1.33.6").await;
     assert_eq!(summary(&short), "1.33.6 system=1.33.6!quotaShort");
@@ -233,9 +240,9 @@ async fn surge_needs_quota() {
     )
     .await;
     set_quota(1_000);
-    assert_eq!(hops(&setup, &id, "1.33.6").await, "system=1.33.6");
+    assert_eq!(complete_summary(&setup, &id, "1.33.6").await, "system=1.33.6");
     setup.writes_of_update(&id, short["hops"][1]["aksConfig"].clone()).await;
-    assert_eq!(running(&setup, "one").await, ["1.33.6"; 2]);
+    assert_eq!(running_versions(&setup, "one").await, ["1.33.6"; 2]);
 }
 
 #[tokio::test]
@@ -264,19 +271,19 @@ async fn failures_and_the_state_in_azure_are_named() {
     // Lists that cannot be read block nothing, and are in notLookedAt. Without the list of versions, Azure chooses the patches.
     fault("/skus", 403, "AuthorizationFailed");
     fault("/kubernetesVersions", 403, "AuthorizationFailed");
-    let found = plan(&setup, &id, "1.34.3").await;
-    assert_eq!(summary(&found), "1.33 1.34.3 system=1.34.3");
-    let missing = [&found["notLookedAt"][0]["what"], &found["notLookedAt"][1]["what"]];
+    let partial = plan(&setup, &id, "1.34.3").await;
+    assert_eq!(summary(&partial), "1.33 1.34.3 system=1.34.3");
+    let missing = [&partial["notLookedAt"][0]["what"], &partial["notLookedAt"][1]["what"]];
     assert_eq!(
-        (missing, &found["azure"]["outcome"]),
+        (missing, &partial["azure"]["outcome"]),
         ([&json!("versions"), &json!("vmSizes")], &json!("asked"))
     );
     setup.app.control.clear_faults();
     for (path, what) in [("/usages", "quotas"), ("/upgradeProfiles/", "upgradeProfile")] {
         fault(path, 403, "AuthorizationFailed");
-        let found = plan(&setup, &id, "1.33.6").await;
-        assert_eq!(summary(&found), "1.33.6 system=1.33.6", "{what}");
-        assert_eq!(found["notLookedAt"][0]["what"], what, "{found}");
+        let partial = plan(&setup, &id, "1.33.6").await;
+        assert_eq!(summary(&partial), "1.33.6 system=1.33.6", "{what}");
+        assert_eq!(partial["notLookedAt"][0]["what"], what, "{partial}");
         setup.app.control.clear_faults();
     }
 
@@ -285,7 +292,7 @@ async fn failures_and_the_state_in_azure_are_named() {
     assert_eq!(summary(&denied), "1.33.6!accessDenied system=1.33.6");
     assert_eq!(denied["azure"]["outcome"], "failed");
     setup.app.control.clear_faults();
-    assert_eq!(hops(&setup, &id, "1.33.6").await, "1.33.6 system=1.33.6");
+    assert_eq!(complete_summary(&setup, &id, "1.33.6").await, "1.33.6 system=1.33.6");
 
     setup.app.control.edit_cluster("one", |body| body["properties"]["powerState"]["code"] = json!("Stopped"));
     assert_eq!(summary(&plan(&setup, &id, "1.33.6").await), "1.33.6!clusterStopped system=1.33.6");
@@ -303,9 +310,9 @@ async fn plan_is_for_those_who_see_the_cluster() {
     for role in ["read-only", "cluster-member"] {
         let member = test_clusters::add_member(&setup.app, &id, role, role).await;
         setup.app.control.clear_requests();
-        let found = get_plan(&setup, &member, &id, "?to=1.34.3").await.expect(200).json();
-        assert_eq!(summary(&found), "1.33 1.34.3 system=1.34.3");
-        assert_eq!(found["azure"]["outcome"], "notAllowed", "{found}");
+        let member_plan = get_plan(&setup, &member, &id, "?to=1.34.3").await.expect(200).json();
+        assert_eq!(summary(&member_plan), "1.33 1.34.3 system=1.34.3");
+        assert_eq!(member_plan["azure"]["outcome"], "notAllowed", "{member_plan}");
         assert_eq!(setup.app.take_azure_requests(), [""; 0]);
     }
 }

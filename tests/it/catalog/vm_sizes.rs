@@ -86,11 +86,11 @@ async fn unreadable_quotas_are_unknown_and_the_list_is_complete() {
 }
 
 #[tokio::test]
-async fn sizes_are_selected_and_sorted() {
+async fn sizes_are_filtered_and_sorted() {
     let catalog = TestCatalog::start().await;
     let all = catalog.list("vm-sizes", "").await;
     assert!(all.len() > 1_000, "{}", all.len());
-    for (query, is_selected) in [
+    for (query, matches) in [
         (
             "minVcpus=8&maxVcpus=16",
             (|size| (8..=16).contains(&size["vcpus"].as_i64().unwrap())) as fn(&Value) -> bool,
@@ -107,7 +107,7 @@ async fn sizes_are_selected_and_sorted() {
     ] {
         let list = catalog.list("vm-sizes", query).await;
         assert!(!list.is_empty(), "{query}");
-        let expected: Vec<&Value> = all.iter().filter(|size| is_selected(size)).collect();
+        let expected: Vec<&Value> = all.iter().filter(|size| matches(size)).collect();
         assert_eq!(list.iter().collect::<Vec<_>>(), expected, "{query}");
     }
     assert!(names(&all).is_sorted());
@@ -212,7 +212,7 @@ async fn invalid_parameters_are_named() {
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", response.text());
         assert_eq!(response.json()["fieldName"], field, "{query}");
     }
-    let without = |query: &str| format!("/api/v1/vm-sizes?{query}");
+    let path = |query: &str| format!("/api/v1/vm-sizes?{query}");
     for (query, status, field) in [
         ("region=eastus".to_owned(), 422, json!("cloudCredentialId")),
         (format!("cloudCredentialId={}", catalog.credential), 422, json!("region")),
@@ -221,7 +221,7 @@ async fn invalid_parameters_are_named() {
         (format!("cloudCredentialId={}&region=not/a/region", catalog.credential), 422, Value::Null),
         (format!("cloudCredentialId={}&region=nowhere", catalog.credential), 422, Value::Null),
     ] {
-        let response = catalog.app.get(&without(&query)).send().await;
+        let response = catalog.app.get(&path(&query)).send().await;
         assert_eq!(
             (response.status.as_u16(), &response.json()["fieldName"]),
             (status, &field),
@@ -240,7 +240,7 @@ async fn throttled_azure_is_429() {
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_get_nothing() {
+async fn cross_site_request_is_rejected() {
     let catalog = TestCatalog::start().await;
     let path = format!("/api/v1/vm-sizes?cloudCredentialId={}&region=eastus", catalog.credential);
     let cookie = format!("R_SESS={}", catalog.app.admin);

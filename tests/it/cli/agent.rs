@@ -85,13 +85,14 @@ impl Server {
         let port = listener.local_addr().unwrap().port();
         let (sender, sessions) = mpsc::unbounded_channel();
         let tokens = Arc::<Mutex<Vec<String>>>::default();
-        let (acceptor, list) = (TlsAcceptor::from(tls), Arc::clone(&tokens));
+        let (acceptor, received_tokens) = (TlsAcceptor::from(tls), Arc::clone(&tokens));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, list, sender) = (acceptor.clone(), Arc::clone(&list), sender.clone());
+                let (acceptor, received_tokens, sender) =
+                    (acceptor.clone(), Arc::clone(&received_tokens), sender.clone());
                 tokio::spawn(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        accept_agent(TokioIo::new(stream), list, sender).await;
+                        accept_agent(TokioIo::new(stream), received_tokens, sender).await;
                     }
                 });
             }
@@ -141,7 +142,7 @@ async fn get(address: &str, path: &str) -> String {
 
 /// Waits until the log, in JSON, has a line with this message; returns the line.
 async fn wait_for_log_line(program: &Program, message: &str) -> serde_json::Value {
-    let found = tokio::time::timeout(STEP_TIMEOUT, async {
+    let search = tokio::time::timeout(STEP_TIMEOUT, async {
         loop {
             let log = std::fs::read_to_string(program.path().join("log")).unwrap();
             let complete = log.rfind('\n').map_or("", |end| &log[..end]);
@@ -154,7 +155,7 @@ async fn wait_for_log_line(program: &Program, message: &str) -> serde_json::Valu
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("no line {message:?}"))
+    search.await.unwrap_or_else(|_| panic!("no line {message:?}"))
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `sizes`, `versions`, `regions` and `check --credential` against a running sandbox, and against stubs of servers.
+//! `sizes`, `versions`, `regions` and `check --credential` against a running sandbox and stub servers.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -157,8 +157,9 @@ fn credential_check_prints_verdict_uses_and_commands() {
     let reason = json!({"code": "loginRejected", "message": "wrong", "remedy": "mend", "source": "", "verdict": "unusable"});
     let report = json!({"verdict": "unusable", "reasons": [reason], "login": {"status": "rejected", "aadsts": [7_000_215]},
         "operations": [], "assignments": [], "providers": [], "policies": [], "unchecked": []});
-    let (url, server) = stub(vec![response("200 OK", "", &report.to_string())]);
-    let finished = Program::new().run_with(&["check", "--credential", "a/../b", "--server", &url], &ENV);
+    let (url, server) = start_stub(vec![response("200 OK", "", &report.to_string())]);
+    let finished = Program::new()
+        .run_with(&["check", "--credential", "a/../b", "--server", &url], &TOKEN_AND_CREDENTIAL);
     assert_eq!(finished.code, Some(1));
     assert!(
         finished.stdout.contains("rejected AADSTS7000215")
@@ -197,12 +198,12 @@ fn errors_of_the_server_have_messages_and_remedies() {
     }
 }
 
-/// A server with these responses, one for each connection; it returns the requests.
-fn stub(responses: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
+/// Starts a server that sends one of these responses on each connection; its thread returns the requests.
+fn start_stub(responses: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let serve = move || {
-        let serve = |response: String| {
+        let respond = |response: String| {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = String::new();
             while !request.ends_with("\r\n\r\n") {
@@ -213,7 +214,7 @@ fn stub(responses: Vec<String>) -> (String, JoinHandle<Vec<String>>) {
             stream.write_all(response.as_bytes()).unwrap();
             request
         };
-        responses.into_iter().map(serve).collect()
+        responses.into_iter().map(respond).collect()
     };
     (url, thread::spawn(serve))
 }
@@ -223,7 +224,8 @@ fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
-const ENV: [(&str, &str); 2] = [("NORMAN_AKS_TOKEN", "token-a:canary"), ("NORMAN_AKS_CREDENTIAL", "cc-a")];
+const TOKEN_AND_CREDENTIAL: [(&str, &str); 2] =
+    [("NORMAN_AKS_TOKEN", "token-a:canary"), ("NORMAN_AKS_CREDENTIAL", "cc-a")];
 
 #[test]
 fn pages_are_joined_and_requested_from_the_named_server() {
@@ -231,12 +233,12 @@ fn pages_are_joined_and_requested_from_the_named_server() {
         let data: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
         response("200 OK", "", &json!({"data": data, "next": next}).to_string())
     };
-    let (url, server) = stub(vec![
+    let (url, server) = start_stub(vec![
         page(&["a\u{9b}", "b"], json!("https://other.example/api/v1/vm-sizes?region=eastus&marker=b")),
         page(&["c"], Value::Null),
     ]);
-    let finished =
-        Program::new().run_with(&["sizes", "--server", &url, "--region=eastus", "--output=json"], &ENV);
+    let finished = Program::new()
+        .run_with(&["sizes", "--server", &url, "--region=eastus", "--output=json"], &TOKEN_AND_CREDENTIAL);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     assert_eq!(
         finished.stdout,
@@ -278,8 +280,9 @@ fn unusable_responses_are_errors() {
         (response("422 Unprocessable Entity", "", &error("a\u{1b}[2Jb")), "a [2Jb"),
         (String::new(), "no response from http://127.0.0.1:"),
     ] {
-        let (url, server) = stub(vec![response]);
-        let finished = Program::new().run_with(&["sizes", "--server", &url, "--region=eastus"], &ENV);
+        let (url, server) = start_stub(vec![response]);
+        let finished =
+            Program::new().run_with(&["sizes", "--server", &url, "--region=eastus"], &TOKEN_AND_CREDENTIAL);
         assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{expected}");
         assert!(
             finished.stderr.contains(expected) && !finished.stderr.contains("canary"),
@@ -288,7 +291,8 @@ fn unusable_responses_are_errors() {
         );
         server.join().unwrap();
     }
-    let finished = Program::new().run_with(&["regions", "--server=http://127.0.0.1:1"], &ENV);
+    let finished =
+        Program::new().run_with(&["regions", "--server=http://127.0.0.1:1"], &TOKEN_AND_CREDENTIAL);
     assert!(
         finished.stderr.contains("no response from http://127.0.0.1:1; start it with"),
         "{}",
@@ -306,8 +310,9 @@ fn incomplete_streams_are_reported() {
         (line(1, "\n") + &line(2, "\n"), 0, "only 2 of 3 regions"),
         (line(1, "\n") + &line(2, ""), 1, "the last line is incomplete"),
     ] {
-        let (url, server) = stub(vec![response("200 OK", "Content-Type: application/x-ndjson\r\n", &body)]);
-        let finished = Program::new().run_with(&["regions", "--server", &url], &ENV);
+        let (url, server) =
+            start_stub(vec![response("200 OK", "Content-Type: application/x-ndjson\r\n", &body)]);
+        let finished = Program::new().run_with(&["regions", "--server", &url], &TOKEN_AND_CREDENTIAL);
         assert_eq!(finished.code, Some(code), "{}", finished.stderr);
         assert!(finished.stderr.contains(message), "{}", finished.stderr);
         assert_eq!(finished.stdout.contains("r2"), code == 0, "{}", finished.stdout);
@@ -344,7 +349,7 @@ fn invalid_settings_and_arguments_are_usage_errors() {
             "the value of server (flag --server) is invalid",
         ),
     ] {
-        let finished = program.run_with(arguments, &ENV[..1]);
+        let finished = program.run_with(arguments, &TOKEN_AND_CREDENTIAL[..1]);
         assert_eq!(finished.code, Some(2), "{}", finished.stderr);
         assert!(finished.stderr.contains(part) && !finished.stderr.contains("canary"), "{}", finished.stderr);
     }

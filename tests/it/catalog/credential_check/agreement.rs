@@ -1,5 +1,5 @@
 //! Agreement of the check and the sandbox, with generated roles on the subscription and on a resource group: the sandbox denies
-//! no operation that the check calls allowed, and every operation that it calls denied.
+//! no operation that the check calls allowed, and every operation that the check calls denied.
 
 use std::cell::Cell;
 
@@ -14,12 +14,12 @@ use crate::support::app::{TestApp, account_credential};
 use crate::support::azure_client;
 
 const GROUP: &str = "rancher";
-const AKS: &str = "Microsoft.ContainerService/managedClusters";
+const MANAGED_CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
 
 /// The application whose roles change.
 const ACCOUNT: &str = "reader";
 
-const PATTERNS: [&str; 16] = [
+const ACTION_PATTERNS: [&str; 16] = [
     "*",
     "*/read",
     "*/write",
@@ -39,7 +39,7 @@ const PATTERNS: [&str; 16] = [
 ];
 
 fn roles() -> impl Strategy<Value = Vec<RoleAssignment>> {
-    let patterns = |count| prop::sample::subsequence(PATTERNS.to_vec(), count);
+    let patterns = |count| prop::sample::subsequence(ACTION_PATTERNS.to_vec(), count);
     let role =
         (any::<bool>(), patterns(1..=3), patterns(0..=2)).prop_map(|(on_group, actions, not_actions)| {
             let strings = |list: Vec<&str>| list.into_iter().map(str::to_owned).collect();
@@ -49,7 +49,7 @@ fn roles() -> impl Strategy<Value = Vec<RoleAssignment>> {
                 not_actions: strings(not_actions),
             }
         });
-    // Usually, the application may read its own permissions; otherwise, nothing is known.
+    // Usually, the application may read its own permissions; otherwise, the check knows nothing.
     let permission_reader = prop::option::weighted(
         0.9,
         Just(RoleAssignment {
@@ -63,14 +63,14 @@ fn roles() -> impl Strategy<Value = Vec<RoleAssignment>> {
     })
 }
 
-/// The request that needs an action; `None` if the sandbox has no such resource. Requests that would change something are
-/// invalid, or about something that does not exist.
+/// The request that needs an action; `None` if the sandbox has no such resource. Requests change nothing: a write is invalid,
+/// about a resource that does not exist, or registers a registered provider.
 fn request(action: &str, in_group: bool) -> Option<(Method, String, Option<Value>)> {
     let (get, put, post, delete) = (Method::GET, Method::PUT, Method::POST, Method::DELETE);
     let group = format!("/resourceGroups/{GROUP}");
     let scope = if in_group { group.as_str() } else { "" };
     let (compute, network) = ("/providers/Microsoft.Compute", "/providers/Microsoft.Network/virtualNetworks");
-    let cluster = format!("{group}/providers/{AKS}/not-there");
+    let cluster = format!("{group}/providers/{MANAGED_CLUSTERS}/not-there");
     let workspace = format!("{group}/providers/Microsoft.OperationalInsights/workspaces/not-there");
     let empty = || Some(json!({}));
     Some(match action {
@@ -108,10 +108,10 @@ fn request(action: &str, in_group: bool) -> Option<(Method, String, Option<Value
             (put, format!("{workspace}?api-version=2021-12-01-preview"), empty())
         }
         "Microsoft.ContainerService/managedClusters/read" => {
-            (get, format!("{scope}/providers/{AKS}?api-version=2024-02-01"), None)
+            (get, format!("{scope}/providers/{MANAGED_CLUSTERS}?api-version=2024-02-01"), None)
         }
         _ => {
-            let below = action.strip_prefix(AKS)?;
+            let below = action.strip_prefix(MANAGED_CLUSTERS)?;
             let (method, path) = match below {
                 "/write" => (put, ""),
                 "/delete" => (delete, ""),
@@ -128,7 +128,7 @@ fn request(action: &str, in_group: bool) -> Option<(Method, String, Option<Value
     })
 }
 
-/// The application's own requests to the sandbox.
+/// Sends requests of the application to the sandbox, without the server.
 struct DirectClient {
     client: reqwest::Client,
     base: String,
@@ -167,7 +167,8 @@ impl DirectClient {
         // The pool has no name, so Azure does not create the cluster.
         let body =
             json!({"location": "eastus", "properties": {"agentPoolProfiles": [{"vnetSubnetID": subnet}]}});
-        let path = format!("/resourceGroups/{GROUP}/providers/{AKS}/not-there?api-version=2024-02-01");
+        let path =
+            format!("/resourceGroups/{GROUP}/providers/{MANAGED_CLUSTERS}/not-there?api-version=2024-02-01");
         self.is_denied(Method::PUT, &path, Some(&body)).await
     }
 }
@@ -207,7 +208,9 @@ async fn compare(
         let is_denied = match request(action, in_group) {
             // Without a group, only the roles of the subscription are checked, but requests in the group have more rights.
             _ if !with_group && roles.iter().any(|role| role.resource_group.is_some()) => continue,
-            _ if action.ends_with("/subnets/join/action") && is_allowed(&format!("{AKS}/write")) => {
+            _ if action.ends_with("/subnets/join/action")
+                && is_allowed(&format!("{MANAGED_CLUSTERS}/write")) =>
+            {
                 direct.is_denied_in_subnet().await
             }
             Some((method, path, body)) => direct.is_denied(method, &path, body.as_ref()).await,
