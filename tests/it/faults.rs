@@ -1,5 +1,5 @@
-//! Provisioning with faults, on SQLite and on PostgreSQL: the requests to Azure, the status for users, and the result. The clock
-//! is advanced manually; the tests only wait for requests that are delayed on purpose.
+//! Provisioning with faults, on SQLite and on PostgreSQL: the requests to Azure, the state that users see, and the result. The
+//! tests advance the clock; they wait in real time only for requests that are delayed on purpose.
 
 /// Defines a test on each database for each of the functions.
 macro_rules! on_both_databases {
@@ -50,7 +50,7 @@ use crate::support::fault;
 /// Azure's message for throttling in these tests.
 const THROTTLED: &str = "The request is being throttled: too many requests of this subscription";
 
-/// The longest wait for a state of a cluster, on the clock of the test.
+/// The longest wait for a state of a cluster, on the test's clock.
 const MAX_WAIT: Duration = Duration::from_mins(30);
 
 /// A kind of database.
@@ -70,16 +70,17 @@ impl Database {
     }
 }
 
-/// A server with one cluster object and its Azure.
+/// A server with its sandbox, a credential and a cluster object.
 struct TestCluster {
     app: TestApp,
     db: TestDb,
+    /// The ID of the credential.
     credential: String,
     /// The path of the cluster object.
     path: String,
 }
 
-/// A small cluster in a resource group that does not exist yet.
+/// The body of a small cluster in a resource group that does not exist yet.
 fn small_cluster(name: &str, credential: &str) -> Value {
     json!({"name": name, "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": name, "resourceGroup": format!("group-of-{name}"),
@@ -94,7 +95,7 @@ fn system_pool() -> Value {
         "osType": "Linux", "vmSize": "Standard_DS2_v2"})
 }
 
-/// Another pool, to append to the list.
+/// A user pool, to append to the pools of a small cluster.
 fn pool(name: &str, count: u32) -> Value {
     json!({"name": name, "count": count, "maxPods": 110, "mode": "User", "osDiskSizeGB": 128, "osDiskType": "Managed",
         "osType": "Linux", "vmSize": "Standard_DS2_v2"})
@@ -150,8 +151,8 @@ impl TestCluster {
         self.wait_in_steps(MAX_WAIT, what, is_met).await
     }
 
-    /// Like [`Self::wait_until`] in ticks, for effects of an event that is not on the clock, such as the end of an agent's
-    /// session: with longer steps, the next scheduled step could come before the event.
+    /// Like [`Self::wait_until`], but advances the clock tick by tick. For events in real time, such as the end of an agent's
+    /// session: a longer advance could run the next scheduled step before the event.
     async fn wait_in_ticks_until(&self, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
         self.wait_in_steps(TICK, what, is_met).await
     }
@@ -203,8 +204,8 @@ impl TestCluster {
     /// The host name of the API of the first cluster in Azure whose host name starts with `prefix`.
     fn api_host(&self, prefix: &str) -> String {
         let clusters = self.app.control.kubernetes();
-        let found = clusters.iter().find(|cluster| cluster.fqdn.starts_with(prefix));
-        found.unwrap_or_else(|| panic!("{prefix}: {clusters:?}")).fqdn.clone()
+        let cluster = clusters.iter().find(|cluster| cluster.fqdn.starts_with(prefix));
+        cluster.unwrap_or_else(|| panic!("{prefix}: {clusters:?}")).fqdn.clone()
     }
 
     /// All write requests to Azure, regardless of their result.
@@ -219,7 +220,7 @@ impl TestCluster {
         sent_writes(&self.app).iter().filter(is_accepted).map(short_line).collect()
     }
 
-    /// The number of requests of an operation.
+    /// The number of requests of an operation with this method.
     fn request_count(&self, operation: Operation, method: &str) -> usize {
         let requests = self.app.control.requests();
         requests.iter().filter(|request| request.operation == operation && request.method == method).count()
@@ -267,11 +268,11 @@ impl Progress {
 }
 
 fn progress_of(object: &Value) -> Progress {
-    let text = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
+    let field = |key: &str| object[key].as_str().unwrap_or_default().to_owned();
     Progress {
-        state: text("state"),
-        transitioning: text("transitioning"),
-        message: text("transitioningMessage"),
+        state: field("state"),
+        transitioning: field("transitioning"),
+        message: field("transitioningMessage"),
     }
 }
 
@@ -284,10 +285,10 @@ fn sent_writes(app: &TestApp) -> Vec<RecordedRequest> {
     writes
 }
 
-/// `PUT cluster`, `DELETE pool more` and so on.
+/// The method and target of a request, such as `PUT cluster` or `DELETE pool more`.
 fn short_line(request: &RecordedRequest) -> String {
     let name = request.path.rsplit('/').next().unwrap_or_default();
-    let what = match request.operation {
+    let target = match request.operation {
         Operation::ManagedCluster => "cluster".to_owned(),
         Operation::AgentPool => format!("pool {name}"),
         Operation::ResourceGroup => "group".to_owned(),
@@ -295,7 +296,7 @@ fn short_line(request: &RecordedRequest) -> String {
         Operation::Workspace => "workspace".to_owned(),
         other => format!("{other:?} {}", request.path),
     };
-    format!("{} {what}", request.method)
+    format!("{} {target}", request.method)
 }
 
 /// Waits until Azure has received this request, which is delayed on purpose.

@@ -21,8 +21,8 @@ on_both_databases!(
 /// More than two intervals of the setting `aks-refresh`, which is 300 s.
 const TWO_REFRESHES_SECS: u64 = 700;
 
-/// Responses to a read of the cluster that do not mean that it is absent, each with a part of the message for the user (`""` if
-/// that varies).
+/// Responses to a read of the cluster that do not mean that the cluster is absent. Each has a part of the message for the user,
+/// or `""` if the message varies.
 fn unreadable_responses() -> Vec<(Effect, &'static str)> {
     vec![
         (
@@ -120,7 +120,7 @@ async fn unreadable_cluster_is_never_changed_or_deleted(database: Database) {
     for (effect, _) in unreadable_responses() {
         cluster.add_fault(Operation::ManagedCluster, "GET", effect.clone());
         cluster.app.control.clear_requests();
-        // The first response is to the deletion, the others to its repetitions.
+        // The first effect is met by the first attempt of the deletion, the others by its retries.
         if cluster.progress().await.state != "removing" {
             cluster.delete().await;
         }

@@ -8,7 +8,7 @@ use crate::support::app::TestApp;
 use crate::support::fault;
 
 /// The requests that delete the agent from a cluster.
-const REMOVAL: [&str; 4] = [
+const REMOVAL_REQUESTS: [&str; 4] = [
     "DELETE secrets/cattle-credentials",
     "DELETE networkpolicies/norman-aks-agent",
     "DELETE serviceaccounts/norman-aks-agent",
@@ -37,12 +37,12 @@ on_both_databases!(
     import_is_removed_although_its_agent_remains,
 );
 
-const SERVER: &str = "https://aks.example.org";
+const SERVER_URL: &str = "https://aks.example.org";
 
 /// A server with its URL and the agent image configured, and one cluster.
 async fn create_configured(database: Database, change: impl FnOnce(&mut Value)) -> TestCluster {
     let cluster = TestCluster::create_with(database, TestApp::builder(), change).await;
-    cluster.app.put_setting("server-url", SERVER).await;
+    cluster.app.put_setting("server-url", SERVER_URL).await;
     cluster.app.put_setting("agent-image", "registry.example.org/norman-aks:1").await;
     cluster
 }
@@ -89,23 +89,23 @@ fn agent_changes(cluster: &TestCluster) -> Vec<String> {
         .map(decode)
         .filter(is_change)
         .map(|request| {
-            let mut parts = request.path.rsplit('/');
-            let (name, kind) = (parts.next().unwrap(), parts.next().unwrap());
-            // Names of these kinds have a suffix.
+            let mut segments = request.path.rsplit('/');
+            let (name, resource) = (segments.next().unwrap(), segments.next().unwrap());
+            // Names with these prefixes end with a hash or an ID.
             let prefixes = ["cattle-credentials", "norman-aks-agent"];
             let name = prefixes.into_iter().find(|prefix| name.starts_with(prefix)).unwrap_or(name);
-            format!("{} {kind}/{name}", request.method)
+            format!("{} {resource}/{name}", request.method)
         })
         .collect()
 }
 
-/// The reason why the agent is not deployed.
+/// The message of the condition `AgentDeployed`: why the agent is not deployed.
 fn agent_error(object: &Value) -> &str {
     condition(object, "AgentDeployed")["message"].as_str().unwrap_or_default()
 }
 
-/// The requests that deploy the agent.
-const APPLIED: [&str; 5] = [
+/// The requests that apply the agent's manifest to a cluster.
+const APPLY_REQUESTS: [&str; 5] = [
     "PATCH namespaces/cattle-system",
     "PATCH serviceaccounts/norman-aks-agent",
     "PATCH networkpolicies/norman-aks-agent",
@@ -119,7 +119,7 @@ async fn event_messages(cluster: &TestCluster, kind: &str) -> Vec<String> {
     rows.into_iter().filter(|row| row.kind == kind).map(|row| row.message).collect()
 }
 
-/// Waits until the message for users, about the missing agent, contains a text; returns the message.
+/// Waits until the cluster's message about its missing agent contains `part`; returns the message.
 async fn wait_for_message(cluster: &TestCluster, part: &str) -> String {
     let object = cluster.wait_until(part, |object| progress_of(object).message.contains(part)).await;
     let Progress { state, message, .. } = progress_of(&object);
@@ -136,7 +136,7 @@ async fn missing_settings_are_named(database: Database) {
     wait_for_message(&cluster, "set the setting server-url to the https URL").await;
     cluster.app.put_setting("server-url", "https://localhost:8443").await;
     wait_for_message(&cluster, "https://localhost:8443, which is a loopback address").await;
-    cluster.app.put_setting("server-url", SERVER).await;
+    cluster.app.put_setting("server-url", SERVER_URL).await;
     wait_for_message(&cluster, "set the setting agent-image").await;
     assert_eq!(agent_changes(&cluster), [""; 0]);
 }
@@ -144,14 +144,17 @@ async fn missing_settings_are_named(database: Database) {
 async fn private_cluster_gets_its_agent_by_run_command(database: Database) {
     let cluster = create_private(database).await;
     wait_for_message(&cluster, "its manifest was applied by Azure's run command").await;
-    // The namespace and the deployment are applied first: the agent of another server makes them fail.
-    assert_eq!(agent_changes(&cluster), [&[APPLIED[0], APPLIED[4]], &APPLIED[..]].concat());
+    // The namespace and the deployment are first applied alone, which fails if the cluster has the agent of another server.
+    assert_eq!(
+        agent_changes(&cluster),
+        [&[APPLY_REQUESTS[0], APPLY_REQUESTS[4]], &APPLY_REQUESTS[..]].concat()
+    );
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
     assert_eq!(event_messages(&cluster, "agentManifestApplied").await.len(), 1);
-    // The manifest is not applied again while nothing changes.
+    // The manifest is not applied again for 30 minutes.
     cluster.advance_secs(1_200).await;
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
-    // The manifest is applied again if the cluster remains unreachable.
+    // After that, it is applied again, because the cluster is still unreachable.
     cluster.advance_secs(900).await;
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 2);
     cluster.app.control.set_reachable(&cluster.api_host("one-"), true);
@@ -194,7 +197,7 @@ async fn denied_run_command_names_both_rights(database: Database) {
 
 async fn failed_run_command_is_retried(database: Database) {
     let cluster = create_private(database).await;
-    // The command itself succeeds in Azure, but kubectl fails.
+    // Azure runs the command successfully, but kubectl fails.
     cluster.app.control.add_kubernetes_fault(Fault {
         method: Some("PATCH".to_owned()),
         effect: Some(fault::error(403, "Forbidden", "no")),
@@ -241,22 +244,22 @@ async fn reachable_cluster_gets_agent_only_on_request(database: Database) {
     let changed = json!({"name": "one", "annotations": {"norman-aks.io/agent": "always"}});
     assert_eq!(cluster.app.put(&cluster.path).json(&changed).send().await.status, 200);
     cluster.advance_secs(600).await;
-    assert_eq!(agent_changes(&cluster), APPLIED);
+    assert_eq!(agent_changes(&cluster), APPLY_REQUESTS);
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 0);
     assert_eq!(cluster.progress().await.state, "active");
     cluster.advance_secs(600).await;
-    assert_eq!(agent_changes(&cluster).len(), APPLIED.len(), "once");
+    assert_eq!(agent_changes(&cluster).len(), APPLY_REQUESTS.len(), "once");
 }
 
 async fn changed_manifest_replaces_the_agent(database: Database) {
     let cluster = create_import(database).await;
     cluster.advance_secs(600).await;
-    assert_eq!(agent_changes(&cluster), APPLIED);
+    assert_eq!(agent_changes(&cluster), APPLY_REQUESTS);
     cluster.app.control.clear_kubernetes_requests();
     // Another URL requires another secret; the old one is deleted when no pod uses it.
     cluster.app.put_setting("server-url", "https://other.example.org").await;
     cluster.advance_secs(600).await;
-    assert_eq!(agent_changes(&cluster), APPLIED);
+    assert_eq!(agent_changes(&cluster), APPLY_REQUESTS);
     cluster.app.control.clear_kubernetes_requests();
     cluster.advance_secs(3_700).await;
     assert_eq!(agent_changes(&cluster), ["DELETE secrets/cattle-credentials"]);
@@ -272,7 +275,7 @@ async fn deleted_token_replaces_the_agent_at_once(database: Database) {
     assert!(deleted.status.is_success(), "{}", deleted.text());
     // Much shorter than the refresh interval.
     cluster.advance_secs(30).await;
-    assert_eq!(agent_changes(&cluster), APPLIED);
+    assert_eq!(agent_changes(&cluster), APPLY_REQUESTS);
 }
 
 /// Deploys an agent as another server does, through the proxy.
@@ -292,21 +295,21 @@ async fn deploy_foreign_agent(cluster: &TestCluster, labels: Value) {
     cluster.app.post(&path).json(&account).send().await.expect(201);
 }
 
-/// After an object is rejected, kubectl continues with the next one.
+/// Applies the manifest as kubectl does: after an object is rejected, the next one is applied.
 async fn owners_manifest_changes_no_agent_of_another_server(database: Database) {
     let cluster = create_configured(database, |_| ()).await;
     cluster.wait_until_active().await;
     deploy_foreign_agent(&cluster, json!({})).await;
     let id = cluster.id();
     let proxy_path = |path: &str| format!("/k8s/clusters/{id}{path}");
-    let foreign = [
+    let foreign_paths = [
         "/api/v1/namespaces/cattle-system/serviceaccounts/cattle",
         "/apis/apps/v1/namespaces/cattle-system/deployments/cattle-cluster-agent",
     ];
-    let read = async |path: &str| cluster.app.get(&proxy_path(path)).send().await.json();
-    let before = [read(foreign[0]).await, read(foreign[1]).await];
-    let manifest = format!("/v3/import/{}_{id}.yaml", cluster.registration_token().await);
-    let manifest = cluster.app.get(&manifest).send().await;
+    let get_json = async |path: &str| cluster.app.get(&proxy_path(path)).send().await.json();
+    let before = [get_json(foreign_paths[0]).await, get_json(foreign_paths[1]).await];
+    let manifest_path = format!("/v3/import/{}_{id}.yaml", cluster.registration_token().await);
+    let manifest = cluster.app.get(&manifest_path).send().await;
     let objects: Vec<Value> = serde_saphyr::from_multiple(&manifest.text()).unwrap();
     let mut rejected = Vec::new();
     for object in &objects {
@@ -328,11 +331,11 @@ async fn owners_manifest_changes_no_agent_of_another_server(database: Database) 
         }
     }
     assert_eq!((objects.len(), rejected), (5, vec!["Deployment"]));
-    for (path, before) in foreign.into_iter().zip(before) {
-        let now = read(path).await;
+    for (path, before) in foreign_paths.into_iter().zip(before) {
+        let after = get_json(path).await;
         for key in ["metadata/labels", "metadata/generation", "automountServiceAccountToken", "spec"] {
             let value_at = |object: &Value| object.pointer(&format!("/{key}")).cloned();
-            assert_eq!(value_at(&now), value_at(&before), "{path}: {key}");
+            assert_eq!(value_at(&after), value_at(&before), "{path}: {key}");
         }
     }
 }
@@ -380,7 +383,7 @@ async fn removing_import_removes_its_agent(database: Database) {
     cluster.app.control.clear_kubernetes_requests();
     cluster.delete().await;
     cluster.wait_until_deleted().await;
-    assert_eq!(agent_changes(&cluster), REMOVAL);
+    assert_eq!(agent_changes(&cluster), REMOVAL_REQUESTS);
     assert_eq!(event_messages(&cluster, "agentRemoved").await.len(), 1);
 }
 
@@ -395,7 +398,7 @@ async fn removing_unreachable_import_removes_its_agent(database: Database) {
         lines.sort();
         lines
     };
-    assert_eq!(sorted(agent_changes(&cluster)), sorted(REMOVAL.map(str::to_owned).to_vec()));
+    assert_eq!(sorted(agent_changes(&cluster)), sorted(REMOVAL_REQUESTS.map(str::to_owned).to_vec()));
     assert_eq!(cluster.request_count(Operation::RunCommand, "POST"), 1);
 }
 

@@ -1,5 +1,5 @@
-//! The claim of a cluster object on its AKS cluster. It is valid once Azure has accepted the object's credential, whichever server
-//! processes the object. Older versions claimed with the POST, without asking Azure; such a claim yields to a valid one.
+//! The claim of a cluster object on its AKS cluster: at most one object has it. A claim is valid once Azure has accepted the
+//! object's credential. Older versions claimed at the POST without verifying the credential; such claims yield to valid ones.
 
 use azure_sandbox::{Login, Outcome, Page};
 use serde_json::{Value, json};
@@ -82,8 +82,8 @@ impl SharedServer {
         self.wait_until(path, |progress| progress.state == "active").await;
     }
 
-    /// Waits for the error that another object has the AKS cluster, which also says how to delete the object at `path`.
-    async fn wait_until_other_has_cluster(&self, path: &str) {
+    /// Waits for the error that another object has claimed the AKS cluster. Its remedy is to delete the object at `path`.
+    async fn wait_until_claimed_by_other(&self, path: &str) {
         self.wait_until(path, |progress| {
             progress.transitioning == "error" && progress.message.starts_with(ALREADY_EXISTS)
         })
@@ -117,7 +117,7 @@ async fn rejected_credential_claims_nothing(database: Database) {
     let invalid_credential = server.app.credential(&json!({"clientSecret": "made~up~secret"}));
     let body = json!({"name": "azure", "azurecredentialConfig": invalid_credential});
     let credential = server.app.post("/v3/cloudcredentials").token(&eve).json(&body).send().await.id();
-    // Entra responds with 503 when she creates the object, so her credential cannot be verified.
+    // Entra responds with 503 when Eve creates the object, so her credential cannot be verified.
     let outcome = Outcome::Answer(Page::new(503, &json!({})).unwrap());
     server.app.control.script_login(Login { client_id: None, secret: "made~up~secret".to_owned(), outcome });
     let eve_path = created_path(&server.post(&eve, &credential).await);
@@ -132,12 +132,12 @@ async fn rejected_credential_claims_nothing(database: Database) {
     server.wait_until_active(&ann_path).await;
     let progress = server.progress(&eve_path).await;
     assert_eq!((progress.state.as_str(), progress.transitioning.as_str()), ("provisioning", "error"));
-    // With a valid credential, the message is that another object has the cluster, and nothing is sent to Azure.
+    // With a valid credential, the error is that another object has claimed the cluster, and Azure gets no write request.
     server.app.control.clear_requests();
     let change = json!({"azurecredentialConfig": {"clientSecret": seed.client_secret_2}});
     let path = format!("/v3/cloudcredentials/{credential}");
     assert_eq!(server.app.put(&path).token(&eve).json(&change).send().await.status, 200);
-    server.wait_until_other_has_cluster(&eve_path).await;
+    server.wait_until_claimed_by_other(&eve_path).await;
     assert_eq!(server.sent_writes(), [""; 0]);
 }
 
@@ -149,7 +149,7 @@ async fn unverified_object_yields_to_a_claim(database: Database) {
         server.app.get(&format!("/api/v1{}/plan", bob_path.trim_start_matches("/v3"))).send().await.json();
     assert_eq!(plan["step"], "blocked", "{plan}");
     assert!(plan["reason"].as_str().unwrap().starts_with(ALREADY_EXISTS), "{plan}");
-    server.wait_until_other_has_cluster(&bob_path).await;
+    server.wait_until_claimed_by_other(&bob_path).await;
     server.wait_until_active(&ann_path).await;
     assert_eq!(server.sent_writes(), ["PUT group", "PUT cluster"]);
     // Bob's object is deleted immediately, and Ann's cluster remains in Azure.
@@ -200,12 +200,12 @@ async fn import_yields_to_a_claim(database: Database) {
         200
     );
     server.stop_azure();
-    let post = |token: String, credential: String| {
+    let post_import = |token: String, credential: String| {
         let call = server.app.post("/v3/clusters").token(&token).json(&import(&credential));
         async move { created_path(&call.send().await) }
     };
-    let bob_path = post(server.bob_token.clone(), server.bob_credential_id.clone()).await;
-    let ann_path = post(server.ann_token.clone(), server.ann_credential_id.clone()).await;
+    let bob_path = post_import(server.bob_token.clone(), server.bob_credential_id.clone()).await;
+    let ann_path = post_import(server.ann_token.clone(), server.ann_credential_id.clone()).await;
     server.restore_azure();
     // Both have a valid credential: the first one that the worker processes gets the cluster.
     for _ in 0..300 {
@@ -228,7 +228,7 @@ async fn one_of_two_unverified_objects_gets_the_cluster(database: Database) {
     let second = created_path(&server.post(&server.ann_token, &server.ann_credential_id).await);
     server.restore_azure();
     // On PostgreSQL, another server runs in parallel; on SQLite, the same worker twice.
-    let other = match server.db.store.kind() {
+    let other_app = match server.db.store.kind() {
         norman_aks::store::DatabaseKind::Sqlite => None,
         norman_aks::store::DatabaseKind::Postgres => {
             Some(TestApp::builder().database(&server.db).with_azure_of(&server.app).start().await)
@@ -236,14 +236,15 @@ async fn one_of_two_unverified_objects_gets_the_cluster(database: Database) {
     };
     let stop = tokio_util::sync::CancellationToken::new();
     for _ in 0..300 {
-        let worker = other.as_ref().unwrap_or(&server.app).server.worker.clone();
+        let worker = other_app.as_ref().unwrap_or(&server.app).server.worker.clone();
         let (steps, other_steps) =
             tokio::join!(server.app.server.worker.run_due(&stop), worker.run_due(&stop));
         if steps.unwrap() + other_steps.unwrap() == 0 {
             server.app.clock.advance(std::time::Duration::from_secs(1));
         }
-        let (of_first, of_second) = (server.progress(&first).await, server.progress(&second).await);
-        if is_one_active_and_one_rejected(&[of_first, of_second]) {
+        let (first_progress, second_progress) =
+            (server.progress(&first).await, server.progress(&second).await);
+        if is_one_active_and_one_rejected(&[first_progress, second_progress]) {
             assert_eq!(server.sent_writes(), ["PUT group", "PUT cluster"]);
             return;
         }
@@ -255,7 +256,7 @@ async fn removal_releases_the_claim(database: Database) {
     let server = SharedServer::start(database).await;
     let bob_path = server.create_unverified().await;
     let ann_path = created_path(&server.post(&server.ann_token, &server.ann_credential_id).await);
-    server.wait_until_other_has_cluster(&bob_path).await;
+    server.wait_until_claimed_by_other(&bob_path).await;
     server.wait_until_active(&ann_path).await;
     assert_eq!(server.app.delete(&ann_path).token(&server.ann_token).send().await.status, 200);
     server.wait_until_active(&bob_path).await;
@@ -265,13 +266,13 @@ async fn removal_releases_the_claim(database: Database) {
 async fn unverified_claim_of_an_older_version_yields(database: Database) {
     let server = SharedServer::start(database).await;
     let bob_path = server.create_unverified().await;
-    // As stored by the POST of an older version, which does not know the column `identity_proved`.
+    // As stored by the POST of an older version, which has no column `identity_proved`.
     assert_eq!(server.app.seed.subscription_id, "9d1f3c52-0d2b-4e6a-8c1e-000000000001");
     let statement =
         "update clusters set aks_identity = '9d1f3c52-0d2b-4e6a-8c1e-000000000001/group-of-one/one'";
     databases::execute_on(&server.db.url, statement).await;
     let ann_path = created_path(&server.post(&server.ann_token, &server.ann_credential_id).await);
-    server.wait_until_other_has_cluster(&bob_path).await;
+    server.wait_until_claimed_by_other(&bob_path).await;
     server.wait_until_active(&ann_path).await;
     assert_eq!(server.sent_writes(), ["PUT group", "PUT cluster"]);
 }

@@ -9,13 +9,13 @@ use crate::support::fault;
 on_both_databases!(
     secret_expiring_during_creation_can_be_replaced,
     removal_waits_for_a_working_credential,
-    credential_can_be_replaced,
+    credential_without_write_access_can_be_replaced,
     missing_role_is_named,
     credential_for_one_resource_group_suffices,
     credential_of_another_subscription_is_rejected,
 );
 
-/// Makes a secret expire.
+/// Makes Entra reject a secret as expired.
 fn expire(cluster: &TestCluster, secret: &str) {
     let description = "AADSTS7000222: The provided client secret keys for app are expired.";
     let body =
@@ -62,7 +62,7 @@ async fn removal_waits_for_a_working_credential(database: Database) {
     assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-async fn credential_can_be_replaced(database: Database) {
+async fn credential_without_write_access_can_be_replaced(database: Database) {
     let cluster = TestCluster::create_active(database).await;
     let reader = cluster.app.store_credential_of("reader").await;
     cluster.update(json!({"azureCredentialSecret": reader, "tags": {"a": "b"}})).await;
@@ -135,13 +135,13 @@ async fn credential_for_one_resource_group_suffices(database: Database) {
 
 async fn credential_of_another_subscription_is_rejected(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    // A credential for another subscription is rejected immediately.
+    // A PUT that sets a credential for another subscription is rejected.
     let other_credential = cluster.app.store_credential_of("empty").await;
     let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other_credential}});
     let rejected = cluster.app.put(&cluster.path).json(&change).send().await.expect(422);
     assert!(rejected.text().contains("for a subscription other than"), "{}", rejected.text());
 
-    // Moving the credential itself to another subscription is rejected while it is used.
+    // A change of the credential's own subscription is rejected while a cluster uses the credential.
     let path = format!("/v3/cloudcredentials/{}", cluster.credential);
     let change = json!({"azurecredentialConfig": {"subscriptionId": "00000000-0000-4000-8000-000000000000"}});
     cluster.app.put(&path).json(&change).send().await.expect(422);

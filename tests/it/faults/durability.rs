@@ -21,10 +21,10 @@ const KILLS: usize = 10;
 const WRITERS: usize = 8;
 /// The number of acknowledged changes before each kill.
 const CHANGES_PER_KILL: usize = 48;
-/// Longer than a round takes on a machine that is busy with other tests.
+/// Longer than the changes before a kill take on a machine that is busy with other tests.
 const ROUND_TIMEOUT: Duration = Duration::from_mins(3);
 
-/// The settings and the directory of the server.
+/// The directory of a server, and its PostgreSQL database, if it has one.
 struct Installation {
     directory: TempDir,
     database: Option<databases::TestDb>,
@@ -71,7 +71,7 @@ impl Installation {
     }
 
     /// All audit records, as `audit list` prints them.
-    fn audit(&self) -> Vec<Value> {
+    fn audit_records(&self) -> Vec<Value> {
         let lines =
             stdout_of(self.path(), &self.arguments(&["audit", "list", "--format=json", "--limit=1000000"]));
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -85,15 +85,15 @@ enum ObjectState {
     Exists(String),
     /// It was deleted.
     Deleted,
-    /// A change got no response.
+    /// A change was sent, and no response was received.
     Unknown,
 }
 
-/// The acknowledged changes of one client.
+/// The acknowledged requests of one client, and the states of the objects that it created.
 #[derive(Default)]
-struct AcknowledgedChanges {
+struct ChangeLog {
     /// The IDs of the acknowledged requests.
-    requests: Vec<String>,
+    request_ids: Vec<String>,
     /// The objects by path.
     objects: BTreeMap<String, ObjectState>,
 }
@@ -103,10 +103,10 @@ struct Writer {
     http: reqwest::Client,
     url: String,
     token: String,
-    /// The credential of the sandbox.
-    credential: String,
+    /// The ID of the sandbox's stored credential.
+    credential_id: String,
     creates_clusters: bool,
-    log: AcknowledgedChanges,
+    log: ChangeLog,
     acknowledged: Arc<AtomicUsize>,
 }
 
@@ -121,7 +121,7 @@ impl Writer {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let reply = Reply { status, headers, text: response.text().await.ok()? };
         assert!((200..300).contains(&reply.status), "{path}: {}", reply.text);
-        self.log.requests.push(reply.header("x-request-id").to_owned());
+        self.log.request_ids.push(reply.header("x-request-id").to_owned());
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         Some(reply)
     }
@@ -140,9 +140,9 @@ impl Writer {
         Some(())
     }
 
-    async fn create(&mut self, list: &str, body: &Value) -> Option<String> {
-        let created = self.send(Method::POST, list, Some(body)).await?.json();
-        let path = format!("{list}/{}", created["id"].as_str().unwrap());
+    async fn create(&mut self, collection: &str, body: &Value) -> Option<String> {
+        let created = self.send(Method::POST, collection, Some(body)).await?.json();
+        let path = format!("{collection}/{}", created["id"].as_str().unwrap());
         let description = created["description"].as_str().unwrap_or_default().to_owned();
         self.log.objects.insert(path.clone(), ObjectState::Exists(description));
         Some(path)
@@ -167,7 +167,7 @@ impl Writer {
                 self.change(Method::DELETE, &token, None, ObjectState::Deleted).await?;
             }
             if number == 0 && self.creates_clusters {
-                let mut body = super::small_cluster(name, &self.credential);
+                let mut body = super::small_cluster(name, &self.credential_id);
                 body["description"] = json!("first");
                 let cluster = self.create("/v3/clusters", &body).await?;
                 // Not `change`: the path of the request has a query, the key of the object has none.
@@ -181,34 +181,34 @@ impl Writer {
     }
 }
 
-/// Lets the clients write until enough changes are acknowledged, and kills the server; returns the clients' changes.
-async fn run_round(installation: &Installation, number: usize) -> Vec<AcknowledgedChanges> {
+/// Starts the server and the clients, and kills the server once enough changes are acknowledged; returns the clients' logs.
+async fn run_round(installation: &Installation, number: usize) -> Vec<ChangeLog> {
     let server = installation.start();
-    let (token, credential) =
+    let (token, credential_id) =
         (installation.sandbox_value("token_key"), installation.sandbox_value("credential_id"));
     let acknowledged = Arc::<AtomicUsize>::default();
     let mut writers = JoinSet::new();
-    for writer in 0..WRITERS {
-        let mut client = Writer {
+    for index in 0..WRITERS {
+        let mut writer = Writer {
             http: server.http.clone(),
             url: server.url.clone(),
             token: token.clone(),
-            credential: credential.clone(),
-            creates_clusters: writer < 2,
-            log: AcknowledgedChanges::default(),
+            credential_id: credential_id.clone(),
+            creates_clusters: index < 2,
+            log: ChangeLog::default(),
             acknowledged: Arc::clone(&acknowledged),
         };
         writers.spawn(async move {
-            client.write_until_killed(&format!("k{number}-w{writer}")).await;
-            client.log
+            writer.write_until_killed(&format!("k{number}-w{index}")).await;
+            writer.log
         });
     }
-    let enough = async {
+    let enough_changes = async {
         while acknowledged.load(Ordering::Relaxed) < CHANGES_PER_KILL {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
-    tokio::time::timeout(ROUND_TIMEOUT, enough)
+    tokio::time::timeout(ROUND_TIMEOUT, enough_changes)
         .await
         .expect("enough acknowledged changes before the timeout");
     server.signal("KILL");
@@ -239,15 +239,15 @@ async fn kills_lose_no_acknowledged_change(database: Database) {
     }
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 
-    let records = installation.audit();
+    let records = installation.audit_records();
     let done: Vec<&Value> = records.iter().filter(|record| record["outcome"] == "done").collect();
     let recorded: BTreeSet<&str> = done.iter().filter_map(|record| record["requestId"].as_str()).collect();
-    let requests: Vec<&String> = logs.iter().flat_map(|log| &log.requests).collect();
-    let lost = requests.iter().filter(|id| !recorded.contains(id.as_str())).count();
-    assert_eq!(lost, 0, "acknowledged changes without an audit record, of {}", requests.len());
-    assert!(requests.len() >= KILLS * CHANGES_PER_KILL);
+    let request_ids: Vec<&String> = logs.iter().flat_map(|log| &log.request_ids).collect();
+    let lost = request_ids.iter().filter(|id| !recorded.contains(id.as_str())).count();
+    assert_eq!(lost, 0, "acknowledged changes without an audit record, of {}", request_ids.len());
+    assert!(request_ids.len() >= KILLS * CHANGES_PER_KILL);
 
-    // No object exists without a record of its creation, whether or not it was acknowledged.
+    // No credential exists without an audit record of its creation, whether or not the creation was acknowledged.
     let created: BTreeSet<&str> = done
         .iter()
         .filter(|record| record["action"] == "create")

@@ -64,7 +64,7 @@ async fn failed_creation_can_be_removed(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster", "DELETE cluster"]);
 }
 
-/// Operations in Azure, the changes that cause them, and the requests. The last two need the pool of `CreatePool`.
+/// Operations in Azure, the changes that cause them, and the requests. The last two require the pool that `CreatePool` creates.
 fn changes() -> [(OperationKind, Value, &'static str); 5] {
     let system = system_pool();
     [
@@ -87,14 +87,14 @@ async fn failed_change_is_repeated_on_request(database: Database) {
             let Progress { state, message, .. } = super::progress_of(&object);
             assert_eq!(state, "updating", "{kind:?}");
             assert!(message.contains("AllocationFailed: There is no room"), "{kind:?}: {message}");
-            // The deletion of a pool is repeated without another request of the user.
+            // Only a failed deletion of a pool is repeated without another update by the user.
             if kind != OperationKind::DeletePool {
                 cluster.advance_secs(300).await;
-                let Progress { state, transitioning, message: later } = cluster.progress().await;
+                let Progress { state, transitioning, message: later_message } = cluster.progress().await;
                 assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "error"), "{kind:?}");
                 assert!(
-                    later.contains("AllocationFailed: There is no room"),
-                    "the message remains, {kind:?}: {later}"
+                    later_message.contains("AllocationFailed: There is no room"),
+                    "the message remains, {kind:?}: {later_message}"
                 );
                 assert_eq!(cluster.sent_writes(), [expected_request]);
                 cluster.update(change).await;
@@ -108,9 +108,9 @@ async fn failed_change_is_repeated_on_request(database: Database) {
                 OperationKind::ScalePool => assert_eq!(upstream["nodePools"][1]["count"], 2),
                 _ => assert_eq!(upstream["nodePools"].as_array().unwrap().len(), 1),
             }
-            // The failed request and its repetition.
-            let all = cluster.sent_writes();
-            assert!(all[0] == expected_request && all.len() == 2, "{kind:?} {status:?}: {all:?}");
+            // The failed request, and its retry.
+            let writes = cluster.sent_writes();
+            assert!(writes[0] == expected_request && writes.len() == 2, "{kind:?} {status:?}: {writes:?}");
         }
     }
 }
@@ -133,10 +133,10 @@ async fn failing_change_is_not_sent_forever(database: Database) {
         let Progress { state, message, .. } = super::progress_of(&object);
         assert_eq!(state, "updating", "{kind:?}: never falsely active");
         assert!(message.contains("There is no room"), "{kind:?}: {message}");
-        let all = cluster.sent_writes();
+        let writes = cluster.sent_writes();
         assert!(
-            all[0] == expected_request && (1..=6).contains(&all.len()),
-            "{kind:?} in twenty minutes: {all:?}"
+            writes[0] == expected_request && (1..=6).contains(&writes.len()),
+            "{kind:?} in twenty minutes: {writes:?}"
         );
     }
 }
@@ -154,7 +154,7 @@ async fn failure_is_found_without_operation_status(database: Database) {
     assert!(message.contains("creation for cluster [one") && message.contains("status: Failed"), "{message}");
     assert!(accepted_count(&cluster, "PUT cluster") <= 2, "{:?}", cluster.sent_writes());
 
-    // Changes that failed although Azure returns their values.
+    // Changes that failed, although Azure already returns the new values.
     for (kind, change, _) in changes().into_iter().take(3) {
         let cluster = TestCluster::create_active(database).await;
         cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
@@ -163,7 +163,7 @@ async fn failure_is_found_without_operation_status(database: Database) {
         cluster.update(change).await;
         cluster.advance_secs(600).await;
         let Progress { state, message, .. } = cluster.progress().await;
-        assert_eq!(state, "updating", "{kind:?} failed, but Azure did not report it: {message}");
+        assert_eq!(state, "updating", "{kind:?} failed, which only the cluster shows: {message}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Faults of the cluster's own API: they are shown, retried with delays, and cleared after a success.
+//! Failures of the cluster's own API: users see them, requests are retried with delays, and a success clears the error.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ fn error_response(status: u16) -> Effect {
 
 async fn cluster_with_a_failing_api_is_not_active(database: Database) {
     let cluster = TestCluster::create(database).await;
-    for (effect, text) in [
+    for (effect, expected) in [
         (error_response(401), "401"),
         (error_response(403), "403"),
         (error_response(500), "500"),
@@ -37,13 +37,13 @@ async fn cluster_with_a_failing_api_is_not_active(database: Database) {
     ] {
         cluster.app.control.clear_kubernetes_faults();
         cluster.app.control.add_kubernetes_fault(fault::for_all(effect.clone()));
-        let has_message = |object: &serde_json::Value| super::progress_of(object).message.contains(text);
+        let has_message = |object: &serde_json::Value| super::progress_of(object).message.contains(expected);
         let object = cluster.wait_until(&format!("{effect:?}"), has_message).await;
         let Progress { state, transitioning, message } = super::progress_of(&object);
         let context = format!("{effect:?}: {message}");
         assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"), "{context}");
         assert!(message.starts_with("failed to communicate with cluster: "), "{context}");
-        if text == "403" {
+        if expected == "403" {
             assert!(message.contains("Azure Kubernetes Service RBAC Cluster Admin"), "{context}");
         } else {
             assert_eq!(condition(&object, "Ready")["status"], "False", "{context}");
@@ -62,51 +62,53 @@ async fn cluster_with_a_failing_api_is_not_active(database: Database) {
 }
 
 async fn silent_cluster_does_not_delay_others(database: Database) {
-    // With the default timeouts, the first attempt takes as long as a step may.
+    // With the default timeouts, the step of the silent cluster is still running when the other cluster is active.
     let cluster = TestCluster::create(database).await;
     cluster
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
-    let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
-    cluster.app.control.add_kubernetes_fault(Fault { times: Some(1), ..never });
+    let no_response = Fault { latency_ms: 3_600_000, ..Fault::default() };
+    cluster.app.control.add_kubernetes_fault(Fault { times: Some(1), ..no_response });
     let stop = CancellationToken::new();
     let running = tokio::spawn(cluster.app.server.worker.clone().run(stop.clone()));
-    let hangs = || !cluster.app.control.kubernetes_requests().is_empty();
+    let is_hanging = || !cluster.app.control.kubernetes_requests().is_empty();
     for _ in 0..3_000 {
-        if hangs() {
+        if is_hanging() {
             break;
         }
         cluster.app.clock.advance(Duration::from_secs(1));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(hangs(), "{}", cluster.object().await);
-    let other = super::create_object(&cluster.app, &super::small_cluster("two", &cluster.credential)).await;
-    let mut state = String::new();
+    assert!(is_hanging(), "{}", cluster.object().await);
+    let other_path =
+        super::create_object(&cluster.app, &super::small_cluster("two", &cluster.credential)).await;
+    let mut other_state = String::new();
     for _ in 0..2_000 {
-        state = super::progress_of(&super::get_object(&cluster.app, &other).await).state;
-        if state == "active" {
+        other_state = super::progress_of(&super::get_object(&cluster.app, &other_path).await).state;
+        if other_state == "active" {
             break;
         }
         cluster.app.clock.advance(Duration::from_millis(500));
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let Progress { state: first, transitioning, message } = cluster.progress().await;
-    assert_eq!(state, "active", "the other cluster is not delayed");
+    let Progress { state: silent_state, transitioning, message } = cluster.progress().await;
+    assert_eq!(other_state, "active", "the other cluster is not delayed");
     assert_eq!(
-        (first.as_str(), transitioning.as_str()),
+        (silent_state.as_str(), transitioning.as_str()),
         ("provisioning", "yes"),
         "the step is not over: {message}"
     );
     running.abort();
 
-    let limits = cluster_access::Options {
+    let short_timeouts = cluster_access::Options {
         info_timeout: Duration::from_secs(1),
         setup_timeout: Duration::from_secs(1),
         ..cluster_access::Options::default()
     };
-    let cluster = TestCluster::create_with(database, TestApp::builder().cluster_access(limits), |_| ()).await;
-    let never = Fault { latency_ms: 3_600_000, ..Fault::default() };
-    cluster.app.control.add_kubernetes_fault(never);
+    let cluster =
+        TestCluster::create_with(database, TestApp::builder().cluster_access(short_timeouts), |_| ()).await;
+    let no_response = Fault { latency_ms: 3_600_000, ..Fault::default() };
+    cluster.app.control.add_kubernetes_fault(no_response);
     let object = cluster.wait_until("the failure", |object| object["transitioning"] == "error").await;
     let Progress { state, message, .. } = super::progress_of(&object);
     assert_eq!(state, "provisioning");

@@ -11,54 +11,56 @@ use tempfile::TempDir;
 use crate::support::call::string_at;
 use crate::support::program::{Server, reply, sandbox_file};
 
-const SANDBOX: [&str; 5] =
+const SERVE_ARGS: [&str; 5] =
     ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data", "--sandbox-control-listen=127.0.0.1:0"];
 
 /// Longer than any wait on a machine that is busy with other tests.
 const WAIT_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// A running server with its sandbox.
-struct Run {
+/// One run of the server with its sandbox.
+struct ServerRun {
     server: Server,
-    control: String,
+    control_url: String,
     token: String,
-    credential: String,
+    credential_id: String,
 }
 
-impl Run {
+impl ServerRun {
     async fn start(directory: &Path) -> Self {
-        let server = Server::start(directory, &SANDBOX);
+        let server = Server::start(directory, &SERVE_ARGS);
         let file = sandbox_file(&directory.join("data"));
         let run = Self {
             server,
-            control: string_at(&file, "control_url"),
+            control_url: string_at(&file, "control_url"),
             token: string_at(&file, "token_key"),
-            credential: string_at(&file, "credential_id"),
+            credential_id: string_at(&file, "credential_id"),
         };
         let timing = Timing { create_cluster: 2_000, retry_after: Some(1), ..Timing::default() };
-        let put = run.server.http.put(format!("{}/times", run.control));
-        let put = reply(put.header("content-type", "application/json").body(json!(timing).to_string())).await;
-        assert_eq!(put.status, 204, "{}", put.text);
+        let request = run.server.http.put(format!("{}/times", run.control_url));
+        let response =
+            reply(request.header("content-type", "application/json").body(json!(timing).to_string())).await;
+        assert_eq!(response.status, 204, "{}", response.text);
         run
     }
 
     async fn add_fault(&self, fault: &Value) {
-        let post = self.server.http.post(format!("{}/faults", self.control));
-        let post = reply(post.header("content-type", "application/json").body(fault.to_string())).await;
-        assert_eq!(post.status, 201, "{}", post.text);
+        let request = self.server.http.post(format!("{}/faults", self.control_url));
+        let response =
+            reply(request.header("content-type", "application/json").body(fault.to_string())).await;
+        assert_eq!(response.status, 201, "{}", response.text);
     }
 
     /// The statuses of the requests that create clusters.
     async fn creation_statuses(&self) -> Vec<Value> {
-        let writes = reply(self.server.http.get(format!("{}/writes", self.control))).await.json();
+        let writes = reply(self.server.http.get(format!("{}/writes", self.control_url))).await.json();
         let mut puts = writes.as_array().unwrap().clone();
         puts.retain(|write| write["operation"] == "managedCluster" && write["method"] == "PUT");
         puts.into_iter().map(|write| write["status"].clone()).collect()
     }
 
-    /// Whether Azure has received such a request.
+    /// Whether Azure has received a request of this operation and method.
     async fn has_received(&self, operation: &str, method: &str) -> bool {
-        let requests = reply(self.server.http.get(format!("{}/requests", self.control))).await.json();
+        let requests = reply(self.server.http.get(format!("{}/requests", self.control_url))).await.json();
         requests
             .as_array()
             .unwrap()
@@ -100,25 +102,25 @@ async fn wait_until(what: &str, mut is_met: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Starts a creation, kills the server once `is_time` returns true, restarts it, and waits until the cluster is active. Returns
-/// the statuses of the PUT requests for the cluster, before and after the kill.
+/// Starts a creation, kills the server once `should_kill` returns true, restarts it, and waits until the cluster is active.
+/// Returns the statuses of the PUT requests for the cluster, before and after the kill; `null` for a pending one.
 async fn kill_during_creation(
     fault: Option<Value>,
-    is_time: impl AsyncFn(&Run, &str) -> bool,
+    should_kill: impl AsyncFn(&ServerRun, &str) -> bool,
 ) -> (Vec<Value>, Vec<Value>) {
     let directory = TempDir::new().unwrap();
-    let run = Run::start(directory.path()).await;
+    let run = ServerRun::start(directory.path()).await;
     if let Some(fault) = fault {
         run.add_fault(&fault).await;
     }
-    let body = super::small_cluster("one", &run.credential);
+    let body = super::small_cluster("one", &run.credential_id);
     let created = run.server.post("/v3/clusters", &run.token, &body).await;
     assert_eq!(created.status, 201, "{}", created.text);
     let path = format!("/v3/clusters/{}", string_at(&created.json(), "id"));
-    wait_until("the condition was never met", async || is_time(&run, &path).await).await;
+    wait_until("the condition was never met", async || should_kill(&run, &path).await).await;
     let before = run.creation_statuses().await;
     run.kill();
-    let run = Run::start(directory.path()).await;
+    let run = ServerRun::start(directory.path()).await;
     run.wait_until_active(&path).await;
     let after = run.creation_statuses().await;
     run.server.stop();
@@ -127,7 +129,7 @@ async fn kill_during_creation(
 
 #[tokio::test]
 async fn kill_before_azure_accepts_repeats_the_creation() {
-    // The server has recorded that it sends the PUT; Azure delays the request and never executes it.
+    // The server has saved its intent to send the PUT; Azure delays the request and never executes it.
     let delayed = json!({"operation": "managedCluster", "method": "PUT", "latency_ms": 600_000});
     let (before, after) =
         kill_during_creation(Some(delayed), async |run, _| run.has_received("managedCluster", "PUT").await)
@@ -176,6 +178,6 @@ async fn kill_while_connecting_repeats_nothing() {
 #[tokio::test]
 async fn kill_after_the_post_creates_the_cluster_once() {
     let (before, after) = kill_during_creation(None, async |_, _| true).await;
-    let all = before.len() + after.len();
-    assert!(all <= 1, "a PUT may have been sent between the check and the kill: {before:?} {after:?}");
+    let put_count = before.len() + after.len();
+    assert!(put_count <= 1, "a PUT may have been sent between the check and the kill: {before:?} {after:?}");
 }

@@ -1,4 +1,4 @@
-//! Azure accepted a change, but its response was lost: the state is read, and nothing is sent again.
+//! Azure accepted a change, but its response was lost: the server reads the state, and does not send the change again.
 
 use azure_sandbox::{Effect, Operation, Timing};
 use serde_json::json;
@@ -36,7 +36,7 @@ async fn lost_creation_response_is_recovered(database: Database) {
 
 async fn lost_change_and_removal_responses_are_recovered(database: Database) {
     let cluster = TestCluster::create_active(database).await;
-    // Long enough that the operation is still in progress after the delay.
+    // Long enough that the operation is still in progress when the server retries.
     cluster.app.control.set_timing(Timing { scale: 10.0, ..Timing::default() }).unwrap();
     let system = system_pool();
     for (operation, method, change, expected_request) in [
@@ -64,9 +64,9 @@ async fn lost_change_and_removal_responses_are_recovered(database: Database) {
 }
 
 async fn forgotten_operation_is_recovered(database: Database) {
-    let gone = || fault::error(404, "NotFound", "The entity was not found.");
+    let operation_not_found = || fault::error(404, "NotFound", "The entity was not found.");
     let cluster = TestCluster::create(database).await;
-    cluster.add_fault(Operation::LongOperation, "GET", gone());
+    cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
     let object = cluster
         .wait_until("a read of the cluster", |object| {
             super::progress_of(object).message.contains("is Creating")
@@ -99,7 +99,7 @@ async fn concurrently_created_cluster_is_not_ours(database: Database) {
         body["aksConfig"]["resourceGroup"] = json!("rancher");
     })
     .await;
-    // The PUT is recorded as sent but never arrives; then another client creates a cluster with this name.
+    // The server has saved its intent to send the PUT, which never arrives; then another client creates a cluster of this name.
     cluster.add_fault(Operation::ManagedCluster, "PUT", Effect::CutBeforeAnswer);
     cluster.wait_until("the aborted connection", |object| object["transitioning"] == "error").await;
     let theirs = json!({"id": "/subscriptions/s/resourceGroups/rancher/providers/Microsoft.ContainerService/managedClusters/one",

@@ -85,7 +85,7 @@ async fn removal_during_a_change_does_not_wait(database: Database) {
     assert_eq!(cluster.sent_writes(), ["PUT pool more", "DELETE cluster"]);
 }
 
-/// Runs one step of the worker, which Azure delays at a request, and `meanwhile` during the delay.
+/// Runs one step of the worker, delays its request of this kind in Azure, and calls `meanwhile` during the delay.
 async fn during_delayed_request<F: Future>(
     cluster: &TestCluster,
     operation: Operation,
@@ -114,9 +114,9 @@ async fn change_during_a_step_is_not_lost(database: Database) {
     })
     .await;
     let object = cluster.object().await;
-    assert_eq!(object["state"], "updating", "the second change is not done");
-    assert_eq!(object["aksConfig"]["tags"], json!({"a": "b"}), "it is not lost");
-    // It is processed immediately, not after the interval of an idle cluster.
+    assert_eq!(object["state"], "updating", "the second change is not applied yet");
+    assert_eq!(object["aksConfig"]["tags"], json!({"a": "b"}), "the second change is not lost");
+    // The second change is processed immediately, not at the next refresh.
     cluster.advance_secs(2).await;
     assert_eq!(cluster.sent_writes(), ["PATCH cluster"]);
     let object = cluster.wait_until_active().await;
@@ -125,7 +125,7 @@ async fn change_during_a_step_is_not_lost(database: Database) {
 
 async fn removal_during_the_creation_request_deletes_the_cluster(database: Database) {
     let cluster = TestCluster::create(database).await;
-    // Runs the worker up to the PUT of the cluster, which follows that of the group.
+    // Runs the worker up to the PUT of the group, which is followed by the PUT of the cluster.
     let worker = cluster.app.server.worker.clone();
     while !cluster.sent_writes().contains(&"PUT group".to_owned()) {
         worker.run_due(&CancellationToken::new()).await.unwrap();
@@ -137,8 +137,8 @@ async fn removal_during_the_creation_request_deletes_the_cluster(database: Datab
     assert_eq!(cluster.accepted_writes(), ["PUT cluster", "DELETE cluster"]);
     let is_read =
         |request: &RecordedRequest| request.operation == Operation::ManagedCluster && request.method == "GET";
-    let last = cluster.app.control.requests().into_iter().rfind(is_read).unwrap();
-    assert_eq!(last.status, Some(404), "nothing is left in Azure");
+    let last_read = cluster.app.control.requests().into_iter().rfind(is_read).unwrap();
+    assert_eq!(last_read.status, Some(404), "nothing is left in Azure");
 }
 
 async fn change_during_a_refresh_is_not_overwritten(database: Database) {
@@ -188,13 +188,13 @@ impl TestCluster {
              managedClusters/one?api-version=2024-02-01",
             seed.subscription_id
         );
-        let found: Value = serde_json::from_str(
+        let current: Value = serde_json::from_str(
             &azure.get(&url).bearer_auth(&token).send().await.unwrap().text().await.unwrap(),
         )
         .unwrap();
-        let mut all = found["tags"].clone();
-        all.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
-        let body = json!({ "tags": all }).to_string();
+        let mut merged_tags = current["tags"].clone();
+        merged_tags.as_object_mut().unwrap().extend(tags.as_object().unwrap().clone());
+        let body = json!({ "tags": merged_tags }).to_string();
         let request =
             azure.patch(&url).bearer_auth(&token).header("content-type", "application/json").body(body);
         let is_accepted = request.send().await.unwrap().status().is_success();

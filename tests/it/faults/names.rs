@@ -8,20 +8,20 @@ use super::{Database, small_cluster};
 use crate::support::app::{TestApp, TestResponse};
 use crate::support::databases::TestDb;
 
-on_both_databases!(concurrent_posts_share_no_name, concurrent_renames_share_no_name);
+on_both_databases!(only_one_of_concurrent_posts_gets_the_name, only_one_of_concurrent_renames_gets_the_name);
 
-/// The servers of a database: two on PostgreSQL.
-async fn servers(db: &TestDb) -> Vec<TestApp> {
-    let one = TestApp::builder().database(db).start().await;
+/// Starts the servers of a database: one on SQLite, two on PostgreSQL.
+async fn start_servers(db: &TestDb) -> Vec<TestApp> {
+    let first = TestApp::builder().database(db).start().await;
     if db.store.kind() == DatabaseKind::Sqlite {
-        return vec![one];
+        return vec![first];
     }
-    let two = TestApp::builder().database(db).with_azure_of(&one).start().await;
-    vec![one, two]
+    let second = TestApp::builder().database(db).with_azure_of(&first).start().await;
+    vec![first, second]
 }
 
-/// Expects one response with this status; all others are rejected because of the name.
-fn assert_one(responses: &[TestResponse], status: u16) {
+/// Expects exactly one response with this status; all others must reject the name.
+fn assert_one_accepted(responses: &[TestResponse], status: u16) {
     let (accepted, rejected): (Vec<_>, Vec<_>) =
         responses.iter().partition(|response| response.status == status);
     for response in &rejected {
@@ -32,9 +32,9 @@ fn assert_one(responses: &[TestResponse], status: u16) {
     assert_eq!(accepted.len(), 1, "{:?}", responses.iter().map(TestResponse::text).collect::<Vec<_>>());
 }
 
-async fn concurrent_posts_share_no_name(database: Database) {
+async fn only_one_of_concurrent_posts_gets_the_name(database: Database) {
     let db = database.create().await;
-    let apps = servers(&db).await;
+    let apps = start_servers(&db).await;
     let credential = apps[0].store_credential(&apps[0].admin).await;
     let bodies: Vec<_> = (0..8)
         .map(|number| {
@@ -47,9 +47,9 @@ async fn concurrent_posts_share_no_name(database: Database) {
         let app = &apps[number % apps.len()];
         app.post("/v3/clusters").json(body).send()
     });
-    assert_one(&join_all(posts).await, 201);
+    assert_one_accepted(&join_all(posts).await, 201);
     assert_eq!(store::clusters::list(&db.store, None).await.unwrap().len(), 1);
-    // One record is for the change, the others are for the attempts.
+    // One record is for the creation, the others are for the rejected requests.
     for app in apps {
         app.server.stop().await;
     }
@@ -60,9 +60,9 @@ async fn concurrent_posts_share_no_name(database: Database) {
     assert_eq!((rows.len(), done), (8, 1), "{rows:?}");
 }
 
-async fn concurrent_renames_share_no_name(database: Database) {
+async fn only_one_of_concurrent_renames_gets_the_name(database: Database) {
     let db = database.create().await;
-    let apps = servers(&db).await;
+    let apps = start_servers(&db).await;
     let credential = apps[0].store_credential(&apps[0].admin).await;
     let mut paths = Vec::new();
     for number in 0..6 {
@@ -72,7 +72,7 @@ async fn concurrent_renames_share_no_name(database: Database) {
         let app = &apps[number % apps.len()];
         app.put(path).json(&json!({"name": if number < 3 { "same" } else { "SAME" }})).send()
     });
-    assert_one(&join_all(puts).await, 200);
+    assert_one_accepted(&join_all(puts).await, 200);
     let rows = store::clusters::list(&db.store, None).await.unwrap();
     assert_eq!(rows.iter().filter(|row| row.name.eq_ignore_ascii_case("same")).count(), 1);
 }

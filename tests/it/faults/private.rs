@@ -85,7 +85,7 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
     nodes().send().await.expect(200);
     assert_eq!(cluster.sent_writes(), ["PUT group", "PUT cluster"]);
 
-    // A change of the agent's sessions causes no requests to Azure.
+    // The agent's disconnection and return cause no reads of the cluster in Azure.
     cluster.app.control.clear_requests();
     drop(agent);
     wait_until_usable(&cluster, false).await;
@@ -106,46 +106,46 @@ async fn private_cluster_becomes_active_through_its_agent(database: Database) {
 
 async fn agent_of_another_server_is_used(database: Database) {
     let cluster = create_private(database, TestApp::builder()).await;
-    let other =
+    let other_app =
         TestApp::builder().advisory_review().database(&cluster.db).with_azure_of(&cluster.app).start().await;
     let (_own_internal, other_internal) =
-        (Listener::start_internal(&cluster.app).await, Listener::start_internal(&other).await);
+        (Listener::start_internal(&cluster.app).await, Listener::start_internal(&other_app).await);
     let waits_for_agent = |object: &Value| condition(object, "Waiting")["status"] == "Unknown";
     cluster.wait_until("the wait for an agent", waits_for_agent).await;
-    let (other_listener, token) = (Listener::start(&other).await, cluster.registration_token().await);
+    let (other_listener, token) = (Listener::start(&other_app).await, cluster.registration_token().await);
     let api = cluster.app.sandbox.kubernetes_address();
     let agent = TestAgent::connect(other_listener.address, &token, api).await;
     let id = cluster.id().to_owned();
-    let sessions = other.server.cluster_access.sessions().clone();
+    let sessions = other_app.server.cluster_access.sessions().clone();
     wait_for("the agent", || sessions.has_local(&id)).await;
-    let exchange = async || {
-        for app in [&other, &cluster.app] {
+    let exchange_sessions = async || {
+        for app in [&other_app, &cluster.app] {
             app.server.secrets.heartbeat().await.unwrap();
             app.server.agents.exchange().await.unwrap();
         }
     };
-    exchange().await;
+    exchange_sessions().await;
     let object = cluster.wait_until_active().await;
     assert_eq!(object["aksStatus"]["privateRequiresTunnel"], true);
     let proxy_path = cluster.path.replace("/v3/clusters", "/k8s/clusters");
     let status = async || cluster.app.get(&format!("{proxy_path}/api/v1/nodes")).send().await.status.as_u16();
     assert_eq!(status().await, 200);
 
-    // The server `other` stops, and the agent connects to the server of `cluster`.
+    // The server `other_app` stops, and the agent connects to the server of `cluster`.
     drop((other_internal, agent, other_listener));
-    other.server.agents.stop().await;
+    other_app.server.agents.stop().await;
     assert_eq!(status().await, 503);
     let listener = Listener::start(&cluster.app).await;
     let _agent = TestAgent::connect(listener.address, &token, api).await;
     let sessions = cluster.app.server.cluster_access.sessions().clone();
     wait_for("the agent", || sessions.has_local(&id)).await;
     assert_eq!(status().await, 200);
-    exchange().await;
+    exchange_sessions().await;
     assert_eq!(status().await, 200);
 }
 
 async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
-    let limits = cluster_access::Options {
+    let short_timeouts = cluster_access::Options {
         info_timeout: Duration::from_secs(1),
         setup_timeout: Duration::from_secs(1),
         ..cluster_access::Options::default()
@@ -155,8 +155,9 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
         (Some(fault::status(500)), 0, None),
         (Some(Effect::CutBeforeAnswer), 0, None),
     ] {
-        let cluster = create_private(database, TestApp::builder().cluster_access(limits.clone())).await;
-        // The server gets no kubeconfig until the faults of the API are set, so it finds them in its first attempt.
+        let cluster =
+            create_private(database, TestApp::builder().cluster_access(short_timeouts.clone())).await;
+        // Until the faults of the cluster's API are set, the server has no kubeconfig and so cannot try to connect.
         cluster.add_fault(
             Operation::AdminCredential,
             "POST",
@@ -174,13 +175,13 @@ async fn private_cluster_needs_a_tunnel_only_if_silent(database: Database) {
             ..Fault::default()
         });
         cluster.app.control.clear_faults();
-        let failed = |object: &Value| condition(object, "Connected")["status"] == "False";
-        cluster.wait_until("an attempt with a known host name", failed).await;
+        let has_failed = |object: &Value| condition(object, "Connected")["status"] == "False";
+        cluster.wait_until("an attempt with a known host name", has_failed).await;
         cluster.advance_secs(40).await;
         let object = cluster.object().await;
-        let decided = object["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
+        let requires_tunnel = object["aksStatus"].get("privateRequiresTunnel").and_then(Value::as_bool);
         let Progress { state, transitioning, message } = super::progress_of(&object);
-        assert_eq!((state.as_str(), decided), ("provisioning", expected), "{effect:?}: {message}");
+        assert_eq!((state.as_str(), requires_tunnel), ("provisioning", expected), "{effect:?}: {message}");
         assert_eq!(transitioning, if expected.is_some() { "yes" } else { "error" }, "{effect:?}: {message}");
         cluster.app.control.clear_kubernetes_faults();
         let object = cluster.wait_until_active().await;
@@ -204,7 +205,7 @@ async fn reached_private_cluster_needs_no_tunnel(database: Database) {
 }
 
 /// An import of a cluster without local accounts.
-async fn entra_only(database: Database) -> TestCluster {
+async fn import_without_local_accounts(database: Database) -> TestCluster {
     TestCluster::create_with(database, TestApp::builder(), |body| {
         let credential = body["aksConfig"]["azureCredentialSecret"].clone();
         body["aksConfig"] = json!({"clusterName": "entra-only", "resourceGroup": "rancher", "resourceLocation": "eastus",
@@ -214,7 +215,7 @@ async fn entra_only(database: Database) -> TestCluster {
 }
 
 async fn cluster_without_local_accounts_uses_an_entra_token(database: Database) {
-    let cluster = entra_only(database).await;
+    let cluster = import_without_local_accounts(database).await;
     let object = cluster.wait_until_active().await;
     assert_eq!(condition(&object, "Ready")["status"], "True");
     assert_eq!(
@@ -224,8 +225,8 @@ async fn cluster_without_local_accounts_uses_an_entra_token(database: Database) 
     );
     assert_eq!(cluster.request_count(Operation::UserCredential, "POST"), 1);
     assert_eq!(cluster.sent_writes(), Vec::<String>::new());
-    // Entra rejects the token request: the message contains the remedy.
-    let cluster = entra_only(database).await;
+    // Entra rejects the token request: the message contains Entra's error.
+    let cluster = import_without_local_accounts(database).await;
     let rejection = fault::error(
         400,
         "invalid_resource",
@@ -240,7 +241,7 @@ async fn cluster_without_local_accounts_uses_an_entra_token(database: Database) 
 }
 
 async fn missing_aks_rbac_role_is_named(database: Database) {
-    let cluster = entra_only(database).await;
+    let cluster = import_without_local_accounts(database).await;
     let forbidden = Effect::Status(ErrorResponse {
         status: Some(403),
         message: Some("User does not have access to the resource in Azure.".to_owned()),

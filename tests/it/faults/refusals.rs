@@ -29,12 +29,12 @@ const REQUESTS: [(Operation, &str); 8] = [
     (Operation::AdminCredential, "POST"),
 ];
 
-/// A throttling response in one of the forms in which Azure requests a delay: at least 40 s, or none.
+/// A throttling response. `number` selects the form in which Azure requests a delay of at least 40 s, or no delay.
 fn throttling_response(cluster: &TestCluster, number: usize) -> ErrorResponse {
     let Effect::Status(plain) = fault::error(429, "TooManyRequests", THROTTLED) else { unreachable!() };
-    // The fault occurs a while later, after the delay of the previous one.
-    let seconds = cluster.app.clock.now_ms().unsigned_abs() / 1000 + 120;
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    // The date must be late enough: the request that gets this response is sent only after the previous delay.
+    let retry_at_secs = cluster.app.clock.now_ms().unsigned_abs() / 1000 + 120;
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(retry_at_secs));
     match number % 4 {
         0 => ErrorResponse { retry_after: Some("40".to_owned()), ..plain },
         1 => ErrorResponse { retry_after: Some(date), ..plain },
@@ -49,7 +49,7 @@ fn replace_fault(cluster: &TestCluster, operation: Operation, method: &str, effe
     cluster.add_fault(operation, method, effect);
 }
 
-/// Advances time until the cluster fails with this message.
+/// Advances time until the cluster's error contains `text`.
 async fn wait_for_failure(cluster: &TestCluster, text: &str) -> Progress {
     let has_failed =
         |object: &Value| object["transitioning"] == "error" && progress_of(object).message.contains(text);
@@ -99,6 +99,7 @@ async fn creation_survives_failures_of_any_request(database: Database) {
         (fault::error(503, "ServerTimeout", "Azure was slow"), "Azure was slow"),
         (fault::body(502, "<html>"), "502"),
     ];
+    // Two passes, so that each request meets two of the failures.
     for shift in [0, 1] {
         let cluster = TestCluster::create(database).await;
         cluster.app.control.forget_tokens();
@@ -135,10 +136,10 @@ async fn creation_survives_failures_of_any_request(database: Database) {
 }
 
 async fn conflict_is_not_a_failure(database: Database) {
-    let text = "Operation is not allowed: Another operation is in progress.";
+    let azure_message = "Operation is not allowed: Another operation is in progress.";
     let conflict = |number: usize| {
         let codes = ["OperationNotAllowed", "Conflict", "AnotherOperationInProgress"];
-        fault::error(409, codes[number % codes.len()], text)
+        fault::error(409, codes[number % codes.len()], azure_message)
     };
     // During the creation.
     let cluster = TestCluster::create(database).await;
@@ -146,14 +147,14 @@ async fn conflict_is_not_a_failure(database: Database) {
     cluster.advance_secs(60).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "yes"), "{message}");
-    assert!(message.contains("OperationNotAllowed") && message.contains(text), "{message}");
+    assert!(message.contains("OperationNotAllowed") && message.contains(azure_message), "{message}");
     let attempts = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();
     assert!((2..=7).contains(&attempts), "about every ten seconds: {attempts}");
     cluster.app.control.clear_faults();
     cluster.wait_until_active().await;
     assert_eq!(cluster.accepted_writes(), ["PUT group", "PUT cluster"]);
 
-    // During an update: of the cluster, its tags, a pool.
+    // During updates.
     for (number, (operation, method, change, accepted)) in changes().into_iter().enumerate() {
         cluster.app.control.clear_requests();
         cluster.add_fault(operation, method, conflict(number));
@@ -161,7 +162,7 @@ async fn conflict_is_not_a_failure(database: Database) {
         cluster.advance_secs(40).await;
         let Progress { state, transitioning, message } = cluster.progress().await;
         assert_eq!((state.as_str(), transitioning.as_str()), ("updating", "yes"), "{method}: {message}");
-        assert!(message.contains(text), "{method}: {message}");
+        assert!(message.contains(azure_message), "{method}: {message}");
         cluster.app.control.clear_faults();
         cluster.wait_until_active().await;
         assert_eq!(cluster.accepted_writes(), [accepted]);
@@ -174,13 +175,13 @@ async fn conflict_is_not_a_failure(database: Database) {
     cluster.advance_secs(40).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("removing", "yes"), "{message}");
-    assert!(message.contains(text), "{message}");
+    assert!(message.contains(azure_message), "{message}");
     cluster.app.control.clear_faults();
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.accepted_writes(), ["DELETE cluster"]);
 }
 
-/// Changes, with their requests and the requests that are finally accepted.
+/// The request of each change, the change itself, and the request as [`TestCluster::accepted_writes`] returns it.
 fn changes() -> [(Operation, &'static str, Value, &'static str); 4] {
     let system = system_pool();
     [
@@ -234,13 +235,14 @@ async fn changes_and_removals_survive_throttling_and_failures(database: Database
 
 async fn rejected_creation_is_explained_and_repaired(database: Database) {
     let cluster = TestCluster::create(database).await;
-    let text = "The VM size is not allowed in this region.";
-    cluster.add_fault(Operation::ManagedCluster, "PUT", fault::error(400, "VMSizeNotAllowed", text));
+    let azure_message = "The VM size is not allowed in this region.";
+    cluster.add_fault(Operation::ManagedCluster, "PUT", fault::error(400, "VMSizeNotAllowed", azure_message));
     cluster.advance_secs(600).await;
     let Progress { state, transitioning, message } = cluster.progress().await;
     assert_eq!((state.as_str(), transitioning.as_str()), ("provisioning", "error"));
     assert!(
-        message.contains("error failed to create cluster: VMSizeNotAllowed: ") && message.contains(text),
+        message.contains("error failed to create cluster: VMSizeNotAllowed: ")
+            && message.contains(azure_message),
         "{message}"
     );
     let attempts = cluster.sent_writes().iter().filter(|sent| *sent == "PUT cluster").count();

@@ -29,8 +29,8 @@ const LEASE_MS: i64 = 150_000;
 /// A longer lease, which does not expire during a test's step.
 const LONG_LEASE_MS: i64 = 600_000;
 
-/// Claims the cluster as another server that is then killed, after it has recorded a state of the step.
-async fn claim_and_record(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
+/// Claims the cluster as another server that saves a state of its step and is then killed.
+async fn claim_and_save(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
     let ClusterRow { id, mut work, generation, .. } = claim_as_other_server(cluster, LEASE_MS).await;
     change(&mut work);
     let now = cluster.app.clock.now_ms();
@@ -40,7 +40,7 @@ async fn claim_and_record(cluster: &TestCluster, change: impl FnOnce(&mut WorkCo
 /// Claims the cluster as another server, which runs no step.
 async fn claim_as_other_server(cluster: &TestCluster, lease_ms: i64) -> ClusterRow {
     let now = cluster.app.clock.now_ms();
-    // The cluster may be due only later.
+    // The cluster may not be due yet.
     let claimed = clusters::claim(&cluster.db.store, "another", now + 600_000, now + lease_ms, 10).await;
     let [row] = claimed.unwrap().try_into().unwrap();
     row
@@ -63,7 +63,7 @@ async fn expired_lease_is_taken_over(database: Database) {
 
 async fn crash_before_the_request_is_recovered(database: Database) {
     let cluster = TestCluster::create(database).await;
-    claim_and_record(&cluster, |work| {
+    claim_and_save(&cluster, |work| {
         work.claimed = true;
         "creating".clone_into(&mut work.phase);
     })
@@ -78,8 +78,8 @@ async fn crash_after_the_request_is_recovered(database: Database) {
     cluster
         .wait_until("the PUT", |object| super::progress_of(object).message.contains("creating cluster"))
         .await;
-    // The operation that the PUT started was not recorded.
-    claim_and_record(&cluster, |work| work.operation = None).await;
+    // The operation that the PUT started was not saved.
+    claim_and_save(&cluster, |work| work.operation = None).await;
     cluster.advance_secs(140).await;
     assert_eq!(cluster.progress().await.state, "provisioning");
     cluster.wait_until_active().await;
@@ -94,7 +94,7 @@ async fn crash_after_the_request_is_recovered(database: Database) {
             super::progress_of(object).message.contains("node pool more is being")
         })
         .await;
-    claim_and_record(&cluster, |work| work.operation = None).await;
+    claim_and_save(&cluster, |work| work.operation = None).await;
     cluster.wait_until_active().await;
     assert_eq!(cluster.sent_writes(), ["PUT pool more"]);
 
@@ -103,18 +103,18 @@ async fn crash_after_the_request_is_recovered(database: Database) {
     cluster
         .wait_until("the deletion", |object| super::progress_of(object).message.contains("is being deleted"))
         .await;
-    claim_and_record(&cluster, |work| work.operation = None).await;
+    claim_and_save(&cluster, |work| work.operation = None).await;
     cluster.wait_until_deleted().await;
     assert_eq!(cluster.sent_writes(), ["DELETE cluster"]);
 }
 
-/// Runs a step that Azure delays at a request until the lease has expired. Meanwhile, another server claims the cluster and calls
-/// `other`; returns the row as claimed.
+/// Runs a step, and delays its request of this kind in Azure until the lease has expired. During the delay, another server
+/// claims the cluster, and `act_as_other_server` is called. Returns the row as claimed.
 async fn run_step_past_lease(
     cluster: &TestCluster,
     operation: Operation,
     method: &str,
-    other: impl AsyncFnOnce(&ClusterRow),
+    act_as_other_server: impl AsyncFnOnce(&ClusterRow),
 ) -> ClusterRow {
     cluster.app.control.add_fault(fault::once(fault::delay_request(operation, method, 600_000)));
     let worker = cluster.app.server.worker.clone();
@@ -122,7 +122,7 @@ async fn run_step_past_lease(
     wait_until_received(&cluster.app, operation, method).await;
     cluster.app.clock.advance(Duration::from_secs(200));
     let row = claim_as_other_server(cluster, LONG_LEASE_MS).await;
-    other(&row).await;
+    act_as_other_server(&row).await;
     assert!(!step.is_finished(), "the step is still delayed");
     cluster.app.control.clear_faults();
     step.await.unwrap().unwrap();
@@ -130,7 +130,7 @@ async fn run_step_past_lease(
 }
 
 async fn late_server_sends_and_saves_nothing(database: Database) {
-    // Before the first request for the cluster, and at the read before the PUT.
+    // Delayed at the first read of the cluster, and at the read before the PUT of the resource group.
     for (operation, method) in [(Operation::ManagedCluster, "GET"), (Operation::ResourceGroup, "HEAD")] {
         let cluster = TestCluster::create(database).await;
         let claimed = run_step_past_lease(&cluster, operation, method, async |_| ()).await;
@@ -168,20 +168,20 @@ async fn late_server_does_not_restore_a_removed_cluster(database: Database) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_share_steps_without_duplicate_requests() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::builder().database(&db).start().await;
-    let two = TestApp::builder().database(&db).with_azure_of(&one).start().await;
-    let credential = one.store_credential(&one.admin).await;
+    let first = TestApp::builder().database(&db).start().await;
+    let second = TestApp::builder().database(&db).with_azure_of(&first).start().await;
+    let credential = first.store_credential(&first.admin).await;
     let names: Vec<String> = (0..8).map(|number| format!("n{number}")).collect();
     let mut paths = Vec::new();
     for (number, name) in names.iter().enumerate() {
-        let app = if number % 2 == 0 { &one } else { &two };
+        let app = if number % 2 == 0 { &first } else { &second };
         paths.push(super::create_object(app, &small_cluster(name, &credential)).await);
     }
-    one.control.clear_requests();
+    first.control.clear_requests();
     // Runs both workers until all clusters have the state; with "gone", until none exists.
     let run_until = async |state: &str| {
         for _ in 0..600 {
-            let steps = [&one, &two].map(|app| {
+            let steps = [&first, &second].map(|app| {
                 let worker = app.server.worker.clone();
                 tokio::spawn(async move { worker.run_due(&CancellationToken::new()).await.unwrap() })
             });
@@ -190,9 +190,9 @@ async fn servers_share_steps_without_duplicate_requests() {
                 count += step.await.unwrap();
             }
             if count == 0 {
-                one.clock.advance(Duration::from_secs(1));
+                first.clock.advance(Duration::from_secs(1));
             }
-            let list = one.get("/v3/clusters").send().await.expect(200).json();
+            let list = first.get("/v3/clusters").send().await.expect(200).json();
             let objects = list["data"].as_array().unwrap();
             let expected_len = if state == "gone" { 0 } else { names.len() };
             if objects.len() == expected_len && objects.iter().all(|object| object["state"] == state) {
@@ -204,11 +204,11 @@ async fn servers_share_steps_without_duplicate_requests() {
     // The write requests for each cluster since the last call.
     let take_writes = || {
         let mut writes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for request in super::sent_writes(&one) {
+        for request in super::sent_writes(&first) {
             let name = names.iter().find(|name| request.path.contains(name.as_str())).unwrap();
             writes.entry(name.clone()).or_default().push(super::short_line(&request));
         }
-        one.control.clear_requests();
+        first.control.clear_requests();
         writes
     };
     let for_each_cluster = |requests: &[&str]| -> BTreeMap<String, Vec<String>> {
@@ -218,7 +218,7 @@ async fn servers_share_steps_without_duplicate_requests() {
     run_until("active").await;
     assert_eq!(take_writes(), for_each_cluster(&["PUT group", "PUT cluster"]));
     for (number, path) in paths.iter().enumerate() {
-        let app = if number % 2 == 0 { &two } else { &one };
+        let app = if number % 2 == 0 { &second } else { &first };
         let system = system_pool();
         let change = json!({"name": names[number], "aksConfig": {"tags": {"a": "b"}, "nodePools": [system, pool("more", 1)]}});
         app.put(path).json(&change).send().await.expect(200);
@@ -226,7 +226,7 @@ async fn servers_share_steps_without_duplicate_requests() {
     run_until("active").await;
     assert_eq!(take_writes(), for_each_cluster(&["PATCH cluster", "PUT pool more"]));
     for path in &paths {
-        assert_eq!(two.delete(path).send().await.status, 200);
+        assert_eq!(second.delete(path).send().await.status, 200);
     }
     run_until("gone").await;
     assert_eq!(take_writes(), for_each_cluster(&["DELETE cluster"]));
