@@ -1,5 +1,5 @@
-//! Rights inside clusters: every known way for a member to get more rights is tried, owners open and close namespaces, and
-//! users who lose their role lose all rights. Runs on the sandbox; `tests/real-kubernetes.sh` runs the same attempts on a
+//! Rights inside clusters: members try every known way to gain more rights, owners open and close namespaces, and users who
+//! lose their role lose all rights. Runs on the sandbox; `tests/real-kubernetes.sh` runs the same attempts on a
 //! real kube-apiserver.
 
 mod attempts;
@@ -22,9 +22,9 @@ pub(crate) const CLOSED: &str = "closed";
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const JSON: &str = "application/json";
-const MERGE: &str = "application/merge-patch+json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
 
-/// A cluster with an owner, a member and a reader, and the worker that maintains their rights.
+/// A cluster with an owner, a member and a reader, and the server that maintains their rights.
 struct Cluster {
     app: TestApp,
     id: String,
@@ -34,7 +34,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    /// Starts in the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
+    /// A cluster in the sandbox, with the namespaces [`OPEN`] and [`CLOSED`].
     async fn start() -> Self {
         let cluster = Self::create_in(TestApp::start().await).await;
         cluster.app.server.keep_roles();
@@ -42,7 +42,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster that the server creates in its sandbox. Its rights are not maintained yet.
+    /// A cluster in the sandbox, whose rights are not maintained yet.
     async fn create_in(app: TestApp) -> Self {
         let owner = app.token("ann").await;
         let (id, _) = test_clusters::create_active(&app, &owner, "one").await;
@@ -60,7 +60,7 @@ impl Cluster {
         for (name, labels) in [(OPEN, json!({"norman-aks.io/members": "edit"})), (CLOSED, json!({}))] {
             let namespace = json!({"metadata": {"name": name, "labels": labels}});
             self.create("/api/v1/namespaces", &namespace).await;
-            // A service account with all rights, as operators have them.
+            // A service account that gets all rights below, as those of operators have.
             let robot = json!({"metadata": {"name": "robot"}});
             self.create(&format!("/api/v1/namespaces/{name}/serviceaccounts"), &robot).await;
             let secret = json!({"metadata": {"name": "hidden"}, "stringData": {"password": "canary"}});
@@ -77,7 +77,7 @@ impl Cluster {
 
     /// Creates an object as the owner; an existing one is unchanged.
     async fn create(&self, path: &str, object: &Value) {
-        // A pod needs its service account, which a controller creates.
+        // A pod is rejected until a controller has created its service account.
         for _ in 0..200 {
             let response = self.call(&self.owner, "POST", path, Some(object)).await;
             match response.status {
@@ -92,7 +92,7 @@ impl Cluster {
     }
 
     async fn call(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> TestResponse {
-        let content_type = if method == "PATCH" { MERGE } else { JSON };
+        let content_type = if method == "PATCH" { MERGE_PATCH } else { JSON };
         self.send(token, method, path, content_type, body).await
     }
 
@@ -148,7 +148,7 @@ impl Cluster {
         panic!("not within a minute: {what}");
     }
 
-    /// Waits until an object exists, or does not, for the owner.
+    /// Waits until the owner finds the object, or no longer finds it if `exists` is false.
     async fn wait_until_exists(&self, path: &str, exists: bool) {
         let expected = if exists { StatusCode::OK } else { StatusCode::NOT_FOUND };
         let what = format!("{path} is {expected}");

@@ -40,8 +40,8 @@ impl TestContext {
         Self { app, ann, ben, cluster, credential }
     }
 
-    async fn bind(&self, by: &str, body: &Value) -> TestResponse {
-        self.app.post(BINDINGS).token(by).json(body).send().await
+    async fn bind(&self, token: &str, body: &Value) -> TestResponse {
+        self.app.post(BINDINGS).token(token).json(body).send().await
     }
 
     /// Gives Ben a role, as Ann; returns the binding.
@@ -75,7 +75,7 @@ impl TestContext {
                 &no_body,
             ),
             (
-                "uses its credential",
+                "uses the cluster's credential",
                 Method::GET,
                 format!("/meta/aksLocations?cloudCredentialId={credential}&clusterID={id}"),
                 &no_body,
@@ -112,13 +112,13 @@ async fn binding_has_ranchers_fields_and_links() {
     let sent = json!({"links": null, "actions": null, "clusterId": id, "roleTemplateId": "cluster-member",
         "userPrincipalId": format!("local://{ben}"), "name": "for-ben", "groupPrincipalId": "", "groupId": null});
     let binding = context.bind(&context.ann, &sent).await.expect(201).json();
-    let own = format!("https://aks.example.org/v3/clusterRoleTemplateBindings/{id}:for-ben");
+    let url = format!("https://aks.example.org/v3/clusterRoleTemplateBindings/{id}:for-ben");
     assert_eq!(
         binding,
         json!({
             "actions": {}, "annotations": {}, "baseType": "clusterRoleTemplateBinding", "clusterId": id,
             "created": "2026-11-22T12:00:00Z", "createdTS": 1_795_348_800_000_i64, "id": format!("{id}:for-ben"),
-            "labels": {"cattle.io/creator": "norman"}, "links": {"remove": own, "self": own, "update": own},
+            "labels": {"cattle.io/creator": "norman"}, "links": {"remove": url, "self": url, "update": url},
             "name": "for-ben", "roleTemplateId": "cluster-member", "state": "active", "transitioning": "no",
             "type": "clusterRoleTemplateBinding", "userId": ben, "userPrincipalId": format!("local://{ben}"),
             "uuid": binding["uuid"],
@@ -130,7 +130,7 @@ async fn binding_has_ranchers_fields_and_links() {
     }
     // Ben sees the binding too, without the links to change it.
     let seen = context.app.get(&path_of(&binding)).token(&context.ben).send().await.json();
-    assert_eq!(seen["links"], json!({"self": own}));
+    assert_eq!(seen["links"], json!({"self": url}));
     let unnamed = {
         let cid = context.app.token("cid").await;
         let body = json!({"clusterId": id, "userId": context.app.user_id(&cid).await, "roleTemplateId": "read-only"});
@@ -143,7 +143,7 @@ async fn binding_has_ranchers_fields_and_links() {
 }
 
 #[tokio::test]
-async fn roles_allow_what_their_names_say() {
+async fn each_role_allows_exactly_its_requests() {
     let context = TestContext::start().await;
     let names = [
         "reads the cluster",
@@ -152,18 +152,20 @@ async fn roles_allow_what_their_names_say() {
         "reads a binding",
         "creates a binding",
         "reads the registration token",
-        "uses its credential",
+        "uses the cluster's credential",
         "lists upgrades",
         "reads the credential",
     ];
     let expected = |statuses: [u16; 9]| names.into_iter().zip(statuses).collect::<Vec<_>>();
-    let nothing = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
-    let little = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
-    let everything = expected([200, 200, 200, 200, 201, 200, 200, 200, 404]);
-    assert_eq!(context.statuses_of_ben().await, nothing);
+    let without_role = expected([404, 404, 404, 404, 404, 404, 422, 422, 404]);
+    let as_reader = expected([200, 403, 200, 200, 403, 403, 422, 422, 404]);
+    let as_owner = expected([200, 200, 200, 200, 201, 200, 200, 200, 404]);
+    assert_eq!(context.statuses_of_ben().await, without_role);
     let binding = context.bind_ben("read-only").await;
-    assert_eq!(context.statuses_of_ben().await, little);
-    for (role, may) in [("cluster-member", &little), ("cluster-owner", &everything), ("read-only", &little)] {
+    assert_eq!(context.statuses_of_ben().await, as_reader);
+    for (role, expected_statuses) in
+        [("cluster-member", &as_reader), ("cluster-owner", &as_owner), ("read-only", &as_reader)]
+    {
         let changed = context
             .app
             .put(&path_of(&binding))
@@ -172,11 +174,11 @@ async fn roles_allow_what_their_names_say() {
             .send()
             .await;
         assert_eq!((changed.status, &changed.json()["roleTemplateId"]), (StatusCode::OK, &json!(role)));
-        assert_eq!(&context.statuses_of_ben().await, may, "{role}");
+        assert_eq!(&context.statuses_of_ben().await, expected_statuses, "{role}");
     }
     let removed = context.app.delete(&path_of(&binding)).token(&context.ann).send().await;
     assert_eq!((removed.status, &removed.json()["id"]), (StatusCode::OK, &binding["id"]));
-    assert_eq!(context.statuses_of_ben().await, nothing);
+    assert_eq!(context.statuses_of_ben().await, without_role);
     assert_eq!(
         context.app.delete(&path_of(&binding)).token(&context.ann).send().await.status,
         StatusCode::NOT_FOUND
@@ -189,7 +191,7 @@ async fn bindings_are_hidden_from_nonmembers() {
     let binding = context.bind_ben("read-only").await;
     let eve = context.app.token("eve").await;
     let user = context.app.user_id(&eve).await;
-    let none = "c-none1:crtb-none1";
+    let absent_id = "c-none1:crtb-none1";
     for (method, query) in [
         (Method::GET, ""),
         (Method::PUT, ""),
@@ -202,10 +204,15 @@ async fn bindings_are_hidden_from_nonmembers() {
         let request = |id: &str| {
             context.app.call(method.clone(), &format!("{BINDINGS}/{id}{query}")).token(&eve).json(&body)
         };
-        let (seen, absent) = (request(&string_at(&binding, "id")).send().await, request(none).send().await);
-        assert_eq!((seen.status, absent.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{method}");
+        let (existing, absent) =
+            (request(&string_at(&binding, "id")).send().await, request(absent_id).send().await);
         assert_eq!(
-            seen.text().replace(&string_at(&binding, "id"), none),
+            (existing.status, absent.status),
+            (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
+            "{method}"
+        );
+        assert_eq!(
+            existing.text().replace(&string_at(&binding, "id"), absent_id),
             absent.text(),
             "{method}: the responses do not differ"
         );
@@ -218,11 +225,11 @@ async fn bindings_are_hidden_from_nonmembers() {
     }
     let of_cluster = format!("/v3/clusters/{}/clusterroletemplatebindings", context.cluster);
     assert_eq!(context.status(Method::GET, &of_cluster, &eve, &Value::Null).await, 404);
-    let [seen, absent] = [context.cluster.as_str(), "c-none1"]
+    let [existing, absent] = [context.cluster.as_str(), "c-none1"]
         .map(|id| json!({"clusterId": id, "userId": user, "roleTemplateId": "cluster-owner"}));
-    let (seen, absent) = (context.bind(&eve, &seen).await, context.bind(&eve, &absent).await);
-    assert_eq!(seen.status, StatusCode::NOT_FOUND);
-    assert_eq!(seen.text().replace(&context.cluster, "c-none1"), absent.text());
+    let (existing, absent) = (context.bind(&eve, &existing).await, context.bind(&eve, &absent).await);
+    assert_eq!(existing.status, StatusCode::NOT_FOUND);
+    assert_eq!(existing.text().replace(&context.cluster, "c-none1"), absent.text());
     assert!(context.app.get("/v3/clusters").token(&eve).send().await.ids().is_empty());
 }
 
@@ -232,14 +239,13 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
     let creator = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
     let binding = context.bind_ben("cluster-member").await;
     let cid = context.app.token("cid").await;
-    let of_cid =
-        |id: String| json!({"clusterId": context.cluster, "userId": id, "roleTemplateId": "read-only"});
-    let of_cid = of_cid(context.app.user_id(&cid).await);
+    let cid_id = context.app.user_id(&cid).await;
+    let cid_body = json!({"clusterId": context.cluster, "userId": cid_id, "roleTemplateId": "read-only"});
     let change = json!({"roleTemplateId": "cluster-owner"});
     for role in ["cluster-member", "read-only"] {
         let role = json!({"roleTemplateId": role});
         assert_eq!(context.status(Method::PUT, &path_of(&binding), &context.ann, &role).await, 200);
-        let denied = context.bind(&context.ben, &of_cid).await;
+        let denied = context.bind(&context.ben, &cid_body).await;
         assert_eq!(
             (denied.status, norman_error(&denied).code),
             (StatusCode::FORBIDDEN, "PermissionDenied".into())
@@ -251,7 +257,7 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
     }
     assert_eq!(context.status(Method::PUT, &path_of(&binding), &context.ann, &change).await, 200);
     // Ben is an owner now. The creator's role cannot be removed or changed, not even by Ann or an administrator.
-    let added = context.bind(&context.ben, &of_cid).await.expect(201);
+    let added = context.bind(&context.ben, &cid_body).await.expect(201);
     for token in [&context.ann, &context.ben, &context.app.admin] {
         assert_eq!(context.status(Method::DELETE, &creator, token, &Value::Null).await, 403);
         assert_eq!(
@@ -259,12 +265,12 @@ async fn only_owners_change_bindings_and_the_creator_stays_owner() {
             403
         );
     }
-    let kept = context.app.get(&creator).token(&context.ben).send().await.json();
+    let creator_binding = context.app.get(&creator).token(&context.ben).send().await.json();
     assert_eq!(
-        (&kept["userId"], &kept["roleTemplateId"]),
+        (&creator_binding["userId"], &creator_binding["roleTemplateId"]),
         (&json!(context.app.user_id(&context.ann).await), &json!("cluster-owner"))
     );
-    assert_eq!(kept["links"].get("remove"), None);
+    assert_eq!(creator_binding["links"].get("remove"), None);
     // Owners can remove their own binding; other members cannot.
     assert_eq!(context.status(Method::DELETE, &path_of(&added.json()), &cid, &Value::Null).await, 403);
     assert_eq!(context.status(Method::DELETE, &path_of(&binding), &context.ben, &Value::Null).await, 200);
@@ -288,16 +294,21 @@ async fn owner_updates_and_deletes_another_users_cluster() {
     );
     // An update may omit the credential or repeat the current one, but not select another credential of Ann's.
     let other = context.app.store_credential(&context.ann).await;
-    let with = |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
+    let with_credential =
+        |credential: &str| json!({"name": "one", "aksConfig": {"azureCredentialSecret": credential}});
     assert_eq!(
         context.status(Method::PUT, &path, &context.ben, &json!({"name": "one", "labels": {"a": "b"}})).await,
         200
     );
-    assert_eq!(context.status(Method::PUT, &path, &context.ben, &with(&context.credential)).await, 200);
-    let refused = context.app.put(&path).token(&context.ben).json(&with(&other)).send().await;
-    assert_eq!((refused.status.as_u16(), norman_error(&refused).message), (404, NO_CREDENTIAL.into()));
+    assert_eq!(
+        context.status(Method::PUT, &path, &context.ben, &with_credential(&context.credential)).await,
+        200
+    );
+    let rejected = context.app.put(&path).token(&context.ben).json(&with_credential(&other)).send().await;
+    assert_eq!((rejected.status.as_u16(), norman_error(&rejected).message), (404, NO_CREDENTIAL.into()));
     let own = context.app.store_credential(&context.ben).await;
-    let changed = context.app.put(&path).token(&context.ben).json(&with(&own)).send().await.expect(200);
+    let changed =
+        context.app.put(&path).token(&context.ben).json(&with_credential(&own)).send().await.expect(200);
     assert_eq!(changed.json()["creatorId"], context.app.user_id(&context.ann).await);
     let removed = context.app.delete(&path).token(&context.ben).send().await;
     assert_eq!((removed.status, &removed.json()["state"]), (StatusCode::OK, &json!("removing")));
@@ -325,8 +336,8 @@ async fn members_see_a_cluster_without_the_links_of_owners() {
     let list = context.app.get("/v3/clusters").token(&context.ben).send().await.json();
     assert_eq!(list["data"], json!([member]));
     // Members see each other.
-    let own = format!("{path}/clusterroletemplatebindings");
-    assert_eq!(context.app.get(&own).token(&context.ben).send().await.ids().len(), 2);
+    let members_path = format!("{path}/clusterroletemplatebindings");
+    assert_eq!(context.app.get(&members_path).token(&context.ben).send().await.ids().len(), 2);
     for part in ["nodes", "projects", "clusterroletemplatebindings", "clusterregistrationtokens"] {
         let list = context.app.get(&format!("{path}/{part}")).token(&context.ben).send().await;
         assert_eq!(list.status, StatusCode::OK, "{part}");
@@ -343,29 +354,33 @@ async fn invalid_bindings_are_rejected_with_the_field() {
         context.cluster.clone(),
     );
     let full = json!({"clusterId": id, "userId": ben, "roleTemplateId": "read-only"});
-    let with = |key: &str, value: Value| {
+    let with_field = |key: &str, value: Value| {
         let mut body = full.clone();
         body[key] = value;
         body
     };
     for (body, code, field) in [
-        (with("roleTemplateId", json!("project-owner")), "InvalidOption", "roleTemplateId"),
-        (with("roleTemplateId", Value::Null), "", "roleTemplateId"),
-        (with("roleTemplateId", json!("")), "", "roleTemplateId"),
-        (with("clusterId", Value::Null), "MissingRequired", "clusterId"),
-        (with("clusterId", json!(" ")), "MissingRequired", "clusterId"),
-        (with("userId", json!("user-none1")), "InvalidReference", "userId"),
-        (with("userId", json!("")), "MissingRequired", "userId"),
-        (with("userPrincipalId", json!("github_user://1")), "InvalidReference", "userPrincipalId"),
-        (with("userPrincipalId", json!(format!("local://{ann}"))), "InvalidReference", "userPrincipalId"),
-        (with("groupId", json!("g")), "InvalidOption", "groupId"),
-        (with("groupPrincipalId", json!("g")), "InvalidOption", "groupPrincipalId"),
-        (with("name", json!("Not A Name")), "InvalidFormat", "name"),
-        (with("name", json!("creator-cluster-owner")), "InvalidFormat", "name"),
+        (with_field("roleTemplateId", json!("project-owner")), "InvalidOption", "roleTemplateId"),
+        (with_field("roleTemplateId", Value::Null), "", "roleTemplateId"),
+        (with_field("roleTemplateId", json!("")), "", "roleTemplateId"),
+        (with_field("clusterId", Value::Null), "MissingRequired", "clusterId"),
+        (with_field("clusterId", json!(" ")), "MissingRequired", "clusterId"),
+        (with_field("userId", json!("user-none1")), "InvalidReference", "userId"),
+        (with_field("userId", json!("")), "MissingRequired", "userId"),
+        (with_field("userPrincipalId", json!("github_user://1")), "InvalidReference", "userPrincipalId"),
+        (
+            with_field("userPrincipalId", json!(format!("local://{ann}"))),
+            "InvalidReference",
+            "userPrincipalId",
+        ),
+        (with_field("groupId", json!("g")), "InvalidOption", "groupId"),
+        (with_field("groupPrincipalId", json!("g")), "InvalidOption", "groupPrincipalId"),
+        (with_field("name", json!("Not A Name")), "InvalidFormat", "name"),
+        (with_field("name", json!("creator-cluster-owner")), "InvalidFormat", "name"),
     ] {
-        let refused = context.bind(&context.ann, &body).await;
-        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", refused.text());
-        let error = norman_error(&refused);
+        let rejected = context.bind(&context.ann, &body).await;
+        assert_eq!(rejected.status, StatusCode::UNPROCESSABLE_ENTITY, "{body}: {}", rejected.text());
+        let error = norman_error(&rejected);
         assert!(error.field == field && (code.is_empty() || error.code == code), "{body}: {error:?}");
         assert!(error.message.contains(' '), "{body}: {error:?}");
         if body["userId"] == "user-none1" {
@@ -375,21 +390,21 @@ async fn invalid_bindings_are_rejected_with_the_field() {
             );
         }
     }
-    let binding = context.bind(&context.ann, &with("name", json!("mine"))).await.json();
+    let binding = context.bind(&context.ann, &with_field("name", json!("mine"))).await.json();
     let cid = context.app.token("cid").await;
-    let mut taken = with("name", json!("mine"));
+    let mut taken = with_field("name", json!("mine"));
     taken["userId"] = json!(context.app.user_id(&cid).await);
     let taken = context.bind(&context.ann, &taken).await;
     assert_eq!((taken.status, norman_error(&taken).code), (StatusCode::CONFLICT, "AlreadyExists".into()));
-    // An update does not change cluster and user; clients repeat them.
+    // An update may repeat the cluster and the user, as clients do, but not change them.
     let repeated = context.app.put(&path_of(&binding)).token(&context.ann).json(&binding).send().await;
     assert_eq!((repeated.status, repeated.json()), (StatusCode::OK, binding.clone()));
     for (key, value) in [("clusterId", "c-none1"), ("userId", ann.as_str()), ("roleTemplateId", "x")] {
-        let refused =
+        let rejected =
             context.app.put(&path_of(&binding)).token(&context.ann).json(&json!({key: value})).send().await;
-        let error = norman_error(&refused);
+        let error = norman_error(&rejected);
         assert_eq!(
-            (refused.status.as_u16(), error.code.as_str(), error.field.as_str()),
+            (rejected.status.as_u16(), error.code.as_str(), error.field.as_str()),
             (422, "InvalidOption", key)
         );
     }
@@ -428,54 +443,57 @@ async fn update_replaces_labels_but_not_those_of_the_system() {
     let (labels, annotations, role) = put(json!({"labels": {}, "annotations": {"e": "f"}})).await;
     assert_eq!((labels, role), (creator.clone(), json!("cluster-member")));
     assert_eq!(annotations, json!({"e": "f", "x.cattle.io/y": "1"}), "those of the system remain");
-    let refused = context
+    let rejected = context
         .app
         .put(&path_of(&binding))
         .token(&context.ann)
         .json(&json!({"labels": {"a": "b\nc"}}))
         .send()
         .await;
-    assert_eq!(norman_error(&refused).field, "labels.a");
-    let creators = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
-    assert_eq!(context.app.get(&creators).token(&context.ann).send().await.json()["labels"], creator);
+    assert_eq!(norman_error(&rejected).field, "labels.a");
+    let creator_path = format!("{BINDINGS}/{}:creator-cluster-owner", context.cluster);
+    assert_eq!(context.app.get(&creator_path).token(&context.ann).send().await.json()["labels"], creator);
 }
 
 #[tokio::test]
 async fn strongest_of_several_roles_applies_until_it_is_removed() {
     let context = TestContext::start().await;
     let cluster = format!("/v3/clusters/{}", context.cluster);
-    let weak = context.bind_ben("read-only").await;
+    let read_only = context.bind_ben("read-only").await;
     let change = json!({"name": "one", "description": "by ben"});
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     // Terraform may add the new binding before it removes the old one.
-    let strong = context.bind_ben("cluster-owner").await;
-    let same = context.bind_ben("cluster-owner").await;
-    let all = context
+    let owner = context.bind_ben("cluster-owner").await;
+    let second_owner = context.bind_ben("cluster-owner").await;
+    let binding_ids = context
         .app
         .get(&format!("{BINDINGS}?userId={}", context.app.user_id(&context.ben).await))
         .token(&context.ann)
         .send()
         .await
         .ids();
-    assert_eq!(all.len(), 3);
+    assert_eq!(binding_ids.len(), 3);
     let links = async || {
         context.app.get("/v3/clusters").token(&context.ben).send().await.json()["data"][0]["links"].clone()
     };
-    for removed in [&weak, &same] {
+    for removed in [&read_only, &second_owner] {
         assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
         assert!(links().await["update"].is_string());
         assert_eq!(context.status(Method::DELETE, &path_of(removed), &context.ann, &Value::Null).await, 200);
     }
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 200);
     context.bind_ben("read-only").await;
-    assert_eq!(context.status(Method::DELETE, &path_of(&strong), &context.ann, &Value::Null).await, 200);
+    assert_eq!(context.status(Method::DELETE, &path_of(&owner), &context.ann, &Value::Null).await, 200);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ben, &change).await, 403);
     assert!(links().await["update"].is_null());
     // Another role for the creator changes nothing.
-    let ann = json!({"clusterId": context.cluster, "userId": context.app.user_id(&context.ann).await, "roleTemplateId": "read-only"});
-    let anns = context.bind(&context.ann, &ann).await.expect(201);
+    let ann_body = json!({"clusterId": context.cluster, "userId": context.app.user_id(&context.ann).await, "roleTemplateId": "read-only"});
+    let ann_binding = context.bind(&context.ann, &ann_body).await.expect(201);
     assert_eq!(context.status(Method::PUT, &cluster, &context.ann, &change).await, 200);
-    assert_eq!(context.status(Method::DELETE, &path_of(&anns.json()), &context.ann, &Value::Null).await, 200);
+    assert_eq!(
+        context.status(Method::DELETE, &path_of(&ann_binding.json()), &context.ann, &Value::Null).await,
+        200
+    );
 }
 
 #[tokio::test]
@@ -483,23 +501,23 @@ async fn bindings_are_listed_by_cluster_user_and_role() {
     let context = TestContext::start().await;
     let other = register_cluster(&context.app, &context.ann, "two", &context.credential).await;
     let binding = context.bind_ben("read-only").await;
-    let list = async |query: &str| {
+    let list_ids = async |query: &str| {
         context.app.get(&format!("{BINDINGS}{query}")).token(&context.ann).send().await.ids()
     };
-    let (of_one, of_other) =
+    let (creator_id, other_creator_id) =
         (format!("{}:creator-cluster-owner", context.cluster), format!("{other}:creator-cluster-owner"));
-    let mut all = vec![of_one.clone(), of_other.clone(), string_at(&binding, "id")];
+    let mut all = vec![creator_id.clone(), other_creator_id.clone(), string_at(&binding, "id")];
     all.sort();
-    assert_eq!(list("").await, all);
-    assert_eq!(list(&format!("?clusterId={other}")).await, std::slice::from_ref(&of_other));
+    assert_eq!(list_ids("").await, all);
+    assert_eq!(list_ids(&format!("?clusterId={other}")).await, std::slice::from_ref(&other_creator_id));
     assert_eq!(
-        list(&format!("?userId={}", context.app.user_id(&context.ben).await)).await,
+        list_ids(&format!("?userId={}", context.app.user_id(&context.ben).await)).await,
         [string_at(&binding, "id")]
     );
-    assert_eq!(list("?roleTemplateId=read-only").await, [string_at(&binding, "id")]);
-    assert_eq!(list("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);
+    assert_eq!(list_ids("?roleTemplateId=read-only").await, [string_at(&binding, "id")]);
+    assert_eq!(list_ids("?roleTemplateId_ne=read-only&limit=1").await.len(), 1);
     let of_cluster = format!("/v3/clusters/{other}/clusterRoleTemplateBindings");
-    assert_eq!(context.app.get(&of_cluster).token(&context.ann).send().await.ids(), [of_other]);
+    assert_eq!(context.app.get(&of_cluster).token(&context.ann).send().await.ids(), [other_creator_id]);
     assert_eq!(context.app.get(BINDINGS).send().await.ids(), all, "administrators see all");
 }
 
@@ -528,9 +546,9 @@ async fn role_changes_are_in_the_audit_log() {
     };
     let mut rows = store::audit::list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
-    let seen: Vec<_> = rows.iter().map(|row| [&*row.user_name, &*row.action, &*row.outcome]).collect();
+    let records: Vec<_> = rows.iter().map(|row| [&*row.user_name, &*row.action, &*row.outcome]).collect();
     assert_eq!(
-        seen,
+        records,
         [
             ["ann", "create", "done"],
             ["ben", "delete", "refused"],

@@ -3,10 +3,10 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{CLOSED, Cluster, JSON, MERGE, OPEN, RBAC, binding, pod, role_ref, user};
+use super::{CLOSED, Cluster, JSON, MERGE_PATCH, OPEN, RBAC, binding, pod, role_ref, user};
 
-const APPLY: &str = "application/apply-patch+yaml";
-const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+const APPLY_PATCH: &str = "application/apply-patch+yaml";
+const STRATEGIC_MERGE_PATCH: &str = "application/strategic-merge-patch+json";
 
 /// A request to the cluster.
 struct Attempt {
@@ -77,17 +77,17 @@ fn workload_attempts() -> Vec<Attempt> {
         json!({"spec": {"ephemeralContainers": [{"name": "d", "image": "example.org/d:1"}]}});
     let mut attempts = vec![
         patch(
-            STRATEGIC_MERGE,
+            STRATEGIC_MERGE_PATCH,
             format!("/api/v1/namespaces/{CLOSED}/pods/victim/ephemeralcontainers"),
             debug_container.clone(),
         ),
         patch(
-            STRATEGIC_MERGE,
+            STRATEGIC_MERGE_PATCH,
             "/api/v1/namespaces/kube-system/pods/any/ephemeralcontainers",
             debug_container,
         ),
         patch(
-            MERGE,
+            MERGE_PATCH,
             format!("/api/v1/namespaces/{CLOSED}/pods/victim"),
             json!({"metadata": {"labels": {"a": "b"}}}),
         ),
@@ -102,16 +102,16 @@ fn workload_attempts() -> Vec<Attempt> {
         ),
         delete("/api/v1/namespaces/kube-system/pods"),
         patch(
-            MERGE,
+            MERGE_PATCH,
             "/apis/apps/v1/namespaces/kube-system/deployments/coredns",
             json!({"metadata": {"labels": {"a": "b"}}}),
         ),
         patch(
-            MERGE,
+            MERGE_PATCH,
             "/apis/apps/v1/namespaces/kube-system/deployments/coredns/scale",
             json!({"spec": {"replicas": 0}}),
         ),
-        patch(MERGE, "/api/v1/namespaces/kube-system/configmaps/coredns", json!({"data": {"a": "b"}})),
+        patch(MERGE_PATCH, "/api/v1/namespaces/kube-system/configmaps/coredns", json!({"data": {"a": "b"}})),
     ];
     for namespace in CLOSED_NAMESPACES {
         let account = if namespace == CLOSED { "robot" } else { "default" };
@@ -141,7 +141,7 @@ fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
         post(format!("{RBAC}/clusterrolebindings"), binding("mine", "norman-aks-member", &subjects)),
         post(format!("{RBAC}/clusterroles"), role.clone()),
         post(format!("{RBAC}/clusterroles"), aggregated),
-        patch(MERGE, format!("{RBAC}/clusterrolebindings/robots"), json!({"subjects": subjects})),
+        patch(MERGE_PATCH, format!("{RBAC}/clusterrolebindings/robots"), json!({"subjects": subjects})),
     ];
     for namespace in CLOSED_NAMESPACES.into_iter().chain([OPEN]) {
         let rbac = format!("{RBAC}/namespaces/{namespace}");
@@ -155,22 +155,26 @@ fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
             "metadata": {"name": "norman-aks-namespace-edit"}, "roleRef": role_ref("norman-aks-namespace-edit"),
             "subjects": subjects});
         attempts.push(patch(
-            APPLY,
+            APPLY_PATCH,
             format!("{rbac}/rolebindings/norman-aks-namespace-edit?fieldManager=me&force=true"),
             role_binding,
         ));
     }
     let label = json!({"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}}});
     for name in ["norman-aks-member", "norman-aks-namespace-edit", "cluster-admin", "view", "edit"] {
-        attempts.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), label.clone()));
-        attempts.push(patch(MERGE, format!("{RBAC}/clusterroles/{name}"), json!({"rules": all_rights})));
+        attempts.push(patch(MERGE_PATCH, format!("{RBAC}/clusterroles/{name}"), label.clone()));
+        attempts.push(patch(
+            MERGE_PATCH,
+            format!("{RBAC}/clusterroles/{name}"),
+            json!({"rules": all_rights}),
+        ));
         attempts.push(put(format!("{RBAC}/clusterroles/{name}"), role.clone()));
         attempts.push(delete(format!("{RBAC}/clusterroles/{name}")));
     }
     for name in ["norman-aks-cluster-owner", "norman-aks-member", "norman-aks-read-only"] {
         attempts.push(delete(format!("{RBAC}/clusterrolebindings/{name}")));
         attempts.push(patch(
-            MERGE,
+            MERGE_PATCH,
             format!("{RBAC}/clusterrolebindings/{name}"),
             json!({"subjects": subjects}),
         ));
@@ -183,39 +187,39 @@ fn rbac_attempts(user_id: &str) -> Vec<Attempt> {
 
 /// Attempts to open namespaces, and to create new ones.
 fn namespace_attempts() -> Vec<Attempt> {
-    let opened = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
+    let open_label = json!({"metadata": {"labels": {"norman-aks.io/members": "edit"}}});
     let mut attempts = vec![
         post(
             "/api/v1/namespaces",
-            json!({"metadata": {"name": "mine", "labels": opened["metadata"]["labels"]}}),
+            json!({"metadata": {"name": "mine", "labels": open_label["metadata"]["labels"]}}),
         ),
-        patch(MERGE, "/api/v1/namespaces/new", opened.clone()),
+        patch(MERGE_PATCH, "/api/v1/namespaces/new", open_label.clone()),
         delete(format!("/api/v1/namespaces/{OPEN}")),
         delete(format!("/api/v1/namespaces/{CLOSED}")),
         put(
             format!("/api/v1/namespaces/{CLOSED}/finalize"),
             json!({"metadata": {"name": CLOSED}, "spec": {"finalizers": []}}),
         ),
-        patch(MERGE, format!("/api/v1/namespaces/{CLOSED}/status"), opened.clone()),
+        patch(MERGE_PATCH, format!("/api/v1/namespaces/{CLOSED}/status"), open_label.clone()),
         // Pod security is a label of the namespace too.
         patch(
-            MERGE,
+            MERGE_PATCH,
             format!("/api/v1/namespaces/{OPEN}"),
             json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}),
         ),
     ];
     for namespace in CLOSED_NAMESPACES.into_iter().chain([OPEN]) {
         let apply = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace,
-            "labels": opened["metadata"]["labels"]}});
+            "labels": open_label["metadata"]["labels"]}});
         let path = format!("/api/v1/namespaces/{namespace}");
-        attempts.push(patch(MERGE, path.clone(), opened.clone()));
-        attempts.push(patch(APPLY, format!("{path}?fieldManager=me&force=true"), apply.clone()));
+        attempts.push(patch(MERGE_PATCH, path.clone(), open_label.clone()));
+        attempts.push(patch(APPLY_PATCH, format!("{path}?fieldManager=me&force=true"), apply.clone()));
         attempts.push(put(path, apply));
     }
     attempts
 }
 
-/// Attempts at indirect access, through programs in the cluster and around it.
+/// Attempts at indirect access, through nodes, proxies, certificates, webhooks and other components.
 fn indirect_attempts() -> Vec<Attempt> {
     let with_spec = |spec: Value| json!({"spec": spec});
     let webhook = json!({"metadata": {"name": "mine"}, "webhooks": []});
@@ -230,8 +234,8 @@ fn indirect_attempts() -> Vec<Attempt> {
         get("/api/v1/namespaces/default/services/https:kubernetes:443/proxy/"),
         get(format!("/api/v1/namespaces/{CLOSED}/services/web/proxy/")),
         get(format!("/api/v1/namespaces/{CLOSED}/pods/victim/proxy/")),
-        patch(MERGE, "/api/v1/nodes/any", json!({"metadata": {"labels": {"a": "b"}}})),
-        patch(MERGE, "/api/v1/nodes/any/status", json!({"status": {}})),
+        patch(MERGE_PATCH, "/api/v1/nodes/any", json!({"metadata": {"labels": {"a": "b"}}})),
+        patch(MERGE_PATCH, "/api/v1/nodes/any/status", json!({"status": {}})),
         delete("/api/v1/nodes/any"),
         post(certificates, signing_request.clone()),
         get(certificates),
@@ -254,7 +258,7 @@ fn indirect_attempts() -> Vec<Attempt> {
             json!({"metadata": {"name": "mine"}, "provisioner": "a"}),
         ),
         post("/apis/scheduling.k8s.io/v1/priorityclasses", json!({"metadata": {"name": "mine"}, "value": 1})),
-        // The holder of such a lease is the leader of a controller.
+        // Controllers elect their leaders with these leases.
         get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"),
         // An endpoint of a Service in one namespace can be an address in another.
         post(format!("/api/v1/namespaces/{OPEN}/endpoints"), json!({"metadata": {"name": "mine"}})),
@@ -280,7 +284,7 @@ async fn assert_denied(cluster: &Cluster, token: &str, attempts: &[Attempt]) {
 }
 
 /// Sends every attempt as the member, and the writes as the reader too; all must be denied. Returns the number of writes,
-/// impersonations and access reviews.
+/// impersonations and access reviews, without the reads.
 pub(super) async fn try_everything(cluster: &Cluster) -> usize {
     let member_id = cluster.app.user_id(&cluster.member).await;
     let mut count = 0;
@@ -319,7 +323,7 @@ async fn try_impersonation(cluster: &Cluster) -> usize {
     headers.len()
 }
 
-/// Checks the member's rights with access reviews of the cluster; returns their number.
+/// Checks the member's rights with access reviews; returns the number of reviews.
 async fn check_access_reviews(cluster: &Cluster) -> usize {
     let rbac = "rbac.authorization.k8s.io";
     let mut count = 0;
@@ -357,7 +361,7 @@ async fn check_access_reviews(cluster: &Cluster) -> usize {
 }
 
 /// Checks that a member can read the cluster and use an open namespace.
-pub(super) async fn use_open_namespace(cluster: &Cluster) {
+pub(super) async fn check_open_namespace(cluster: &Cluster) {
     let namespace = format!("/api/v1/namespaces/{OPEN}");
     let config_map = json!({"metadata": {"name": "mine"}, "data": {"a": "b"}});
     let debug_container =
@@ -373,16 +377,20 @@ pub(super) async fn use_open_namespace(cluster: &Cluster) {
         get(format!("{RBAC}/namespaces/{OPEN}/rolebindings")),
         get(format!("{RBAC}/namespaces/{OPEN}/roles")),
         post(format!("{namespace}/configmaps"), config_map),
-        patch(MERGE, format!("{namespace}/configmaps/mine"), json!({"data": {"a": "c"}})),
+        patch(MERGE_PATCH, format!("{namespace}/configmaps/mine"), json!({"data": {"a": "c"}})),
         post(format!("/apis/apps/v1/namespaces/{OPEN}/deployments"), deployment),
         patch(
-            MERGE,
+            MERGE_PATCH,
             format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine/scale"),
             json!({"spec": {"replicas": 2}}),
         ),
-        // RBAC cannot prevent this, so the documentation states it: pods run as any service account of their namespace.
+        // RBAC cannot prevent this, as the documentation states: pods can run as any service account of their namespace.
         post(format!("{namespace}/pods"), pod("as-robot", "robot")),
-        patch(STRATEGIC_MERGE, format!("{namespace}/pods/as-robot/ephemeralcontainers"), debug_container),
+        patch(
+            STRATEGIC_MERGE_PATCH,
+            format!("{namespace}/pods/as-robot/ephemeralcontainers"),
+            debug_container,
+        ),
         delete(format!("{namespace}/pods/as-robot?gracePeriodSeconds=0")),
         delete(format!("{namespace}/configmaps/mine")),
         delete(format!("/apis/apps/v1/namespaces/{OPEN}/deployments/mine")),
@@ -420,14 +428,14 @@ async fn member_cannot_gain_more_rights() {
 #[tokio::test]
 async fn member_works_in_open_namespaces() {
     let cluster = Cluster::start().await;
-    use_open_namespace(&cluster).await;
+    check_open_namespace(&cluster).await;
     check_other_roles(&cluster).await;
 }
 
 #[tokio::test]
 async fn namespace_admin_grants_only_its_own_rights() {
     let cluster = Cluster::start().await;
-    // The owner makes the member an administrator of one namespace, who can grant only its own rights there.
+    // The owner gives the member the role `admin` in one namespace.
     let member_id = cluster.app.user_id(&cluster.member).await;
     let bindings = format!("{RBAC}/namespaces/{CLOSED}/rolebindings");
     cluster.create(&bindings, &binding("admin", "admin", &[user(&member_id)])).await;

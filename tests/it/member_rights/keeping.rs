@@ -1,4 +1,5 @@
-//! Bindings follow labels and settings, missing objects are restored, and one server watches each cluster.
+//! Maintenance of roles and bindings in clusters: bindings follow labels and settings, missing objects are recreated, and one
+//! server watches each cluster.
 
 use http::StatusCode;
 use norman_aks::store::watches;
@@ -12,7 +13,7 @@ fn namespace_binding(namespace: &str) -> String {
     format!("{RBAC}/namespaces/{namespace}/rolebindings/norman-aks-namespace-edit")
 }
 
-pub(super) async fn labels_open_and_close(cluster: &Cluster) {
+pub(super) async fn check_labels_open_and_close(cluster: &Cluster) {
     cluster.set_members_label(CLOSED, Some("edit")).await;
     cluster.wait_until_member_can_edit(CLOSED).await;
     for value in [Some("view"), None] {
@@ -25,20 +26,19 @@ pub(super) async fn labels_open_and_close(cluster: &Cluster) {
     cluster.wait_until_member_cannot_edit(CLOSED).await;
 }
 
-pub(super) async fn system_namespaces_stay_closed(cluster: &Cluster) {
+pub(super) async fn check_system_namespaces_stay_closed(cluster: &Cluster) {
     for name in ["kube-system", "kube-public"] {
         cluster.set_members_label(name, Some("edit")).await;
     }
-    // Waits until later changes take effect: then these labels have been processed too.
-    labels_open_and_close(cluster).await;
+    // When later label changes have taken effect, these labels have been processed too.
+    check_labels_open_and_close(cluster).await;
     for name in ["kube-system", "kube-public"] {
         assert!(!cluster.member_can_edit(name).await, "{name}");
         cluster.set_members_label(name, None).await;
     }
 }
 
-/// Objects that the owner may delete are created again.
-pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
+pub(super) async fn check_deleted_objects_are_recreated(cluster: &Cluster) {
     for path in [
         format!("{RBAC}/clusterroles/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-namespace-edit"),
@@ -50,16 +50,16 @@ pub(super) async fn removed_objects_come_back(cluster: &Cluster) {
         assert_eq!(deleted.status, StatusCode::OK, "{path}: {}", deleted.text());
         cluster.wait_until_exists(&path, true).await;
     }
-    let owners = format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner");
-    assert_eq!(cluster.call(&cluster.owner, "DELETE", &owners, None).await.status, StatusCode::OK);
-    // Without this binding, the owner sees nothing.
-    cluster.wait_until_exists(&owners, true).await;
+    let owner_binding = format!("{RBAC}/clusterrolebindings/norman-aks-cluster-owner");
+    assert_eq!(cluster.call(&cluster.owner, "DELETE", &owner_binding, None).await.status, StatusCode::OK);
+    // Without this binding, the owner has no rights in the cluster.
+    cluster.wait_until_exists(&owner_binding, true).await;
 }
 
 #[tokio::test]
 async fn bindings_follow_labels() {
     let cluster = Cluster::start().await;
-    labels_open_and_close(&cluster).await;
+    check_labels_open_and_close(&cluster).await;
     let events = cluster.access_events().await;
     assert!(events.contains(&format!("cluster members may edit in {CLOSED}")), "{events:?}");
     assert!(events.contains(&format!("cluster members may no longer edit in {CLOSED}")), "{events:?}");
@@ -67,7 +67,7 @@ async fn bindings_follow_labels() {
 
 #[tokio::test]
 async fn system_namespaces_stay_closed_despite_labels() {
-    system_namespaces_stay_closed(&Cluster::start().await).await;
+    check_system_namespaces_stay_closed(&Cluster::start().await).await;
 }
 
 #[tokio::test]
@@ -86,25 +86,28 @@ async fn changed_setting_closes_namespaces() {
 
 #[tokio::test]
 async fn deleted_roles_and_bindings_are_recreated() {
-    removed_objects_come_back(&Cluster::start().await).await;
+    check_deleted_objects_are_recreated(&Cluster::start().await).await;
 }
 
 #[tokio::test]
 async fn changed_roles_and_bindings_are_corrected() {
     let cluster = Cluster::start().await;
-    let role = format!("{RBAC}/clusterroles/norman-aks-member");
-    let more = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
-    assert_eq!(cluster.call(&cluster.owner, "PATCH", &role, Some(&more)).await.status, StatusCode::OK);
+    let role_path = format!("{RBAC}/clusterroles/norman-aks-member");
+    let other_rules = json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]});
+    assert_eq!(
+        cluster.call(&cluster.owner, "PATCH", &role_path, Some(&other_rules)).await.status,
+        StatusCode::OK
+    );
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": CLOSED});
     cluster
         .wait_until("secrets are not readable", async || !cluster.is_allowed(&cluster.member, &secrets).await)
         .await;
-    // The role of a binding cannot be changed, so a new binding replaces it.
+    // The role of a binding is immutable, so the server must delete and recreate a binding with another role.
     let path = namespace_binding(OPEN);
     assert_eq!(cluster.call(&cluster.owner, "DELETE", &path, None).await.status, StatusCode::OK);
-    let wrong = binding("norman-aks-namespace-edit", "admin", &[]);
-    let list = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
-    let status = cluster.call(&cluster.owner, "POST", &list, Some(&wrong)).await.status;
+    let wrong_binding = binding("norman-aks-namespace-edit", "admin", &[]);
+    let collection = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
+    let status = cluster.call(&cluster.owner, "POST", &collection, Some(&wrong_binding)).await.status;
     assert!([StatusCode::CREATED, StatusCode::CONFLICT].contains(&status), "{status}");
     cluster.wait_until_member_can_edit(OPEN).await;
     let binding = cluster.call(&cluster.owner, "GET", &path, None).await.json();
@@ -131,7 +134,7 @@ async fn watch_of_a_dead_server_is_taken_over() {
     let cluster = Cluster::create_in(TestApp::builder().database(&db).start().await).await;
     let claimed = watches::claim(&db.store, "dead", NOW_MS, i64::MAX / 2, 10).await.unwrap();
     assert_eq!(claimed, [cluster.id.as_str()]);
-    // A server on PostgreSQL would wait until the lease expires; a server on SQLite is the only one.
+    // On PostgreSQL, the server would wait until the lease expires. On SQLite, there is no other server, so it need not wait.
     cluster.app.server.keep_roles();
     cluster.create_objects().await;
     assert!(watches::renew(&db.store, "dead", NOW_MS).await.unwrap().is_empty());
@@ -145,11 +148,12 @@ async fn second_server_takes_over_when_the_first_stops() {
     first.app.server.keep_roles();
     first.create_objects().await;
     second.server.keep_roles();
+    // The lease does not expire: the second server can claim it only after the first has released it.
     let holder = first.app.server.secrets.replica().to_owned();
     assert_eq!(watches::renew(&db.store, &holder, i64::MAX / 2).await.unwrap(), [first.id.as_str()]);
     let Cluster { app, id, owner, member, reader } = first;
     let TestApp { server, .. } = app;
     server.stop().await;
     let cluster = Cluster { app: second, id, owner, member, reader };
-    labels_open_and_close(&cluster).await;
+    check_labels_open_and_close(&cluster).await;
 }

@@ -1,4 +1,4 @@
-//! Users who lose rights in a cluster: bindings inside it that name them are deleted, even after interruptions.
+//! When users lose rights in a cluster, bindings inside the cluster no longer name them, even after interruptions.
 
 use azure_sandbox::{Effect, ErrorResponse, Fault};
 use http::StatusCode;
@@ -24,68 +24,71 @@ impl Insider {
         let token = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
         let insider = Self { user: cluster.app.user_id(&token).await, token };
         let robot = json!({"kind": "ServiceAccount", "name": "robot", "namespace": OPEN});
-        let friends = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
-        let me = user(&insider.user);
+        let same_named_group =
+            json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": insider.user});
+        let own_subject = user(&insider.user);
         let role_bindings = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
         for (path, object) in [
             (
                 format!("{RBAC}/clusterrolebindings"),
-                binding("alone", "cluster-admin", std::slice::from_ref(&me)),
+                binding("alone", "cluster-admin", std::slice::from_ref(&own_subject)),
             ),
             (
                 format!("{RBAC}/clusterrolebindings"),
-                binding("others", "view", &[friends.clone(), user("user-other")]),
+                binding("others", "view", &[same_named_group.clone(), user("user-other")]),
             ),
-            (role_bindings.clone(), binding("alone", "admin", std::slice::from_ref(&me))),
-            (role_bindings, binding("shared", "edit", &[me, robot, friends])),
+            (role_bindings.clone(), binding("alone", "admin", std::slice::from_ref(&own_subject))),
+            (role_bindings, binding("shared", "edit", &[own_subject, robot, same_named_group])),
         ] {
             cluster.call(&insider.token, "POST", &path, Some(&object)).await.expect(201);
         }
         insider
     }
 
-    /// The path of its membership.
-    async fn membership(&self, cluster: &Cluster) -> String {
-        let list = cluster.app.get(BINDINGS).send().await.json();
-        let list = list["data"].as_array().unwrap();
-        let membership = list.iter().find(|member| member["userId"] == *self.user).unwrap();
+    /// The path of the insider's membership.
+    async fn membership_path(&self, cluster: &Cluster) -> String {
+        let response = cluster.app.get(BINDINGS).send().await.json();
+        let members = response["data"].as_array().unwrap();
+        let membership = members.iter().find(|member| member["userId"] == *self.user).unwrap();
         format!("{BINDINGS}/{}", membership["id"].as_str().unwrap())
     }
 
     async fn demote(&self, cluster: &Cluster, role: &str) {
-        let path = self.membership(cluster).await;
+        let path = self.membership_path(cluster).await;
         cluster.app.put(&path).json(&json!({"roleTemplateId": role})).send().await.expect(200);
     }
 
     async fn remove(&self, cluster: &Cluster) {
-        let response = cluster.app.delete(&self.membership(cluster).await).send().await;
+        let response = cluster.app.delete(&self.membership_path(cluster).await).send().await;
         assert!(response.status.is_success(), "{}", response.text());
     }
 }
 
-fn names(binding: &Value) -> Vec<String> {
+fn subject_names(binding: &Value) -> Vec<String> {
     let subjects = binding["subjects"].as_array().cloned().unwrap_or_default();
     let name = |subject: &Value| format!("{} {}", subject["kind"], subject["name"]).replace('"', "");
     subjects.iter().map(name).collect()
 }
 
-/// Checks that the rights that the insider granted to itself are deleted, and nothing else.
+/// Checks that the bindings no longer name the insider, and still name all other subjects.
 async fn assert_rights_deleted(cluster: &Cluster, insider: &Insider) {
     let role_bindings = format!("{RBAC}/namespaces/{OPEN}/rolebindings");
     cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/alone"), false).await;
     cluster.wait_until_exists(&format!("{role_bindings}/alone"), false).await;
-    let shared =
+    let get_shared =
         async || cluster.call(&cluster.owner, "GET", &format!("{role_bindings}/shared"), None).await.json();
     let remaining = ["ServiceAccount robot".to_owned(), format!("Group {}", insider.user)];
     cluster
-        .wait_until("the shared binding keeps the others", async || names(&shared().await) == remaining)
+        .wait_until("the shared binding keeps its other subjects", async || {
+            subject_names(&get_shared().await) == remaining
+        })
         .await;
     let others = format!("{RBAC}/clusterrolebindings/others");
     let others = cluster.call(&cluster.owner, "GET", &others, None).await.json();
-    assert_eq!(names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
+    assert_eq!(subject_names(&others), [format!("Group {}", insider.user), "User user-other".to_owned()]);
 }
 
-pub(super) async fn removed_owner_keeps_nothing(cluster: &Cluster) {
+pub(super) async fn check_removed_owner_keeps_nothing(cluster: &Cluster) {
     let insider = Insider::create_in(cluster).await;
     insider.remove(cluster).await;
     assert_rights_deleted(cluster, &insider).await;
@@ -97,7 +100,7 @@ pub(super) async fn removed_owner_keeps_nothing(cluster: &Cluster) {
 
 #[tokio::test]
 async fn removed_owner_is_named_in_no_binding() {
-    removed_owner_keeps_nothing(&Cluster::start().await).await;
+    check_removed_owner_keeps_nothing(&Cluster::start().await).await;
 }
 
 #[tokio::test]
@@ -114,11 +117,11 @@ async fn demoted_owner_is_named_in_no_binding() {
 
 #[tokio::test]
 async fn disabled_and_removed_users_are_named_in_no_binding() {
-    for disable in [true, false] {
+    for is_disabled in [true, false] {
         let cluster = Cluster::start().await;
         let insider = Insider::create_in(&cluster).await;
         let path = format!("/v3/users/{}", insider.user);
-        let response = if disable {
+        let response = if is_disabled {
             cluster.app.put(&path).json(&json!({"enabled": false})).send().await
         } else {
             cluster.app.delete(&path).send().await
@@ -144,22 +147,22 @@ async fn disabled_administrator_is_named_in_no_binding() {
 }
 
 #[tokio::test]
-async fn removed_stronger_role_removes_its_rights() {
+async fn rights_end_with_the_last_of_two_equal_roles() {
     let cluster = Cluster::start().await;
     let insider = Insider::create_in(&cluster).await;
-    let stronger = insider.membership(&cluster).await;
-    // Two more roles of the same user: an equal one and a weaker one.
-    let equal = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
-    assert_eq!(cluster.app.user_id(&equal).await, insider.user);
+    let first_owner_path = insider.membership_path(&cluster).await;
+    // Two more roles for the same user: an equal one and a weaker one.
+    let second_token = test_clusters::add_member(&cluster.app, &cluster.id, "carl", "cluster-owner").await;
+    assert_eq!(cluster.app.user_id(&second_token).await, insider.user);
     test_clusters::add_member(&cluster.app, &cluster.id, "carl", "read-only").await;
     let secrets = json!({"verb": "get", "resource": "secrets", "namespace": "kube-system"});
-    cluster.app.delete(&stronger).send().await.expect(200);
+    cluster.app.delete(&first_owner_path).send().await.expect(200);
     assert_eq!(revocations::count(&cluster.app.server.store).await.unwrap(), 0, "no right was lost");
     assert!(cluster.is_allowed(&insider.token, &secrets).await);
-    let list = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();
-    let list = list["data"].as_array().unwrap();
-    let equal = list.iter().find(|binding| binding["roleTemplateId"] == "cluster-owner").unwrap();
-    let path = format!("{BINDINGS}/{}", equal["id"].as_str().unwrap());
+    let response = cluster.app.get(&format!("{BINDINGS}?userId={}", insider.user)).send().await.json();
+    let roles = response["data"].as_array().unwrap();
+    let second_owner = roles.iter().find(|binding| binding["roleTemplateId"] == "cluster-owner").unwrap();
+    let path = format!("{BINDINGS}/{}", second_owner["id"].as_str().unwrap());
     assert_eq!(cluster.app.delete(&path).send().await.status, StatusCode::OK);
     assert_rights_deleted(&cluster, &insider).await;
     assert!(!cluster.is_allowed(&insider.token, &secrets).await);
@@ -174,8 +177,8 @@ async fn revocation_ends_with_a_second_search() {
     insider.remove(&cluster).await;
     assert_rights_deleted(&cluster, &insider).await;
     // A request of the removed owner that was in progress arrives late.
-    let late = binding("late", "cluster-admin", &[user(&insider.user)]);
-    cluster.create(&format!("{RBAC}/clusterrolebindings"), &late).await;
+    let late_binding = binding("late", "cluster-admin", &[user(&insider.user)]);
+    cluster.create(&format!("{RBAC}/clusterrolebindings"), &late_binding).await;
     assert_eq!(revocations::count(&cluster.app.server.store).await.unwrap(), 1);
     cluster.app.clock.advance(std::time::Duration::from_secs(16));
     cluster.wait_until_exists(&format!("{RBAC}/clusterrolebindings/late"), false).await;

@@ -1,5 +1,5 @@
 //! Checks of `attempts`, `keeping` and `leftovers` against a real kube-apiserver, which `tests/real-kubernetes.sh` starts and names
-//! in the environment. Only DNS and Azure are played: the sandbox hands out the real administrator's kubeconfig.
+//! in the environment. Only DNS and Azure are simulated: the sandbox returns the real administrator's kubeconfig.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::support::app::TestApp;
 use crate::support::fault;
 use crate::support::test_clusters;
 
-/// The variables with the file of the administrator's kubeconfig, and with the address of the API.
+/// The variables with the path of the administrator's kubeconfig, and with the address of the API.
 const KUBECONFIG: &str = "NORMAN_AKS_TEST_KUBECONFIG";
 const ADDRESS: &str = "NORMAN_AKS_TEST_KUBERNETES";
 
@@ -57,19 +57,19 @@ async fn member_cannot_gain_more_rights_in_a_real_cluster() {
     let cluster = Cluster::real().await;
     let count = attempts::try_everything(&cluster).await;
     println!("{count} attempts denied");
-    attempts::use_open_namespace(&cluster).await;
+    attempts::check_open_namespace(&cluster).await;
     attempts::check_other_roles(&cluster).await;
     println!("open namespace works");
-    for (what, open) in [("opened", true), ("closed", false)] {
+    for (what, is_open) in [("opened", true), ("closed", false)] {
         let start = Instant::now();
-        cluster.set_members_label(CLOSED, open.then_some("edit")).await;
-        cluster.wait_until(what, async || cluster.member_can_edit(CLOSED).await == open).await;
+        cluster.set_members_label(CLOSED, is_open.then_some("edit")).await;
+        cluster.wait_until(what, async || cluster.member_can_edit(CLOSED).await == is_open).await;
         println!("{what} {} ms after the label", start.elapsed().as_millis());
     }
-    keeping::system_namespaces_stay_closed(&cluster).await;
+    keeping::check_system_namespaces_stay_closed(&cluster).await;
     println!("system namespaces stay closed");
-    keeping::removed_objects_come_back(&cluster).await;
+    keeping::check_deleted_objects_are_recreated(&cluster).await;
     println!("removed roles and bindings come back");
-    leftovers::removed_owner_keeps_nothing(&cluster).await;
+    leftovers::check_removed_owner_keeps_nothing(&cluster).await;
     println!("bindings of a removed owner are gone");
 }

@@ -1,4 +1,4 @@
-//! The migration from the rights of earlier versions: old rights are removed first, and an event names the users who lose
+//! The migration from the rights of earlier versions: former rights are removed first, and an event names the users who lose
 //! rights.
 
 use std::collections::BTreeSet;
@@ -11,14 +11,14 @@ use crate::support::app::TestApp;
 
 const FORMER_BINDING: &str = "norman-aks-cluster-member";
 
-/// A cluster in the state of an earlier version: members can edit everywhere.
+/// A cluster with the roles and bindings of an earlier version: members can edit everywhere.
 async fn cluster_of_earlier_version() -> Cluster {
     let cluster = Cluster::create_in(TestApp::start().await).await;
-    let list = format!("{RBAC}/clusterrolebindings");
+    let bindings_path = format!("{RBAC}/clusterrolebindings");
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
-    cluster.create(&list, &binding(FORMER_BINDING, "edit", &[group])).await;
+    cluster.create(&bindings_path, &binding(FORMER_BINDING, "edit", &[group])).await;
     for path in [
-        format!("{list}/norman-aks-member"),
+        format!("{bindings_path}/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-member"),
         format!("{RBAC}/clusterroles/norman-aks-namespace-edit"),
     ] {
@@ -60,9 +60,9 @@ async fn former_rights_are_removed_before_new_ones_are_created() {
 async fn event_names_members_and_lost_rights_once() {
     let cluster = cluster_of_earlier_version().await;
     cluster.app.server.keep_roles();
-    let ben = cluster.app.user_id(&cluster.member).await;
+    let ben_id = cluster.app.user_id(&cluster.member).await;
     let event = cluster.wait_for_event("no longer read or change objects in namespaces").await;
-    assert!(event.contains(&format!("ben ({ben})")) && event.contains("Secrets included"), "{event}");
+    assert!(event.contains(&format!("ben ({ben_id})")) && event.contains("Secrets included"), "{event}");
     assert!(!event.contains("eve") && !event.contains("ann"), "only members lose rights: {event}");
     // During a rollout, an older server creates the binding again; it is removed again, without a second event.
     let group = json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "norman-aks:cluster-member"});
