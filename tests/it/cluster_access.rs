@@ -11,7 +11,8 @@ use http_body_util::BodyExt as _;
 
 use crate::support::kubernetes::{ACCOUNT_TOKEN, ADMIN_TOKEN, FakeCluster, HOST};
 
-const OPTIONS: ForwardOptions = ForwardOptions { limit: Duration::from_secs(20), is_application: false };
+const FORWARD_OPTIONS: ForwardOptions =
+    ForwardOptions { limit: Duration::from_secs(20), is_application: false };
 const USER: ImpersonatedUser<'_> = ImpersonatedUser { user: "user-abc", group: "norman-aks:read-only" };
 
 async fn start() -> (FakeCluster, ClusterAccess) {
@@ -32,7 +33,7 @@ async fn version_and_nodes_of_all_pages_are_read() {
 }
 
 #[tokio::test]
-async fn removal_of_the_service_account_may_be_repeated() {
+async fn removing_absent_service_account_sends_no_delete() {
     let (cluster, cluster_access) = start().await;
     for _ in 0..2 {
         cluster_access.remove_service_account(&cluster.access(ADMIN_TOKEN)).await.unwrap();
@@ -52,15 +53,15 @@ async fn missing_name_and_silent_cluster_have_different_errors() {
         ..cluster.options()
     };
     let cluster_access = ClusterAccess::new(options.clone());
-    let other = Access {
+    let unresolvable = Access {
         endpoint: "https://other-1.hcp.westeurope.azmk8s.io".parse().unwrap(),
         ..cluster.access(ADMIN_TOKEN)
     };
-    let error = cluster_access.info(&other).await.unwrap_err();
+    let error = cluster_access.info(&unresolvable).await.unwrap_err();
     assert!(error.is_name_unknown() && !error.is_timeout(), "{error:?}");
     assert!(error.to_string().contains("other-1.hcp.westeurope.azmk8s.io"), "{error}");
 
-    // Accepts connections and sends nothing.
+    // A listener that accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let cluster_access =
@@ -117,10 +118,10 @@ async fn request_is_forwarded_with_impersonation() {
         .unwrap();
     let mut request = ReplayableRequest::new(request);
     let access = cluster.access(ACCOUNT_TOKEN);
-    let answer = cluster_access.forward(&access, USER, &mut request, OPTIONS).await.unwrap();
-    assert_eq!(answer.response.status(), 201);
-    assert!(answer.upgraded.is_none());
-    let body = answer.response.into_body().collect().await.unwrap().to_bytes();
+    let forwarded = cluster_access.forward(&access, USER, &mut request, FORWARD_OPTIONS).await.unwrap();
+    assert_eq!(forwarded.response.status(), 201);
+    assert!(forwarded.upgraded.is_none());
+    let body = forwarded.response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "{\"metadata\":{\"name\":\"x\"}}");
     let request = cluster.take_requests().remove(0);
     assert_eq!(request.path_and_query, "/api/v1/things?a=%2F&b");

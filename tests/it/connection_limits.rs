@@ -13,7 +13,7 @@ use crate::support::app::TestApp;
 use crate::support::listener::Listener;
 use crate::support::program::{Server, command};
 
-/// The limit of connections that never carried an authenticated request.
+/// The limit on connections that have not carried an authenticated request.
 const UNAUTHENTICATED_LIMIT: usize = 12;
 /// The number of connections of a flood, a multiple of the limit.
 const FLOOD_SIZE: usize = 60;
@@ -21,8 +21,8 @@ const FLOOD_SIZE: usize = 60;
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The IP addresses of the flood and of the well-behaved client; all of 127.0.0.0/8 is this machine.
-const FLOODER: [u8; 4] = [127, 0, 0, 1];
-const GOOD: [u8; 4] = [127, 0, 0, 2];
+const FLOOD_IP: [u8; 4] = [127, 0, 0, 1];
+const CLIENT_IP: [u8; 4] = [127, 0, 0, 2];
 
 /// A client's HTTP/2 preface and settings, and `GET /livez` on stream 1.
 const HTTP2_LIVEZ: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
@@ -54,12 +54,12 @@ async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
 }
 
 /// Opens a connection, sends bytes, and waits for the start of a response if one is expected.
-async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], is_answered: bool) -> TcpStream {
+async fn open(from: [u8; 4], to: SocketAddr, sent: &[u8], expects_response: bool) -> TcpStream {
     let mut stream = connect(from, to).await;
     stream.write_all(sent).await.unwrap();
-    if is_answered {
-        let mut first = [0; 9];
-        tokio::time::timeout(TIMEOUT, stream.read_exact(&mut first)).await.unwrap().unwrap();
+    if expects_response {
+        let mut start = [0; 9];
+        tokio::time::timeout(TIMEOUT, stream.read_exact(&mut start)).await.unwrap().unwrap();
     }
     stream
 }
@@ -93,7 +93,7 @@ async fn assert_closed(mut stream: TcpStream) {
     let _ = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut rest)).await.expect("still open");
 }
 
-/// Whether the connection is open: no end and no error can be read from it.
+/// Whether the connection is open: reading returns neither its end nor an error.
 fn is_open(stream: &TcpStream) -> bool {
     let mut bytes = [0; 4_096];
     loop {
@@ -108,7 +108,7 @@ fn is_open(stream: &TcpStream) -> bool {
 #[tokio::test]
 async fn flood_does_not_block_other_clients() {
     let app = TestApp::start().await;
-    for (sent, is_answered) in [
+    for (sent, expects_response) in [
         (HTTP2_LIVEZ, true),
         (HTTP1_LIVEZ, true),
         (&HTTP2_LIVEZ[..24], true),
@@ -117,18 +117,18 @@ async fn flood_does_not_block_other_clients() {
         (b"", false),
     ] {
         let listener = serve(&app, &[], None);
-        let mut authenticated = connect(GOOD, listener.address).await;
+        let mut authenticated = connect(CLIENT_IP, listener.address).await;
         send_request(&mut authenticated, &app.admin).await.unwrap();
         // From the same IP address as the flood, but with a token.
-        let mut authenticated_flooder = connect(FLOODER, listener.address).await;
+        let mut authenticated_flooder = connect(FLOOD_IP, listener.address).await;
         send_request(&mut authenticated_flooder, &app.admin).await.unwrap();
-        let prober = open(GOOD, listener.address, HTTP1_LIVEZ, true).await;
+        let prober = open(CLIENT_IP, listener.address, HTTP1_LIVEZ, true).await;
         let mut flood = Vec::new();
         for number in 0..FLOOD_SIZE {
-            flood.push(open(FLOODER, listener.address, sent, is_answered).await);
+            flood.push(open(FLOOD_IP, listener.address, sent, expects_response).await);
             if number % 10 == 0 {
-                assert_served(GOOD, listener.address, &app.admin).await;
-                assert_served(FLOODER, listener.address, &app.admin).await;
+                assert_served(CLIENT_IP, listener.address, &app.admin).await;
+                assert_served(FLOOD_IP, listener.address, &app.admin).await;
             }
         }
         assert_closed(flood.remove(0)).await;
@@ -143,13 +143,13 @@ async fn flood_does_not_block_other_clients() {
 #[tokio::test]
 async fn unfinished_tls_handshakes_do_not_block_others() {
     let app = TestApp::start().await;
-    let certified = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
-    let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let tls = serve::tls(vec![certified.cert.der().clone()], key.into()).unwrap();
+    let certificate = rcgen::generate_simple_self_signed(["norman.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der());
+    let tls = serve::tls(vec![certificate.cert.der().clone()], key.into()).unwrap();
     let listener = serve(&app, &[], Some(tls));
     let client = reqwest::Client::builder()
         .no_proxy()
-        .tls_certs_only([reqwest::Certificate::from_der(certified.cert.der()).unwrap()])
+        .tls_certs_only([reqwest::Certificate::from_der(certificate.cert.der()).unwrap()])
         .resolve("norman.test", listener.address)
         .pool_max_idle_per_host(0)
         .build()
@@ -159,7 +159,7 @@ async fn unfinished_tls_handshakes_do_not_block_others() {
     for number in 0..FLOOD_SIZE {
         // The first bytes of a TLS record, or none.
         let sent: &[u8] = if number % 2 == 0 { b"" } else { b"\x16\x03\x01\x02\x00\x01" };
-        flood.push(open(FLOODER, listener.address, sent, false).await);
+        flood.push(open(FLOOD_IP, listener.address, sent, false).await);
         if number % 10 == 0 {
             let response = client.get(&url).bearer_auth(&app.admin).send().await.unwrap();
             assert_eq!(response.status(), 200);
@@ -174,12 +174,12 @@ async fn connections_of_a_trusted_proxy_are_not_limited() {
     let listener = serve(&app, &["127.0.0.1/32"], None);
     let mut proxied = Vec::new();
     for _ in 0..2 * UNAUTHENTICATED_LIMIT {
-        proxied.push(open(FLOODER, listener.address, HTTP1_LIVEZ, true).await);
+        proxied.push(open(FLOOD_IP, listener.address, HTTP1_LIVEZ, true).await);
     }
-    // From another IP address, the limit applies: the connection that exceeds it closes the oldest one.
+    // Connections from another IP address are limited: the one that exceeds the limit closes the oldest one.
     let mut others = Vec::new();
     for _ in 0..=UNAUTHENTICATED_LIMIT {
-        others.push(open(GOOD, listener.address, HTTP1_LIVEZ, true).await);
+        others.push(open(CLIENT_IP, listener.address, HTTP1_LIVEZ, true).await);
     }
     assert_closed(others.remove(0)).await;
     for stream in &mut proxied {
@@ -196,18 +196,18 @@ async fn idle_http2_connection_without_a_token_is_closed() {
         ..serve::Options::default()
     };
     let listener = Listener::serve(app.router(), None, options(Some(UNAUTHENTICATED_LIMIT))).await;
-    assert_closed(open(FLOODER, listener.address, HTTP2_LIVEZ, true).await).await;
+    assert_closed(open(FLOOD_IP, listener.address, HTTP2_LIVEZ, true).await).await;
 }
 
-/// Floods a server with connections that are idle after a request, while the well-behaved client sends requests.
+/// Asserts that a server serves the well-behaved client during a flood of connections that are idle after one request.
 async fn assert_served_in_flood(server: &mut Server, token: &str) {
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     let health = server.listener_address("health checks");
     let mut flood = Vec::new();
     for number in 0..300 {
-        flood.push(open(FLOODER, address, HTTP2_LIVEZ, false).await);
+        flood.push(open(FLOOD_IP, address, HTTP2_LIVEZ, false).await);
         if number % 20 == 0 {
-            assert_served(GOOD, address, token).await;
+            assert_served(CLIENT_IP, address, token).await;
             let alive = reqwest::get(format!("http://{health}/livez")).await.unwrap();
             assert_eq!(alive.status(), 200);
         }
@@ -224,7 +224,7 @@ fn admin_token(directory: &tempfile::TempDir) -> String {
 }
 
 #[tokio::test]
-async fn server_with_few_descriptors_serves_good_clients() {
+async fn server_with_few_descriptors_serves_clients_in_a_flood() {
     let directory = tempfile::tempdir().unwrap();
     let program = command(directory.path(), &[]).get_program().to_owned();
     let mut shell = std::process::Command::new("/bin/sh");
@@ -243,14 +243,18 @@ async fn server_with_few_descriptors_serves_good_clients() {
 async fn server_out_of_descriptors_closes_idle_connections() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
 
+    /// Fewer file descriptors than the flood has connections.
+    const SPARE_DESCRIPTORS: u64 = 24;
+
     let directory = tempfile::tempdir().unwrap();
     let mut server = Server::start(directory.path(), &SERVE);
     let token = admin_token(&directory);
     let address: SocketAddr = server.url.strip_prefix("http://").unwrap().parse().unwrap();
     // The first request opens files that stay open.
-    assert_served(GOOD, address, &token).await;
+    assert_served(CLIENT_IP, address, &token).await;
     let in_use = std::fs::read_dir(format!("/proc/{}/fd", server.id())).unwrap().count() as u64;
-    let limit = Rlimit { current: Some(in_use + 24), maximum: Some(in_use + 24) };
+    let max = Some(in_use + SPARE_DESCRIPTORS);
+    let limit = Rlimit { current: max, maximum: max };
     let process = Pid::from_raw(server.id().parse().unwrap());
     prlimit(process, Resource::Nofile, limit).unwrap();
     assert_served_in_flood(&mut server, &token).await;

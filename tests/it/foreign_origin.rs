@@ -1,5 +1,5 @@
-//! Requests that a page of another site makes a browser send: rejected by `Sec-Fetch-Site` if the browser sends it, and
-//! by `Origin` if it does not, because the server is reached over plain HTTP.
+//! Requests that a page of another site makes a browser send. They are rejected by `Sec-Fetch-Site`, or by `Origin` if the
+//! browser omits `Sec-Fetch-Site`, as it does over plain HTTP.
 
 use azure_sandbox::Sandbox;
 use base64::Engine as _;
@@ -29,8 +29,8 @@ async fn start() -> TestApp {
 }
 
 /// A call with the credentials that a browser adds: Basic authentication, or a cookie with a CSRF token.
-fn as_browser<'a>(call: Call<'a>, app: &TestApp, basic: bool) -> Call<'a> {
-    if basic {
+fn as_browser<'a>(call: Call<'a>, app: &TestApp, use_basic_auth: bool) -> Call<'a> {
+    if use_basic_auth {
         let encoded = base64::engine::general_purpose::STANDARD.encode(&app.admin);
         return call.anonymous().header("authorization", &format!("Basic {encoded}"));
     }
@@ -44,14 +44,15 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
     let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
     app.take_azure_requests();
     for origin in FOREIGN_ORIGINS {
-        for basic in [false, true] {
+        for use_basic_auth in [false, true] {
             for (method, path) in [
                 (Method::GET, listing.as_str()),
                 (Method::POST, listing.as_str()),
                 (Method::POST, "/meta/aksLocations"),
                 (Method::POST, "/meta/aksCheckCredentials"),
             ] {
-                let call = as_browser(app.call(method.clone(), path), &app, basic).header("origin", origin);
+                let call =
+                    as_browser(app.call(method.clone(), path), &app, use_basic_auth).header("origin", origin);
                 let response = call.json(&app.credential(&json!({}))).send().await;
                 assert_eq!(response.status, 403, "{method} {path} {origin}: {}", response.text());
                 assert!(response.error().contains("cors-origins"), "{}", response.text());
@@ -68,8 +69,9 @@ async fn change_from_foreign_origin_is_rejected_despite_csrf() {
     let path = format!("/v3/cloudcredentials/{id}");
     for origin in FOREIGN_ORIGINS {
         for method in CHANGING_METHODS {
-            for basic in [false, true] {
-                let call = as_browser(app.call(method.clone(), &path), &app, basic).header("origin", origin);
+            for use_basic_auth in [false, true] {
+                let call = as_browser(app.call(method.clone(), &path), &app, use_basic_auth)
+                    .header("origin", origin);
                 let response = call.json(&json!({"name": "changed"})).send().await;
                 assert_eq!(response.status, 403, "{method} {origin}: {}", response.text());
                 assert_eq!(response.json()["code"], "PermissionDenied", "{}", response.text());
@@ -81,25 +83,26 @@ async fn change_from_foreign_origin_is_rejected_despite_csrf() {
 }
 
 #[tokio::test]
-async fn own_and_named_origins_are_accepted() {
+async fn own_and_configured_origins_are_accepted() {
     let app = start().await;
     let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
     for origin in ["http://norman.test", "http://NORMAN.test", "http://norman.test:80", "https://ui.example"]
     {
-        for basic in [false, true] {
-            let call = as_browser(app.put(&path), &app, basic).header("origin", origin);
+        for use_basic_auth in [false, true] {
+            let call = as_browser(app.put(&path), &app, use_basic_auth).header("origin", origin);
             let response = call.json(&json!({"name": "changed"})).send().await;
             assert_eq!(response.status, 200, "{origin}: {}", response.text());
             let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
-            let response = as_browser(app.get(&listing), &app, basic).header("origin", origin).send().await;
+            let response =
+                as_browser(app.get(&listing), &app, use_basic_auth).header("origin", origin).send().await;
             assert_eq!(response.status, 200, "{origin}: {}", response.text());
         }
     }
 }
 
 #[tokio::test]
-async fn server_url_is_an_own_origin() {
+async fn origin_of_server_url_is_accepted() {
     let app = TestApp::builder()
         .advisory_review()
         .setting("NORMAN_AKS_SERVER_URL", "https://aks.example/prefix")

@@ -56,14 +56,15 @@ async fn connected_with_server_url() -> ConnectedCluster {
     ConnectedCluster::new(app, cluster).await
 }
 
-fn action(id: &str) -> String {
+fn kubeconfig_action(id: &str) -> String {
     format!("/v3/clusters/{id}?action=generateKubeconfig")
 }
 
 #[tokio::test]
-async fn kubeconfig_leads_through_this_server() {
+async fn kubeconfig_points_to_this_server() {
     let connected = connected_with_server_url().await;
-    let response = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
+    let response =
+        connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!(response.header("cache-control"), "no-store");
     assert!(
         response.json()["config"].as_str().unwrap().contains("current-context: \"name of \\\"c-abcde\\\"\"")
@@ -79,8 +80,9 @@ async fn kubeconfig_leads_through_this_server() {
         connected.kubernetes.take_requests().remove(0).header("impersonate-user"),
         [connected.app.user_id(&connected.owner_token).await]
     );
-    let second =
-        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
+    let second = parse_kubeconfig(
+        &connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await,
+    );
     assert_ne!(first.token, second.token);
 }
 
@@ -88,9 +90,10 @@ async fn kubeconfig_leads_through_this_server() {
 async fn kubeconfig_token_is_for_its_cluster_only() {
     let connected = connected_with_server_url().await;
     connected.insert_cluster("c-other", &connected.status(), Some("account-token")).await;
-    let token =
-        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await)
-            .token;
+    let token = parse_kubeconfig(
+        &connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await,
+    )
+    .token;
     let response = connected.app.get("/k8s/clusters/c-other/version").token(&token).send().await;
     assert_eq!((response.status, &response.json()["reason"]), (StatusCode::FORBIDDEN, &"Forbidden".into()));
     let response = connected.app.get("/k8s/clusters/c-none/version").token(&token).send().await;
@@ -100,28 +103,30 @@ async fn kubeconfig_token_is_for_its_cluster_only() {
         assert_eq!(response.status, StatusCode::UNAUTHORIZED, "{path}: {}", response.text());
     }
     assert_eq!(
-        connected.app.post(&action(CLUSTER_ID)).token(&token).send().await.status,
+        connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&token).send().await.status,
         StatusCode::UNAUTHORIZED
     );
 }
 
 #[tokio::test]
-async fn kubeconfig_exists_in_every_state_for_every_role() {
+async fn kubeconfig_is_created_in_every_state_for_every_role() {
     let connected = connected_with_server_url().await;
     connected.insert_cluster("c-new", &ClusterStatus::default(), None).await;
-    parse_kubeconfig(&connected.app.post(&action("c-new")).token(&connected.owner_token).send().await);
+    parse_kubeconfig(
+        &connected.app.post(&kubeconfig_action("c-new")).token(&connected.owner_token).send().await,
+    );
     for role in ["cluster-owner", "cluster-member", "read-only"] {
         let token = connected.add_member(&format!("of-{role}"), role).await;
         let kubeconfig =
-            parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&token).send().await);
+            parse_kubeconfig(&connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&token).send().await);
         assert_eq!(connected.app.user_id(&kubeconfig.token).await, connected.app.user_id(&token).await);
     }
     let eve = connected.app.token("eve").await;
     assert_eq!(
-        connected.app.post(&action(CLUSTER_ID)).token(&eve).send().await.status,
+        connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&eve).send().await.status,
         StatusCode::NOT_FOUND
     );
-    // Rejected requests are recorded with a delay.
+    // Records of rejected requests are written with a delay, at the latest when the server stops.
     connected.app.server.stop().await;
     let filter = Filter { action: Some("generateKubeconfig".to_owned()), ..Filter::default() };
     let rows = store::audit::list(&connected.store, 100, &filter).await.unwrap();
@@ -133,9 +138,10 @@ async fn kubeconfig_exists_in_every_state_for_every_role() {
 #[tokio::test]
 async fn kubeconfig_token_expires_after_thirty_days() {
     let connected = connected_with_server_url().await;
-    let token =
-        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await)
-            .token;
+    let token = parse_kubeconfig(
+        &connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await,
+    )
+    .token;
     let (row, _) =
         store::tokens::find(&connected.store, token.split(':').next().unwrap()).await.unwrap().unwrap();
     assert_eq!(row.expires_ms, Some(NOW_MS + 43_200 * MINUTE_MS));
@@ -143,18 +149,18 @@ async fn kubeconfig_token_expires_after_thirty_days() {
 }
 
 #[tokio::test]
-async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
+async fn kubeconfig_without_url_is_empty_or_uses_the_tls_listener() {
     let connected = ConnectedCluster::start().await;
-    // A browser session gets an error, which its page shows.
+    // A browser session gets an error, which the UI shows.
     let cookies = format!("R_SESS={}; CSRF=proof", connected.owner_token);
-    let request = connected.app.call(http::Method::POST, &action(CLUSTER_ID)).anonymous();
+    let request = connected.app.call(http::Method::POST, &kubeconfig_action(CLUSTER_ID)).anonymous();
     let response = request.header("cookie", &cookies).header("x-api-csrf", "proof").send().await.expect(422);
     assert_eq!(
         (&response.json()["code"], &response.json()["fieldName"]),
         (&"InvalidState".into(), &"server-url".into())
     );
-    // Other callers get an empty kubeconfig: Terraform would destroy the new cluster after an error.
-    let empty = connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await;
+    // Other callers get an empty kubeconfig, because Terraform would destroy the new cluster after an error.
+    let empty = connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!((empty.status, empty.header("cache-control")), (StatusCode::OK, "no-store"));
     assert_eq!(
         (&empty.json()["config"], &empty.json()["type"]),
@@ -171,8 +177,9 @@ async fn kubeconfig_without_url_is_empty_or_of_the_tls_listener() {
         port: 8443,
         authority: authority.clone(),
     });
-    let kubeconfig =
-        parse_kubeconfig(&connected.app.post(&action(CLUSTER_ID)).token(&connected.owner_token).send().await);
+    let kubeconfig = parse_kubeconfig(
+        &connected.app.post(&kubeconfig_action(CLUSTER_ID)).token(&connected.owner_token).send().await,
+    );
     assert_eq!(kubeconfig.server, format!("https://norman.test:8443/k8s/clusters/{CLUSTER_ID}"));
     assert_eq!(kubeconfig.authority, Some(authority));
 }

@@ -1,4 +1,4 @@
-//! `/k8s/clusters/<id>/…`: access, impersonation, proxied requests, and the end of streams.
+//! `/k8s/clusters/<id>/…`: access, impersonation, proxied requests, audit records, and the end of streams.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +58,7 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
         (connected.add_member("dan", "read-only").await, "read-only"),
     ];
     for (token, role) in callers {
-        let answer = connected
+        let response = connected
             .app
             .get(&path)
             .token(&token)
@@ -70,9 +70,9 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
             .header("accept", "application/json")
             .send()
             .await;
-        assert_eq!(answer.status, 404, "the response is the cluster's own");
-        assert_eq!(answer.header("content-security-policy"), "sandbox");
-        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(response.status, 404, "the response is the cluster's own");
+        assert_eq!(response.header("content-security-policy"), "sandbox");
+        assert_eq!(response.header("x-content-type-options"), "nosniff");
         let request = connected.kubernetes.take_requests().remove(0);
         assert_eq!(request.path_and_query, "/api/v1/namespaces?limit=500&labelSelector=a%3Db");
         assert_eq!(request.header("impersonate-user"), [connected.app.user_id(&token).await]);
@@ -81,8 +81,8 @@ async fn proxied_requests_have_the_rights_of_their_caller() {
             ["system:authenticated", &format!("norman-aks:{role}")]
         );
         assert_eq!(request.header("authorization"), [format!("Bearer {ACCOUNT_TOKEN}")]);
-        assert_eq!(request.header("audit-id"), [answer.header("x-request-id")]);
-        assert_ne!(answer.header("x-request-id"), "chosen-by-the-client");
+        assert_eq!(request.header("audit-id"), [response.header("x-request-id")]);
+        assert_ne!(response.header("x-request-id"), "chosen-by-the-client");
         let mut names: Vec<_> = request.headers.keys().map(|name| name.as_str().to_owned()).collect();
         names.sort_unstable();
         assert_eq!(
@@ -181,22 +181,22 @@ async fn clusters_of_other_users_are_not_found() {
 #[tokio::test]
 async fn unreachable_cluster_reports_the_reason() {
     let connected = ConnectedCluster::start().await;
-    let reached = connected.status();
-    let private = ClusterStatus { private_requires_tunnel: Some(true), ..reached.clone() };
-    let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..reached.clone() };
+    let reachable = connected.status();
+    let private = ClusterStatus { private_requires_tunnel: Some(true), ..reachable.clone() };
+    let foreign = ClusterStatus { api_endpoint: Some("https://example.org".to_owned()), ..reachable.clone() };
     let unresolvable = ClusterStatus {
         api_endpoint: Some("https://other.hcp.eastus.azmk8s.io".to_owned()),
-        ..reached.clone()
+        ..reachable.clone()
     };
-    for (id, status, token, text) in [
+    for (id, status, token, expected) in [
         ("c-new", ClusterStatus::default(), Some(ACCOUNT_TOKEN), "not provisioned yet"),
         ("c-private", private, Some(ACCOUNT_TOKEN), "private"),
-        ("c-early", reached.clone(), None, "not connected yet"),
+        ("c-early", reachable.clone(), None, "not connected yet"),
         ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "it is not a host name that AKS assigns"),
         ("c-gone", unresolvable, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
         (
             "c-rotated",
-            reached,
+            reachable,
             Some("old-token"),
             "rejects this server's access; new access is not available",
         ),
@@ -206,7 +206,7 @@ async fn unreachable_cluster_reports_the_reason() {
             connected.app.get(&format!("/k8s/clusters/{id}/api")).token(&connected.owner_token).send().await;
         assert_status_error(&response, 503, "ServiceUnavailable");
         let message = response.json()["message"].as_str().unwrap().to_owned();
-        assert!(message.contains(text), "{id}: {message}");
+        assert!(message.contains(expected), "{id}: {message}");
         // With `Retry-After`, kubectl would retry for minutes without showing the message.
         assert_eq!(response.header("retry-after"), "");
     }
@@ -214,7 +214,7 @@ async fn unreachable_cluster_reports_the_reason() {
 
 #[tokio::test]
 async fn version_responds_within_five_seconds() {
-    // Accepts connections and sends nothing.
+    // A listener that accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     let options = cluster_access::Options {
@@ -295,7 +295,7 @@ async fn ambiguous_paths_are_not_forwarded() {
 }
 
 #[tokio::test]
-async fn browser_headers_of_a_cluster_are_removed() {
+async fn response_headers_for_browsers_are_removed() {
     let connected = ConnectedCluster::start().await;
     let response = connected
         .app
@@ -330,19 +330,19 @@ async fn bodies_are_bounded_as_in_kubernetes() {
     connected.app.post(&path).token(&connected.owner_token).body(largest.clone()).send().await.expect(201);
     assert_eq!(connected.kubernetes.take_requests().remove(0).body.len(), largest.len());
     let too_large = [largest, b" ".to_vec()].concat();
-    let announced = connected
+    let with_length = connected
         .app
         .post(&path)
         .token(&connected.owner_token)
         .header("content-length", &too_large.len().to_string());
     let pieces: Vec<_> =
         too_large.chunks(100_000).map(|chunk| Ok::<_, std::io::Error>(chunk.to_vec())).collect();
-    let unannounced = connected
+    let without_length = connected
         .app
         .post(&path)
         .token(&connected.owner_token)
         .body(Body::from_stream(futures_util::stream::iter(pieces)));
-    for call in [announced.body(too_large), unannounced] {
+    for call in [with_length.body(too_large), without_length] {
         assert_status_error(&call.send().await, 413, "RequestEntityTooLarge");
     }
 }
@@ -390,7 +390,7 @@ async fn stream_ends_with_its_token() {
 
 #[tokio::test]
 async fn change_of_a_disconnected_client_is_audited() {
-    // One request that ends, and one to a pod that never ends.
+    // A request that ends, and a request to a pod that never ends.
     for (path, outcome) in [("/late", "done"), ("/api/v1/namespaces/a/pods/b/proxy/never", "failed")] {
         let connected = ConnectedCluster::start().await;
         let request = http::Request::post(format!("/k8s/clusters/{CLUSTER_ID}{path}"))
@@ -406,10 +406,10 @@ async fn change_of_a_disconnected_client_is_audited() {
     }
 }
 
-/// The outcome of a change in the cluster, from its audit record.
+/// Waits for the audit record of the only change in the cluster, and returns its outcome.
 async fn outcome_of_the_only_change(connected: &ConnectedCluster) -> String {
     for _ in 0..400 {
-        // Lets a request that waits for a line continue.
+        // The request to `/late` gets its response when a line is sent.
         connected.kubernetes.send_line("go on");
         if let Some(row) = audit_rows(connected).await.pop() {
             return row.outcome;
@@ -419,7 +419,7 @@ async fn outcome_of_the_only_change(connected: &ConnectedCluster) -> String {
     panic!("no audit record");
 }
 
-/// The audit records of requests into clusters, oldest first.
+/// The audit records of proxied requests, oldest first.
 async fn audit_rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
     let mut rows = store::audit::list(&connected.store, 100, &Filter::default()).await.unwrap();
     rows.retain(|row| row.action == "kubernetes");
@@ -427,7 +427,7 @@ async fn audit_rows(connected: &ConnectedCluster) -> Vec<store::AuditRow> {
     rows
 }
 
-/// Waits until there are `count` of these records, and returns them.
+/// Waits until there are `count` audit records of proxied requests, and returns them.
 async fn wait_for_audit_rows(connected: &ConnectedCluster, count: usize) -> Vec<store::AuditRow> {
     for _ in 0..400 {
         let rows = audit_rows(connected).await;
@@ -443,8 +443,8 @@ async fn wait_for_audit_rows(connected: &ConnectedCluster, count: usize) -> Vec<
 #[tokio::test]
 async fn audit_records_verb_resource_and_object() {
     let connected = ConnectedCluster::start().await;
-    let hidden = "s".repeat(40);
-    let hidden_path = format!("/api/v1/namespaces/a/secrets/{hidden}");
+    let secret_name = "s".repeat(40);
+    let secret_path = format!("/api/v1/namespaces/a/secrets/{secret_name}");
     for (method, path, upgrade, expected) in [
         ("GET", "/api/v1/namespaces/a/pods", "", None),
         ("GET", "/version", "", None),
@@ -475,7 +475,7 @@ async fn audit_records_verb_resource_and_object() {
             Some("verb=get resource=services/proxy namespace=a name=b"),
         ),
         ("GET", "/api/v1/secrets?watch=1", "", Some("verb=watch resource=secrets")),
-        ("GET", &hidden_path, "", Some("verb=get resource=secrets namespace=a name=****")),
+        ("GET", &secret_path, "", Some("verb=get resource=secrets namespace=a name=****")),
     ] {
         let before = audit_rows(&connected).await.len();
         let call = connected
@@ -514,29 +514,29 @@ async fn stream_ends_when_the_caller_loses_access() {
 async fn changed_role_applies_at_once_in_this_server() {
     let connected = ConnectedCluster::start().await;
     let ben = connected.app.token("ben").await;
-    let members = "/v3/clusterroletemplatebindings";
+    let bindings_path = "/v3/clusterroletemplatebindings";
     let body = json!({"clusterId": CLUSTER_ID, "roleTemplateId": "read-only", "userId": connected.app.user_id(&ben).await});
-    let id = connected.app.post(members).json(&body).send().await.expect(201).id();
+    let id = connected.app.post(bindings_path).json(&body).send().await.expect(201).id();
     let path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     // The server's own requests, which maintain the rights in the cluster, impersonate no user.
-    let group = || {
+    let take_group = || {
         let requests = connected.kubernetes.take_requests();
         let groups =
             requests.iter().filter_map(|request| request.header("impersonate-group").last().copied());
         groups.last().map(str::to_owned)
     };
     assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
-    assert_eq!(group().as_deref(), Some("norman-aks:read-only"));
+    assert_eq!(take_group().as_deref(), Some("norman-aks:read-only"));
     let changed = connected
         .app
-        .put(&format!("{members}/{id}"))
+        .put(&format!("{bindings_path}/{id}"))
         .json(&json!({"roleTemplateId": "cluster-owner"}))
         .send()
         .await;
     assert_eq!(changed.status, 200, "{}", changed.text());
     assert_eq!(connected.app.get(&path).token(&ben).send().await.status, 200);
-    assert_eq!(group().as_deref(), Some("norman-aks:cluster-owner"));
-    assert_eq!(connected.app.delete(&format!("{members}/{id}")).send().await.status, 200);
+    assert_eq!(take_group().as_deref(), Some("norman-aks:cluster-owner"));
+    assert_eq!(connected.app.delete(&format!("{bindings_path}/{id}")).send().await.status, 200);
     assert_status_error(&connected.app.get(&path).token(&ben).send().await, 404, "NotFound");
 }
 
@@ -548,16 +548,15 @@ async fn streams_end_when_the_server_begins_to_stop() {
         .await
         .into_body();
     assert_eq!(next_chunk(&mut body).await.unwrap().unwrap(), "first\n");
-    let listed =
+    let mut plain_body =
         connected.send_to_cluster(Method::GET, "/api/v1/watched", &connected.owner_token).await.into_body();
     connected.app.server.end_streams();
     assert!(next_chunk(&mut body).await.is_none());
     connected.kubernetes.wait_for_open(1).await;
-    let mut listed = listed;
     assert_eq!(
-        next_chunk(&mut listed).await.unwrap().unwrap(),
+        next_chunk(&mut plain_body).await.unwrap().unwrap(),
         "first\n",
-        "a response with an end may complete"
+        "a response that is not a watch may complete"
     );
 }
 
@@ -568,12 +567,12 @@ async fn streams_of_one_user_cannot_use_all_permits() {
     let opening = (0..MAX_PER_USER).map(|_| {
         connected.send_to_cluster(Method::GET, "/api/v1/watched?watch=true", &connected.owner_token)
     });
-    let open = join_all(opening).await;
-    assert!(open.iter().all(|response| response.status() == 200));
+    let streams = join_all(opening).await;
+    assert!(streams.iter().all(|response| response.status() == 200));
     let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
-    let answer = connected.app.get(&version).token(&connected.owner_token).send().await;
-    assert_status_error(&answer, 429, "TooManyRequests");
+    let response = connected.app.get(&version).token(&connected.owner_token).send().await;
+    assert_status_error(&response, 429, "TooManyRequests");
     assert_eq!(connected.app.get(&version).send().await.status, 200, "other requests have permits");
-    drop(open);
+    drop(streams);
     assert_eq!(connected.app.get(&version).token(&connected.owner_token).send().await.status, 200);
 }

@@ -1,5 +1,5 @@
-//! The proxy on the wire: ends of long responses, over HTTP/1.1 and HTTP/2; sessions and watches over WebSocket and SPDY; and
-//! bodies that are too large, from clients that continue to send.
+//! The proxy as seen on client connections: how watches end over HTTP/1.1, HTTP/2 and WebSocket; upgrades to WebSocket and
+//! SPDY; and rejections of request bodies while the client is still sending.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -18,17 +18,19 @@ use crate::support::listener::Listener;
 
 impl Listener {
     /// Opens a connection and sends the head of a request.
-    async fn send(&self, request: &str, token: &str, headers: &str) -> Wire<TcpStream> {
+    async fn send(&self, method_and_path: &str, token: &str, headers: &str) -> Wire<TcpStream> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let head = format!("{request} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n");
+        let head = format!(
+            "{method_and_path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n"
+        );
         stream.write_all(head.as_bytes()).await.unwrap();
         Wire { stream, received: Vec::new() }
     }
 
     /// A watch over HTTP/1.1 after its first event.
     async fn watch(&self, token: &str, accept: &str) -> Wire<TcpStream> {
-        let path = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
-        let mut wire = self.send(&path, token, &format!("Accept: {accept}\r\n")).await;
+        let request = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
+        let mut wire = self.send(&request, token, &format!("Accept: {accept}\r\n")).await;
         wire.read_until("first").await;
         wire.read_until("\n\r\n").await;
         wire
@@ -54,7 +56,7 @@ impl Listener {
     }
 }
 
-/// One end of a connection, and all bytes received on it.
+/// The client's end of a connection, and the received bytes.
 struct Wire<S> {
     stream: S,
     received: Vec<u8>,
@@ -65,7 +67,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         String::from_utf8_lossy(&self.received).into_owned()
     }
 
-    /// Reads until a text has been received.
+    /// Reads until `text` has been received.
     async fn read_until(&mut self, text: &str) {
         while !self.text().contains(text) {
             let read = timeout(TEST_TIMEOUT, self.stream.read_buf(&mut self.received)).await;
@@ -73,7 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Reads to the end; an error if the connection was reset.
+    /// Reads to the end; panics if the connection was reset.
     async fn read_to_end(&mut self) -> String {
         timeout(TEST_TIMEOUT, self.stream.read_to_end(&mut self.received)).await.unwrap().unwrap();
         self.text()
@@ -83,14 +85,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     async fn next_frame(&mut self) -> (u8, Vec<u8>) {
         let start = self.text().find("\r\n\r\n").unwrap() + 4;
         loop {
-            let (head, len) = match self.received.get(start..) {
+            let (header_len, payload_len) = match self.received.get(start..) {
                 Some(&[_, 126, high, low, ..]) => (4, u16::from_be_bytes([high, low])),
                 Some(&[_, len @ ..126, ..]) => (2, u16::from(len)),
+                // The header is incomplete.
                 _ => (0, u16::MAX),
             };
-            let end = start + head + usize::from(len);
-            if let Some(content) = self.received.get(start + head..end) {
-                let frame = (self.received[start], content.to_vec());
+            let end = start + header_len + usize::from(payload_len);
+            if let Some(payload) = self.received.get(start + header_len..end) {
+                let frame = (self.received[start], payload.to_vec());
                 self.received.drain(start..end);
                 return frame;
             }
@@ -103,6 +106,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
 const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// The first bytes of WebSocket frames.
+const TEXT_FRAME: u8 = 0x81;
+const CLOSE_FRAME: u8 = 0x88;
 
 async fn revoke(connected: &ConnectedCluster, token: &str) {
     assert!(connected.app.server.tokens.revoke(token.split(':').next().unwrap()).await.unwrap());
@@ -118,7 +125,7 @@ fn is_forbidden_event(line: &str) -> bool {
 }
 
 /// The lines in a chunked body.
-fn lines(response: &str) -> Vec<String> {
+fn body_lines(response: &str) -> Vec<String> {
     let body = response.split_once("\r\n\r\n").unwrap().1;
     let chunks = body.split("\r\n").skip(1).step_by(2).collect::<String>();
     chunks.lines().map(str::to_owned).collect()
@@ -140,8 +147,8 @@ async fn stop_ends_a_watch_with_its_last_chunk() {
     let listener = Listener::start(&connected.app).await;
     let body = listener.watch_http2(&connected.owner_token).await;
     connected.app.server.end_streams();
-    let rest = timeout(TEST_TIMEOUT, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
-    assert_eq!(rest.to_bytes(), "");
+    let remaining = timeout(TEST_TIMEOUT, body.collect()).await.unwrap().expect("END_STREAM, and no reset");
+    assert_eq!(remaining.to_bytes(), "");
 }
 
 #[tokio::test]
@@ -155,7 +162,7 @@ async fn stop_completes_the_current_event() {
     connected.app.server.end_streams();
     connected.kubernetes.send_line("\"object\":{\"name\":\"second\"}}");
     let response = wire.read_to_end_of_body().await;
-    let lines = lines(&response);
+    let lines = body_lines(&response);
     assert_eq!(lines, [FIRST_EVENT, "{\"type\":\"ADDED\",\"object\":{\"name\":\"second\"}}"]);
 }
 
@@ -173,7 +180,7 @@ async fn lost_rights_are_the_last_event_of_a_watch() {
     revoke(&connected, &token).await;
     connected.kubernetes.send_part("\"object\":{}}\n{\"type\":\"ADDED\",\"object\":{\"name\":\"unseen\"}}\n");
     let response = wire.read_to_end_of_body().await;
-    let lines = lines(&response);
+    let lines = body_lines(&response);
     let position = lines.iter().position(|line| is_forbidden_event(line)).unwrap();
     assert_eq!(position, lines.len() - 1, "no event follows: {lines:?}");
     let mut text = String::new();
@@ -212,43 +219,43 @@ async fn restarted_api_aborts_a_watch_inside_an_event() {
 }
 
 #[tokio::test]
-async fn watch_over_websocket_has_an_origin_and_is_closed() {
+async fn websocket_watch_has_cluster_origin_and_ends_with_close() {
     let connected = ConnectedCluster::start().await;
     let listener = Listener::start(&connected.app).await;
-    let watch = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
+    let request = format!("GET /k8s/clusters/{CLUSTER_ID}/api/v1/watched?watch=true");
     let token = connected.app.token("ann").await;
-    let mut wire = listener.send(&watch, &token, WEBSOCKET).await;
-    let mut stopped = listener
-        .send(&watch, &connected.owner_token, &format!("{WEBSOCKET}Origin: https://page.example\r\n"))
+    let mut wire = listener.send(&request, &token, WEBSOCKET).await;
+    let mut second_wire = listener
+        .send(&request, &connected.owner_token, &format!("{WEBSOCKET}Origin: https://page.example\r\n"))
         .await;
-    for wire in [&mut wire, &mut stopped] {
+    for wire in [&mut wire, &mut second_wire] {
         wire.read_until("first").await;
         assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
-        assert_eq!(wire.next_frame().await, (0x81, FIRST_EVENT.into()));
+        assert_eq!(wire.next_frame().await, (TEXT_FRAME, FIRST_EVENT.into()));
     }
     for request in connected.kubernetes.take_requests() {
         assert_eq!(request.header("origin"), [format!("https://{HOST}")]);
     }
     revoke(&connected, &token).await;
-    let (first, last) = wire.next_frame().await;
-    assert_eq!(first, 0x81);
-    assert!(is_forbidden_event(&String::from_utf8(last).unwrap()));
-    let (first, close) = wire.next_frame().await;
-    assert_eq!((first, &close[..2]), (0x88, &1008_u16.to_be_bytes()[..]));
+    let (first_byte, event) = wire.next_frame().await;
+    assert_eq!(first_byte, TEXT_FRAME);
+    assert!(is_forbidden_event(&String::from_utf8(event).unwrap()));
+    let (first_byte, close) = wire.next_frame().await;
+    assert_eq!((first_byte, &close[..2]), (CLOSE_FRAME, &1008_u16.to_be_bytes()[..]));
     assert_eq!(
         timeout(TEST_TIMEOUT, wire.stream.read(&mut [0; 9])).await.unwrap().unwrap(),
         0,
         "closed, not reset"
     );
     connected.app.server.end_streams();
-    let (first, close) = stopped.next_frame().await;
-    assert_eq!((first, &close[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
-    drop((wire, stopped));
+    let (first_byte, close) = second_wire.next_frame().await;
+    assert_eq!((first_byte, &close[..2]), (CLOSE_FRAME, &1001_u16.to_be_bytes()[..]));
+    drop((wire, second_wire));
     connected.kubernetes.wait_for_open(0).await;
 }
 
 #[tokio::test]
-async fn watch_over_websocket_works_with_the_sandbox() {
+async fn websocket_watch_works_with_the_sandbox() {
     let (app, credential) = TestApp::builder().start_with_credential().await;
     let cluster = json!({"name": "one", "aksConfig": {
         "azureCredentialSecret": credential, "clusterName": "one", "resourceGroup": "rancher",
@@ -262,8 +269,8 @@ async fn watch_over_websocket_works_with_the_sandbox() {
     app.settle().await;
     let id = created.id();
     let listener = Listener::start(&app).await;
-    let watch = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
-    let mut wire = listener.send(&watch, &app.admin, WEBSOCKET).await;
+    let request = format!("GET /k8s/clusters/{id}/api/v1/namespaces?watch=true");
+    let mut wire = listener.send(&request, &app.admin, WEBSOCKET).await;
     wire.read_until("kube-system").await;
     assert!(wire.text().starts_with("HTTP/1.1 101 "), "{}", wire.text());
     assert!(wire.text().contains("\"type\":\"ADDED\""));
@@ -278,15 +285,16 @@ async fn upgraded_connections_are_bidirectional() {
         ("GET", "websocket", WEBSOCKET),
     ] {
         let token = connected.app.token("ann").await;
-        let path = format!("{method} /k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
+        let request =
+            format!("{method} /k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
         let version = "X-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
-        let mut wire = listener.send(&path, &token, &format!("{headers}{version}")).await;
+        let mut wire = listener.send(&request, &token, &format!("{headers}{version}")).await;
         wire.read_until("\r\n\r\n").await;
         let head = wire.text().to_ascii_lowercase();
         assert!(head.starts_with("http/1.1 101 "), "{head}");
         let upgrade = format!("upgrade: {protocol}\r\n");
         assert!(head.contains(&upgrade) && head.contains("connection: upgrade\r\n"), "{head}");
-        // A data frame of both protocols: the other end returns its content in upper case.
+        // A data frame of the protocol; the cluster returns its content in upper case.
         let frame =
             if method == "GET" { b"\x82\x05hello".to_vec() } else { b"\0\0\0\x01\0\0\0\x05hello".to_vec() };
         for _ in 0..2 {
@@ -304,7 +312,7 @@ async fn upgraded_connections_are_bidirectional() {
             .unwrap()
             .expect("closed, not reset");
         if method == "GET" {
-            assert_eq!(wire.received[..1], [0x88], "a close frame");
+            assert_eq!(wire.received[0], CLOSE_FRAME);
         } else {
             assert_eq!(wire.received[..4], [0x80, 3, 0, 7], "GOAWAY");
         }
@@ -315,19 +323,19 @@ async fn upgraded_connections_are_bidirectional() {
 
 #[tokio::test]
 async fn sender_of_a_body_that_is_too_large_sees_413() {
-    const LEN: usize = 8 * 1024 * 1024;
+    const BODY_LEN: usize = 8 * 1024 * 1024;
     let connected = ConnectedCluster::start().await;
     let listener = Listener::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
-    let body = vec![b' '; LEN];
+    let request = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
+    let body = vec![b' '; BODY_LEN];
     for has_length in [true, false] {
         let headers = if has_length {
-            format!("Content-Length: {LEN}\r\n")
+            format!("Content-Length: {BODY_LEN}\r\n")
         } else {
             "Transfer-Encoding: chunked\r\n".to_owned()
         };
-        let mut wire = listener.send(&path, &connected.owner_token, &headers).await;
-        // The whole body is sent before the response is read, so that a reset would fail one or the other.
+        let mut wire = listener.send(&request, &connected.owner_token, &headers).await;
+        // The whole body is sent before the response is read, so that a reset would fail the write or the read.
         if has_length {
             wire.stream.write_all(&body).await.unwrap();
         } else {
@@ -350,7 +358,7 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
     tokio::spawn(connection);
-    for (len, status) in [(LEN, 413), (3, 201)] {
+    for (len, status) in [(BODY_LEN, 413), (3, 201)] {
         let request = Request::post(format!("http://x/k8s/clusters/{CLUSTER_ID}/api/v1/things"))
             .header("authorization", format!("Bearer {}", connected.owner_token))
             .body(Full::new(Bytes::from(vec![b' '; len])))
@@ -365,8 +373,8 @@ async fn sender_of_a_body_that_is_too_large_sees_413() {
 async fn sender_without_a_token_sees_401() {
     let connected = ConnectedCluster::start().await;
     let listener = Listener::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
-    let mut wire = listener.send(&path, "none:wrong", "Content-Length: 2000000\r\n").await;
+    let request = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
+    let mut wire = listener.send(&request, "none:wrong", "Content-Length: 2000000\r\n").await;
     wire.stream.write_all(&vec![b' '; 2_000_000]).await.unwrap();
     wire.read_until("\"code\":401").await;
 }
@@ -375,9 +383,9 @@ async fn sender_without_a_token_sees_401() {
 async fn client_that_waits_for_100_is_rejected_before_it_sends() {
     let connected = ConnectedCluster::start().await;
     let listener = Listener::start(&connected.app).await;
-    let path = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
+    let request = format!("POST /k8s/clusters/{CLUSTER_ID}/api/v1/things");
     let headers = "Content-Length: 8388608\r\nExpect: 100-continue\r\n";
-    let mut wire = listener.send(&path, &connected.owner_token, headers).await;
+    let mut wire = listener.send(&request, &connected.owner_token, headers).await;
     let response = wire.read_to_end().await;
     assert!(response.starts_with("HTTP/1.1 413 ") && !response.contains("100 Continue"), "{response}");
 }
