@@ -170,9 +170,12 @@ async fn put_merges_unless_replace_is_requested() {
         app.put(&format!("{}?_replace=true", path(&before))).json(&replacement).send().await.json();
     assert_eq!(replaced["azurecredentialConfig"], json!({"subscriptionId": "s2"}));
     assert_eq!(replaced["name"], before["id"]);
-    let nothing =
+    let without_config =
         app.put(&format!("{}?_replace=true", path(&before))).json(&json!({"name": "n"})).send().await;
-    assert_eq!(norman_error(&nothing).message, "a Config field must be set: send azurecredentialConfig");
+    assert_eq!(
+        norman_error(&without_config).message,
+        "a Config field must be set: send azurecredentialConfig"
+    );
 }
 
 #[tokio::test]
@@ -253,7 +256,7 @@ async fn invalid_ids_are_not_found() {
     }
 }
 
-/// An import that uses a credential.
+/// The body of an import that uses a credential.
 fn import_body(name: &str, credential: &str) -> Value {
     json!({"name": name, "annotations": {"norman-aks.io/review": "advise"},
         "aksConfig": {"azureCredentialSecret": credential, "clusterName": name, "resourceGroup": "g",
@@ -266,17 +269,17 @@ async fn create_cluster(app: &TestApp, token: &str, body: &Value) -> String {
     format!("/v3/clusters/{}", response.id())
 }
 
-/// The audit records of an action on a credential: user and detail, oldest first.
+/// The audit records of successful actions of this kind on a credential, as user and detail, oldest first.
 async fn audit_records(app: &TestApp, id: &str, action: &str) -> Vec<(String, String)> {
     let path = format!("/api/v1/audit?object={id}&action={action}");
     let list = app.get(&path).send().await.json();
-    let text = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
+    let field = |record: &Value, key: &str| record[key].as_str().unwrap().to_owned();
     let mut records: Vec<_> = list["data"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|record| record["outcome"] == "done")
-        .map(|record| (text(record, "userName"), text(record, "detail")))
+        .map(|record| (field(record, "userName"), field(record, "detail")))
         .collect();
     records.reverse();
     records
@@ -309,9 +312,9 @@ async fn deleted_credential_is_hidden_then_erased_after_last_use() {
     }
     let ids: Vec<&str> = paths.iter().map(|path| path.rsplit('/').next().unwrap()).collect();
     // The clusters have the same timestamp, so their IDs determine the order.
-    let mut all = [("one", ids[0]), ("two", ids[1]), ("three", ids[2])];
-    all.sort_by_key(|(_, id)| *id);
-    let listed = all.map(|(name, id)| format!("{name} ({id})")).join(", ");
+    let mut clusters = [("one", ids[0]), ("two", ids[1]), ("three", ids[2])];
+    clusters.sort_by_key(|(_, id)| *id);
+    let listed = clusters.map(|(name, id)| format!("{name} ({id})")).join(", ");
     let deleted = app.delete(&credential_path).send().await;
     assert_eq!((deleted.status, deleted.json()["id"].as_str()), (StatusCode::OK, Some(id.as_str())));
     let warning = deleted.headers["warning"].to_str().unwrap();
@@ -339,9 +342,9 @@ async fn deleted_credential_is_hidden_then_erased_after_last_use() {
         (rejected.status, norman_error(&rejected).message),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL.to_owned())
     );
-    // Its clusters still use it: a PUT that names it is accepted.
-    let kept = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
-    let put = app.put(&paths[0]).json(&kept).send().await;
+    // The clusters still use the credential, so a PUT that names it is accepted.
+    let update = json!({"name": "one", "description": "new", "aksConfig": {"azureCredentialSecret": id}});
+    let put = app.put(&paths[0]).json(&update).send().await;
     assert_eq!((put.status, put.json()["description"].as_str()), (StatusCode::OK, Some("new")));
     let pending = app.get("/api/v1/cloudcredentials/pending").send().await.json();
     let entry = &pending["cloudCredentials"][0];
@@ -349,10 +352,10 @@ async fn deleted_credential_is_hidden_then_erased_after_last_use() {
         (entry["id"].as_str(), entry["deleted"].as_str()),
         (Some(id.as_str()), Some("2026-11-22T12:00:00Z"))
     );
-    assert_eq!(entry["clusters"], json!(all.map(|(name, id)| json!({"id": id, "name": name}))));
-    // End its three uses: update one cluster, delete one by force, and delete the last one.
-    let other = app.store_credential(&app.admin).await;
-    let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
+    assert_eq!(entry["clusters"], json!(clusters.map(|(name, id)| json!({"id": id, "name": name}))));
+    // End the three uses of the credential: change one cluster, force-delete one, and delete the last one.
+    let other_id = app.store_credential(&app.admin).await;
+    let moved = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other_id}});
     app.put(&paths[0]).json(&moved).send().await.expect(200);
     let back = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
     app.put(&paths[0]).json(&back).send().await.expect(404);
@@ -409,15 +412,15 @@ async fn forced_deletion_erases_at_once() {
     let cluster_id = path.rsplit('/').next().unwrap();
     let detail = format!("removed from one ({cluster_id})");
     assert_eq!(audit_records(&app, &id, "erase").await, [("admin".to_owned(), detail)]);
-    // The cluster's message asks for another credential, which the cluster then gets.
+    // The cluster's message asks for another credential; the erased one is rejected, and a new one is accepted.
     app.settle().await;
     let message = app.get(&path).send().await.json()["transitioningMessage"].as_str().unwrap().to_owned();
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
-    let same = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
-    app.put(&path).json(&same).send().await.expect(404);
-    let other = app.store_credential(&app.admin).await;
-    let other = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other}});
-    app.put(&path).json(&other).send().await.expect(200);
+    let erased = json!({"name": "one", "aksConfig": {"azureCredentialSecret": id}});
+    app.put(&path).json(&erased).send().await.expect(404);
+    let other_id = app.store_credential(&app.admin).await;
+    let change = json!({"name": "one", "aksConfig": {"azureCredentialSecret": other_id}});
+    app.put(&path).json(&change).send().await.expect(200);
     // An unused credential is deleted immediately.
     let unused = app.store_credential(&app.admin).await;
     let deleted = app.delete(&format!("/v3/cloudcredentials/{unused}")).send().await;
@@ -511,7 +514,7 @@ async fn secret_is_not_in_responses_and_files() {
     ] {
         assert!(!response.text().contains(CANARY), "{}", response.text());
     }
-    let mut files = 0;
+    let mut checked_files = 0;
     for entry in std::fs::read_dir(app.data_dir.path()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
@@ -521,8 +524,8 @@ async fn secret_is_not_in_responses_and_files() {
                 "{}",
                 path.display()
             );
-            files += 1;
+            checked_files += 1;
         }
     }
-    assert!(files >= 2, "a database and a key at least");
+    assert!(checked_files >= 2, "a database and a key at least");
 }

@@ -19,14 +19,14 @@ use crate::support::test_clusters;
 use crate::support::while_time_passes;
 
 /// An open event stream.
-struct Stream {
+struct EventStream {
     body: Body,
     text: String,
 }
 
-impl Stream {
+impl EventStream {
     async fn open(app: &TestApp, id: &str, token: &str, last_event_id: Option<&str>) -> Self {
-        let response = get_events(app, id, token, last_event_id).await;
+        let response = request_events(app, id, token, last_event_id).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["cache-control"], "no-store");
@@ -88,7 +88,7 @@ fn path(id: &str) -> String {
     format!("/api/v1/clusters/{id}/events")
 }
 
-async fn get_events(app: &TestApp, id: &str, token: &str, last_event_id: Option<&str>) -> Response {
+async fn request_events(app: &TestApp, id: &str, token: &str, last_event_id: Option<&str>) -> Response {
     let call = app.get(&path(id)).token(token);
     let call = match last_event_id {
         Some(last_event_id) => call.header("last-event-id", last_event_id),
@@ -97,8 +97,8 @@ async fn get_events(app: &TestApp, id: &str, token: &str, last_event_id: Option<
     call.response().await
 }
 
-/// The stored events.
-async fn list(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
+/// The events of a cluster as a list, not as a stream.
+async fn stored_events(app: &TestApp, id: &str, query: &str) -> Vec<Value> {
     let response = app.get(&format!("{}{query}", path(id))).header("accept", "application/json").send().await;
     assert_eq!((response.status, response.header("content-type")), (StatusCode::OK, "application/json"));
     response.json()["events"].as_array().unwrap().clone()
@@ -122,7 +122,7 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
     let app = TestApp::with_advisory_review().await;
     let id = test_clusters::import(&app, &app.admin, "one").await;
     app.settle().await;
-    let before = list(&app, &id, "").await;
+    let before = stored_events(&app, &id, "").await;
     assert_eq!(before[0]["message"], "the cluster object was created");
     let active = before.last().unwrap();
     assert_eq!(
@@ -132,7 +132,7 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
     // A few minutes after the start of the test's clock.
     assert!(active["time"].as_str().unwrap().starts_with("2026-11-22T12:0"), "{active}");
 
-    let mut stream = Stream::open(&app, &id, &app.admin, None).await;
+    let mut stream = EventStream::open(&app, &id, &app.admin, None).await;
     assert_eq!(stream.next_events(before.len()).await, before);
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     app.settle().await;
@@ -143,29 +143,29 @@ async fn stream_sends_stored_events_then_new_ones_in_order() {
     let all: Vec<_> = before.iter().chain(&after).map(|event| event["id"].as_str().unwrap()).collect();
     assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
     // The cluster does not exist any more.
-    assert_eq!(get_events(&app, &id, &app.admin, None).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(request_events(&app, &id, &app.admin, None).await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
 async fn stream_and_list_start_after_an_event_id() {
     let connected = ConnectedCluster::start().await;
     add_events(&connected, 5).await;
-    let all = list(&connected.app, CLUSTER_ID, "").await;
+    let all = stored_events(&connected.app, CLUSTER_ID, "").await;
     let id = |index: usize| all[index]["id"].as_str().unwrap();
     let query = |index: usize| format!("?after={}", id(index));
-    assert_eq!(list(&connected.app, CLUSTER_ID, &query(1)).await, all[2..]);
-    assert_eq!(list(&connected.app, CLUSTER_ID, &query(4)).await, Vec::<Value>::new());
-    assert_eq!(list(&connected.app, CLUSTER_ID, "?after=").await, all);
-    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, Some(id(3))).await;
+    assert_eq!(stored_events(&connected.app, CLUSTER_ID, &query(1)).await, all[2..]);
+    assert_eq!(stored_events(&connected.app, CLUSTER_ID, &query(4)).await, Vec::<Value>::new());
+    assert_eq!(stored_events(&connected.app, CLUSTER_ID, "?after=").await, all);
+    let mut stream = EventStream::open(&connected.app, CLUSTER_ID, &connected.owner_token, Some(id(3))).await;
     assert_eq!(stream.next_events(1).await, all[4..]);
     add_events(&connected, 1).await;
     let next = stream.next_event().await.unwrap();
-    assert_eq!(next, *list(&connected.app, CLUSTER_ID, &query(4)).await.first().unwrap());
+    assert_eq!(next, *stored_events(&connected.app, CLUSTER_ID, &query(4)).await.first().unwrap());
     // A browser reconnects with the same URL, so the header takes precedence over `after`. IDs are UUIDs in any letter case.
     let request =
         connected.app.get(&format!("{}{}", path(CLUSTER_ID), query(0))).header("accept", "application/json");
-    let list = request.header("last-event-id", &id(3).to_uppercase()).send().await.json();
-    assert_eq!(list["events"], json!([all[4], next]));
+    let listed = request.header("last-event-id", &id(3).to_uppercase()).send().await.json();
+    assert_eq!(listed["events"], json!([all[4], next]));
     for (header, query) in [("7", ""), ("", "?after=latest"), ("\u{e9}", "")] {
         let call = connected.app.get(&format!("{}{query}", path(CLUSTER_ID)));
         let call = if header.is_empty() { call } else { call.header("last-event-id", header) };
@@ -190,7 +190,7 @@ async fn only_users_who_see_the_cluster_may_subscribe() {
         connected.add_member("dan", "read-only").await,
     ];
     for token in &tokens {
-        let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
+        let mut stream = EventStream::open(&connected.app, CLUSTER_ID, token, None).await;
         assert_eq!(stream.next_event().await.unwrap()["message"], "number 0");
     }
     let eve = connected.app.token("eve").await;
@@ -221,7 +221,7 @@ async fn streams_end_if_access_is_revoked_and_at_shutdown() {
     let second_token_of_owner = connected.app.token("ann").await;
     let mut streams = Vec::new();
     for token in [&dan, &second_token_of_owner, &connected.owner_token] {
-        let mut stream = Stream::open(&connected.app, CLUSTER_ID, token, None).await;
+        let mut stream = EventStream::open(&connected.app, CLUSTER_ID, token, None).await;
         stream.next_events(1).await;
         streams.push(stream);
     }
@@ -237,9 +237,9 @@ async fn streams_end_if_access_is_revoked_and_at_shutdown() {
     assert_eq!(stream_of_owner.next_event().await.unwrap()["message"], "number 0");
     connected.app.server.end_streams();
     assert_eq!(stream_of_owner.read_to_end().await, Vec::<Value>::new());
-    // A stream that is opened after that ends immediately.
+    // A stream that is opened after the start of the shutdown ends immediately.
     assert_eq!(
-        Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.read_to_end().await,
+        EventStream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await.read_to_end().await,
         Vec::<Value>::new()
     );
 }
@@ -248,33 +248,34 @@ async fn streams_end_if_access_is_revoked_and_at_shutdown() {
 async fn streams_per_user_are_limited() {
     const MAX_PER_USER: usize = 32;
     let connected = ConnectedCluster::start().await;
-    let open = join_all(
-        (0..MAX_PER_USER).map(|_| Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None)),
+    let open_streams = join_all(
+        (0..MAX_PER_USER)
+            .map(|_| EventStream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None)),
     )
     .await;
     let rejected = connected.app.get(&path(CLUSTER_ID)).token(&connected.owner_token).send().await;
     assert_eq!((rejected.status.as_u16(), rejected.header("retry-after")), (429, "5"));
     assert!(norman_error(&rejected).message.contains("too many"), "{}", rejected.text());
     // Lists and other users are not affected.
-    assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
-    Stream::open(&connected.app, CLUSTER_ID, &connected.app.admin, None).await;
-    drop(open);
-    Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
+    assert!(stored_events(&connected.app, CLUSTER_ID, "").await.is_empty());
+    EventStream::open(&connected.app, CLUSTER_ID, &connected.app.admin, None).await;
+    drop(open_streams);
+    EventStream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
 }
 
 #[tokio::test]
 async fn stream_sends_events_of_other_servers() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::builder().advisory_review().database(&db).start().await;
-    let two = TestApp::builder().advisory_review().database(&db).clock(&one.clock).start().await;
-    let id = test_clusters::import(&one, &one.admin, "one").await;
-    let mut stream = Stream::open(&two, &id, &two.admin, None).await;
-    one.settle().await;
-    let stored = list(&one, &id, "").await;
+    let first = TestApp::builder().advisory_review().database(&db).start().await;
+    let second = TestApp::builder().advisory_review().database(&db).clock(&first.clock).start().await;
+    let id = test_clusters::import(&first, &first.admin, "one").await;
+    let mut stream = EventStream::open(&second, &id, &second.admin, None).await;
+    first.settle().await;
+    let stored = stored_events(&first, &id, "").await;
     assert!(stored.len() > 1, "{stored:?}");
     assert_eq!(stream.next_events(stored.len()).await, stored);
-    one.delete(&format!("/v3/clusters/{id}")).send().await;
-    one.settle().await;
+    first.delete(&format!("/v3/clusters/{id}")).send().await;
+    first.settle().await;
     let end = stream.read_to_end().await;
     assert_eq!(end.last().unwrap()["kind"], "removed");
 }
@@ -293,23 +294,23 @@ async fn old_and_excess_events_are_removed() {
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
-    let remaining = list(&connected.app, CLUSTER_ID, "").await;
-    // More events are old than exceed the maximum.
+    let remaining = stored_events(&connected.app, CLUSTER_ID, "").await;
+    // 20 events are too old, and only 10 exceed the maximum.
     assert_eq!((remaining.len(), &remaining[0]["message"]), (990, &json!("20")));
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events[20..40]).await.unwrap());
     connected.app.server.cluster_events.sweep().await.unwrap();
-    let remaining = list(&connected.app, CLUSTER_ID, "").await;
+    let remaining = stored_events(&connected.app, CLUSTER_ID, "").await;
     assert_eq!((remaining.len(), &remaining[0]["message"]), (1_000, &json!("30")));
     // Events are kept for 30 days.
     connected.app.clock.advance(Duration::from_hours(31 * 24));
     assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);
-    assert!(list(&connected.app, CLUSTER_ID, "").await.is_empty());
+    assert!(stored_events(&connected.app, CLUSTER_ID, "").await.is_empty());
 }
 
 #[tokio::test]
 async fn idle_stream_sends_keep_alive_comments() {
     let connected = ConnectedCluster::start().await;
-    let mut stream = Stream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
+    let mut stream = EventStream::open(&connected.app, CLUSTER_ID, &connected.owner_token, None).await;
     let block = while_time_passes(Duration::from_secs(5), stream.next_block()).await;
     assert_eq!(block.unwrap(), ": nothing new");
 }

@@ -24,7 +24,7 @@ async fn open_database(app: &TestApp) -> Store {
         .unwrap()
 }
 
-/// The events of a cluster from the table, because the API no longer returns them.
+/// The events of a deleted cluster from the database, because the API no longer returns them.
 async fn events(store: &Store, id: &str) -> Vec<(String, String, Value)> {
     let rows = store::cluster_events::list(store, id, "", 1_000).await.unwrap();
     rows.into_iter().map(|row| (row.kind, row.message, serde_json::from_str(&row.data).unwrap())).collect()
@@ -44,7 +44,7 @@ async fn force_delete_names_what_stays_in_azure() {
     test_clusters::invalidate_credential(&app, &credential).await;
     app.control.clear_requests();
 
-    // The plain deletion keeps trying, and its message names the remedy.
+    // The deletion without `force` is retried, and its message names the remedy.
     assert_eq!(app.delete(&path(&id)).send().await.status, StatusCode::OK);
     app.settle().await;
     let stuck = app.get(&path(&id)).send().await.json();
@@ -121,7 +121,7 @@ async fn missing_credential_message_names_force_delete() {
     assert!(message.contains("set aksConfig.azureCredentialSecret"), "{message}");
     assert!(message.ends_with("?force=true"), "{message}");
     let removed = app.delete(&format!("{}?force=true", path(&id))).send().await.json();
-    // The subscription was stored earlier.
+    // The subscription ID was stored with the cluster, so it is known without a credential.
     let cluster = removed["aksStatus"]["leftBehind"]["resources"][0]["id"].as_str().unwrap();
     assert!(cluster.starts_with(&format!("/subscriptions/{}/", app.seed.subscription_id)), "{cluster}");
 }
@@ -131,21 +131,24 @@ async fn only_owners_and_administrators_may_force_delete() {
     let app = TestApp::start().await;
     let ann = app.token("ann").await;
     let id = test_clusters::import(&app, &ann, "one").await;
-    let forced = format!("{}?force=true", path(&id));
+    let force_path = format!("{}?force=true", path(&id));
     for (name, role) in [("cid", "cluster-member"), ("dan", "read-only")] {
-        let rejected =
-            app.delete(&forced).token(&test_clusters::add_member(&app, &id, name, role).await).send().await;
+        let rejected = app
+            .delete(&force_path)
+            .token(&test_clusters::add_member(&app, &id, name, role).await)
+            .send()
+            .await;
         assert_eq!(
             (rejected.status.as_u16(), norman_error(&rejected).code.as_str()),
             (403, "PermissionDenied")
         );
     }
     let eve = app.token("eve").await;
-    assert_eq!(app.delete(&forced).token(&eve).send().await.status, StatusCode::NOT_FOUND);
-    assert_eq!(app.delete(&forced).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(app.delete(&force_path).token(&eve).send().await.status, StatusCode::NOT_FOUND);
+    assert_eq!(app.delete(&force_path).anonymous().send().await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(app.get(&path(&id)).token(&ann).send().await.json()["state"], "provisioning");
     let ben = test_clusters::add_member(&app, &id, "ben", "cluster-owner").await;
-    let removed = app.delete(&forced).token(&ben).send().await.expect(200);
+    let removed = app.delete(&force_path).token(&ben).send().await.expect(200);
     let resources = removed.json()["aksStatus"]["leftBehind"]["resources"].clone();
     assert_eq!((resources.as_array().unwrap().len(), &resources[0]["kind"]), (1, &json!("cluster")));
     assert_eq!(app.get(&path(&id)).token(&ann).send().await.status, StatusCode::NOT_FOUND);
@@ -179,13 +182,13 @@ async fn force_delete_during_a_step_is_final() {
     let (app, credential) = TestApp::builder().start_with_credential().await;
     let store = open_database(&app).await;
     let stop = CancellationToken::new();
-    for (method, operation) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
-        // Before the fault, because the review sends requests too.
+    for (method, path_part) in [("GET", "/managedClusters/shop"), ("PUT", "/resourcegroups/shops")] {
+        // The object is created before the fault is added, because its review sends requests too.
         let id = test_clusters::create(&app, &app.admin, &test_clusters::body("shop", &credential)).await;
         app.control.clear_requests();
         app.control.add_fault(Fault {
             method: Some(method.to_owned()),
-            path: Some(operation.to_owned()),
+            path: Some(path_part.to_owned()),
             latency_ms: 60_000,
             ..Fault::default()
         });
@@ -193,31 +196,31 @@ async fn force_delete_during_a_step_is_final() {
             let requests = app.control.requests().into_iter();
             requests
                 .filter(|request| request.method == method)
-                .any(|request| request.path.to_lowercase().contains(&operation.to_lowercase()))
+                .any(|request| request.path.to_lowercase().contains(&path_part.to_lowercase()))
         };
-        let working = async {
+        let run_worker = async {
             for _ in 0..20 {
                 app.server.worker.run_due(&stop).await.unwrap();
                 app.clock.advance(Duration::from_secs(2));
             }
         };
-        let removing = async {
+        let force_delete = async {
             while !is_step_running() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let removed = app.delete(&format!("{}?force=true", path(&id))).send().await;
-            let written = writes(&app);
+            let writes_at_deletion = writes(&app);
             // Ends the delay, so that the step continues after the deletion.
             app.control.clear_faults();
-            (removed, written)
+            (removed, writes_at_deletion)
         };
-        let ((), (removed, written)) = tokio::join!(working, removing);
+        let ((), (removed, writes_at_deletion)) = tokio::join!(run_worker, force_delete);
         assert_eq!(removed.status, StatusCode::OK, "{}", removed.text());
         assert_eq!(app.get(&path(&id)).send().await.status, StatusCode::NOT_FOUND);
         assert_eq!(app.server.worker.run_due(&stop).await.unwrap(), 0);
         let events = events(&store, &id).await;
         assert_eq!(events.last().unwrap().0, "removed", "{events:?}");
         assert_eq!(events.iter().filter(|(kind, ..)| kind == "removed").count(), 1);
-        assert_eq!(writes(&app), written, "no more requests are sent to Azure");
+        assert_eq!(writes(&app), writes_at_deletion, "no more requests are sent to Azure");
     }
 }

@@ -63,8 +63,8 @@ async fn run_until_write(app: &TestApp) -> Vec<String> {
         }
         app.clock.advance(Duration::from_secs(2));
     }
-    let short = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    writes.iter().map(|write| format!("{} {}", write.method, short(&write.path))).collect()
+    let last_segment = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    writes.iter().map(|write| format!("{} {}", write.method, last_segment(&write.path))).collect()
 }
 
 /// Runs the worker until the plan's step is no longer `current`; returns the new plan.
@@ -85,7 +85,7 @@ async fn plan_after_waiting(app: &TestApp, id: &str) -> Value {
     if step(&preview) == "wait" { run_until_step_changes(app, id, "wait").await } else { preview }
 }
 
-/// The text of an Entra error before its trace ID, correlation ID and timestamp, and after them.
+/// The parts of an Entra error before and after its trace ID, correlation ID and timestamp.
 fn without_trace_ids(message: &str) -> (&str, &str) {
     let (start, rest) = message.split_once("Trace ID").unwrap();
     (start, rest.rsplit_once('}').unwrap().1)
@@ -170,10 +170,11 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
     let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
     let mut pool = test_clusters::body("shop", "")["aksConfig"]["nodePools"][0].clone();
     pool["count"] = json!(2);
-    let mut more = pool.clone();
-    more["name"] = json!("more");
-    more["mode"] = json!("User");
-    let config = json!({"tags": {"team": "b"}, "kubernetesVersion": "1.33.3", "nodePools": [pool, more]});
+    let mut second_pool = pool.clone();
+    second_pool["name"] = json!("more");
+    second_pool["mode"] = json!("User");
+    let config =
+        json!({"tags": {"team": "b"}, "kubernetesVersion": "1.33.3", "nodePools": [pool, second_pool]});
     change(&app, &id, config).await;
 
     let preview = plan(&app, &id).await;
@@ -205,9 +206,9 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
     for _ in 0..300 {
         let preview = plan(&app, &id).await;
         let pool = preview["pool"].as_str().map(|pool| format!(" {pool}")).unwrap_or_default();
-        let now = format!("{}{pool}", step(&preview));
-        if steps.last() != Some(&now) {
-            steps.push(now);
+        let current = format!("{}{pool}", step(&preview));
+        if steps.last() != Some(&current) {
+            steps.push(current);
         }
         if step(&preview) == "nothing" {
             break;
@@ -226,7 +227,7 @@ async fn plan_lists_differences_and_one_step_at_a_time() {
 async fn plan_announces_takeover_of_azure_values() {
     let app = TestApp::start().await;
     let (id, _) = test_clusters::create_active(&app, &app.admin, "shop").await;
-    // As after an upgrade in the portal: the stored specification is older than Azure's state.
+    // As after an upgrade in the portal: the version in the desired spec is older than the version in Azure.
     let mut row = row(&app, &id).await;
     let mut spec: Value = serde_json::from_str(&row.spec).unwrap();
     spec["aksConfig"]["kubernetesVersion"] = json!("1.31.8");
@@ -319,7 +320,7 @@ async fn plan_queries_azure_only_for_owners() {
     assert_eq!(app.post(&path).send().await.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(app.take_azure_requests(), [""; 0]);
 
-    // Every use of a stored credential is recorded.
+    // Every use of a stored credential is in the audit log.
     let store = open_database(&app).await;
     app.server.stop().await;
     let filter = Filter { action: Some("plan".to_owned()), ..Filter::default() };
@@ -332,21 +333,22 @@ async fn plan_queries_azure_only_for_owners() {
 #[tokio::test]
 async fn plan_reports_the_reason_of_the_worker() {
     let (app, credential) = TestApp::builder().advisory_review().start_with_credential().await;
-    let message = async |id: &str| {
+    // Runs the worker, and returns its message.
+    let worker_message = async |id: &str| {
         app.settle().await;
         let cluster = app.get(&format!("/v3/clusters/{id}")).send().await.json();
         cluster["transitioningMessage"].as_str().unwrap().to_owned()
     };
 
-    // A name that another user's cluster has.
+    // Azure already has a cluster with this name, which this server did not create.
     let mut body = test_clusters::body("shop", &credential);
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     body["aksConfig"]["resourceGroup"] = json!(app.seed.resource_group);
-    let taken = test_clusters::create(&app, &app.admin, &body).await;
-    let preview = plan(&app, &taken).await;
+    let taken_id = test_clusters::create(&app, &app.admin, &body).await;
+    let preview = plan(&app, &taken_id).await;
     assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("refuse", &json!("asked")), "{preview}");
-    assert_eq!(message(&taken).await, preview["reason"].as_str().unwrap());
-    let preview = plan(&app, &taken).await;
+    assert_eq!(worker_message(&taken_id).await, preview["reason"].as_str().unwrap());
+    let preview = plan(&app, &taken_id).await;
     assert_eq!(preview["failure"], preview["reason"], "the worker's recorded failure is shown too");
 
     // A missing network is found before the request that creates the cluster.
@@ -356,11 +358,11 @@ async fn plan_reports_the_reason_of_the_worker() {
     {
         body["aksConfig"][key] = json!(value);
     }
-    let nowhere = test_clusters::create(&app, &app.admin, &body).await;
-    let preview = plan(&app, &nowhere).await;
+    let invalid_id = test_clusters::create(&app, &app.admin, &body).await;
+    let preview = plan(&app, &invalid_id).await;
     assert_eq!(step(&preview), "refuse", "{preview}");
     assert!(preview["reason"].as_str().unwrap().contains("virtual network none does not exist"), "{preview}");
-    assert_eq!(message(&nowhere).await, preview["reason"].as_str().unwrap());
+    assert_eq!(worker_message(&invalid_id).await, preview["reason"].as_str().unwrap());
 
     let (id, credential) = test_clusters::create_active(&app, &app.admin, "spoilt").await;
     test_clusters::invalidate_credential(&app, &credential).await;
@@ -369,14 +371,14 @@ async fn plan_reports_the_reason_of_the_worker() {
     assert_eq!((step(&preview), &preview["azure"]["outcome"]), ("blocked", &json!("failed")), "{preview}");
     assert!(preview["azure"]["reason"].as_str().unwrap().contains("AADSTS"), "{preview}");
     assert_eq!(
-        without_trace_ids(&message(&id).await),
+        without_trace_ids(&worker_message(&id).await),
         without_trace_ids(preview["reason"].as_str().unwrap())
     );
     app.delete(&format!("/v3/clusters/{id}")).send().await;
     let preview = plan(&app, &id).await;
     assert!(preview["reason"].as_str().unwrap().ends_with("?force=true"), "{preview}");
     assert_eq!(
-        without_trace_ids(&message(&id).await),
+        without_trace_ids(&worker_message(&id).await),
         without_trace_ids(preview["reason"].as_str().unwrap())
     );
 }

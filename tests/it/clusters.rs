@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::norman::{NO_CREDENTIAL, NormanError, norman_error};
 use crate::support::app::TestApp;
 
-/// A body as the Terraform provider sends it, with the ID of a credential.
-fn terraform_body(credential: &str) -> Value {
+/// A body as the Terraform provider sends it.
+fn terraform_body(credential_id: &str) -> Value {
     json!({
         "links": null, "actions": null, "name": "one", "driver": "AKS", "description": "words",
         "enableNetworkPolicy": false, "labels": {"team": "a"}, "agentEnvVars": null,
         "aksConfig": {
-            "azureCredentialSecret": credential, "clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus",
+            "azureCredentialSecret": credential_id, "clusterName": "One", "resourceGroup": "Group", "resourceLocation": "eastus",
             "dnsPrefix": "one", "kubernetesVersion": "1.32.7", "networkPlugin": "azure", "outboundType": "loadBalancer",
             "httpApplicationRouting": false, "monitoring": false, "privateCluster": false,
             "authorizedIpRanges": ["10.0.0.0/8"], "tags": {"b": "2", "a": "1"},
@@ -27,7 +27,7 @@ fn terraform_body(credential: &str) -> Value {
     })
 }
 
-/// The error for a second object for the AKS cluster of [`terraform_body`].
+/// The error for another object with the AKS cluster of [`terraform_body`].
 const TAKEN: &str = "cluster already exists for AKS cluster [One] in region [eastus]: change the existing cluster object, or \
                      use another clusterName";
 
@@ -58,15 +58,15 @@ async fn created_cluster_round_trips() {
     let id = cluster["id"].as_str().unwrap();
     let url = format!("http://norman.test/v3/clusters/{id}");
     assert!(id.len() == 7 && id.starts_with("c-"), "{id}");
-    let mut rest = cluster.clone();
-    rest.as_object_mut().unwrap().remove("aksConfig");
-    let review = rest["aksStatus"].as_object_mut().unwrap().remove("review").unwrap();
+    let mut without_config = cluster.clone();
+    without_config.as_object_mut().unwrap().remove("aksConfig");
+    let review = without_config["aksStatus"].as_object_mut().unwrap().remove("review").unwrap();
     assert!(
         review["findings"].as_array().unwrap().iter().all(|finding| finding["severity"] != "error"),
         "{review}"
     );
     assert_eq!(
-        rest,
+        without_config,
         json!({
             "actions": {"generateKubeconfig": format!("{url}?action=generateKubeconfig")},
             "aksStatus": {"type": "/v3/schemas/aksStatus"},
@@ -106,7 +106,7 @@ async fn created_cluster_round_trips() {
 }
 
 #[tokio::test]
-async fn form_only_fields_are_dropped() {
+async fn form_fields_are_dropped_and_values_converted() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let body = json!({
         "name": "one", "enableClusterMonitoring": false, "windowsPreferedCluster": false,
@@ -173,7 +173,7 @@ async fn create_validation_matches_rancher() {
     let body = |change: fn(&mut Value)| second_cluster_body(&id, change);
     let policy = "Network Policy support must be enabled on AKS cluster in order to enable Project Network Isolation: set \
                   networkPolicy to azure or calico when the cluster is created, or leave enableNetworkPolicy off";
-    let content = "InvalidBodyContent";
+    let invalid_body = "InvalidBodyContent";
     for (body, expected) in [
         (
             body(|b| b["aksConfig"]["nodePools"][0]["count"] = json!("many")),
@@ -196,13 +196,13 @@ async fn create_validation_matches_rancher() {
                 b["enableNetworkPolicy"] = json!(true);
                 b["aksConfig"]["networkPolicy"] = json!("none");
             }),
-            (422, content, "aksConfig.networkPolicy", policy),
+            (422, invalid_body, "aksConfig.networkPolicy", policy),
         ),
         (
             body(|b| b["aksConfig"]["kubernetesVersion"] = json!("")),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.kubernetesVersion",
                 "cluster kubernetes version cannot be empty string: set it to a version that aksVersions lists",
             ),
@@ -211,7 +211,7 @@ async fn create_validation_matches_rancher() {
             body(|b| b["aksConfig"]["nodePools"] = json!([])),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.nodePools",
                 "must have at least one nodepool: add at least one pool with mode System",
             ),
@@ -220,7 +220,7 @@ async fn create_validation_matches_rancher() {
             body(|b| b["aksConfig"]["nodePools"][1]["name"] = json!(" ")),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.nodePools[1].name",
                 "nodePool Name cannot be an empty string: give the pool a name",
             ),
@@ -229,7 +229,7 @@ async fn create_validation_matches_rancher() {
             body(|b| b["aksConfig"]["nodePools"][1]["osType"] = json!("Windows")),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.nodePools[1].osType",
                 "windows node pools are not supported: set osType to Linux; Windows pools that already exist in Azure are not changed",
             ),
@@ -249,7 +249,7 @@ async fn create_needs_region_and_free_names() {
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the existing cluster object, \
                  or use another clusterName";
     let name_taken = "a cluster with this name exists already: choose another name";
-    let content = "InvalidBodyContent";
+    let invalid_body = "InvalidBodyContent";
     for (body, expected) in [
         (
             body(|b| {
@@ -257,7 +257,7 @@ async fn create_needs_region_and_free_names() {
                 b["aksConfig"]["resourceGroup"] = json!("gROUP");
                 b["name"] = json!("");
             }),
-            (422, content, "aksConfig.clusterName", taken),
+            (422, invalid_body, "aksConfig.clusterName", taken),
         ),
         (
             body(|b| {
@@ -266,7 +266,7 @@ async fn create_needs_region_and_free_names() {
             }),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.resourceLocation",
                 "must provide region: set resourceLocation to the name of a region, for example eastus",
             ),
@@ -289,13 +289,13 @@ async fn cluster_names_are_unique_per_group_and_subscription() {
     body["name"] = json!("two");
     body["aksConfig"]["resourceGroup"] = json!("other");
     create(&app, &body).await;
-    let other = json!({"azurecredentialConfig": {"subscriptionId": "other"}});
-    let other = app.post("/v3/cloudcredentials").json(&other).send().await.json();
-    let mut body = terraform_body(other["id"].as_str().unwrap());
+    let credential = json!({"azurecredentialConfig": {"subscriptionId": "other"}});
+    let credential = app.post("/v3/cloudcredentials").json(&credential).send().await.json();
+    let mut body = terraform_body(credential["id"].as_str().unwrap());
     body["name"] = json!("three");
     let three = create(&app, &body).await;
-    let back = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform_body(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
-    let response = app.put(&path(&three)).json(&back).send().await;
+    let original_subscription = json!({"name": "three", "aksConfig": {"azureCredentialSecret": terraform_body(&app.store_credential(&app.admin).await)["aksConfig"]["azureCredentialSecret"]}});
+    let response = app.put(&path(&three)).json(&original_subscription).send().await;
     assert_eq!(norman_error(&response).message, TAKEN);
 }
 
@@ -358,9 +358,10 @@ async fn update_validation_matches_rancher() {
     let mut other = body.clone();
     (other["name"], other["aksConfig"]["clusterName"]) = (json!("other"), json!("Other"));
     create(&app, &other).await;
-    let fixed = "aksConfig.clusterName is \"One\" and cannot be changed: create another cluster instead";
+    let immutable_name =
+        "aksConfig.clusterName is \"One\" and cannot be changed: create another cluster instead";
     let name_taken = "a cluster with this name exists already: choose another name";
-    let content = "InvalidBodyContent";
+    let invalid_body = "InvalidBodyContent";
     for (change, expected) in [
         (
             json!({"name": "one", "aksConfig": null}),
@@ -374,7 +375,7 @@ async fn update_validation_matches_rancher() {
             json!({"name": "one", "aksConfig": {"kubernetesVersion": ""}}),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.kubernetesVersion",
                 "cluster kubernetes version cannot be empty string: set it to a version that aksVersions lists",
             ),
@@ -383,7 +384,7 @@ async fn update_validation_matches_rancher() {
             json!({"name": "one", "aksConfig": {"nodePools": []}}),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.nodePools",
                 "must have at least one nodepool: add at least one pool with mode System",
             ),
@@ -392,12 +393,15 @@ async fn update_validation_matches_rancher() {
             json!({"name": "one", "aksConfig": {"nodePools": [body["aksConfig"]["nodePools"][0], {"name": ""}]}}),
             (
                 422,
-                content,
+                invalid_body,
                 "aksConfig.nodePools[1].name",
                 "nodePool Name cannot be an empty string: give the pool a name",
             ),
         ),
-        (json!({"aksConfig": {"clusterName": "two"}}), (422, content, "aksConfig.clusterName", fixed)),
+        (
+            json!({"aksConfig": {"clusterName": "two"}}),
+            (422, invalid_body, "aksConfig.clusterName", immutable_name),
+        ),
         (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
         (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
@@ -445,10 +449,10 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
         (with_foreign_credential.status, norman_error(&with_foreign_credential).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
-    // A name must be unique only among the clusters that the caller can see.
-    let bens = terraform_body(&app.store_credential(&ben).await);
-    let bens = app.post("/v3/clusters").token(&ben).json(&bens).send().await;
-    assert_eq!(norman_error(&bens).message, TAKEN);
+    // Ben may use the name of the object, because he cannot see Anna's; but the AKS cluster is taken.
+    let ben_body = terraform_body(&app.store_credential(&ben).await);
+    let rejected = app.post("/v3/clusters").token(&ben).json(&ben_body).send().await;
+    assert_eq!(norman_error(&rejected).message, TAKEN);
     for token in [&anna, &app.admin] {
         assert_eq!(app.get(&cluster_path).token(token).send().await.json(), cluster);
     }
@@ -478,7 +482,7 @@ async fn removed_cluster_no_longer_exists() {
 }
 
 #[tokio::test]
-async fn unsupported_actions_return_404() {
+async fn listed_actions_work_and_unknown_ones_return_404() {
     let app = TestApp::with_advisory_review().await;
     let cluster = create(&app, &terraform_body(&app.store_credential(&app.admin).await)).await;
     let action = cluster["actions"]["generateKubeconfig"]
@@ -503,12 +507,12 @@ async fn unsupported_actions_return_404() {
         norman_error(&unknown).message,
         "type cluster has no action \"shake\"; use generateKubeconfig"
     );
-    let none = app.post(&path(&cluster)).send().await;
-    assert_eq!(norman_error(&none).message, "Method POST not supported");
+    let without_action = app.post(&path(&cluster)).send().await;
+    assert_eq!(norman_error(&without_action).message, "Method POST not supported");
 }
 
 #[tokio::test]
-async fn concurrent_creates_conflict() {
+async fn only_one_of_concurrent_creates_succeeds() {
     let (app, id) = TestApp::builder().advisory_review().start_with_credential().await;
     let bodies: Vec<Value> = (0..8)
         .map(|number| {

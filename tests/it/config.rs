@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use norman_aks::config::{
-    CLIENT_VARIABLES, Config, ConfigError, Flags, LogFormat, Origin, Warning, settings as s,
+    CLIENT_VARIABLES, Config, ConfigError, Flags, LogFormat, Origin, Warning, settings,
 };
 use secrecy::ExposeSecret as _;
 
@@ -29,7 +29,7 @@ impl Sources {
         self
     }
 
-    fn flag(mut self, setting: &s::Setting, value: &str) -> Self {
+    fn flag(mut self, setting: &settings::Setting, value: &str) -> Self {
         self.flags = self.flags.with(setting, value);
         self
     }
@@ -103,7 +103,7 @@ fn flags_override_variables_override_file_override_defaults() {
         .env("NORMAN_AKS_LISTEN", "127.0.0.1:2")
         .env("NORMAN_AKS_DRAIN_SECONDS", "5");
     assert_eq!(sources.config().listen.port(), 2);
-    let sources = sources.flag(&s::LISTEN, "127.0.0.1:3");
+    let sources = sources.flag(&settings::LISTEN, "127.0.0.1:3");
     let config = sources.config();
     assert_eq!(config.listen.port(), 3);
     assert_eq!(config.limits.drain, Duration::from_secs(5));
@@ -124,7 +124,7 @@ fn flags_override_variables_override_file_override_defaults() {
 #[test]
 fn every_setting_is_read_from_environment_and_file() {
     // A value other than the default for each setting.
-    let text = |setting: &s::Setting| match setting.name {
+    let non_default_value = |setting: &settings::Setting| match setting.name {
         "listen"
         | "tls-listen"
         | "metrics-listen"
@@ -157,23 +157,23 @@ fn every_setting_is_read_from_environment_and_file() {
         | "rancher-decision-seconds" => "3",
         _ => "/some/path",
     };
-    let base = || {
+    let with_files = || {
         let sources = sources().sandbox().file("/secret/database", "sqlite:y.db\n");
         sources.file("/secret/token", "token-b:0123456789abcdefghij\r\n").file("/some/path", "")
     };
-    for setting in s::ALL {
+    for setting in settings::ALL {
         let with_tls = |sources: Sources| match setting.name {
-            "tls-listen" => sources.flag(&s::TLS_CERT, "c").flag(&s::TLS_KEY, "k"),
-            "tls-cert" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_KEY, "k"),
-            "tls-key" => sources.flag(&s::TLS_LISTEN, "127.0.0.1:5").flag(&s::TLS_CERT, "c"),
+            "tls-listen" => sources.flag(&settings::TLS_CERT, "c").flag(&settings::TLS_KEY, "k"),
+            "tls-cert" => sources.flag(&settings::TLS_LISTEN, "127.0.0.1:5").flag(&settings::TLS_KEY, "k"),
+            "tls-key" => sources.flag(&settings::TLS_LISTEN, "127.0.0.1:5").flag(&settings::TLS_CERT, "c"),
             "rancher-host"
             | "rancher-ca-file"
             | "rancher-ca-checksum"
             | "rancher-decision-seconds"
-            | "catalog-host" => sources.flag(&s::RANCHER_URL, "https://r.example"),
+            | "catalog-host" => sources.flag(&settings::RANCHER_URL, "https://r.example"),
             _ => sources,
         };
-        let check = |source: &str, sources: Sources| {
+        let assert_used = |source: &str, sources: Sources| {
             let (config, warnings) = sources.load().unwrap_or_else(|error| panic!("{source}: {error}"));
             assert_eq!(warnings, [], "{source}");
             let line = config.describe().iter().find(|line| line.name == setting.name).unwrap();
@@ -183,18 +183,26 @@ fn every_setting_is_read_from_environment_and_file() {
                 |config: &Config| format!("{config:?}").split("effective").next().map(str::to_owned);
             let default_config =
                 Config::load(&Flags::new().with_sandbox(), &BTreeMap::new(), &|_| Ok(String::new()));
-            let is_invisible = matches!(setting.name, "config" | "database-url" | "database-url-file");
-            if !is_invisible {
+            let is_hidden_in_debug_output =
+                matches!(setting.name, "config" | "database-url" | "database-url-file");
+            if !is_hidden_in_debug_output {
                 assert_ne!(debug_output(&config), debug_output(&default_config.unwrap().0), "{source}");
             }
         };
-        check(&setting.variable(), with_tls(base().env(&setting.variable(), text(setting))));
+        assert_used(
+            &setting.variable(),
+            with_tls(with_files().env(&setting.variable(), non_default_value(setting))),
+        );
         if let Some(key) = setting.key() {
-            let line: &'static str = Box::leak(format!("{key} = \"{}\"", text(setting)).into_boxed_str());
-            check(&key, with_tls(base().flag(&s::CONFIG, "/n.toml").file("/n.toml", line)));
+            let line: &'static str =
+                Box::leak(format!("{key} = \"{}\"", non_default_value(setting)).into_boxed_str());
+            assert_used(
+                &key,
+                with_tls(with_files().flag(&settings::CONFIG, "/n.toml").file("/n.toml", line)),
+            );
         }
     }
-    let config = base().env("NORMAN_AKS_DATABASE_URL_FILE", "/secret/database").config();
+    let config = with_files().env("NORMAN_AKS_DATABASE_URL_FILE", "/secret/database").config();
     assert_eq!(config.database.url.expose_secret(), "sqlite:y.db", "without the line break");
 }
 
@@ -211,13 +219,13 @@ fn sandbox_has_own_data_directory_and_settings() {
         "sandbox-listen (variable NORMAN_AKS_SANDBOX_LISTEN) requires --sandbox; \
          add that flag or remove the setting"
     );
-    let error = sources().sandbox().flag(&s::SANDBOX_CONTROL_LISTEN, "0.0.0.0:9").error();
+    let error = sources().sandbox().flag(&settings::SANDBOX_CONTROL_LISTEN, "0.0.0.0:9").error();
     assert!(error.contains("it must be a loopback address"), "{error}");
 }
 
 #[test]
-fn no_setting_redirects_azure() {
-    for setting in s::ALL.iter().filter(|setting| setting.section != s::Section::Sandbox) {
+fn no_setting_is_named_after_azure_endpoints() {
+    for setting in settings::ALL.iter().filter(|setting| setting.section != settings::Section::Sandbox) {
         for word in ["azure", "arm", "entra", "login", "endpoint", "authority", "resolve", "insecure"] {
             assert!(!setting.name.split('-').any(|part| part == word), "{}", setting.name);
         }
@@ -226,7 +234,7 @@ fn no_setting_redirects_azure() {
 
 #[test]
 fn errors_name_setting_origin_and_remedy() {
-    let file = |text| sources().flag(&s::CONFIG, "/n.toml").file("/n.toml", text);
+    let file = |text| sources().flag(&settings::CONFIG, "/n.toml").file("/n.toml", text);
     let cases = [
         (
             sources().env("NORMAN_AKS_LISTEN", "8080"),
@@ -249,7 +257,7 @@ fn errors_name_setting_origin_and_remedy() {
             "listen in /n.toml is a float; write a string, a whole number, true, false or a list of strings",
         ),
         (
-            sources().flag(&s::CONFIG, "/none.toml"),
+            sources().flag(&settings::CONFIG, "/none.toml"),
             "cannot read /none.toml, named by flag --config; check the name and the permissions",
         ),
         (
@@ -258,18 +266,18 @@ fn errors_name_setting_origin_and_remedy() {
         ),
         (
             sources()
-                .flag(&s::DATABASE_URL, "sqlite:a")
+                .flag(&settings::DATABASE_URL, "sqlite:a")
                 .env("NORMAN_AKS_DATABASE_URL_FILE", "/f")
                 .file("/f", "x"),
             "database-url is set twice, by flag --database-url and by variable NORMAN_AKS_DATABASE_URL_FILE; \
              remove one of them",
         ),
         (
-            sources().flag(&s::TLS_LISTEN, "127.0.0.1:1").flag(&s::TLS_CERT, "c"),
+            sources().flag(&settings::TLS_LISTEN, "127.0.0.1:1").flag(&settings::TLS_CERT, "c"),
             "tls-listen (flag --tls-listen) requires tls-key; set --tls-key or NORMAN_AKS_TLS_KEY",
         ),
         (
-            sources().flag(&s::TLS_KEY, "k"),
+            sources().flag(&settings::TLS_KEY, "k"),
             "tls-key (flag --tls-key) requires tls-listen; set --tls-listen or NORMAN_AKS_TLS_LISTEN",
         ),
         (
@@ -277,24 +285,28 @@ fn errors_name_setting_origin_and_remedy() {
             "rancher-host (variable NORMAN_AKS_RANCHER_HOST) requires rancher-url; set --rancher-url or NORMAN_AKS_RANCHER_URL",
         ),
         (
-            sources().flag(&s::RANCHER_URL, "https://r.example/dashboard"),
+            sources().flag(&settings::RANCHER_URL, "https://r.example/dashboard"),
             "rancher-url cannot be \"https://r.example/dashboard\" (flag --rancher-url); it must be an http or https URL \
              without a path, for example https://rancher.cattle-system.svc",
         ),
         (
-            sources().flag(&s::RANCHER_URL, "https://r.example").flag(&s::DATABASE_URL, "sqlite:a"),
+            sources()
+                .flag(&settings::RANCHER_URL, "https://r.example")
+                .flag(&settings::DATABASE_URL, "sqlite:a"),
             "database-url (flag --database-url) cannot be used with rancher-url, where nothing is stored; remove the setting",
         ),
         (
             sources()
-                .flag(&s::RANCHER_URL, "https://r.example")
-                .flag(&s::RANCHER_CA_FILE, "/ca.pem")
-                .flag(&s::RANCHER_CA_CHECKSUM, &"0".repeat(64)),
+                .flag(&settings::RANCHER_URL, "https://r.example")
+                .flag(&settings::RANCHER_CA_FILE, "/ca.pem")
+                .flag(&settings::RANCHER_CA_CHECKSUM, &"0".repeat(64)),
             "rancher-ca-file (flag --rancher-ca-file) and rancher-ca-checksum (flag --rancher-ca-checksum) exclude each other; \
              remove one of them",
         ),
         (
-            sources().flag(&s::RANCHER_URL, "https://r.example").flag(&s::CATALOG_HOST, "r.example"),
+            sources()
+                .flag(&settings::RANCHER_URL, "https://r.example")
+                .flag(&settings::CATALOG_HOST, "r.example"),
             "catalog-host (flag --catalog-host) cannot be the host of Rancher, where /api/v1 is the API of Kubernetes; use \
              another name",
         ),
@@ -324,7 +336,7 @@ fn secrets_are_never_printed() {
     for invalid in [
         sources().env("NORMAN_AKS_DATABASE_URL", &format!("mysql://u:{canary}@h/d")),
         sources().env("NORMAN_AKS_BOOTSTRAP_TOKEN", canary),
-        sources().flag(&s::CONFIG, "/n.toml").file("/n.toml", broken),
+        sources().flag(&settings::CONFIG, "/n.toml").file("/n.toml", broken),
     ] {
         let error = invalid.load().unwrap_err();
         let printed = format!("{error} {error:?}");
@@ -355,10 +367,10 @@ fn unknown_variables_warn_unless_kubernetes_injects_them() {
 fn exposed_or_weak_secrets_and_backtraces_warn() {
     let warnings = |sources: Sources| sources.load().unwrap().1;
     assert_eq!(
-        warnings(sources().flag(&s::DATABASE_URL, "postgres://u:p@h/d")),
+        warnings(sources().flag(&settings::DATABASE_URL, "postgres://u:p@h/d")),
         [Warning::PasswordOnCommandLine]
     );
-    assert_eq!(warnings(sources().flag(&s::DATABASE_URL, "postgres://u@h/d")), []);
+    assert_eq!(warnings(sources().flag(&settings::DATABASE_URL, "postgres://u@h/d")), []);
     assert_eq!(warnings(sources().env("NORMAN_AKS_DATABASE_URL", "postgres://u:p@h/d")), []);
     assert!(matches!(
         warnings(sources().env("NORMAN_AKS_BOOTSTRAP_TOKEN", "token-a:short"))[..],
@@ -373,7 +385,7 @@ fn exposed_or_weak_secrets_and_backtraces_warn() {
 fn empty_variables_are_unset_and_off_overrides_file() {
     let file = "metrics_listen = \"127.0.0.1:9090\"\ntls_listen = \"127.0.0.1:8443\"\ntls_cert = \"c\"\ntls_key = \"k\"";
     let sources = sources()
-        .flag(&s::CONFIG, "/n.toml")
+        .flag(&settings::CONFIG, "/n.toml")
         .file("/n.toml", file)
         .env("NORMAN_AKS_LISTEN", "")
         .env("NORMAN_AKS_DATABASE_URL_FILE", "");
@@ -387,7 +399,7 @@ fn empty_variables_are_unset_and_off_overrides_file() {
 #[test]
 fn sqlite_file_survives_url_encoding() {
     for directory in ["/var/lib/norman aks", "./a%20b", "/x?y#z", "relative"] {
-        let config = sources().flag(&s::DATA_DIR, directory).config();
+        let config = sources().flag(&settings::DATA_DIR, directory).config();
         assert_eq!(config.sqlite_file().unwrap(), Path::new(directory).join("norman-aks.db"));
     }
     for (url, path) in [
@@ -396,7 +408,7 @@ fn sqlite_file_survives_url_encoding() {
         ("sqlite://a%20b.db", Some("a b.db")),
         ("postgres://h/d", None),
     ] {
-        let config = sources().flag(&s::DATABASE_URL, url).config();
+        let config = sources().flag(&settings::DATABASE_URL, url).config();
         assert_eq!(config.sqlite_file().as_deref(), path.map(Path::new), "{url}");
     }
 }
@@ -410,23 +422,23 @@ fn shipped_files_name_existing_settings() {
     {
         files.extend(std::fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()));
     }
-    let variables: Vec<_> = s::ALL.iter().map(|setting| setting.variable()).collect();
+    let variables: Vec<_> = settings::ALL.iter().map(|setting| setting.variable()).collect();
     let mut count = 0;
     for file in files.iter().filter(|file| file.is_file()) {
         let text = std::fs::read_to_string(file).unwrap();
         for (start, prefix) in text.match_indices("NORMAN_AKS_") {
             let is_name_char = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-            let rest: String =
+            let suffix: String =
                 text[start + prefix.len()..].chars().take_while(|c| is_name_char(*c)).collect();
-            // `NORMAN_AKS_TLS_*` means several settings.
-            let name = format!("{prefix}{rest}");
-            // A variable of the agent, which the manifest sets.
-            let found = name == "NORMAN_AKS_API_SERVER"
+            // A name that ends with `_`, as in `NORMAN_AKS_TLS_*`, is a prefix of several settings.
+            let name = format!("{prefix}{suffix}");
+            // The first name is a variable of the agent, which the manifest sets.
+            let is_known = name == "NORMAN_AKS_API_SERVER"
                 || CLIENT_VARIABLES.contains(&name.as_str())
                 || variables
                     .iter()
                     .any(|variable| *variable == name || name.ends_with('_') && variable.starts_with(&name));
-            assert!(found, "{name} in {}", file.display());
+            assert!(is_known, "{name} in {}", file.display());
             count += 1;
         }
     }

@@ -1,5 +1,5 @@
-//! Control characters, line separators and text direction marks are rejected when an object is saved. Objects that have
-//! them already keep working.
+//! Control characters, line separators and text direction marks are rejected when an object is saved. Stored objects that
+//! already contain them remain usable.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ async fn stored_cluster_with_control_characters_can_be_changed() {
         app.post("/v3/clusters").json(&with_string_at(&body, &["description"], "placeholder")).send().await;
     assert_eq!(created.status, 201, "{}", created.text());
     let id = created.id();
-    // As saved by a version without the check.
+    // As stored by a version without the check.
     app.execute("update clusters set spec = replace(spec, 'placeholder', 'two\\nlines')").await;
     let path = format!("/v3/clusters/{id}");
     let stored = app.get(&path).send().await.json();
@@ -113,7 +113,7 @@ async fn credential_rejects_only_new_control_characters() {
             }
         }
     }
-    // As saved by a version without the check.
+    // As stored by a version without the check.
     app.execute("update credentials set description = 'two' || char(10) || 'lines'").await;
     let stored = app.get(&path).send().await.json();
     let response = app.put(&path).json(&stored).send().await;

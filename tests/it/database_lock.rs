@@ -10,7 +10,7 @@ use crate::support::program::{Server, command, output_text, stdout_of};
 
 const SERVE: [&str; 4] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data", "--log-format=json"];
 
-/// A server whose log is read line by line.
+/// A server process whose log is read line by line.
 struct LoggedServer {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
@@ -80,18 +80,18 @@ fn commands_work_while_a_server_runs() {
 fn mismatched_key_fails_start_and_commands() {
     let directory = tempfile::tempdir().unwrap();
     Server::start(directory.path(), &SERVE).stop();
-    let file = directory.path().join("data/encryption.keys");
-    let (right, other) =
-        (fs::read_to_string(&file).unwrap(), stdout_of(directory.path(), &["key", "generate"]));
-    let id = right.split_once(':').unwrap().0;
-    fs::write(&file, format!("{id}:{}", other.split_once(':').unwrap().1)).unwrap();
+    let key_file = directory.path().join("data/encryption.keys");
+    let (original_keys, other_keys) =
+        (fs::read_to_string(&key_file).unwrap(), stdout_of(directory.path(), &["key", "generate"]));
+    let key_id = original_keys.split_once(':').unwrap().0;
+    fs::write(&key_file, format!("{key_id}:{}", other_keys.split_once(':').unwrap().1)).unwrap();
     for arguments in [&SERVE[..], &["key", "rotate", "--data-dir=data"], &["check", "--data-dir=data"]] {
         let output = command(directory.path(), arguments).output().unwrap();
         let text = output_text(&output);
         assert_eq!(output.status.code(), Some(1), "{text}");
-        assert!(text.contains(&format!("the encryption key {id} in the key file")), "{text}");
+        assert!(text.contains(&format!("the encryption key {key_id} in the key file")), "{text}");
         assert!(text.contains("restore its line"), "{text}");
     }
-    fs::write(&file, right).unwrap();
+    fs::write(&key_file, original_keys).unwrap();
     Server::start(directory.path(), &SERVE).stop();
 }

@@ -20,7 +20,7 @@ async fn fill_disk(app: &TestApp) {
     app.execute("insert into filler values (zeroblob(2000000))").await;
 }
 
-/// A credential that requires new pages.
+/// The body of a credential that needs new database pages.
 fn large_credential() -> Value {
     json!({"name": "large", "description": "d".repeat(40_000), "azurecredentialConfig": {"clientId": "c"}})
 }
@@ -34,8 +34,8 @@ fn assert_disk_full(response: &TestResponse) {
     assert_eq!(response.header("retry-after"), "30");
 }
 
-fn find_check<'a>(ready: &'a Value, name: &str) -> &'a Value {
-    ready["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()
+fn find_check<'a>(readiness: &'a Value, name: &str) -> &'a Value {
+    readiness["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).unwrap()
 }
 
 #[tokio::test]

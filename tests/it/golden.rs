@@ -1,5 +1,5 @@
-//! Repeats every request that was recorded at Rancher's own handler, with the same responses of Azure, and compares the
-//! responses.
+//! Repeats every request that was recorded at Rancher's own handler, with the same responses of Azure, and compares our
+//! responses with Rancher's.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ struct Case {
     request: Request,
     #[serde(rename = "answer")]
     response: RecordedResponse,
-    ours: Option<Ours>,
+    ours: Option<IntendedResponse>,
     note: Option<String>,
 }
 
@@ -35,10 +35,10 @@ struct RecordedResponse {
     body: String,
 }
 
-/// The expected response of an intended difference.
+/// Our response where it differs from Rancher's on purpose.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Ours {
+struct IntendedResponse {
     status: u16,
     body: Option<String>,
     error: Option<String>,
@@ -91,14 +91,14 @@ async fn create_clusters(app: &TestApp, cases: &[Case]) -> BTreeMap<String, Stri
     ids
 }
 
-/// The difference from the recorded or expected response.
-fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
+/// The difference from the expected response, if any.
+fn difference(case: &Case, response: &TestResponse) -> Option<String> {
     let ours = case.ours.as_ref();
     let status = ours.map_or(case.response.status, |ours| ours.status);
-    if answer.status != status {
-        return Some(format!("status {} instead of {status}: {}", answer.status, answer.text()));
+    if response.status != status {
+        return Some(format!("status {} instead of {status}: {}", response.status, response.text()));
     }
-    let content_type = answer.header("content-type");
+    let content_type = response.header("content-type");
     if content_type != case.response.content_type {
         return Some(format!("content type {content_type:?}"));
     }
@@ -106,9 +106,9 @@ fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
     let recorded_error =
         serde_json::from_str::<Value>(&case.response.body).ok().and_then(|body| body.get("error").cloned());
     if let (Some(expected), true) = (expected_body, ours.is_some() || recorded_error.is_none()) {
-        return (answer.text() != expected).then(|| format!("{}\ninstead of\n{expected}", answer.text()));
+        return (response.text() != expected).then(|| format!("{}\ninstead of\n{expected}", response.text()));
     }
-    let error = answer.error();
+    let error = response.error();
     let expected = match ours {
         None => recorded_error.as_ref().and_then(Value::as_str),
         Some(ours) => ours.error.as_deref(),
@@ -116,12 +116,15 @@ fn difference(case: &Case, answer: &TestResponse) -> Option<String> {
     if expected.is_some_and(|expected| error != expected) {
         return Some(format!("{error}\ninstead of\n{}", expected.unwrap_or_default()));
     }
-    let start = ours.and_then(|ours| ours.error_starts_with.as_deref());
-    if start.is_some_and(|start| !error.starts_with(start)) {
+    let expected_start = ours.and_then(|ours| ours.error_starts_with.as_deref());
+    if expected_start.is_some_and(|start| !error.starts_with(start)) {
         return Some(error);
     }
-    let parts = ours.and_then(|ours| ours.error_contains.as_deref()).unwrap_or_default();
-    parts.iter().find(|part| !error.contains(*part)).map(|part| format!("{part:?} is not in {error}"))
+    let expected_parts = ours.and_then(|ours| ours.error_contains.as_deref()).unwrap_or_default();
+    expected_parts
+        .iter()
+        .find(|part| !error.contains(*part))
+        .map(|part| format!("{part:?} is not in {error}"))
 }
 
 #[tokio::test]
@@ -132,7 +135,7 @@ async fn recorded_responses_of_rancher_are_reproduced() {
     play_azure(&app);
     let clusters = create_clusters(&app, &cases).await;
     assert!(!clusters.is_empty(), "no case names the version of its cluster");
-    let mut different = Vec::new();
+    let mut differences = Vec::new();
     for case in &cases {
         let mut body = case.request.body.clone().unwrap_or_default();
         for (recorded_id, id) in &clusters {
@@ -141,8 +144,8 @@ async fn recorded_responses_of_rancher_are_reproduced() {
         let method = case.request.method.parse().unwrap();
         let response = app.call(method, &case.request.path).body(body).send().await;
         if let Some(difference) = difference(case, &response) {
-            different.push(format!("{}: {difference}", case.id));
+            differences.push(format!("{}: {difference}", case.id));
         }
     }
-    assert!(different.is_empty(), "{}", different.join("\n\n"));
+    assert!(differences.is_empty(), "{}", differences.join("\n\n"));
 }

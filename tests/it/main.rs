@@ -1,6 +1,6 @@
 //! One test binary. Most tests send requests to the router, in process.
 
-// The lints of the library's own code are relaxed by `cfg(test)`; this binary contains only tests.
+// Extends the relaxed lints for tests (`clippy.toml`) to helper functions: this binary contains only tests.
 #![cfg(test)]
 
 mod access;

@@ -26,16 +26,16 @@ pub(crate) const LISTINGS: [&str; 8] = [
     "aksVirtualNetworks",
 ];
 
-/// The hint in an error.
+/// The `hint` of an error; empty if there is none.
 fn hint(response: &TestResponse) -> String {
     response.json()["hint"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The body of a request with the credential of one of the sandbox's accounts.
-fn account_body(app: &TestApp, name: &str, more: &Value) -> Value {
+/// The body of a request with the credential of one of the sandbox's accounts, and extra fields.
+fn account_body(app: &TestApp, name: &str, extra_fields: &Value) -> Value {
     let account = app.account(name);
     let mut body = account_credential(&account);
     body["environment"] = json!(account.environment);
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().cloned().unwrap_or_default());
     body
 }

@@ -9,7 +9,7 @@ use norman_aks::store::{self, CredentialRow, Store, UserRow};
 use super::Program;
 use crate::support::audit_row;
 
-const TLS: [&str; 3] = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"];
+const TLS_FLAGS: [&str; 3] = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem"];
 
 #[test]
 fn check_masks_secrets_and_reports_failures() {
@@ -52,7 +52,7 @@ fn check_masks_secrets_and_reports_failures() {
     assert!(!text.contains("canary"), "{text}");
 }
 
-/// Certificates of a server and of its private authority, and the server's key, in PEM.
+/// The certificate of a server, the certificate of its private authority, and the server's key, in PEM.
 fn private_certificate() -> (String, String, String) {
     let (root_key, key) = (rcgen::KeyPair::generate().unwrap(), rcgen::KeyPair::generate().unwrap());
     let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
@@ -70,7 +70,7 @@ fn check_reports_whether_kubeconfigs_contain_the_authority() {
     let program = Program::new();
     let (leaf, authority, key) = private_certificate();
     program.write("key.pem", &key);
-    for (certificate, code, parts) in [
+    for (certificate, code, expected_parts) in [
         (
             leaf.clone(),
             0,
@@ -84,10 +84,10 @@ fn check_reports_whether_kubeconfigs_contain_the_authority() {
         ("no certificate".to_owned(), 1, &["FAILED  TLS certificate"]),
     ] {
         program.write("cert.pem", &certificate);
-        let finished = program.run_with(&[&["check", "--sandbox"][..], &TLS].concat(), &[]);
+        let finished = program.run_with(&[&["check", "--sandbox"][..], &TLS_FLAGS].concat(), &[]);
         assert_eq!(finished.code, Some(code), "{}", finished.stdout);
         let line = finished.stdout.lines().find(|line| line.contains("TLS certificate: ")).unwrap();
-        assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+        assert!(expected_parts.iter().all(|part| line.contains(part)), "{line}");
     }
 }
 
@@ -97,17 +97,18 @@ fn serve_warns_if_kubeconfigs_lack_the_authority() {
     let (leaf, _, key) = private_certificate();
     program.write("key.pem", &key);
     program.write("cert.pem", &leaf);
-    let mut command = program.command(&[&["serve", "--sandbox", "--listen=127.0.0.1:0"][..], &TLS].concat());
+    let mut command =
+        program.command(&[&["serve", "--sandbox", "--listen=127.0.0.1:0"][..], &TLS_FLAGS].concat());
     let mut server = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
-    // Without the warning, the line about the listener comes first.
-    let found = lines.find(|line| line.contains("setting cacerts") || line.contains("listening: the API"));
+    // Without the warning, the line about the listener is found.
+    let first = lines.find(|line| line.contains("setting cacerts") || line.contains("listening: the API"));
     server.kill().unwrap();
     server.wait().unwrap();
-    assert!(found.as_deref().unwrap_or_default().contains("setting cacerts"), "{found:?}");
+    assert!(first.as_deref().unwrap_or_default().contains("setting cacerts"), "{first:?}");
 }
 
-/// Stores a credential for a cloud.
+/// Stores a credential for an Azure cloud.
 fn insert_credential(program: &Program, environment: &str) {
     let credential = CredentialRow {
         id: "cc-china".to_owned(),
@@ -142,8 +143,9 @@ fn insert_credential(program: &Program, environment: &str) {
 fn clouds_without_credentials_need_not_be_reachable() {
     let program = Program::new();
     program.prints(&["migrate"]);
-    // The proxy does not exist, so no host is reachable. Returns the output, and the hosts with failures and with notes.
-    let check = || {
+    // Runs `check` with a proxy that does not exist, so that no host is reachable. Returns the output, the hosts with failures,
+    // and the hosts with notes.
+    let run_check = || {
         let finished = program.run_with(&["check"], &[("HTTPS_PROXY", "http://127.0.0.1:1")]);
         assert_eq!(finished.code, Some(1), "{}", finished.stdout);
         assert_eq!(finished.stderr, "norman-aks: 2 of the checks above failed\n");
@@ -158,13 +160,13 @@ fn clouds_without_credentials_need_not_be_reachable() {
     let china = ["login.chinacloudapi.cn", "management.chinacloudapi.cn"];
     let government = ["login.microsoftonline.us", "management.usgovcloudapi.net"];
 
-    let (text, [failed, notes]) = check();
+    let (text, [failed, notes]) = run_check();
     assert_eq!(failed, public, "{text}");
     assert_eq!(notes, [china, government].concat(), "{text}");
     assert!(text.contains(" (no stored credential is for AzureChinaCloud)\n"), "{text}");
     assert!(!text.contains("caused by"), "{text}");
     insert_credential(&program, "AzureChinaCloud");
-    let (text, [failed, notes]) = check();
+    let (text, [failed, notes]) = run_check();
     assert_eq!(failed, china, "{text}");
     assert_eq!(notes, [public, government].concat(), "{text}");
 }

@@ -18,7 +18,7 @@ async fn fresh_versions(app: &TestApp) -> TestResponse {
     app.post("/meta/aksVersions").header("cache-control", "max-age=0, No-Cache").json(&body).send().await
 }
 
-fn status(status: u16) -> Fault {
+fn status_fault(status: u16) -> Fault {
     fault::for_operation(Operation::KubernetesVersions, fault::status(status))
 }
 
@@ -50,9 +50,9 @@ async fn concurrent_cold_requests_share_login_and_list() {
     for response in futures_util::future::join_all(calls).await {
         assert_eq!(response.status, 200);
     }
-    let mut seen = app.take_azure_requests();
-    seen.sort();
-    assert_eq!(seen.len(), 2, "{seen:?}");
+    let mut requests = app.take_azure_requests();
+    requests.sort();
+    assert_eq!(requests.len(), 2, "{requests:?}");
 }
 
 #[tokio::test]
@@ -84,7 +84,7 @@ async fn stale_list_is_served_while_it_reloads() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("the list was not loaded anew");
+    panic!("the list was not reloaded");
 }
 
 #[tokio::test]
@@ -106,10 +106,10 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
     let app = TestApp::with_advisory_review().await;
     let cached = versions(&app).await;
     for fault in [
-        status(503),
-        status(429),
-        status(408),
-        Fault { effect: Some(Effect::CutBeforeAnswer), ..status(500) },
+        status_fault(503),
+        status_fault(429),
+        status_fault(408),
+        Fault { effect: Some(Effect::CutBeforeAnswer), ..status_fault(500) },
     ] {
         app.control.clear_faults();
         app.control.add_fault(fault);
@@ -117,7 +117,7 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
         let served = versions(&app).await;
         assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
         assert_eq!(served.body, cached.body);
-        // A request for a new list gets an error.
+        // A `no-cache` request gets an error.
         assert_ne!(fresh_versions(&app).await.status, 200);
     }
     app.clock.advance(HOUR * 24);
@@ -128,12 +128,12 @@ async fn stale_list_is_served_for_a_day_if_azure_fails() {
 #[tokio::test]
 async fn denied_list_is_evicted() {
     let app = TestApp::with_advisory_review().await;
-    for refused in [403, 404] {
+    for status in [403, 404] {
         assert_eq!(fresh_versions(&app).await.status, 200);
-        app.control.add_fault(status(refused));
+        app.control.add_fault(status_fault(status));
         assert_eq!(fresh_versions(&app).await.status, 400);
         app.control.clear_faults();
-        assert_eq!(versions(&app).await.header("x-norman-aks-cache"), "miss", "{refused}");
+        assert_eq!(versions(&app).await.header("x-norman-aks-cache"), "miss", "{status}");
     }
 }
 
@@ -156,14 +156,14 @@ async fn rejected_login_evicts_all_lists_of_the_credential() {
 async fn secrets_of_one_application_have_separate_caches() {
     let app = TestApp::with_advisory_review().await;
     versions(&app).await;
-    let mut other = app.credential(&json!({"region": "eastus"}));
-    other["clientSecret"] = app.seed.client_secret_2.into();
+    let mut other_secret = app.credential(&json!({"region": "eastus"}));
+    other_secret["clientSecret"] = app.seed.client_secret_2.into();
     app.take_azure_requests();
-    let response = app.post("/meta/aksVersions").json(&other).send().await;
+    let response = app.post("/meta/aksVersions").json(&other_secret).send().await;
     assert_eq!(response.header("x-norman-aks-cache"), "miss");
     assert_eq!(app.take_azure_requests().len(), 2);
-    other["clientSecret"] = "guessed".into();
-    assert_eq!(app.post("/meta/aksVersions").json(&other).send().await.status, 400);
+    other_secret["clientSecret"] = "guessed".into();
+    assert_eq!(app.post("/meta/aksVersions").json(&other_secret).send().await.status, 400);
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn disconnected_client_does_not_cancel_a_shared_load() {
     let disconnected = tokio::time::timeout(Duration::from_millis(50), versions(&app)).await;
     assert!(disconnected.is_err());
     assert_eq!(versions(&app).await.status, 200);
-    assert_eq!(app.take_azure_requests().len(), 2, "the load went on");
+    assert_eq!(app.take_azure_requests().len(), 2, "the load continued");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn versions_and_upgrades_share_one_list() {
     assert_eq!(app.take_azure_requests(), Vec::<String>::new());
 }
 
-/// The listing actions by the name of their list in the sandbox, each with the key that holds the list.
+/// The sandbox's operations that return lists, the actions that use them, and the key of the list in Azure's response.
 const LISTS: [(Operation, &str, &str); 7] = [
     (Operation::Locations, "aksLocations", "value"),
     (Operation::Locations, "aksRegions", "value"),
@@ -208,7 +208,7 @@ async fn list(app: &TestApp, action: &str, headers: &[(&str, &str)]) -> TestResp
     call.json(&body).send().await
 }
 
-/// The time after which a caller gets the old list instead of the one that is being loaded.
+/// The duration of a load after which callers get a stale list, if there is one.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
 const NO_CACHE: &[(&str, &str)] = &[("cache-control", "no-cache")];
@@ -225,7 +225,7 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
         app.clock.advance(HOUR * 24 + Duration::from_secs(1));
         app.control.add_fault(hang(operation));
         app.take_azure_requests();
-        // The first caller waits for a moment, because the list is old.
+        // The list is too old to be returned at once, so the first caller waits for the load until `STALE_AFTER`.
         let time_passes = async {
             app.wait_until_azure_hangs().await;
             advance_time(STALE_AFTER).await;
@@ -240,15 +240,15 @@ async fn hanging_load_serves_stale_and_keeps_its_result() {
         while list(&app, action, &[]).await.header("x-norman-aks-cache") != "hit" {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let path = format!("/{}", operation_path(operation));
+        let path = format!("/{}", operation_name(operation));
         let requests = app.take_azure_requests();
         let lists = requests.iter().filter(|request| request.ends_with(&path)).count();
         assert_eq!(lists, 1, "{action}: requests that end with {path}: {requests:?}");
     }
 }
 
-/// The last segment of the list's path.
-fn operation_path(operation: Operation) -> String {
+/// The name of a list operation in the sandbox, which is also the last segment of the list's path.
+fn operation_name(operation: Operation) -> String {
     serde_json::to_value(operation).unwrap().as_str().unwrap().to_owned()
 }
 
@@ -278,7 +278,7 @@ async fn unresponsive_azure_is_not_awaited_again() {
     assert_eq!((served.status.as_u16(), served.header("x-norman-aks-cache")), (200, "stale"));
     assert!(list(&app, "aksClusters", NO_CACHE).await.status.is_server_error());
     app.control.clear_faults();
-    // Immediately, with the load in the background: no caller waits although Azure responds again.
+    // The next caller gets the stale list immediately, and the load runs in the background, although Azure responds again.
     assert_eq!(list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache"), "stale");
     while list(&app, "aksClusters", &[]).await.header("x-norman-aks-cache") != "hit" {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -305,21 +305,21 @@ async fn unusable_responses_serve_the_cached_list() {
         ];
         for shape in shapes {
             let page = Page::new(200, &shape).unwrap();
-            app.control.play(app.seed.subscription_id, &operation_path(operation), vec![page]).unwrap();
-            expect_cached(&app, action, &cached, &shape.to_string()).await;
+            app.control.play(app.seed.subscription_id, &operation_name(operation), vec![page]).unwrap();
+            assert_cached_is_served(&app, action, &cached, &shape.to_string()).await;
         }
-        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
+        app.control.play(app.seed.subscription_id, &operation_name(operation), vec![]).unwrap();
         for effect in [Effect::TruncatedBody, Effect::CutInBody, Effect::InvalidJson] {
             let what = format!("{effect:?}");
             app.control.add_fault(fault::for_operation(operation, effect));
-            expect_cached(&app, action, &cached, &what).await;
+            assert_cached_is_served(&app, action, &cached, &what).await;
             app.control.clear_faults();
         }
     }
 }
 
-/// Expects, for an unusable response of Azure, that a request for a new list fails and any other one gets the cached list.
-async fn expect_cached(app: &TestApp, action: &str, cached: &TestResponse, what: &str) {
+/// Asserts that, after an unusable response of Azure, a `no-cache` request fails and any other request gets the cached list.
+async fn assert_cached_is_served(app: &TestApp, action: &str, cached: &TestResponse, what: &str) {
     let fresh = list(app, action, NO_CACHE).await;
     assert!(fresh.status.as_u16() >= 400, "{action}, {what}: {}", fresh.text());
     app.clock.advance(Duration::from_secs(31));
@@ -334,11 +334,11 @@ async fn empty_azure_list_is_an_empty_list() {
     for (operation, action, key) in LISTS.into_iter().filter(|(_, action, _)| *action != "aksVersions") {
         list(&app, action, NO_CACHE).await;
         let page = Page::new(200, &json!({key: []})).unwrap();
-        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![page]).unwrap();
+        app.control.play(app.seed.subscription_id, &operation_name(operation), vec![page]).unwrap();
         let empty = list(&app, action, NO_CACHE).await;
         assert_eq!((empty.status.as_u16(), empty.text().as_str()), (200, "[]"), "{action}");
         assert_eq!(list(&app, action, &[]).await.text(), "[]", "{action}");
-        app.control.play(app.seed.subscription_id, &operation_path(operation), vec![]).unwrap();
+        app.control.play(app.seed.subscription_id, &operation_name(operation), vec![]).unwrap();
     }
 }
 
@@ -363,7 +363,7 @@ async fn retry_after_is_at_most_an_hour() {
             let response = fresh_versions(&app).await;
             assert_eq!((response.status.as_u16(), response.header("retry-after")), (429, expected), "{wait}");
             app.control.clear_faults();
-            // Until `retry-after` has passed, no such request is sent; a failed login is cached for at most a minute.
+            // No such request is sent until `retry-after` has passed; a failed login is cached for at most a minute.
             app.clock.advance(HOUR);
         }
     }
