@@ -10,7 +10,7 @@ use crate::support::fault;
 const PATH: &str = "/meta/aksCheckCredentials";
 
 #[tokio::test]
-async fn valid_credential_returns_empty_body_and_logs_in_again() {
+async fn every_check_logs_in_and_returns_an_empty_body() {
     let app = TestApp::start().await;
     for _ in 0..2 {
         let response = app.post(PATH).json(&app.credential(&Value::Null)).send().await;
@@ -44,7 +44,7 @@ async fn only_post_is_allowed_and_missing_fields_are_named() {
 }
 
 #[tokio::test]
-async fn errors_have_status_code_and_hint() {
+async fn rejected_credentials_have_azures_code_and_a_hint() {
     let app = TestApp::start().await;
     let mut wrong_secret = app.credential(&Value::Null);
     wrong_secret["clientSecret"] = "wrong".into();
@@ -76,8 +76,8 @@ async fn rejected_login_is_explained_on_the_first_line() {
     let body = account_body(&app, "expired-secret", &Value::Null);
     let error = app.post(PATH).json(&body).send().await.error();
     let (_, json) = error.lines().next().unwrap().split_once("Response body: ").unwrap();
-    let described: Value = serde_json::from_str(json).unwrap();
-    assert!(described["error_description"].as_str().unwrap().starts_with("AADSTS7000222"), "{described}");
+    let entra_error: Value = serde_json::from_str(json).unwrap();
+    assert!(entra_error["error_description"].as_str().unwrap().starts_with("AADSTS7000222"), "{entra_error}");
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn unknown_subscription_without_tenant_has_a_one_line_error() {
     body["subscriptionId"] = "00000000-0000-4000-8000-00000000dead".into();
     let error = app.post(PATH).json(&body).send().await.expect(400).error();
     assert!(error.starts_with("could not find tenant ID for Azure environment AzurePublicCloud: Unexpected response from Get Subscription: "), "{error}");
-    // The first rule of the dashboard's parser.
+    // The first pattern by which the dashboard finds a message: docs/contract/azure-errors.md.
     assert!(!error.contains('\n') && error.contains("Message=\"") && error.ends_with('"'), "{error}");
 }
 
@@ -135,8 +135,8 @@ async fn check_ignores_cached_login_failures() {
 #[tokio::test]
 async fn pasted_values_are_trimmed() {
     let app = TestApp::start().await;
-    let good = app.credential(&Value::Null);
-    let around = [
+    let valid = app.credential(&Value::Null);
+    let affixes = [
         ("", "\n"),
         ("\u{a0}", ""),
         (" ", " "),
@@ -146,26 +146,27 @@ async fn pasted_values_are_trimmed() {
         ("{", "}"),
     ];
     for key in ["tenantId", "subscriptionId", "clientId", "clientSecret", "environment"] {
-        for (before, after) in around {
+        for (before, after) in affixes {
+            // Braces are removed only from IDs.
             if before == "{" && matches!(key, "clientSecret" | "environment") {
                 continue;
             }
-            let mut body = good.clone();
-            let value = good[key].as_str().unwrap_or("AzurePublicCloud").to_owned();
+            let mut body = valid.clone();
+            let value = valid[key].as_str().unwrap_or("AzurePublicCloud").to_owned();
             body[key] = format!("{before}{value}{after}").into();
             let response = app.post(PATH).json(&body).send().await;
             assert_eq!(response.status, 200, "{key} {before:?} {after:?}: {}", response.text());
         }
     }
     // A missing tenant is discovered from the subscription.
-    let mut body = good.clone();
+    let mut body = valid.clone();
     body.as_object_mut().unwrap().remove("tenantId");
-    body["subscriptionId"] = format!("{{{}}}\n", good["subscriptionId"].as_str().unwrap()).into();
+    body["subscriptionId"] = format!("{{{}}}\n", valid["subscriptionId"].as_str().unwrap()).into();
     assert_eq!(app.post(PATH).json(&body).send().await.status, 200);
 }
 
 #[tokio::test]
-async fn value_of_whitespace_alone_is_missing() {
+async fn values_of_whitespace_alone_are_missing() {
     let app = TestApp::start().await;
     for (key, value) in [("subscriptionId", " "), ("clientId", "\u{a0}"), ("clientSecret", "\n")] {
         let mut body = app.credential(&Value::Null);
@@ -188,12 +189,12 @@ async fn malformed_id_hint_shows_the_format() {
     }
 }
 
-/// Makes logins with a secret fail with these error numbers.
+/// Makes logins with this secret fail with these AADSTS numbers.
 fn fail_logins(app: &TestApp, secret: &str, numbers: &[u64]) {
-    let described =
+    let messages =
         numbers.iter().map(|number| format!("AADSTS{number}: As Entra says it.")).collect::<Vec<_>>();
     let body =
-        json!({"error": "invalid_request", "error_description": described.join(" "), "error_codes": numbers});
+        json!({"error": "invalid_request", "error_description": messages.join(" "), "error_codes": numbers});
     let page = json!({"status": 400, "body": body});
     let login = json!({"secret": secret, "outcome": {"answer": page}});
     app.control.script_login(serde_json::from_value(login).unwrap());
@@ -223,7 +224,7 @@ async fn entra_codes_have_hints() {
         (&[500_021], "tenant restrictions"),
         (&[7_000_229], "az ad sp create --id 0"),
         (&[7_000_222], "az ad app credential reset --id 0"),
-        // A number without a hint before one that has a hint.
+        // The first number has no hint, the second has one.
         (&[50_000, 900_023], "the tenant does not exist"),
     ] {
         fail_logins(&app, "scripted-secret", numbers);
@@ -253,22 +254,22 @@ async fn other_cloud_hint_names_the_other_clouds() {
 #[tokio::test]
 async fn proxy_page_is_not_a_rejected_credential() {
     let app = TestApp::start().await;
-    for (status, kind, body) in [
+    for (status, content_type, body) in [
         (403, "text/html", "<html><title>Access Denied</title></html>"),
         (200, "text/html; charset=utf-8", "<!DOCTYPE html><p>Log in</p>"),
         (407, "text/plain", "authenticate"),
         (502, "text/html", "<html>"),
         (403, "text/plain", "blocked"),
     ] {
-        let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
+        let page = json!({"status": status, "headers": {"Content-Type": content_type}, "body": body});
         let login = json!({"secret": "scripted-secret", "outcome": {"answer": page}});
         app.control.script_login(serde_json::from_value(login).unwrap());
-        let mut sent = app.credential(&Value::Null);
-        sent["clientSecret"] = "scripted-secret".into();
-        let response = app.post(PATH).json(&sent).send().await;
-        assert_ne!(response.status, 401, "{status} {kind}: {}", response.text());
+        let mut credential = app.credential(&Value::Null);
+        credential["clientSecret"] = "scripted-secret".into();
+        let response = app.post(PATH).json(&credential).send().await;
+        assert_ne!(response.status, 401, "{status} {content_type}: {}", response.text());
         let hint = response.json()["hint"].as_str().unwrap_or_default().to_owned();
-        assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
+        assert!(hint.starts_with("this response is not from Azure ("), "{status} {content_type}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
         assert!(!hint.contains("role"), "{hint}");
     }

@@ -31,7 +31,7 @@ async fn get(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> TestRespons
     headers.iter().fold(call, |call, (name, value)| call.header(name, value)).send().await
 }
 
-fn decoded(response: &TestResponse) -> Vec<u8> {
+fn decode_body(response: &TestResponse) -> Vec<u8> {
     let mut body = Vec::new();
     match response.header("content-encoding") {
         "gzip" => _ = GzDecoder::new(&response.body[..]).read_to_end(&mut body).unwrap(),
@@ -46,32 +46,39 @@ fn decoded(response: &TestResponse) -> Vec<u8> {
 async fn known_entity_tag_gets_304_without_a_body() {
     let (app, paths) = start().await;
     for path in &paths {
-        let known = get(&app, path, &[]).await;
-        let tag = known.header("etag").to_owned();
+        let first = get(&app, path, &[]).await;
+        let tag = first.header("etag").to_owned();
         assert!(tag.starts_with('"') && tag.len() == 24, "{path}: {tag:?}");
-        assert_eq!(known.header("vary"), "Authorization, Cookie, Accept-Encoding");
+        assert_eq!(first.header("vary"), "Authorization, Cookie, Accept-Encoding");
         app.clock.advance(Duration::from_secs(9));
         let weak = format!("\"other\", W/{tag}");
         for value in [&tag, &weak, "*"] {
             for method in [Method::GET, Method::HEAD] {
-                let same = app.call(method.clone(), path).header("if-none-match", value).send().await;
-                assert_eq!((same.status.as_u16(), same.body.len()), (304, 0), "{method} {path} {value}");
-                assert_eq!((same.header("etag"), same.header("age").is_empty()), (tag.as_str(), false));
-                assert_eq!(same.header("x-norman-aks-cache"), "hit", "{path}");
-                assert_eq!(same.header("cache-control"), "private, no-cache");
-                assert_eq!(same.header("vary"), "Authorization, Cookie, Accept-Encoding");
-                assert!(!same.headers.contains_key("content-type"), "{path}");
+                let not_modified = app.call(method.clone(), path).header("if-none-match", value).send().await;
+                assert_eq!(
+                    (not_modified.status.as_u16(), not_modified.body.len()),
+                    (304, 0),
+                    "{method} {path} {value}"
+                );
+                assert_eq!(
+                    (not_modified.header("etag"), not_modified.header("age").is_empty()),
+                    (tag.as_str(), false)
+                );
+                assert_eq!(not_modified.header("x-norman-aks-cache"), "hit", "{path}");
+                assert_eq!(not_modified.header("cache-control"), "private, no-cache");
+                assert_eq!(not_modified.header("vary"), "Authorization, Cookie, Accept-Encoding");
+                assert!(!not_modified.headers.contains_key("content-type"), "{path}");
             }
         }
         for value in ["\"other\"", "", &tag[1..23], "\"other\", \"\""] {
-            let other = get(&app, path, &[("if-none-match", value)]).await;
-            assert_eq!((other.status.as_u16(), &other.body), (200, &known.body), "{path} {value}");
+            let complete = get(&app, path, &[("if-none-match", value)]).await;
+            assert_eq!((complete.status.as_u16(), &complete.body), (200, &first.body), "{path} {value}");
         }
     }
 }
 
 #[tokio::test]
-async fn entity_tag_does_not_answer_other_methods() {
+async fn if_none_match_applies_only_to_get_and_head() {
     let (app, paths) = start().await;
     let credential = app.credential(&json!({"region": "eastus"}));
     let response = app.post("/meta/aksVersions").header("if-none-match", "*").json(&credential).send().await;
@@ -87,30 +94,34 @@ async fn entity_tag_does_not_answer_other_methods() {
 async fn entity_tag_changes_with_the_content_only() {
     let (app, paths) = start().await;
     let path = path(&paths, "aksVMSizes");
-    let fresh = async || get(&app, path, &[("cache-control", "no-cache")]).await.header("etag").to_owned();
-    let first = fresh().await;
-    assert_eq!(fresh().await, first);
+    let fetch_tag =
+        async || get(&app, path, &[("cache-control", "no-cache")]).await.header("etag").to_owned();
+    let old_tag = fetch_tag().await;
+    assert_eq!(fetch_tag().await, old_tag);
     let page = Page::new(200, &json!({"value": [{"name": "Standard_New"}]})).unwrap();
     app.control.play(app.seed.subscription_id, "vmSizes", vec![page]).unwrap();
-    let changed = fresh().await;
-    assert_ne!(changed, first);
-    assert_eq!(get(&app, path, &[("if-none-match", &first)]).await.status, 200);
-    assert_eq!(get(&app, path, &[("if-none-match", &changed)]).await.status, 304);
+    let new_tag = fetch_tag().await;
+    assert_ne!(new_tag, old_tag);
+    assert_eq!(get(&app, path, &[("if-none-match", &old_tag)]).await.status, 200);
+    assert_eq!(get(&app, path, &[("if-none-match", &new_tag)]).await.status, 304);
 }
 
 #[tokio::test]
-async fn networks_of_each_region_have_their_own_tag() {
+async fn network_tag_depends_on_region_but_not_on_its_spelling() {
     let (app, paths) = start().await;
     let in_region = path(&paths, "aksVirtualNetworks").to_owned();
     let in_all_regions = in_region.replace("region=eastus", "region=");
-    let spelled = in_region.replace("region=eastus", "region=East%20US");
-    let (in_region, in_all_regions, spelled) = (
+    let other_spelling = in_region.replace("region=eastus", "region=East%20US");
+    let (in_region, in_all_regions, other_spelling) = (
         get(&app, &in_region, &[]).await,
         get(&app, &in_all_regions, &[]).await,
-        get(&app, &spelled, &[]).await,
+        get(&app, &other_spelling, &[]).await,
     );
     assert_ne!(in_region.header("etag"), in_all_regions.header("etag"));
-    assert_eq!((in_region.header("etag"), &in_region.body), (spelled.header("etag"), &spelled.body));
+    assert_eq!(
+        (in_region.header("etag"), &in_region.body),
+        (other_spelling.header("etag"), &other_spelling.body)
+    );
 }
 
 #[tokio::test]
@@ -134,26 +145,30 @@ async fn list_is_sent_in_the_preferred_encoding() {
         assert_eq!(response.header("content-type"), "application/json");
         assert_eq!(response.header("x-norman-aks-cache"), "hit");
         assert_eq!(response.header("vary"), "Authorization, Cookie, Accept-Encoding");
-        assert_eq!(decoded(&response), plain.body, "{accepted}");
+        assert_eq!(decode_body(&response), plain.body, "{accepted}");
         assert!(encoding.is_empty() || response.body.len() < plain.body.len());
         let length = response.body.len().to_string();
         let head = app.call(Method::HEAD, path).header("accept-encoding", accepted).send().await;
         assert_eq!((head.header("content-length"), head.body.len()), (length.as_str(), 0), "{accepted}");
         assert_eq!(head.header("etag"), response.header("etag"));
         tags.push(response.header("etag").to_owned());
-        let same = [("accept-encoding", accepted), ("if-none-match", response.header("etag"))];
-        let same = get(&app, path, &same).await;
-        assert_eq!((same.status.as_u16(), same.header("content-encoding")), (304, ""), "{accepted}");
+        let headers = [("accept-encoding", accepted), ("if-none-match", response.header("etag"))];
+        let not_modified = get(&app, path, &headers).await;
+        assert_eq!(
+            (not_modified.status.as_u16(), not_modified.header("content-encoding")),
+            (304, ""),
+            "{accepted}"
+        );
     }
     tags.sort();
     tags.dedup();
     assert_eq!(tags.len(), 3, "one for each encoding: {tags:?}");
-    let other = [("accept-encoding", "gzip"), ("if-none-match", plain.header("etag"))];
-    assert_eq!(get(&app, path, &other).await.status, 200, "the tag of another encoding");
+    let headers = [("accept-encoding", "gzip"), ("if-none-match", plain.header("etag"))];
+    assert_eq!(get(&app, path, &headers).await.status, 200, "a tag matches only its own encoding");
 }
 
 #[tokio::test]
-async fn short_list_is_sent_as_it_is() {
+async fn short_list_is_not_compressed() {
     let (app, paths) = start().await;
     let response = get(&app, path(&paths, "aksVersions"), &[("accept-encoding", "gzip, zstd")]).await;
     assert!(response.body.len() < 1024 && response.json().is_array(), "{}", response.text());
@@ -169,5 +184,5 @@ async fn list_with_the_credential_in_the_body_is_compressed() {
         (response.header("x-norman-aks-cache"), response.header("content-encoding")),
         ("miss", "gzip")
     );
-    assert!(serde_json::from_slice::<Value>(&decoded(&response)).unwrap().is_array());
+    assert!(serde_json::from_slice::<Value>(&decode_body(&response)).unwrap().is_array());
 }

@@ -1,4 +1,4 @@
-//! The sources of credentials, their order, and the rights to use them.
+//! Sources of the credential of an action, their precedence, and access to stored credentials.
 
 use serde_json::{Value, json};
 
@@ -94,34 +94,35 @@ async fn malformed_and_unknown_ids_have_different_errors() {
 }
 
 #[tokio::test]
-async fn cluster_id_grants_its_credential_in_both_spellings() {
+async fn cluster_id_grants_use_of_the_clusters_credential() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let (of_ann, of_bob) = (app.store_credential(&ann).await, app.store_credential(&bob).await);
-    let id = test_clusters::import_absent(&app, &bob, "bobs", &of_bob).await;
+    let (anns_credential, bobs_credential) =
+        (app.store_credential(&ann).await, app.store_credential(&bob).await);
+    let id = test_clusters::import_absent(&app, &bob, "bobs", &bobs_credential).await;
     // Bob's cluster does not use Ann's credential, and Ann may not touch Bob's cluster.
-    for (token, credential) in [(&bob, &of_ann), (&ann, &of_bob)] {
+    for (token, credential) in [(&bob, &anns_credential), (&ann, &bobs_credential)] {
         for name in ["clusterID", "clusterId"] {
             let path = format!("/meta/aksLocations?cloudCredentialId={credential}&{name}={id}");
             assert_eq!(app.get(&path).token(token).send().await.status, 422, "{name}");
         }
     }
     // The administrator gives Bob's cluster Ann's credential: now Bob may use it, through the cluster only.
-    let change = json!({"name": "bobs", "aksConfig": {"azureCredentialSecret": of_ann}});
+    let change = json!({"name": "bobs", "aksConfig": {"azureCredentialSecret": anns_credential}});
     app.put(&format!("/v3/clusters/{id}")).json(&change).send().await.expect(200);
     for query in
         [format!("&clusterID={id}"), format!("&clusterId={id}"), format!("&clusterId=c-nnnnn&clusterID={id}")]
     {
-        let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}{query}");
+        let path = format!("/meta/aksLocations?cloudCredentialId={anns_credential}{query}");
         assert_eq!(app.get(&path).token(&bob).send().await.status, 200, "{query}");
     }
     for query in ["", "&clusterId=c-nnnnn"] {
-        let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}{query}");
+        let path = format!("/meta/aksLocations?cloudCredentialId={anns_credential}{query}");
         assert_eq!(app.get(&path).token(&bob).send().await.status, 422, "{query}");
     }
-    let path = format!("/meta/aksLocations?cloudCredentialId={of_ann}&clusterId={id}");
+    let path = format!("/meta/aksLocations?cloudCredentialId={anns_credential}&clusterId={id}");
     app.get(&path).token(&app.token("eve").await).send().await.expect(422);
-    // The cached access, valid for a second, is evicted when the cluster is deleted.
+    // Deleting the cluster ends the access at once, although access is cached for a second.
     app.delete(&format!("/v3/clusters/{id}")).token(&bob).send().await.expect(200);
     app.settle().await;
     app.get(&path).token(&bob).send().await.expect(422);
@@ -131,7 +132,7 @@ async fn cluster_id_grants_its_credential_in_both_spellings() {
 async fn incomplete_stored_credential_is_rejected() {
     let app = TestApp::with_advisory_review().await;
     let seed = &app.seed;
-    let whole = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
+    let complete = json!({"subscriptionId": seed.subscription_id, "tenantId": seed.tenant_id, "clientId": seed.client_id, "clientSecret": "x"});
     for (missing, action, expected) in [
         ("clientSecret", "aksLocations", "secret can't be empty string"),
         (
@@ -141,7 +142,7 @@ async fn incomplete_stored_credential_is_rejected() {
         ),
         ("subscriptionId", "aksRegions", "failed to get regions: parameter subscriptionID cannot be empty"),
     ] {
-        let mut config = whole.clone();
+        let mut config = complete.clone();
         config.as_object_mut().unwrap().remove(missing);
         let created =
             app.post("/v3/cloudcredentials").json(&json!({"azurecredentialConfig": config})).send().await;
@@ -154,30 +155,30 @@ async fn incomplete_stored_credential_is_rejected() {
 #[tokio::test]
 async fn unknown_environment_is_named_in_the_hint() {
     let app = TestApp::with_advisory_review().await;
-    let moon = |name: &str, more: Value| {
+    let body_with_moon = |name: &str, more: Value| {
         let mut body = account_body(&app, name, &more);
         body["environment"] = json!("moon");
         body
     };
-    let unknown = "environment moon is unknown, so AzurePublicCloud was used; the others are";
-    let refused = moon("expired-secret", json!({}));
-    let without_tenant = moon(
+    let expected = "environment moon is unknown, so AzurePublicCloud was used; the others are";
+    let rejected = body_with_moon("expired-secret", json!({}));
+    let without_tenant = body_with_moon(
         "expired-secret",
         json!({"tenantId": "", "subscriptionId": "00000000-0000-4000-8000-000000000000"}),
     );
-    for body in [&refused, &without_tenant] {
+    for body in [&rejected, &without_tenant] {
         for action in ["aksLocations", "aksCheckCredentials"] {
             let response = app.post(&format!("/meta/{action}")).json(body).send().await;
             assert!(response.status.is_client_error(), "{}", response.text());
-            assert!(hint(&response).starts_with(unknown), "{action}: {}", response.text());
+            assert!(hint(&response).starts_with(expected), "{action}: {}", response.text());
         }
     }
-    let config = json!({"azurecredentialConfig": refused});
-    let id = app.post("/v3/cloudcredentials").json(&config).send().await.json();
-    let path = format!("/meta/aksLocations?cloudCredentialId={}", id["id"].as_str().unwrap());
-    assert!(hint(&app.get(&path).send().await).starts_with(unknown));
-    // Errors that do not concern Azure do not mention the cloud, nor does a known cloud get a hint.
-    let without_region = moon("expired-secret", json!({"region": ""}));
+    let config = json!({"azurecredentialConfig": rejected});
+    let created = app.post("/v3/cloudcredentials").json(&config).send().await.json();
+    let path = format!("/meta/aksLocations?cloudCredentialId={}", created["id"].as_str().unwrap());
+    assert!(hint(&app.get(&path).send().await).starts_with(expected));
+    // Errors that do not come from Azure do not mention the cloud, and a known cloud causes no hint.
+    let without_region = body_with_moon("expired-secret", json!({"region": ""}));
     let response = app.post("/meta/aksVersions").json(&without_region).send().await;
     assert_eq!(response.error(), "region is required");
     assert!(
@@ -185,16 +186,16 @@ async fn unknown_environment_is_named_in_the_hint() {
         "{}",
         response.text()
     );
-    let known = account_body(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
-    let response = app.post("/meta/aksLocations").json(&known).send().await;
+    let known_cloud = account_body(&app, "expired-secret", &json!({"environment": "AzurePublicCloud"}));
+    let response = app.post("/meta/aksLocations").json(&known_cloud).send().await;
     assert!(!hint(&response).contains("unknown"), "{}", response.text());
 }
 
 #[tokio::test]
 async fn base_urls_are_ignored() {
     let app = TestApp::with_advisory_review().await;
-    let more = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
-    assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&more)).send().await.status, 200);
+    let urls = json!({"baseUrl": "https://evil.example/", "authBaseUrl": "https://evil.example/"});
+    assert_eq!(app.post("/meta/aksLocations").json(&app.credential(&urls)).send().await.status, 200);
     let id = app.store_credential(&app.admin).await;
     let path = format!(
         "/meta/aksRegions?cloudCredentialId={id}&baseUrl=https://evil.example&authBaseUrl=https://evil.example"
@@ -205,12 +206,12 @@ async fn base_urls_are_ignored() {
 #[tokio::test]
 async fn ids_in_a_query_are_trimmed() {
     let (app, stored) = TestApp::builder().advisory_review().start_with_credential().await;
-    for around in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
+    for whitespace in ["%20", "%0A", "%0D%0A", "+", "%C2%A0", "%09"] {
         for path in [
-            format!("/meta/aksLocations?cloudCredentialId={stored}{around}"),
-            format!("/meta/aksLocations?cloudCredentialId={around}{stored}"),
-            format!("/meta/aksVersions?cloudCredentialId={stored}&region=eastus{around}"),
-            format!("/meta/aksClusters?cloudCredentialId={stored}&clusterId={around}"),
+            format!("/meta/aksLocations?cloudCredentialId={stored}{whitespace}"),
+            format!("/meta/aksLocations?cloudCredentialId={whitespace}{stored}"),
+            format!("/meta/aksVersions?cloudCredentialId={stored}&region=eastus{whitespace}"),
+            format!("/meta/aksClusters?cloudCredentialId={stored}&clusterId={whitespace}"),
         ] {
             let response = app.get(&path).send().await;
             assert_eq!(response.status, 200, "{path}: {}", response.text());

@@ -39,7 +39,7 @@ async fn missing_role_hint_names_right_and_scope() {
 }
 
 #[tokio::test]
-async fn subscription_states_have_hints() {
+async fn subscription_and_login_errors_have_hints() {
     let app = TestApp::start().await;
     for (name, action, code, hint) in [
         ("disabled-subscription", "aksClusters", "ReadOnlyDisabledSubscription", "enable it"),
@@ -62,13 +62,16 @@ async fn subscription_states_have_hints() {
         assert!(response.json()["hint"].as_str().unwrap().contains(hint), "{}", response.text());
     }
     assert!(
-        app.control.requests().iter().all(|seen| seen.method == "GET" || seen.operation == Operation::Token),
+        app.control
+            .requests()
+            .iter()
+            .all(|request| request.method == "GET" || request.operation == Operation::Token),
         "a listing changes nothing"
     );
 }
 
 #[tokio::test]
-async fn unknown_region_has_azures_text_and_a_hint() {
+async fn unknown_region_has_a_hint() {
     let app = TestApp::start().await;
     for action in ["aksVersions", "aksVMSizes"] {
         let response = app
@@ -85,17 +88,17 @@ async fn unknown_region_has_azures_text_and_a_hint() {
 async fn transient_errors_have_own_statuses_and_retry_after() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
-    let refusal = |status| {
+    let error_with_retry_after = |status| {
         Effect::Status(ErrorResponse {
             status: Some(status),
             retry_after: Some("120".into()),
             ..ErrorResponse::default()
         })
     };
-    for (effect, status, after) in [
-        (refusal(429), 429, "120"),
-        (refusal(503), 503, "120"),
-        (refusal(408), 504, "120"),
+    for (effect, status, retry_after) in [
+        (error_with_retry_after(429), 429, "120"),
+        (error_with_retry_after(503), 503, "120"),
+        (error_with_retry_after(408), 504, "120"),
         (Effect::CutBeforeAnswer, 503, "5"),
         (Effect::CutInBody, 503, "5"),
     ] {
@@ -104,12 +107,12 @@ async fn transient_errors_have_own_statuses_and_retry_after() {
         let response = app.post("/meta/aksLocations").json(&body).send().await;
         assert_eq!(
             (response.status.as_u16(), response.header("retry-after")),
-            (status, after),
+            (status, retry_after),
             "{effect:?}: {}",
             response.text()
         );
         assert!(!response.json()["hint"].as_str().unwrap().is_empty());
-        // After a 429, no such request is sent until `retry-after` has passed.
+        // After a 429, the server sends no more requests of this kind until `retry-after` has passed.
         app.clock.advance(Duration::from_mins(2));
     }
     for action in ["aksLocations", "aksRegions"] {
@@ -143,12 +146,12 @@ async fn malformed_azure_responses_are_errors() {
             assert!(!response.error().is_empty());
         }
     }
-    assert!(app.control.requests().iter().all(|seen| !seen.host.contains("evil")));
+    assert!(app.control.requests().iter().all(|request| !request.host.contains("evil")));
 }
 
-/// Sets the response to the next listings of clusters.
-fn play_clusters(app: &TestApp, status: u16, kind: &str, body: &Value) {
-    let page = json!({"status": status, "headers": {"Content-Type": kind}, "body": body});
+/// Sets the response of Azure to the next listings of clusters.
+fn play_clusters(app: &TestApp, status: u16, content_type: &str, body: &Value) {
+    let page = json!({"status": status, "headers": {"Content-Type": content_type}, "body": body});
     let pages = vec![serde_json::from_value(page).unwrap()];
     app.control.play(app.seed.subscription_id, "managedClusters", pages).unwrap();
 }
@@ -158,7 +161,7 @@ async fn proxy_page_is_reported_for_every_status() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     let html = json!("<html><title>Access Denied</title></html>");
-    for (status, kind, page) in [
+    for (status, content_type, page) in [
         (403, "text/html", &html),
         (200, "text/html", &html),
         (407, "text/html", &html),
@@ -169,17 +172,17 @@ async fn proxy_page_is_reported_for_every_status() {
         (403, "text/plain", &json!("blocked")),
         (407, "text/plain", &json!("")),
     ] {
-        play_clusters(&app, status, kind, page);
+        play_clusters(&app, status, content_type, page);
         let response = app.post("/meta/aksClusters").json(&body).send().await;
         let expected = if status == 502 { 503 } else { 400 };
-        assert_eq!(response.status.as_u16(), expected, "{status} {kind}: {}", response.text());
+        assert_eq!(response.status.as_u16(), expected, "{status} {content_type}: {}", response.text());
         let hint = super::hint(&response);
-        assert!(hint.starts_with("this response is not from Azure ("), "{status} {kind}: {hint}");
+        assert!(hint.starts_with("this response is not from Azure ("), "{status} {content_type}: {hint}");
         assert!(hint.contains("HTTPS_PROXY") && hint.contains("SSL_CERT_FILE"), "{hint}");
         assert!(!hint.contains("role") && !hint.contains("internal problem"), "{hint}");
         assert_eq!(response.json()["upstreamStatus"], status);
     }
-    // Azure's message is unchanged.
+    // Azure's own 403 keeps its hint.
     let denied = json!({"error": {"code": "AuthorizationFailed", "message": "may not perform action 'a/read' over scope '/s'."}});
     play_clusters(&app, 403, "application/json; charset=utf-8", &denied);
     let response = app.post("/meta/aksClusters").json(&body).send().await;
@@ -191,7 +194,7 @@ async fn proxy_page_does_not_evict_lists() {
     let app = TestApp::start().await;
     let body = app.credential(&Value::Null);
     assert_eq!(app.post("/meta/aksClusters").json(&body).send().await.status, 200);
-    app.clock.advance(std::time::Duration::from_secs(31));
+    app.clock.advance(Duration::from_secs(31));
     play_clusters(&app, 403, "text/html", &json!("<html>"));
     let response = app.post("/meta/aksClusters").json(&body).send().await;
     assert_eq!(
@@ -209,7 +212,7 @@ async fn linked_denial_names_right_and_scope() {
     let join = "Microsoft.Network/virtualNetworks/subnets/join/action";
     let start = "The client 'a' with object id 'b' has permission to perform action \
                  'Microsoft.ContainerService/managedClusters/write' on scope 'A'; however, ";
-    for rest in [
+    for denial in [
         format!(
             "it does not have permission to perform action '{join}' on the linked scope(s) 'B' or the linked scope(s) are invalid."
         ),
@@ -221,7 +224,7 @@ async fn linked_denial_names_right_and_scope() {
         ),
     ] {
         let error =
-            json!({"error": {"code": "LinkedAuthorizationFailed", "message": format!("{start}{rest}")}});
+            json!({"error": {"code": "LinkedAuthorizationFailed", "message": format!("{start}{denial}")}});
         play_clusters(&app, 403, "application/json", &error);
         let hint = super::hint(&app.post("/meta/aksClusters").json(&body).send().await);
         assert!(hint.contains(&format!("{join} on B: give it the role Network Contributor")), "{hint}");

@@ -1,4 +1,4 @@
-//! The HTTP side of all actions: authentication, methods, headers, other sites.
+//! HTTP of all actions: authentication, methods, headers, requests from pages of other sites.
 
 use base64::Engine;
 use serde_json::Value;
@@ -8,13 +8,13 @@ use crate::support::app::TestApp;
 
 #[tokio::test]
 async fn actions_without_token_return_ranchers_401() {
-    // Each request has another IP address, because guesses are slowed down per address.
+    // Each action has its own client IP, because responses to failed logins are delayed per client IP.
     let app = TestApp::builder().setting("NORMAN_AKS_TRUSTED_PROXIES", "127.0.0.1/32").start().await;
     let actions = LISTINGS.into_iter().chain(["aksCheckCredentials", "aksNothing"]);
     for (n, action) in actions.enumerate() {
-        let from = format!("192.0.2.{n}");
+        let client_ip = format!("192.0.2.{n}");
         for token in [None, Some("token-nnnnn:wrong"), Some("rubbish"), Some("")] {
-            let call = app.post(&format!("/meta/{action}")).header("x-forwarded-for", &from);
+            let call = app.post(&format!("/meta/{action}")).header("x-forwarded-for", &client_ip);
             let call = match token {
                 Some(token) => call.token(token),
                 None => call.anonymous(),
@@ -84,7 +84,7 @@ async fn foreign_pages_are_rejected_unless_configured() {
 }
 
 #[tokio::test]
-async fn responses_have_a_request_id_and_keep_a_valid_one() {
+async fn request_id_is_generated_unless_a_valid_one_is_sent() {
     let app = TestApp::start().await;
     let generated = app.get("/meta/aksLocations").send().await;
     assert_eq!(generated.header("x-request-id").len(), 36);
@@ -97,7 +97,7 @@ async fn responses_have_a_request_id_and_keep_a_valid_one() {
 }
 
 #[tokio::test]
-async fn names_are_matched_exactly() {
+async fn action_names_are_matched_exactly() {
     let app = TestApp::start().await;
     for path in ["/meta/AKSRegions", "/meta/aksRegions/", "/meta/aksRegions/x", "/meta/", "/meta/gkeZones"] {
         let response = app.post(path).json(&app.credential(&Value::Null)).send().await;

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::LISTINGS;
 use crate::support::app::{TestApp, TestResponse};
 
-fn check(response: &TestResponse, what: &str) {
+fn assert_no_server_error(response: &TestResponse, input: &str) {
     let status = response.status.as_u16();
-    assert!(status < 500, "{what}: {status} {}", response.text());
+    assert!(status < 500, "{input}: {status} {}", response.text());
     if status >= 400 && status != 401 {
-        assert!(!response.error().is_empty(), "{what}: {}", response.text());
+        assert!(!response.error().is_empty(), "{input}: {}", response.text());
     }
 }
 
@@ -73,7 +73,7 @@ fn arbitrary_bytes_are_rejected() {
         let path = format!("/meta/{}", LISTINGS[action]);
         let response = runtime.block_on(app.post(&path).body(body).send());
         assert_eq!(response.status, 400);
-        check(&response, &path);
+        assert_no_server_error(&response, &path);
     });
 }
 
@@ -103,7 +103,7 @@ fn arbitrary_credentials_cause_no_server_error() {
         let mut body = app.credential(&Value::Null);
         body.as_object_mut().unwrap().extend(fields.into_iter().map(|(key, value)| (key.to_owned(), value)));
         let response = runtime.block_on(app.post(&format!("/meta/{action}")).json(&body).send());
-        check(&response, &body.to_string());
+        assert_no_server_error(&response, &body.to_string());
     });
 }
 
@@ -111,8 +111,8 @@ fn arbitrary_credentials_cause_no_server_error() {
 fn arbitrary_queries_cause_no_server_error() {
     let queries = (
         "[a-zA-Z0-9%&=;+:._~-]{0,60}",
-        "[!-~]{0,30}".prop_filter("no fragment", |text| {
-            !text.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])
+        "[!-~]{0,30}".prop_filter("characters of a URI", |id| {
+            !id.contains(['#', '<', '>', '"', '{', '}', '|', '\\', '^', '`'])
         }),
     );
     run_property(300, &queries, |runtime, app, (query, id)| {
@@ -120,7 +120,7 @@ fn arbitrary_queries_cause_no_server_error() {
             format!("/meta/aksVersions?{query}"),
             format!("/meta/aksUpgrades?cloudCredentialId={id}&{query}"),
         ] {
-            check(&runtime.block_on(app.get(&path).send()), &path);
+            assert_no_server_error(&runtime.block_on(app.get(&path).send()), &path);
         }
     });
 }
@@ -128,13 +128,12 @@ fn arbitrary_queries_cause_no_server_error() {
 #[test]
 fn arbitrary_actions_cause_no_server_error() {
     run_property(200, &"aks[a-zA-Z0-9%._~-]{0,20}", |runtime, app, name| {
-        if name
-            .split('%')
-            .skip(1)
-            .all(|rest| rest.len() >= 2 && rest.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit))
-        {
+        // A name is sent only if it is valid in a URI: two hexadecimal digits follow each percent sign.
+        if name.split('%').skip(1).all(|after_percent| {
+            after_percent.len() >= 2 && after_percent.as_bytes()[..2].iter().all(u8::is_ascii_hexdigit)
+        }) {
             let response = runtime.block_on(app.get(&format!("/meta/{name}")).send());
-            check(&response, &name);
+            assert_no_server_error(&response, &name);
         }
     });
 }
@@ -149,37 +148,37 @@ fn malformed_azure_lists_cause_no_server_error() {
         ("locations", "aksRegions"),
         ("managedClusters", "aksClusters"),
     ]);
-    let wrapped = (any_json(), any::<bool>());
-    run_property(400, &(routes, wrapped), |runtime, app, ((route, action), (value, wrap))| {
-        let list = if route == "kubernetesVersions" { "values" } else { "value" };
-        let body = if wrap { json!({list: [value]}) } else { value };
+    let values = (any_json(), any::<bool>());
+    run_property(400, &(routes, values), |runtime, app, ((route, action), (value, is_in_list))| {
+        let list_key = if route == "kubernetesVersions" { "values" } else { "value" };
+        let body = if is_in_list { json!({list_key: [value]}) } else { value };
         let page = serde_json::from_value(json!({"body": body})).unwrap();
         app.control.play(app.seed.subscription_id, route, vec![page]).unwrap();
         let call = app.post(&format!("/meta/{action}")).header("cache-control", "no-cache");
         let response = runtime.block_on(call.json(&app.credential(&json!({"region": "eastus"}))).send());
-        check(&response, &body.to_string());
+        assert_no_server_error(&response, &body.to_string());
     });
 }
 
 #[tokio::test]
 async fn utf_8_bom_is_accepted_and_utf_16_is_rejected() {
     let app = TestApp::start().await;
-    let text = app.credential(&serde_json::Value::Null).to_string();
-    let utf_16 = |bom: bool, big_endian: bool| -> Vec<u8> {
-        let units = bom.then_some(0xfeff).into_iter().chain(text.encode_utf16());
+    let body = app.credential(&serde_json::Value::Null).to_string();
+    let utf_16 = |has_bom: bool, big_endian: bool| -> Vec<u8> {
+        let units = has_bom.then_some(0xfeff).into_iter().chain(body.encode_utf16());
         units.flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
     };
-    let with_bom = [b"\xef\xbb\xbf", text.as_bytes()].concat();
+    let with_bom = [b"\xef\xbb\xbf", body.as_bytes()].concat();
     app.post("/meta/aksCheckCredentials").body(with_bom).send().await.expect(200);
     let credential = serde_json::json!({"azurecredentialConfig": {"clientId": "c"}}).to_string();
     let response =
         app.post("/v3/cloudcredentials").body([b"\xef\xbb\xbf", credential.as_bytes()].concat()).send().await;
     assert_eq!(response.status, 201, "{}", response.text());
-    for (bom, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
+    for (has_bom, big_endian) in [(true, false), (true, true), (false, false), (false, true)] {
         for (path, status) in
             [("/meta/aksCheckCredentials", 400), ("/meta/aksLocations", 400), ("/v3/cloudcredentials", 422)]
         {
-            let response = app.post(path).body(utf_16(bom, big_endian)).send().await;
+            let response = app.post(path).body(utf_16(has_bom, big_endian)).send().await;
             assert_eq!(response.status, status, "{path}: {}", response.text());
             assert!(response.text().contains("the body is UTF-16; send it as UTF-8"), "{}", response.text());
         }

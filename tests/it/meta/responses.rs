@@ -73,17 +73,17 @@ async fn versions_ascend() {
 #[tokio::test]
 async fn regions_are_accepted_in_any_spelling() {
     let app = TestApp::start().await;
-    let lists = async |region: &str| {
+    let sizes_and_networks = async |region: &str| {
         let body = app.credential(&json!({"region": region}));
         let sizes = app.post("/meta/aksVMSizesV2").json(&body).send().await.text();
         let networks = app.post("/meta/aksVirtualNetworks").json(&body).send().await.text();
         (sizes, networks)
     };
-    let expected = lists("eastus").await;
+    let expected = sizes_and_networks("eastus").await;
     assert!(expected.0.len() > 1000 && expected.1.len() > 100, "{expected:?}");
     assert!(!app.take_azure_requests().is_empty());
     for spelling in ["EastUS", "East US", "EAST US"] {
-        assert_eq!(lists(spelling).await, expected, "{spelling}");
+        assert_eq!(sizes_and_networks(spelling).await, expected, "{spelling}");
     }
     assert_eq!(app.take_azure_requests(), Vec::<String>::new(), "all spellings share the cached lists");
 }
@@ -114,7 +114,7 @@ async fn clouds_have_own_endpoints() {
         let response =
             app.post("/meta/aksLocations").json(&account_body(&app, name, &Value::Null)).send().await;
         assert_eq!(response.status, 200, "{name}: {}", response.text());
-        let hosts: Vec<String> = app.control.requests().into_iter().map(|seen| seen.host).collect();
+        let hosts: Vec<String> = app.control.requests().into_iter().map(|request| request.host).collect();
         assert_eq!(hosts, [login, arm], "{name}");
     }
 }

@@ -38,8 +38,8 @@ async fn upgrades_follow_the_running_version() {
 async fn unknown_or_foreign_cluster_is_an_invalid_id() {
     let app = TestApp::with_advisory_review().await;
     let (ann, bob) = (app.token("ann").await, app.token("bob").await);
-    let of_ann = create_cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
-    for id in ["", "c-nnnnn", of_ann.as_str()] {
+    let anns_cluster = create_cluster(&app, &ann, json!({"kubernetesVersion": "1.31.1"})).await;
+    for id in ["", "c-nnnnn", anns_cluster.as_str()] {
         let body = app.credential(&json!({"clusterId": id, "region": "eastus"}));
         let response = app.post("/meta/aksUpgrades").token(&bob).json(&body).send().await;
         assert_eq!(
@@ -61,20 +61,20 @@ async fn cluster_without_known_version_is_an_error() {
 }
 
 #[tokio::test]
-async fn requested_region_overrides_that_of_the_cluster() {
+async fn requested_region_overrides_the_clusters_region() {
     let app = TestApp::with_advisory_review().await;
     let id = create_cluster(&app, &app.admin, json!({"kubernetesVersion": "1.31.1"})).await;
     app.take_azure_requests();
-    for (more, expected) in [
+    for (parameters, expected) in [
         (json!({"clusterId": id}), "eastus"),
         (json!({"clusterId": id, "region": "West Europe"}), "westeurope"),
     ] {
-        app.post("/meta/aksUpgrades").json(&app.credential(&more)).send().await;
-        let listed = app
+        app.post("/meta/aksUpgrades").json(&app.credential(&parameters)).send().await;
+        let listing = app
             .take_azure_requests()
             .into_iter()
             .find(|request| request.contains("kubernetesVersions"))
             .unwrap();
-        assert!(listed.contains(&format!("/locations/{expected}/")), "{listed}");
+        assert!(listing.contains(&format!("/locations/{expected}/")), "{listing}");
     }
 }
