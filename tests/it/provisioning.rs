@@ -1,5 +1,5 @@
-//! The worker's requests to Azure, one by one, and the status shown in between. The clock is advanced manually, and another user
-//! makes changes in the same subscription, as in Azure's portal.
+//! The worker's requests to Azure, and the status of the cluster after each step. The tests advance the clock, and make changes
+//! in Azure as another user would in the portal.
 
 mod access;
 mod converge;
@@ -26,10 +26,10 @@ use crate::support::azure_client;
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
 /// The resource group of almost all clusters in these tests.
 const GROUP: &str = "rancher";
-/// Marks the requests of the user in the portal.
+/// The client request ID of requests from the portal.
 const PORTAL: &str = "portal";
 
-/// A server, and a user in Azure's portal.
+/// A server, and a client that acts as another user in Azure's portal.
 pub(crate) struct ClusterSetup {
     pub(crate) app: TestApp,
     /// The ID of the stored credential.
@@ -41,7 +41,7 @@ pub(crate) struct ClusterSetup {
 /// A write request to Azure.
 #[derive(Debug)]
 pub(crate) struct Write {
-    /// The method and the names in the path: `PUT rancher/one/system`.
+    /// The method and the names in the path, such as `PUT rancher/one/system`.
     pub(crate) line: String,
     pub(crate) body: Value,
 }
@@ -52,9 +52,9 @@ struct StatusSnapshot {
     state: String,
     transitioning: String,
     message: String,
-    /// The current step, or the last one.
+    /// The name and the state of the first step that is not done, or of the last step.
     step: String,
-    /// `Provisioned=Unknown Ready=True`, without conditions that are set once at the start.
+    /// Such as `Provisioned=Unknown Ready=True`, without the conditions that are set when the object is created.
     conditions: String,
 }
 
@@ -118,7 +118,7 @@ impl ClusterSetup {
         json!({"name": name, "aksConfig": config})
     }
 
-    /// Creates the object despite errors of the review; returns its ID.
+    /// Creates the object even if the review finds errors; returns its ID.
     pub(crate) async fn post_with_advisory_review(&self, body: &Value) -> String {
         let mut body = body.clone();
         body["annotations"] = json!({"norman-aks.io/review": "advise"});
@@ -232,7 +232,7 @@ impl ClusterSetup {
         self.app.settle().await;
     }
 
-    /// Changes a key that does not exist in Azure, so that the worker compares everything.
+    /// Sets and unsets `baseUrl`, which Azure does not have, so that the worker compares the whole specification with Azure.
     pub(crate) async fn force_comparison(&self, id: &str) {
         for base_url in [json!("https://management.azure.com/"), Value::Null] {
             let response = self.update(id, json!({"baseUrl": base_url})).await;
@@ -252,7 +252,7 @@ impl ClusterSetup {
         while self.app.server.worker.run_due(&stop).await.unwrap() > 0 {}
     }
 
-    /// Advances the clock by several refresh intervals.
+    /// Advances the clock by `times` refresh intervals, and runs the due steps after each.
     pub(crate) async fn advance_refreshes(&self, times: u32) {
         for _ in 0..times {
             self.app.clock.advance(Duration::from_secs(301));
@@ -260,7 +260,8 @@ impl ClusterSetup {
         }
     }
 
-    /// Expects no writes for 75 minutes, which is longer than all intervals of the worker, and none after a full comparison.
+    /// Expects no writes for 75 minutes, which is longer than the refresh and retry intervals of the worker, and none after a
+    /// full comparison.
     pub(crate) async fn expect_no_writes(&self, id: &str) {
         self.expect_no_writes_during_refreshes(id, 15).await;
     }
@@ -270,7 +271,7 @@ impl ClusterSetup {
         self.app.control.clear_requests();
         self.advance_refreshes(refreshes).await;
         let requests = self.app.control.requests();
-        let reads = requests.iter().filter(|seen| seen.path.contains("managedClusters/")).count();
+        let reads = requests.iter().filter(|request| request.path.contains("managedClusters/")).count();
         assert!(reads >= usize::try_from(refreshes).unwrap(), "read {reads} times");
         self.expect_active(id).await;
         self.update_description(id).await;
@@ -299,15 +300,15 @@ impl ClusterSetup {
 
     /// The server's writes since the last call, in order.
     pub(crate) fn take_writes(&self) -> Vec<Write> {
-        let portal = |seen: &RecordedRequest| seen.client_request_id.as_deref() == Some(PORTAL);
-        let seen = self
+        let is_from_portal = |request: &RecordedRequest| request.client_request_id.as_deref() == Some(PORTAL);
+        let writes = self
             .app
             .control
             .writes()
             .into_iter()
-            .filter(|seen| !portal(seen))
-            .map(|seen| Write::from_request(&seen));
-        let writes = seen.collect();
+            .filter(|request| !is_from_portal(request))
+            .map(|request| Write::from_request(&request));
+        let writes = writes.collect();
         self.app.control.clear_requests();
         writes
     }
@@ -352,7 +353,7 @@ impl ClusterSetup {
         self.change_in_azure(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
     }
 
-    /// A request of another client; the path starts after the subscription.
+    /// Sends a request to Azure as the other user; the path starts after the subscription.
     pub(crate) async fn azure(&self, method: Method, path: &str, body: Option<&Value>) -> (u16, Value) {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice") {
@@ -393,8 +394,8 @@ impl ClusterSetup {
 }
 
 impl Write {
-    pub(crate) fn from_request(seen: &RecordedRequest) -> Self {
-        let words = [
+    pub(crate) fn from_request(request: &RecordedRequest) -> Self {
+        let fixed_segments = [
             "subscriptions",
             "resourcegroups",
             "providers",
@@ -403,13 +404,15 @@ impl Write {
             "agentpools",
             "microsoft.operationalinsights",
         ];
-        let names = seen.path.split('/').filter(|part| !part.is_empty()).skip(2);
-        let names: Vec<&str> = names.filter(|part| !words.contains(&&*part.to_ascii_lowercase())).collect();
-        let body = seen.body.as_deref().map(|body| serde_json::from_str(body).unwrap()).unwrap_or_default();
-        Self { line: format!("{} {}", seen.method, names.join("/")), body }
+        let names = request.path.split('/').filter(|part| !part.is_empty()).skip(2);
+        let names: Vec<&str> =
+            names.filter(|part| !fixed_segments.contains(&&*part.to_ascii_lowercase())).collect();
+        let body =
+            request.body.as_deref().map(|body| serde_json::from_str(body).unwrap()).unwrap_or_default();
+        Self { line: format!("{} {}", request.method, names.join("/")), body }
     }
 
-    /// A value in the body.
+    /// The value in the body at a JSON pointer.
     pub(crate) fn at(&self, pointer: &str) -> Value {
         self.body.pointer(pointer).cloned().unwrap_or_default()
     }
@@ -417,7 +420,7 @@ impl Write {
 
 impl StatusSnapshot {
     fn from_object(cluster: &Value) -> Self {
-        let text = |key: &str| cluster[key].as_str().unwrap().to_owned();
+        let string = |key: &str| cluster[key].as_str().unwrap().to_owned();
         let steps = cluster["aksStatus"]["steps"].as_array().cloned().unwrap_or_default();
         let current = steps.iter().find(|step| step["state"] != "done").or(steps.last());
         let step = current
@@ -438,9 +441,9 @@ impl StatusSnapshot {
             })
             .collect();
         Self {
-            state: text("state"),
-            transitioning: text("transitioning"),
-            message: text("transitioningMessage"),
+            state: string("state"),
+            transitioning: string("transitioning"),
+            message: string("transitioningMessage"),
             step: step.unwrap_or_default(),
             conditions: conditions.join(" "),
         }
@@ -453,15 +456,15 @@ pub(crate) fn lines(writes: &[Write]) -> Vec<String> {
 
 /// A returned `aksConfig` without Azure's values for keys that are unset in `configured`.
 pub(crate) fn without_azure_values(returned: &Value, configured: &Value) -> Value {
-    let mut own = returned.clone();
+    let mut config = returned.clone();
     for key in ["dnsServiceIp", "loadBalancerSku", "nodeResourceGroup", "podCidr", "serviceCidr"] {
         match configured.get(key) {
-            None => drop(own.as_object_mut().unwrap().remove(key)),
-            Some(empty) if empty == "" => own[key] = empty.clone(),
+            None => drop(config.as_object_mut().unwrap().remove(key)),
+            Some(empty) if empty == "" => config[key] = empty.clone(),
             Some(_) => {}
         }
     }
-    own
+    config
 }
 
 /// The path of a cluster in the group.
@@ -484,7 +487,7 @@ pub(crate) fn pool_with(name: &str, mode: &str, other: Value) -> Value {
     pool
 }
 
-/// The body of a cluster that is created in Azure.
+/// The body of a request that creates a cluster in Azure.
 pub(crate) fn azure_cluster_body(dns_prefix: &str, tags: Value) -> Value {
     json!({
         "location": "eastus",

@@ -1,4 +1,4 @@
-//! The server's identity in clusters: the requests to Azure, the stored secrets, and the behavior when a cluster rejects it.
+//! The server's access to clusters: how it is obtained and stored, and what happens when a cluster rejects it.
 
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use crate::support::fault;
 
 const MADE_ELSEWHERE: &str = "made-elsewhere";
 const CONFIG_MAPS: &str = "/api/v1/namespaces/default/configmaps";
-const ACCOUNT: &str = "/api/v1/namespaces/cattle-system/serviceaccounts/kontainer-engine";
+const SERVICE_ACCOUNT: &str = "/api/v1/namespaces/cattle-system/serviceaccounts/kontainer-engine";
 const SECRET: &str = "/api/v1/namespaces/cattle-system/secrets/kontainer-engine-token";
 const BINDING: &str =
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/system-netes-default-clusterRoleBinding";
 
-/// The clusters of the data directory of an earlier version.
+/// The clusters in the data fixture `service-account`, which an earlier version of the server wrote.
 const OLD_LOCAL: &str = "c-crpdd";
 const OLD_ENTRA: &str = "c-d8mfw";
 
-/// Some hours after that directory was created.
+/// A time some hours after the fixture was written.
 const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 
 impl ClusterSetup {
@@ -35,15 +35,21 @@ impl ClusterSetup {
         (setup, id)
     }
 
-    /// A server that was upgraded.
-    async fn upgraded() -> Self {
+    /// Starts on the data of an earlier version.
+    async fn start_upgraded() -> Self {
         let clock = Clock::manual(AFTER_FIXTURE_MS);
         let app = TestApp::builder().clock(&clock).data_fixture("service-account").start().await;
         Self::new(app, "ready").await
     }
 
-    /// A request to a cluster, as its owner.
-    async fn inside(&self, method: Method, id: &str, path: &str, body: Option<Value>) -> TestResponse {
+    /// Sends a request to a cluster, as its owner.
+    async fn request_inside(
+        &self,
+        method: Method,
+        id: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> TestResponse {
         let call = self.app.call(method, &format!("/k8s/clusters/{id}{path}"));
         match body {
             Some(body) => call.header("content-type", "application/json").json(&body).send().await,
@@ -52,13 +58,13 @@ impl ClusterSetup {
     }
 
     async fn status_inside(&self, id: &str, path: &str) -> u16 {
-        self.inside(Method::GET, id, path, None).await.status.as_u16()
+        self.request_inside(Method::GET, id, path, None).await.status.as_u16()
     }
 
     /// The numbers of requests for an admin kubeconfig and for a user kubeconfig.
     fn kubeconfig_requests(&self) -> (usize, usize) {
         let requests = self.app.control.requests();
-        let count = |operation| requests.iter().filter(|seen| seen.operation == operation).count();
+        let count = |operation| requests.iter().filter(|request| request.operation == operation).count();
         (count(Operation::AdminCredential), count(Operation::UserCredential))
     }
 
@@ -67,12 +73,12 @@ impl ClusterSetup {
         endpoint.trim_start_matches("https://").split(':').next().unwrap().to_owned()
     }
 
-    async fn condition_of(&self, id: &str, kind: &str) -> Option<(String, String)> {
+    async fn condition_of(&self, id: &str, condition_type: &str) -> Option<(String, String)> {
         let cluster = self.get(id).await;
         let conditions = cluster["conditions"].as_array().unwrap().clone();
-        let found = conditions.iter().find(|condition| condition["type"] == kind)?;
-        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-        Some((text("status"), text("message")))
+        let condition = conditions.iter().find(|condition| condition["type"] == condition_type)?;
+        let string = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        Some((string("status"), string("message")))
     }
 
     async fn secret(&self, id: &str, name: &str) -> Option<String> {
@@ -85,9 +91,9 @@ impl ClusterSetup {
         Store::connect(&store::sqlite_url(&file), &store::Options::default()).await.unwrap()
     }
 
-    async fn cluster_events(&self, id: &str, kind: &str) -> Vec<String> {
+    async fn cluster_events(&self, id: &str, event_kind: &str) -> Vec<String> {
         let rows = store::cluster_events::list(&self.app.server.store, id, "", 1_000).await.unwrap();
-        rows.into_iter().filter(|row| row.kind == kind).map(|row| row.message).collect()
+        rows.into_iter().filter(|row| row.kind == event_kind).map(|row| row.message).collect()
     }
 
     fn deny(&self, operation: Operation) {
@@ -101,9 +107,9 @@ fn config_map(name: &str, len: usize) -> Value {
 }
 
 #[tokio::test]
-async fn new_cluster_gets_no_account_and_no_secret() {
+async fn new_cluster_gets_no_service_account() {
     let (setup, id) = ClusterSetup::start_with_import("ready", MADE_ELSEWHERE).await;
-    for path in [ACCOUNT, SECRET, BINDING, "/api/v1/namespaces/cattle-system"] {
+    for path in [SERVICE_ACCOUNT, SECRET, BINDING, "/api/v1/namespaces/cattle-system"] {
         assert_eq!(setup.status_inside(&id, path).await, 404, "{path}");
     }
     assert!(setup.secret(&id, SERVICE_ACCOUNT_TOKEN_SECRET).await.is_none());
@@ -126,14 +132,17 @@ async fn rotated_certificates_are_fetched_once() {
     let created = (0..12).map(|number| {
         let name = format!("made-{number}");
         let (setup, id) = (&setup, &id);
-        async move { setup.inside(Method::POST, id, CONFIG_MAPS, Some(config_map(&name, 1_000))).await.status }
+        async move {
+            setup.request_inside(Method::POST, id, CONFIG_MAPS, Some(config_map(&name, 1_000))).await.status
+        }
     });
-    let created = futures_util::future::join_all(created).await;
-    assert_eq!(created, [StatusCode::CREATED; 12]);
-    let list = setup.inside(Method::GET, &id, CONFIG_MAPS, None).await.json();
-    let made = list["items"].as_array().unwrap().iter();
-    let made = made.filter(|map| map["metadata"]["name"].as_str().unwrap().starts_with("made-")).count();
-    assert_eq!((made, setup.kubeconfig_requests()), (12, (1, 0)));
+    let statuses = futures_util::future::join_all(created).await;
+    assert_eq!(statuses, [StatusCode::CREATED; 12]);
+    let list = setup.request_inside(Method::GET, &id, CONFIG_MAPS, None).await.json();
+    let maps = list["items"].as_array().unwrap().iter();
+    let created_count =
+        maps.filter(|map| map["metadata"]["name"].as_str().unwrap().starts_with("made-")).count();
+    assert_eq!((created_count, setup.kubeconfig_requests()), (12, (1, 0)));
 
     setup.advance_refreshes(1).await;
     assert_ne!(setup.get(&id).await["caCert"], authority);
@@ -148,10 +157,10 @@ async fn long_request_is_not_repeated_after_renewal() {
     assert!(setup.app.control.rotate_certificates(&setup.fqdn(&id).await));
     // On an open connection, the cluster reads the request and then rejects it.
     let long = config_map("long", 900_000);
-    let first = setup.inside(Method::POST, &id, CONFIG_MAPS, Some(long.clone())).await.expect(503);
+    let first = setup.request_inside(Method::POST, &id, CONFIG_MAPS, Some(long.clone())).await.expect(503);
     assert!(first.json()["message"].as_str().unwrap().contains("send the request again"));
     assert_eq!(first.header("retry-after"), "5");
-    setup.inside(Method::POST, &id, CONFIG_MAPS, Some(long)).await.expect(201);
+    setup.request_inside(Method::POST, &id, CONFIG_MAPS, Some(long)).await.expect(201);
 }
 
 #[tokio::test]
@@ -165,8 +174,8 @@ async fn application_401_is_not_a_rejection() {
     }
     assert_eq!(setup.kubeconfig_requests(), (0, 0));
     let reviews = setup.app.control.kubernetes_requests();
-    let reviews = reviews.iter().filter(|seen| seen.path.contains("selfsubjectaccessreviews")).count();
-    assert_eq!(reviews, 3, "each permission once");
+    let reviews = reviews.iter().filter(|request| request.path.contains("selfsubjectaccessreviews")).count();
+    assert_eq!(reviews, 3, "one review of each permission");
     setup.app.control.clear_kubernetes_faults();
 
     setup.app.clock.advance(Duration::from_secs(11));
@@ -205,21 +214,21 @@ async fn disabled_local_accounts_use_an_entra_token() {
 #[tokio::test]
 async fn entra_token_is_replaced_before_it_expires() {
     let (setup, id) = ClusterSetup::start_with_import("ready", "entra-only").await;
-    let logins = || {
+    let login_count = || {
         let requests = setup.app.control.requests();
-        requests.iter().filter(|seen| seen.operation == Operation::Token).count()
+        requests.iter().filter(|request| request.operation == Operation::Token).count()
     };
     assert_eq!(setup.status_inside(&id, "/api/v1/nodes").await, 200);
-    let before = logins();
+    let logins_before = login_count();
     setup.app.clock.advance(Duration::from_mins(57));
     for _ in 0..500 {
         assert_eq!(setup.status_inside(&id, "/api/v1/nodes").await, 200);
-        if logins() > before {
+        if login_count() > logins_before {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    assert!(logins() > before, "a new token while the old one is valid");
+    assert!(login_count() > logins_before, "a new token while the old one is valid");
     assert_eq!(setup.kubeconfig_requests(), (0, 0));
     setup.app.clock.advance(Duration::from_mins(30));
     assert_eq!(setup.status_inside(&id, "/api/v1/nodes").await, 200);
@@ -229,13 +238,13 @@ async fn entra_token_is_replaced_before_it_expires() {
 async fn certificate_is_replaced_before_it_expires() {
     let setup = ClusterSetup::start().await;
     let declared = setup.app.control.kubernetes();
-    let upstream = setup.aks_cluster(MADE_ELSEWHERE).await.unwrap();
-    let fqdn = upstream["properties"]["fqdn"].as_str().unwrap();
-    assert!(declared.iter().any(|known| known.fqdn == fqdn));
+    let cluster = setup.aks_cluster(MADE_ELSEWHERE).await.unwrap();
+    let fqdn = cluster["properties"]["fqdn"].as_str().unwrap();
+    assert!(declared.iter().any(|cluster| cluster.fqdn == fqdn));
     assert!(setup.app.control.renew_client_certificate(fqdn, 10));
     let id = setup.create_active(&setup.import(MADE_ELSEWHERE, json!({}))).await;
-    let before = setup.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
-    // While Azure returns no other kubeconfig, it is requested only occasionally.
+    let access_before = setup.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
+    // The server requests the kubeconfig only occasionally as long as Azure returns the same one.
     setup.advance_refreshes(30).await;
     assert_eq!(setup.kubeconfig_requests().1, 0);
     assert!(setup.kubeconfig_requests().0 <= 2, "{:?} in two and a half hours", setup.kubeconfig_requests());
@@ -245,16 +254,16 @@ async fn certificate_is_replaced_before_it_expires() {
         let access: Value = serde_json::from_str(access).unwrap();
         access["signIn"]["certificate"].as_str().unwrap().to_owned()
     };
-    let mut now = before.clone();
+    let mut access = access_before.clone();
     for _ in 0..200 {
         setup.advance_refreshes(1).await;
-        now = setup.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
-        if certificate(&now) != certificate(&before) {
+        access = setup.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
+        if certificate(&access) != certificate(&access_before) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_ne!(certificate(&now), certificate(&before));
+    assert_ne!(certificate(&access), certificate(&access_before));
     assert_eq!(setup.condition_of(&id, "Ready").await.unwrap().0, "True");
     assert_eq!(setup.status_inside(&id, "/api/v1/nodes").await, 200);
 }
@@ -267,7 +276,7 @@ async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
 }
 
 #[tokio::test]
-async fn missing_rights_inside_keep_cluster_from_active() {
+async fn missing_rights_in_the_cluster_fail_provisioning() {
     let setup = ClusterSetup::start_with_account("operator").await;
     let id = setup.post_and_settle(&setup.import("entra-only", json!({}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
@@ -302,7 +311,7 @@ async fn failed_renewal_is_not_repeated_with_every_request() {
     setup.deny(Operation::AdminCredential);
     setup.deny(Operation::UserCredential);
     for _ in 0..5 {
-        let response = setup.inside(Method::GET, &id, "/api/v1/nodes", None).await.expect(503);
+        let response = setup.request_inside(Method::GET, &id, "/api/v1/nodes", None).await.expect(503);
         let message = response.json()["message"].as_str().unwrap().to_owned();
         assert!(message.contains("listClusterAdminCredential/action"), "{message}");
     }
@@ -313,20 +322,20 @@ async fn failed_renewal_is_not_repeated_with_every_request() {
 }
 
 #[tokio::test]
-async fn old_data_directory_loses_its_service_accounts() {
-    let setup = ClusterSetup::upgraded().await;
-    let both = [OLD_LOCAL, OLD_ENTRA];
-    for id in both {
+async fn upgraded_server_removes_old_service_accounts() {
+    let setup = ClusterSetup::start_upgraded().await;
+    let old_clusters = [OLD_LOCAL, OLD_ENTRA];
+    for id in old_clusters {
         setup.expect_active(id).await;
-        for path in [ACCOUNT, SECRET, BINDING, "/api/v1/nodes"] {
+        for path in [SERVICE_ACCOUNT, SECRET, BINDING, "/api/v1/nodes"] {
             assert_eq!(setup.status_inside(id, path).await, 200, "{id} {path}");
         }
         assert!(setup.secret(id, CLUSTER_ACCESS_SECRET).await.is_none());
     }
-    assert_eq!(setup.kubeconfig_requests(), (0, 0), "the account is still used");
+    assert_eq!(setup.kubeconfig_requests(), (0, 0), "the service account is still used");
 
     // A server of the earlier version is running too.
-    let older = |seen_ms| ReplicaRow {
+    let older_replica = |seen_ms| ReplicaRow {
         id: "replica-older".to_owned(),
         started_ms: 1,
         seen_ms,
@@ -335,19 +344,19 @@ async fn old_data_directory_loses_its_service_accounts() {
         address: None,
     };
     let store = setup.store().await;
-    store::replicas::upsert_heartbeat(&store, &older(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
+    store::replicas::upsert_heartbeat(&store, &older_replica(AFTER_FIXTURE_MS + 301_000)).await.unwrap();
     setup.advance_refreshes(1).await;
-    for id in both {
+    for id in old_clusters {
         assert!(setup.secret(id, CLUSTER_ACCESS_SECRET).await.is_some(), "the new access works");
-        assert_eq!(setup.status_inside(id, ACCOUNT).await, 200);
+        assert_eq!(setup.status_inside(id, SERVICE_ACCOUNT).await, 200);
         let (status, message) = setup.condition_of(id, "ServiceAccountRemoved").await.unwrap();
         assert!(status == "Unknown" && message.contains("replica-older"), "{status} {message}");
     }
 
     // That server was killed, and its heartbeat has expired.
     setup.advance_refreshes(1).await;
-    for id in both {
-        for path in [ACCOUNT, SECRET, BINDING] {
+    for id in old_clusters {
+        for path in [SERVICE_ACCOUNT, SECRET, BINDING] {
             assert_eq!(setup.status_inside(id, path).await, 404, "{id} {path}");
         }
         assert!(setup.secret(id, SERVICE_ACCOUNT_TOKEN_SECRET).await.is_none());
@@ -366,20 +375,20 @@ async fn old_data_directory_loses_its_service_accounts() {
         assert!(messages[0].contains("cattle-system/kontainer-engine"), "{messages:?}");
     }
     setup.advance_refreshes(3).await;
-    for id in both {
+    for id in old_clusters {
         assert_eq!(setup.cluster_events(id, "serviceAccountRemoved").await.len(), 1);
     }
 }
 
 #[tokio::test]
 async fn denied_kubeconfig_keeps_the_service_account() {
-    let setup = ClusterSetup::upgraded().await;
+    let setup = ClusterSetup::start_upgraded().await;
     setup.deny(Operation::AdminCredential);
     setup.deny(Operation::UserCredential);
     setup.advance_refreshes(2).await;
     for id in [OLD_LOCAL, OLD_ENTRA] {
         setup.expect_active(id).await;
-        assert_eq!(setup.status_inside(id, ACCOUNT).await, 200);
+        assert_eq!(setup.status_inside(id, SERVICE_ACCOUNT).await, 200);
         assert_eq!(setup.condition_of(id, "Ready").await.unwrap().0, "True");
         let (status, message) = setup.condition_of(id, "ServiceAccountRemoved").await.unwrap();
         assert_eq!(status, "False");
@@ -395,7 +404,7 @@ async fn denied_kubeconfig_keeps_the_service_account() {
     setup.app.control.clear_faults();
     setup.advance_refreshes(1).await;
     for id in [OLD_LOCAL, OLD_ENTRA] {
-        assert_eq!(setup.status_inside(id, ACCOUNT).await, 404);
+        assert_eq!(setup.status_inside(id, SERVICE_ACCOUNT).await, 404);
         assert_eq!(
             setup.condition_of(id, "ServiceAccountRemoved").await,
             Some(("True".to_owned(), String::new()))
@@ -405,41 +414,52 @@ async fn denied_kubeconfig_keeps_the_service_account() {
 
 #[tokio::test]
 async fn deleted_service_account_fails_no_request() {
-    let setup = ClusterSetup::upgraded().await;
-    assert_eq!(setup.inside(Method::DELETE, OLD_LOCAL, ACCOUNT, None).await.status, StatusCode::OK);
+    let setup = ClusterSetup::start_upgraded().await;
+    assert_eq!(
+        setup.request_inside(Method::DELETE, OLD_LOCAL, SERVICE_ACCOUNT, None).await.status,
+        StatusCode::OK
+    );
     assert_eq!(setup.status_inside(OLD_LOCAL, "/api/v1/nodes").await, 200);
     assert_eq!(setup.kubeconfig_requests(), (1, 0));
 }
 
 #[tokio::test]
 async fn service_account_with_finalizers_is_removed_too() {
-    let setup = ClusterSetup::upgraded().await;
-    let kept = json!({"metadata": {"finalizers": ["example.org/stay"]}});
-    for path in [ACCOUNT, SECRET, BINDING] {
+    let setup = ClusterSetup::start_upgraded().await;
+    let finalizers = json!({"metadata": {"finalizers": ["example.org/stay"]}});
+    for path in [SERVICE_ACCOUNT, SECRET, BINDING] {
         let call = setup.app.call(Method::PATCH, &format!("/k8s/clusters/{OLD_LOCAL}{path}"));
-        call.header("content-type", "application/merge-patch+json").json(&kept).send().await.expect(200);
+        call.header("content-type", "application/merge-patch+json")
+            .json(&finalizers)
+            .send()
+            .await
+            .expect(200);
     }
     setup.advance_refreshes(1).await;
-    for path in [ACCOUNT, SECRET, BINDING] {
+    for path in [SERVICE_ACCOUNT, SECRET, BINDING] {
         assert_eq!(setup.status_inside(OLD_LOCAL, path).await, 404, "{path}");
     }
 }
 
 #[tokio::test]
 async fn foreign_binding_with_the_same_name_is_kept() {
-    let setup = ClusterSetup::upgraded().await;
-    let others =
+    let setup = ClusterSetup::start_upgraded().await;
+    let foreign_subjects =
         json!({"subjects": [{"kind": "User", "name": "somebody", "apiGroup": "rbac.authorization.k8s.io"}]});
     let call = setup.app.call(Method::PATCH, &format!("/k8s/clusters/{OLD_ENTRA}{BINDING}"));
-    call.header("content-type", "application/merge-patch+json").json(&others).send().await.expect(200);
+    call.header("content-type", "application/merge-patch+json")
+        .json(&foreign_subjects)
+        .send()
+        .await
+        .expect(200);
     setup.advance_refreshes(1).await;
     assert_eq!(setup.status_inside(OLD_ENTRA, BINDING).await, 200);
-    assert_eq!(setup.status_inside(OLD_ENTRA, ACCOUNT).await, 404);
+    assert_eq!(setup.status_inside(OLD_ENTRA, SERVICE_ACCOUNT).await, 404);
 }
 
 #[tokio::test]
 async fn force_delete_names_the_remaining_service_account() {
-    let setup = ClusterSetup::upgraded().await;
+    let setup = ClusterSetup::start_upgraded().await;
     let response = setup.app.delete(&format!("/v3/clusters/{OLD_LOCAL}?force=true")).send().await.expect(200);
     let message = response.json()["transitioningMessage"].as_str().unwrap().to_owned();
     assert!(message.contains("cattle-system/kontainer-engine"), "{message}");

@@ -27,54 +27,56 @@ async fn host(setup: &ClusterSetup) -> String {
     setup.aks_cluster("one").await.unwrap()["properties"]["fqdn"].as_str().unwrap().to_owned()
 }
 
-/// Replaces the cluster's authority and rejects all earlier identities.
-async fn rotate(setup: &ClusterSetup) {
+/// Replaces the certificate authority of the cluster, which then rejects all earlier credentials.
+async fn rotate_certificates(setup: &ClusterSetup) {
     let host = host(setup).await;
     let declared = setup.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
     setup.app.control.forget_kubernetes(&host);
     setup.app.control.declare_kubernetes(declared);
 }
 
-fn condition<'a>(cluster: &'a Value, kind: &str) -> (&'a str, &'a str) {
+fn condition<'a>(cluster: &'a Value, condition_type: &str) -> (&'a str, &'a str) {
     let conditions = cluster["conditions"].as_array().unwrap();
-    let found = conditions.iter().find(|condition| condition["type"] == kind).unwrap();
-    (found["status"].as_str().unwrap(), found["message"].as_str().unwrap_or_default())
+    let condition = conditions.iter().find(|condition| condition["type"] == condition_type).unwrap();
+    (condition["status"].as_str().unwrap(), condition["message"].as_str().unwrap_or_default())
 }
 
 #[tokio::test]
 async fn changed_authority_is_learned_by_the_next_refresh() {
     let (setup, id) = ClusterSetup::start_active().await;
     let old_authority = setup.get(&id).await["caCert"].clone();
-    rotate(&setup).await;
+    rotate_certificates(&setup).await;
     setup.advance_refreshes(1).await;
-    let shown = setup.get(&id).await;
-    assert_ne!(shown["caCert"], old_authority);
-    assert_eq!(condition(&shown, "Ready"), ("True", ""));
+    let object = setup.get(&id).await;
+    assert_ne!(object["caCert"], old_authority);
+    assert_eq!(condition(&object, "Ready"), ("True", ""));
     assert_eq!(lines(&setup.take_writes()), [READ_KUBECONFIG]);
     setup.advance_refreshes(3).await;
-    assert_eq!(lines(&setup.take_writes()), [""; 0], "the new authority is known");
+    assert_eq!(lines(&setup.take_writes()), [""; 0], "the new authority is stored");
 }
 
 #[tokio::test]
-async fn temporarily_missing_cluster_recovers() {
+async fn temporarily_unreachable_cluster_recovers() {
     let (setup, id) = ClusterSetup::start_active().await;
     let host = host(&setup).await;
     let declared = setup.app.control.kubernetes().into_iter().find(|cluster| cluster.fqdn == host).unwrap();
-    let switch = |running| setup.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
-    switch(false);
+    let set_running =
+        |running| setup.app.control.declare_kubernetes(Declared { running, ..declared.clone() });
+    set_running(false);
     setup.app.control.clear_kubernetes_requests();
-    // The first attempt may use a connection that was closed.
+    // The first refresh may fail on a closed connection, and then does not request the kubeconfig.
     setup.advance_refreshes(3).await;
     assert_eq!(condition(&setup.get(&id).await, "Ready").0, "False");
     let reads = lines(&setup.take_writes());
     assert!((2..=3).contains(&reads.len()) && reads.iter().all(|line| line == READ_KUBECONFIG), "{reads:?}");
-    switch(true);
+    set_running(true);
     setup.advance_refreshes(1).await;
     assert_eq!(condition(&setup.get(&id).await, "Ready"), ("True", ""));
     assert_eq!(lines(&setup.take_writes()), [""; 0]);
-    let writes = setup.app.control.kubernetes_requests().into_iter().filter(|seen| seen.method != "GET");
+    let writes =
+        setup.app.control.kubernetes_requests().into_iter().filter(|request| request.method != "GET");
     assert_eq!(
-        writes.map(|seen| seen.path).collect::<Vec<_>>(),
+        writes.map(|request| request.path).collect::<Vec<_>>(),
         [""; 0],
         "nothing is written in the cluster"
     );
@@ -86,12 +88,12 @@ async fn failed_creation_is_retried_with_another_spec() {
     setup.app.control.add_outcome(failure(OperationKind::CreateCluster));
     let id = setup.post_and_settle(&setup.small()).await;
     setup.expect_failure(&id, "provisioning").await;
-    let other = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
-    let response = setup.update(&id, json!({"nodePools": [pool_with("system", "System", other)]})).await;
+    let changes = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
+    let response = setup.update(&id, json!({"nodePools": [pool_with("system", "System", changes)]})).await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.settle_active(&id).await;
-    let made = setup.pool_in_azure("one", "system").await.unwrap();
-    assert_eq!((&made["vmSize"], &made["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
+    let system_pool = setup.pool_in_azure("one", "system").await.unwrap();
+    assert_eq!((&system_pool["vmSize"], &system_pool["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
     // Now that the pool exists, these fields are immutable.
     let response = setup.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(response.status.as_u16(), 422, "{}", response.text());
@@ -100,11 +102,11 @@ async fn failed_creation_is_retried_with_another_spec() {
 #[tokio::test]
 async fn change_is_done_without_access_to_the_cluster() {
     let (setup, id) = ClusterSetup::start_active().await;
-    rotate(&setup).await;
+    rotate_certificates(&setup).await;
     setup.app.control.add_fault(rejection("listClusterAdminCredential", 409));
     setup.update_and_settle(&id, json!({"tags": {"a": "b"}})).await;
-    let shown = setup.get(&id).await;
-    let (status, message) = condition(&shown, "Ready");
+    let object = setup.get(&id).await;
+    let (status, message) = condition(&object, "Ready");
     assert_eq!(status, "False");
     assert!(message.contains("error getting kube config: NotToday"), "{message}");
     setup.advance_refreshes(1).await;
@@ -115,11 +117,11 @@ async fn change_is_done_without_access_to_the_cluster() {
 }
 
 #[tokio::test]
-async fn failed_unwanted_pool_is_deleted() {
+async fn failed_pool_is_deleted_once_unlisted() {
     let (setup, id) = ClusterSetup::start_active().await;
     setup.app.control.add_outcome(failure(OperationKind::CreatePool));
-    let two = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
-    assert_eq!(setup.update(&id, two).await.status.as_u16(), 200);
+    let two_pools = json!({"nodePools": [pool("system", "System"), pool("gpu", "User")]});
+    assert_eq!(setup.update(&id, two_pools).await.status.as_u16(), 200);
     setup.app.settle().await;
     setup.expect_failure(&id, "updating").await;
     assert!(setup.pool_in_azure("one", "gpu").await.is_some());
@@ -182,19 +184,19 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
     );
     setup.settle_active(&id).await;
     assert_eq!(lines(&setup.take_writes()), [""; 0]);
-    let shown = setup.get(&id).await;
-    assert_eq!((&shown["description"], &shown["labels"]["a"]), (&json!("other words"), &json!("b")));
-    assert_eq!(shown["aksConfig"]["nodePools"][0]["count"], 3, "read and adopted");
+    let object = setup.get(&id).await;
+    assert_eq!((&object["description"], &object["labels"]["a"]), (&json!("other words"), &json!("b")));
+    assert_eq!(object["aksConfig"]["nodePools"][0]["count"], 3, "read and adopted");
 }
 
 #[tokio::test]
 async fn import_contains_azures_state_when_it_is_active() {
     let setup = ClusterSetup::start().await;
-    let nothing = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
-    let id = setup.create_active(&setup.import("made-elsewhere", nothing)).await;
-    let shown = setup.get(&id).await;
-    assert_eq!(shown["aksConfig"]["tags"], json!({}), "Azure's tags are not the user's");
-    assert_eq!(shown["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
+    let empty_values = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
+    let id = setup.create_active(&setup.import("made-elsewhere", empty_values)).await;
+    let object = setup.get(&id).await;
+    assert_eq!(object["aksConfig"]["tags"], json!({}), "Azure's tags are not the user's");
+    assert_eq!(object["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
     let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"], "no PATCH of the tags");
     assert_eq!(setup.aks_cluster("made-elsewhere").await.unwrap()["tags"], json!({"team": "platform"}));
@@ -205,8 +207,8 @@ async fn failed_change_is_retried_later() {
     let (setup, id) = ClusterSetup::start_active().await;
     setup.app.control.add_outcome(failure(OperationKind::ScalePool));
     setup.app.control.add_outcome(failure(OperationKind::UpdatePool));
-    let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
-    assert_eq!(setup.update(&id, wanted).await.status.as_u16(), 200);
+    let config = json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]});
+    assert_eq!(setup.update(&id, config).await.status.as_u16(), 200);
     setup.app.settle().await;
     let expected = "failed to update cluster [one]: node pool system: QuotaExceeded: no cores are left";
     assert_eq!(setup.expect_failure(&id, "updating").await, expected);
@@ -232,8 +234,8 @@ async fn resource_is_polled_if_the_operation_is_unreadable() {
         setup.app.control.add_fault(rejection("/operations/", status));
         // A different count for each status.
         let count = status / 100 + status % 10;
-        let wanted = json!({"nodePools": [pool_with("system", "System", json!({"count": count}))]});
-        let writes = setup.writes_of_update(&id, wanted).await;
+        let config = json!({"nodePools": [pool_with("system", "System", json!({"count": count}))]});
+        let writes = setup.writes_of_update(&id, config).await;
         assert_eq!(lines(&writes), ["PUT rancher/one/system"], "{status}");
         assert!(!setup.app.control.faults().is_empty());
         setup.app.control.clear_faults();
@@ -246,8 +248,9 @@ async fn workspace_is_irrelevant_once_monitoring_is_on() {
     setup.app.control.add_outcome(failure(OperationKind::CreateWorkspace));
     let id = setup.post_and_settle(&setup.small_with(json!({"monitoring": true}))).await;
     setup.expect_active(&id).await;
-    let made = lines(&setup.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
-    assert_eq!(made, 2, "the first one failed");
+    let attempts =
+        lines(&setup.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
+    assert_eq!(attempts, 2, "the first one failed");
     setup.app.control.add_fault(rejection("/workspaces/", 403));
     let writes = setup.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);

@@ -1,5 +1,6 @@
 //! Clusters that were created elsewhere: they are read, changed only if the user requests it, and never deleted.
 
+use azure_sandbox::ScriptedOutcome;
 use http::StatusCode;
 use serde_json::json;
 
@@ -9,7 +10,8 @@ use crate::support::app::TestApp;
 const NAME: &str = "made-elsewhere";
 const READ_KUBECONFIG: &str = "POST rancher/made-elsewhere/listClusterAdminCredential";
 
-fn changes(writes: &[Write]) -> Vec<String> {
+/// The writes except requests for a kubeconfig.
+fn change_lines(writes: &[Write]) -> Vec<String> {
     lines(writes)
         .into_iter()
         .filter(|line| !(line.starts_with("POST ") && line.ends_with("Credential")))
@@ -22,15 +24,18 @@ async fn import_becomes_active() {
     let body = setup.import(NAME, json!({}));
     let id = setup.post(&body).await;
     let statuses = setup.record_statuses(&id, 20).await;
-    let done =
+    let all_true =
         "Pending=True Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
-    assert_eq!((&*statuses.last().unwrap().state, &*statuses.last().unwrap().conditions), ("active", done));
+    assert_eq!(
+        (&*statuses.last().unwrap().state, &*statuses.last().unwrap().conditions),
+        ("active", all_true)
+    );
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
-    let shown = setup.get(&id).await;
-    let mut config = shown["aksConfig"].clone();
+    let object = setup.get(&id).await;
+    let mut config = object["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("type");
     assert_eq!(config, body["aksConfig"], "unset keys are not managed");
-    let upstream = &shown["aksStatus"]["upstreamSpec"];
+    let upstream = &object["aksStatus"]["upstreamSpec"];
     let pools: Vec<&str> =
         upstream["nodePools"].as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap()).collect();
     assert_eq!(pools, ["system", "work"]);
@@ -38,8 +43,8 @@ async fn import_becomes_active() {
         (&upstream["kubernetesVersion"], &upstream["tags"]),
         (&json!("1.32"), &json!({"team": "platform"}))
     );
-    assert_eq!((&shown["aksStatus"]["rbacEnabled"], &upstream["imported"]), (&json!(true), &json!(true)));
-    assert_eq!(shown["version"]["gitVersion"], "v1.32.7");
+    assert_eq!((&object["aksStatus"]["rbacEnabled"], &upstream["imported"]), (&json!(true), &json!(true)));
+    assert_eq!(object["version"]["gitVersion"], "v1.32.7");
 }
 
 #[tokio::test]
@@ -53,7 +58,7 @@ async fn import_writes_nothing_to_azure() {
     setup.update_description(&id).await;
     setup.expect_active(&id).await;
     setup.app.post(&format!("/v3/clusters/{id}?action=generateKubeconfig")).send().await.expect(200);
-    // As sent by Terraform.
+    // Terraform sends the whole `aksConfig`.
     setup.update(&id, setup.import(NAME, json!({}))["aksConfig"].clone()).await.expect(200);
     setup.settle_active(&id).await;
     setup.advance_refreshes(5).await;
@@ -65,10 +70,10 @@ async fn import_writes_nothing_to_azure() {
 #[tokio::test]
 async fn empty_values_of_an_import_change_nothing() {
     let setup = ClusterSetup::start().await;
-    let nothing = json!({
+    let empty_values = json!({
         "tags": {}, "monitoring": false, "httpApplicationRouting": false, "authorizedIpRanges": [], "outboundType": "loadBalancer",
     });
-    let id = setup.post_and_settle(&setup.import(NAME, nothing)).await;
+    let id = setup.post_and_settle(&setup.import(NAME, empty_values)).await;
     setup.expect_active(&id).await;
     setup.advance_refreshes(3).await;
     assert_eq!(lines(&setup.take_writes()), [READ_KUBECONFIG]);
@@ -94,20 +99,20 @@ async fn import_writes_only_set_keys() {
     let writes =
         setup.writes_of_update(&id, json!({"authorizedIpRanges": ["20.1.0.0/16", "20.2.0.0/16"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
-    let now = setup.aks_cluster(NAME).await.unwrap();
-    let ranges = &now["properties"]["apiServerAccessProfile"]["authorizedIPRanges"];
+    let in_azure = setup.aks_cluster(NAME).await.unwrap();
+    let ranges = &in_azure["properties"]["apiServerAccessProfile"]["authorizedIPRanges"];
     assert_eq!(*ranges, json!(["20.1.0.0/16", "20.9.0.0/16", "20.2.0.0/16"]), "entries of others remain");
     setup.expect_no_writes(&id).await;
     setup.delete_and_settle(&id).await;
-    assert_eq!(changes(&setup.take_writes()), Vec::<String>::new());
+    assert_eq!(change_lines(&setup.take_writes()), Vec::<String>::new());
     assert!(setup.aks_cluster(NAME).await.is_some());
 }
 
 #[tokio::test]
-async fn import_manages_named_pools() {
+async fn import_manages_listed_pools() {
     let setup = ClusterSetup::start().await;
     let id = setup.create_active(&setup.import(NAME, json!({}))).await;
-    let work = |count: u32| {
+    let with_work_count = |count: u32| {
         json!({"nodePools": [
             {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
                 "osType": "Linux", "mode": "System", "enableAutoScaling": true, "minCount": 3, "maxCount": 5},
@@ -115,8 +120,8 @@ async fn import_manages_named_pools() {
                 "osType": "Linux", "mode": "User"},
         ]})
     };
-    assert_eq!(lines(&setup.writes_of_update(&id, work(2)).await), Vec::<String>::new());
-    let writes = setup.writes_of_update(&id, work(3)).await;
+    assert_eq!(lines(&setup.writes_of_update(&id, with_work_count(2)).await), Vec::<String>::new());
+    let writes = setup.writes_of_update(&id, with_work_count(3)).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"]);
     setup.expect_no_writes(&id).await;
 }
@@ -127,7 +132,7 @@ async fn import_writes_keys_set_before_its_first_read() {
     let id = setup.post(&setup.import(NAME, json!({}))).await;
     assert_eq!(setup.update(&id, json!({"tags": {"team": "ours"}})).await.status, StatusCode::OK);
     setup.settle_active(&id).await;
-    assert_eq!(changes(&setup.take_writes()), ["PATCH rancher/made-elsewhere"]);
+    assert_eq!(change_lines(&setup.take_writes()), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"team": "ours"}));
     assert_eq!(setup.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "ours"}));
 }
@@ -165,10 +170,8 @@ async fn import_of_a_missing_cluster_can_be_removed() {
 #[tokio::test]
 async fn failed_cluster_can_be_imported() {
     let setup = ClusterSetup::start().await;
-    setup.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
-        times: Some(1),
-        ..azure_sandbox::ScriptedOutcome::default()
-    });
+    let one_failure = ScriptedOutcome { times: Some(1), ..ScriptedOutcome::default() };
+    setup.app.control.add_outcome(one_failure);
     setup
         .set_in_azure(NAME, "/properties/addonProfiles", json!({"httpApplicationRouting": {"enabled": true}}))
         .await;
@@ -192,7 +195,7 @@ async fn import_upgrade_changes_only_the_version() {
     setup.expect_no_writes(&id).await;
 }
 
-/// The address ranges in Azure.
+/// The authorized IP ranges in Azure.
 async fn ranges(setup: &ClusterSetup) -> serde_json::Value {
     setup.aks_cluster(NAME).await.unwrap()["properties"]["apiServerAccessProfile"]["authorizedIPRanges"]
         .clone()
@@ -204,7 +207,7 @@ async fn import_ranges_are_removed_with_the_users_entry() {
     let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
     setup.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
     let id = setup.create_active(&setup.import(NAME, json!({}))).await;
-    for (stated, expected) in [
+    for (configured, expected) in [
         (
             json!(["203.0.113.0/24", "198.51.100.0/24"]),
             json!(["192.0.2.0/24", "203.0.113.0/24", "198.51.100.0/24"]),
@@ -212,13 +215,13 @@ async fn import_ranges_are_removed_with_the_users_entry() {
         (json!(["203.0.113.0/24"]), json!(["192.0.2.0/24", "203.0.113.0/24"])),
         (json!([]), json!(["192.0.2.0/24"])),
     ] {
-        let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": stated})).await;
+        let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": configured})).await;
         assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
-        assert_eq!(ranges(&setup).await, expected, "{stated}");
+        assert_eq!(ranges(&setup).await, expected, "{configured}");
         setup.advance_refreshes(2).await;
-        let shown = setup.get(&id).await;
-        assert_eq!(shown["aksConfig"]["authorizedIpRanges"], stated, "the user's spelling");
-        assert_eq!(shown["aksStatus"]["upstreamSpec"]["authorizedIpRanges"], expected);
+        let object = setup.get(&id).await;
+        assert_eq!(object["aksConfig"]["authorizedIpRanges"], configured, "the user's spelling");
+        assert_eq!(object["aksStatus"]["upstreamSpec"]["authorizedIpRanges"], expected);
     }
     setup.expect_no_writes(&id).await;
     assert_eq!(ranges(&setup).await, json!(["192.0.2.0/24"]));
@@ -231,17 +234,17 @@ async fn import_ranges_are_removed_with_their_key_only() {
     setup.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
     let id = setup.create_active(&setup.import(NAME, json!({}))).await;
     setup.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
-    let both = json!(["192.0.2.0/24", "203.0.113.7"]);
+    let both_ranges = json!(["192.0.2.0/24", "203.0.113.7"]);
     // An absent key has no effect, even if other keys change.
     setup.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
-    assert_eq!(ranges(&setup).await, both);
+    assert_eq!(ranges(&setup).await, both_ranges);
     // A single address with its mask is the same range.
     assert_eq!(
         setup.update(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status,
         StatusCode::OK
     );
     setup.settle_active(&id).await;
-    assert_eq!(ranges(&setup).await, both);
+    assert_eq!(ranges(&setup).await, both_ranges);
     setup.writes_of_update(&id, json!({"authorizedIpRanges": null})).await;
     assert_eq!(ranges(&setup).await, json!(["192.0.2.0/24"]));
 }
@@ -265,25 +268,25 @@ async fn import_range_from_azure_is_not_the_users() {
     assert!(stays["message"].as_str().unwrap().contains("192.0.2.0/24"), "{stays}");
     setup.settle_active(&id).await;
     assert_eq!(ranges(&setup).await, json!(["192.0.2.0/24"]));
-    assert_eq!(changes(&setup.take_writes()), Vec::<String>::new());
+    assert_eq!(change_lines(&setup.take_writes()), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn import_tags_are_removed_with_the_users_entry() {
     let setup = ClusterSetup::start().await;
     let id = setup.create_active(&setup.import(NAME, json!({}))).await;
-    for (stated, expected) in [
+    for (configured, expected) in [
         (json!({"a": "1", "b": "2"}), json!({"team": "platform", "a": "1", "b": "2"})),
         (json!({"a": "3"}), json!({"team": "platform", "a": "3"})),
         (json!({}), json!({"team": "platform"})),
         (json!({"Team": "ours"}), json!({"Team": "ours"})),
         (json!({}), json!({})),
     ] {
-        let writes = setup.writes_of_update(&id, json!({"tags": stated})).await;
-        assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{stated}");
-        assert_eq!(setup.aks_cluster(NAME).await.unwrap()["tags"], expected, "{stated}");
+        let writes = setup.writes_of_update(&id, json!({"tags": configured})).await;
+        assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"], "{configured}");
+        assert_eq!(setup.aks_cluster(NAME).await.unwrap()["tags"], expected, "{configured}");
         setup.advance_refreshes(1).await;
-        assert_eq!(setup.get(&id).await["aksConfig"]["tags"], stated, "the user's spelling");
+        assert_eq!(setup.get(&id).await["aksConfig"]["tags"], configured, "the user's spelling");
     }
     setup.expect_no_writes(&id).await;
 }
@@ -304,7 +307,7 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
         pools[1].as_object_mut().unwrap().extend(work.as_object().unwrap().clone());
         json!({"nodePools": pools})
     };
-    for (stated, labels, taints) in [
+    for (configured, labels, taints) in [
         (
             json!({"nodeLabels": {"x": "1", "y": "2"}, "nodeTaints": ["x=1:NoSchedule", "y=1:NoExecute"]}),
             json!({"theirs": "1", "x": "1", "y": "2"}),
@@ -317,15 +320,15 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
         ),
         (json!({"nodeLabels": {}, "nodeTaints": []}), json!({"theirs": "1"}), json!(["theirs=1:NoSchedule"])),
     ] {
-        let writes = setup.writes_of_update(&id, pools(stated.clone())).await;
-        assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"], "{stated}");
+        let writes = setup.writes_of_update(&id, pools(configured.clone())).await;
+        assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere/work"], "{configured}");
         let pool = setup.pool_in_azure(NAME, "work").await.unwrap();
-        assert_eq!((&pool["nodeLabels"], &pool["nodeTaints"]), (&labels, &taints), "{stated}");
+        assert_eq!((&pool["nodeLabels"], &pool["nodeTaints"]), (&labels, &taints), "{configured}");
         setup.advance_refreshes(1).await;
-        let shown = setup.get(&id).await["aksConfig"]["nodePools"][1].clone();
+        let returned = setup.get(&id).await["aksConfig"]["nodePools"][1].clone();
         assert_eq!(
-            (&shown["nodeLabels"], &shown["nodeTaints"]),
-            (&stated["nodeLabels"], &stated["nodeTaints"])
+            (&returned["nodeLabels"], &returned["nodeTaints"]),
+            (&configured["nodeLabels"], &configured["nodeTaints"])
         );
     }
     setup.expect_no_writes(&id).await;
@@ -348,7 +351,7 @@ async fn import_entry_changed_by_others_is_not_written_again() {
 }
 
 #[tokio::test]
-async fn import_remembers_named_entries_over_a_restart() {
+async fn import_entries_of_the_user_survive_a_restart() {
     let db = crate::support::databases::sqlite().await;
     let first = ClusterSetup::new(TestApp::builder().database(&db).start().await, "ready").await;
     let id = first.create_active(&first.import(NAME, json!({}))).await;
@@ -363,13 +366,11 @@ async fn import_remembers_named_entries_over_a_restart() {
 }
 
 #[tokio::test]
-async fn failed_import_change_remembers_named_entries() {
+async fn import_entries_of_the_user_survive_a_failed_change() {
     let setup = ClusterSetup::start().await;
     let id = setup.create_active(&setup.import(NAME, json!({}))).await;
-    setup.app.control.add_outcome(azure_sandbox::ScriptedOutcome {
-        times: Some(1),
-        ..azure_sandbox::ScriptedOutcome::default()
-    });
+    let one_failure = ScriptedOutcome { times: Some(1), ..ScriptedOutcome::default() };
+    setup.app.control.add_outcome(one_failure);
     assert_eq!(
         setup.update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await.status,
         StatusCode::OK

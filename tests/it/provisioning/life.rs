@@ -21,9 +21,9 @@ async fn all_steps_to_active_are_shown() {
     let setup = ClusterSetup::start().await;
     let id = setup.post(&setup.small()).await;
     assert_eq!(setup.status(&id).await, status("provisioning", "yes", "", "", ""));
-    let start = "2026-11-22T12:00:00Z";
+    let start_time = "2026-11-22T12:00:00Z";
     let statuses = setup.record_statuses(&id, 30).await;
-    let done = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
+    let all_true = "Provisioned=True SystemAccountCreated=True Connected=True Ready=True Updated=True";
     assert_eq!(
         statuses,
         [
@@ -34,7 +34,7 @@ async fn all_steps_to_active_are_shown() {
                 "azure running",
                 "Provisioned=Unknown"
             ),
-            status("active", "no", "", "active done", done),
+            status("active", "no", "", "active done", all_true),
         ]
     );
     let cluster = setup.get(&id).await;
@@ -46,21 +46,23 @@ async fn all_steps_to_active_are_shown() {
         .collect();
     let names = ["cluster", "credentials", "azure", "status", "connection", "active"];
     assert_eq!(steps, names.map(|name| (name, "done")));
-    let times: Vec<&str> = cluster["aksStatus"]["steps"]
+    let start_times: Vec<&str> = cluster["aksStatus"]["steps"]
         .as_array()
         .unwrap()
         .iter()
         .map(|step| step["since"].as_str().unwrap())
         .collect();
-    assert_eq!(times[0], start);
-    assert!(times[5] > start && times.is_sorted(), "{times:?}");
-    for kind in
+    assert_eq!(start_times[0], start_time);
+    assert!(start_times[5] > start_time && start_times.is_sorted(), "{start_times:?}");
+    for condition_type in
         ["BackingNamespaceCreated", "DefaultProjectCreated", "InitialRolesPopulated", "CreatorMadeOwner"]
     {
         let conditions = cluster["conditions"].as_array().unwrap();
         assert!(
-            conditions.iter().any(|condition| condition["type"] == kind && condition["status"] == "True"),
-            "{kind}"
+            conditions
+                .iter()
+                .any(|condition| condition["type"] == condition_type && condition["status"] == "True"),
+            "{condition_type}"
         );
     }
 }
@@ -156,9 +158,9 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
     setup.delete(&id).await;
     let statuses = setup.record_statuses(&id, 60).await;
     assert!(setup.is_deleted(&id).await);
-    let shown: Vec<(&str, &str, &str)> =
+    let progress: Vec<(&str, &str, &str)> =
         statuses.iter().map(|status| (&*status.state, &*status.transitioning, &*status.message)).collect();
-    assert_eq!(shown, [("removing", "yes", "Azure: the cluster one is being deleted")]);
+    assert_eq!(progress, [("removing", "yes", "Azure: the cluster one is being deleted")]);
     assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one"]);
     assert_eq!(setup.aks_cluster("one").await, None);
     assert_eq!(setup.azure(http::Method::HEAD, "/resourceGroups/rancher", None).await.0, 204);
@@ -179,8 +181,8 @@ async fn removal_waits_for_a_running_deletion() {
 #[tokio::test]
 async fn cluster_without_its_group_can_be_removed() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"resourceGroup": "passing"}))).await;
-    setup.change_in_azure(http::Method::DELETE, "/resourceGroups/passing", None).await;
+    let id = setup.create_active(&setup.small_with(json!({"resourceGroup": "temporary"}))).await;
+    setup.change_in_azure(http::Method::DELETE, "/resourceGroups/temporary", None).await;
     setup.advance_refreshes(1).await;
     setup.delete_and_settle(&id).await;
     assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
@@ -190,9 +192,9 @@ async fn cluster_without_its_group_can_be_removed() {
 async fn clusters_are_created_concurrently() {
     let setup = ClusterSetup::start().await;
     let first = setup.post(&setup.small()).await;
-    let mut other = setup.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
-    other["name"] = json!("two");
-    let second = setup.post(&other).await;
+    let mut second_body = setup.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
+    second_body["name"] = json!("two");
+    let second = setup.post(&second_body).await;
     setup.run_due_steps().await;
     let mut writes = lines(&setup.take_writes());
     writes.sort();

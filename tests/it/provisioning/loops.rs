@@ -1,26 +1,26 @@
-//! No writes are sent after all steps are done, for all kinds of specifications.
+//! Once all steps are done, no more writes are sent, whatever the specification contains.
 
 use serde_json::{Value, json};
 
 use super::{ClusterSetup, lines, pool, pool_with, without_azure_values};
 
-async fn expect_no_writes_after_creation(more: Value) {
+async fn expect_no_writes_after_creation(config: Value) {
     let setup = ClusterSetup::start().await;
-    let body = setup.small_with(more);
+    let body = setup.small_with(config);
     let id = setup.create_active(&body).await;
     setup.expect_no_writes(&id).await;
-    let mut shown = setup.get(&id).await["aksConfig"].clone();
-    shown.as_object_mut().unwrap().remove("type");
-    for pool in shown["nodePools"].as_array_mut().unwrap() {
+    let mut returned = setup.get(&id).await["aksConfig"].clone();
+    returned.as_object_mut().unwrap().remove("type");
+    for pool in returned["nodePools"].as_array_mut().unwrap() {
         pool.as_object_mut().unwrap().remove("type");
     }
-    assert_eq!(without_azure_values(&shown, &body["aksConfig"]), body["aksConfig"], "the user's spelling");
+    assert_eq!(without_azure_values(&returned, &body["aksConfig"]), body["aksConfig"], "the user's spelling");
 }
 
 #[tokio::test]
 async fn minimal_spec_causes_no_writes() {
     expect_no_writes_after_creation(json!({})).await;
-    // For four hours.
+    // 50 refreshes are about four hours.
     let (setup, id) = ClusterSetup::start_active().await;
     setup.expect_no_writes_during_refreshes(&id, 50).await;
 }
@@ -122,7 +122,7 @@ async fn contested_tags_are_not_written_forever() {
     let response = setup.update(&id, json!({"tags": {"a": "c"}})).await;
     assert_eq!(response.status.as_u16(), 200);
     // A policy adds a tag whenever tags are written.
-    let mut seen = Vec::new();
+    let mut all_writes = Vec::new();
     for _ in 0..40 {
         setup.run_due_steps().await;
         let writes = lines(&setup.take_writes());
@@ -134,10 +134,10 @@ async fn contested_tags_are_not_written_forever() {
                 .change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
                 .await;
         }
-        seen.extend(writes);
+        all_writes.extend(writes);
         setup.app.clock.advance(std::time::Duration::from_secs(2));
     }
-    assert_eq!(seen, ["PATCH rancher/one"]);
+    assert_eq!(all_writes, ["PATCH rancher/one"]);
     setup.expect_active(&id).await;
     assert_eq!(setup.aks_cluster("one").await.unwrap()["tags"]["policy"], "insists");
     setup.advance_refreshes(1).await;
@@ -147,23 +147,23 @@ async fn contested_tags_are_not_written_forever() {
 }
 
 #[tokio::test]
-async fn ignored_count_is_not_written_forever() {
+async fn reverted_count_is_not_written_forever() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 3}))]);
     assert_eq!(setup.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
-    let mut seen = Vec::new();
+    let mut all_writes = Vec::new();
     for _ in 0..100 {
         setup.run_due_steps().await;
         let writes = lines(&setup.take_writes());
         if !writes.is_empty() {
-            // Another client reverts it immediately.
+            // Another client reverts the count immediately.
             setup.app.clock.advance(std::time::Duration::from_secs(4));
             setup.put_pool_in_azure("one", "work", json!({"count": 1})).await;
         }
-        seen.extend(writes);
+        all_writes.extend(writes);
         setup.app.clock.advance(std::time::Duration::from_secs(5));
     }
-    assert_eq!(seen, ["PUT rancher/one/work"; 3]);
+    assert_eq!(all_writes, ["PUT rancher/one/work"; 3]);
     let message = setup.expect_failure(&id, "updating").await;
     assert!(message.starts_with("Azure accepted the change of the pool work 3 times but"), "{message}");
     // If the user accepts the state in Azure, the cluster becomes active.
@@ -209,13 +209,17 @@ async fn changes_in_azure_cause_no_writes() {
     let path = format!("{}/agentPools/work", super::cluster("one"));
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(setup.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
-    // A refresh is due while an operation of Azure is in progress.
+    // Refreshes run while an operation in Azure is in progress.
     let timing = setup.app.control.timing();
     setup.app.control.set_timing(azure_sandbox::Timing { scale: 1_000.0, ..timing.clone() }).unwrap();
     setup.advance_refreshes(2).await;
     assert_eq!(setup.pool_in_azure("one", "work").await.unwrap()["provisioningState"], "Scaling");
     setup.expect_active(&id).await;
-    assert_eq!(setup.get(&id).await["aksConfig"]["nodePools"][1]["count"], 1, "not before it is complete");
+    assert_eq!(
+        setup.get(&id).await["aksConfig"]["nodePools"][1]["count"],
+        1,
+        "not adopted before the operation completes"
+    );
     setup.app.control.set_timing(timing).unwrap();
     setup.advance_refreshes(2).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["nodePools"][1]["count"], 3);

@@ -8,7 +8,7 @@ use super::{ClusterSetup, azure_cluster_body, cluster, lines, pool, pool_with};
 use crate::support::condition;
 use crate::support::fault;
 
-const NOTHING: [&str; 0] = [];
+const NO_WRITES: [&str; 0] = [];
 
 #[tokio::test]
 async fn pools_created_in_azure_are_shown_but_not_managed() {
@@ -17,12 +17,12 @@ async fn pools_created_in_azure_are_shown_but_not_managed() {
         .put_pool_in_azure("one", "theirs", json!({"count": 2, "vmSize": "Standard_DS2_v2", "mode": "User"}))
         .await;
     setup.expect_no_writes(&id).await;
-    let shown = setup.get(&id).await;
+    let object = setup.get(&id).await;
     let names = |pools: &Value| -> Vec<String> {
         pools.as_array().unwrap().iter().map(|pool| pool["name"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(names(&shown["aksStatus"]["upstreamSpec"]["nodePools"]), ["system", "work", "theirs"]);
-    assert_eq!(names(&shown["aksConfig"]["nodePools"]), ["system", "work"]);
+    assert_eq!(names(&object["aksStatus"]["upstreamSpec"]["nodePools"]), ["system", "work", "theirs"]);
+    assert_eq!(names(&object["aksConfig"]["nodePools"]), ["system", "work"]);
     let theirs = setup.pool_in_azure("one", "theirs").await.unwrap();
     let writes = setup
         .writes_of_update(&id, json!({"nodePools": [pool_with("system", "System", json!({"count": 2}))]}))
@@ -36,7 +36,7 @@ async fn pools_created_in_azure_are_shown_but_not_managed() {
 }
 
 #[tokio::test]
-async fn pool_created_in_azure_is_managed_once_named() {
+async fn pool_created_in_azure_is_managed_once_listed() {
     let (setup, id) = ClusterSetup::start_active().await;
     setup
         .put_pool_in_azure(
@@ -45,8 +45,8 @@ async fn pool_created_in_azure_is_managed_once_named() {
             json!({"count": 1, "vmSize": "Standard_DS2_v2", "mode": "User", "maxPods": 110}),
         )
         .await;
-    let both = json!({"nodePools": [pool("system", "System"), pool("theirs", "User")]});
-    assert_eq!(lines(&setup.writes_of_update(&id, both).await), NOTHING);
+    let both_pools = json!({"nodePools": [pool("system", "System"), pool("theirs", "User")]});
+    assert_eq!(lines(&setup.writes_of_update(&id, both_pools).await), NO_WRITES);
     let writes = setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/theirs"]);
 }
@@ -91,7 +91,7 @@ async fn foreign_cluster_with_the_name_is_untouched() {
     setup.advance_refreshes(5).await;
     setup.expect_failure(&id, "provisioning").await;
     setup.delete_and_settle(&id).await;
-    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(lines(&setup.take_writes()), NO_WRITES);
     assert_eq!(setup.aks_cluster("one").await.unwrap(), theirs);
 }
 
@@ -129,17 +129,17 @@ async fn replacement_of_our_cluster_is_untouched() {
         .await;
     let theirs = setup.aks_cluster("one").await.unwrap();
     setup.advance_refreshes(2).await;
-    let shown = setup.get(&id).await;
-    assert_eq!(shown["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
-    let updated = condition(&shown, "Updated").clone();
+    let object = setup.get(&id).await;
+    assert_eq!(object["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
+    let updated = condition(&object, "Updated").clone();
     assert_eq!(updated["status"], "False");
-    let words = "one in Azure is not the cluster that this server created, and is not changed";
-    assert!(updated["message"].as_str().unwrap().contains(words), "{updated}");
+    let explanation = "one in Azure is not the cluster that this server created, and is not changed";
+    assert!(updated["message"].as_str().unwrap().contains(explanation), "{updated}");
     assert_eq!(setup.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
     setup.app.settle().await;
-    assert!(setup.expect_failure(&id, "updating").await.starts_with(words));
+    assert!(setup.expect_failure(&id, "updating").await.starts_with(explanation));
     setup.delete_and_settle(&id).await;
-    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(lines(&setup.take_writes()), NO_WRITES);
     assert_eq!(setup.aks_cluster("one").await.unwrap(), theirs);
 }
 
@@ -175,6 +175,6 @@ async fn owner_tag_alone_grants_no_ownership() {
     assert!(setup.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
     setup.delete(&id).await;
     setup.app.settle().await;
-    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(lines(&setup.take_writes()), NO_WRITES);
     assert!(setup.aks_cluster("copy").await.is_some());
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{ClusterSetup, lines, pool};
 
 const WORKSPACES_PATH: &str = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces";
-/// Reads the kubeconfig. It is listed among the writes because it is a POST.
+/// The request for the kubeconfig; recorded as a write because it is a POST.
 const READ_KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn created_group_survives_cluster_deletion() {
 }
 
 #[tokio::test]
-async fn pools_are_in_the_named_network() {
+async fn pools_use_the_configured_subnet() {
     let setup = ClusterSetup::start().await;
     let network = json!({
         "networkPlugin": "azure", "networkPolicy": "calico", "virtualNetworkResourceGroup": "rancher", "virtualNetwork": "rancher-net",
@@ -52,9 +52,9 @@ async fn pools_are_in_the_named_network() {
     );
     // A pool that is added later is in the same subnet.
     let mut pools = setup.get(&id).await["aksConfig"]["nodePools"].clone();
-    let mut more = pool("work", "User");
-    more["maxPods"] = json!(30);
-    pools.as_array_mut().unwrap().push(more);
+    let mut new_pool = pool("work", "User");
+    new_pool["maxPods"] = json!(30);
+    pools.as_array_mut().unwrap().push(new_pool);
     let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     assert_eq!(writes[0].at("/properties/vnetSubnetID"), json!(subnet));
@@ -68,7 +68,7 @@ async fn missing_subnet_is_named() {
         "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
         "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
     }));
-    // Otherwise the review rejects the request, and the worker never sees it.
+    // Without this annotation, the review rejects the request, and the worker does not run.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = setup.post_and_settle(&body).await;
     let message = setup.expect_failure(&id, "provisioning").await;
@@ -98,7 +98,7 @@ async fn monitoring_creates_a_workspace() {
         (&json!(true), &json!("rancher-EUS"))
     );
     setup.expect_no_writes(&id).await;
-    // The workspace is shared with other clusters.
+    // The workspace is not deleted, because other clusters may use it.
     setup.delete(&id).await;
     setup.app.settle().await;
     assert_eq!(lines(&setup.take_writes()), ["DELETE rancher/one"]);
@@ -140,10 +140,10 @@ async fn missing_provider_is_registered() {
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     setup.expect_active(&id).await;
     let lines = lines(&setup.take_writes());
-    let (register, rest): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
-    assert_eq!(register.len(), 1, "registered once: {lines:?}");
-    assert_eq!(rest[0], "PUT first");
-    assert_eq!(rest[1], "PUT first/one");
+    let (registrations, others): (Vec<_>, Vec<_>) = lines.iter().partition(|line| *line == "POST register");
+    assert_eq!(registrations.len(), 1, "registered once: {lines:?}");
+    assert_eq!(others[0], "PUT first");
+    assert_eq!(others[1], "PUT first/one");
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn denied_provider_registration_is_shown() {
     // `unregistered`: a resource provider is not registered, and the application may not register it.
     let setup = ClusterSetup::start_with_account("unregistered").await;
     let mut body = setup.small_with(json!({"resourceGroup": "rancher"}));
-    // Otherwise the review rejects the request, and the worker never sees it.
+    // Without this annotation, the review rejects the request, and the worker does not run.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = setup.post_and_settle(&body).await;
     let message = setup.expect_failure(&id, "provisioning").await;

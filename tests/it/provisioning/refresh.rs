@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ClusterSetup, cluster, lines, pool, pool_with, without_azure_values};
 use crate::support::condition;
 
-const NOTHING: [&str; 0] = [];
+const NO_WRITES: [&str; 0] = [];
 
 #[tokio::test]
 async fn managed_keys_adopt_changes_in_azure() {
@@ -96,13 +96,13 @@ async fn cluster_deleted_in_azure_is_not_recreated() {
     assert_eq!(setup.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     setup.app.settle().await;
     assert_eq!(setup.expect_failure(&id, "updating").await, message);
-    let changed = setup.get(&id).await;
-    let ready = condition(&changed, "Ready");
+    let object = setup.get(&id).await;
+    let ready = condition(&object, "Ready");
     assert_eq!(ready["status"], "False", "{ready}");
     assert!(ready["message"].as_str().unwrap().contains("no longer exists in Azure"), "{ready}");
     setup.advance_refreshes(5).await;
     setup.delete_and_settle(&id).await;
-    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(lines(&setup.take_writes()), NO_WRITES);
     assert_eq!(setup.aks_cluster("one").await, None);
 }
 
@@ -113,10 +113,10 @@ async fn refresh_interval_follows_the_setting() {
     let response = setup.app.put("/v3/settings/aks-refresh").json(&json!({"value": "3600"})).send().await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.app.clock.advance(std::time::Duration::from_secs(30));
-    // One refresh is still due after the default interval.
+    // The refresh that is already scheduled still runs after the default interval.
     setup.advance_refreshes(1).await;
     setup.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c"}}))).await;
-    // After 25 minutes, the next one is not due yet; after 65, it is.
+    // The next refresh runs after 60 minutes: not within 25 minutes, but within 65.
     setup.advance_refreshes(5).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "b"}));
     setup.advance_refreshes(8).await;

@@ -1,4 +1,4 @@
-//! Errors of Azure: the message is shown, a change fixes the problem, and a deletion works.
+//! Errors of Azure: the message is shown, a change can fix the cause, and the object can still be deleted.
 
 use azure_sandbox::{Effect, ErrorResponse, Fault, FinalStatus, OperationKind, ScriptedOutcome};
 use http::Method;
@@ -55,7 +55,7 @@ async fn rejected_credential_fails_the_credentials_step() {
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
     setup.expect_step(&id, "credentials failed", "Provisioned=False").await;
-    // A new secret fixes it, without a change of the cluster.
+    // A new secret is sufficient; the cluster need not be changed.
     let seed = &setup.app.seed;
     let name = setup.credential.split(':').next_back().unwrap();
     let corrected = json!({"name": "azure", "azurecredentialConfig": {
@@ -103,7 +103,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     );
     assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one"]);
     assert_eq!(setup.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Failed");
-    // Another specification is a new attempt.
+    // A changed specification causes a new attempt.
     let response = setup.update(&id, json!({"tags": {"second": "try"}})).await;
     assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("provisioning")));
     setup.settle_active(&id).await;
@@ -114,10 +114,10 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn failed_change_is_not_active() {
+async fn cluster_is_not_active_after_a_failed_change() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let scaled = |count: u32| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", json!({"count": count}))]});
-    for (operation, change, words, write) in [
+    for (operation, change, message, write) in [
         (
             OperationKind::ScalePool,
             scaled(3),
@@ -135,11 +135,11 @@ async fn failed_change_is_not_active() {
         setup.app.control.add_outcome(fault::outcome(operation, "AllocationFailed", "no room"));
         assert_eq!(setup.update(&id, change.clone()).await.status.as_u16(), 200);
         setup.app.settle().await;
-        assert_eq!(setup.expect_failure(&id, "updating").await, words);
+        assert_eq!(setup.expect_failure(&id, "updating").await, message);
         let status = setup.status(&id).await;
         assert!(status.conditions.contains("Updated=False"), "{status:?}");
         assert_eq!(lines(&setup.take_writes()), [write]);
-        // The same change once more is a new attempt.
+        // A repeated PUT of the same change causes a new attempt.
         assert_eq!(lines(&setup.writes_of_update(&id, change).await), [write]);
         assert_eq!(setup.aks_cluster("one").await.unwrap()["properties"]["provisioningState"], "Succeeded");
     }
@@ -153,8 +153,8 @@ async fn rejected_change_can_be_reverted() {
     let id = setup
         .create_active(&setup.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)})))
         .await;
-    let advised = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
-    let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&advised).send().await;
+    let body = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
+    let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.app.settle().await;
     let message = setup.expect_failure(&id, "updating").await;
@@ -177,8 +177,8 @@ async fn denied_resource_group_is_shown() {
         message.starts_with("error creating resource group [forbidden] with message AuthorizationFailed: "),
         "{message}"
     );
-    let shown: Value = setup.get(&id).await;
-    assert!(shown["aksStatus"].get("upstreamSpec").is_none());
+    let object: Value = setup.get(&id).await;
+    assert!(object["aksStatus"].get("upstreamSpec").is_none());
 }
 
 #[tokio::test]
@@ -194,9 +194,9 @@ async fn failed_pool_deletion_is_repeated() {
         200
     );
     let statuses = setup.record_statuses(&id, 60).await;
-    let words = "failed to remove node pool: PodDrainFailure: a pod does not let go";
+    let message = "failed to remove node pool: PodDrainFailure: a pod does not let go";
     assert!(
-        statuses.iter().any(|status| status.transitioning == "error" && status.message == words),
+        statuses.iter().any(|status| status.transitioning == "error" && status.message == message),
         "{statuses:?}"
     );
     setup.expect_active(&id).await;
@@ -243,13 +243,13 @@ fn deny_put(setup: &ClusterSetup, path: &str, code: &str, message: &str) {
     setup.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
 }
 
-const JOIN: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
+const JOIN_ACTION: &str = "Microsoft.Network/virtualNetworks/subnets/join/action";
 
-/// Azure's message for an application that may write clusters but lacks a right on a linked resource.
-fn linked(missing: &str) -> String {
+/// Azure's message for an application that may write clusters but may not use a linked resource, as `denial` says.
+fn linked_denial(denial: &str) -> String {
     format!(
         "The client 'a' with object id 'b' has permission to perform action 'Microsoft.ContainerService/managedClusters/write' \
-         on scope 'A'; however, {missing}"
+         on scope 'A'; however, {denial}"
     )
 }
 
@@ -259,10 +259,10 @@ async fn linked_authorization_error_names_the_missing_right() {
     for (missing, expected) in [
         (
             format!(
-                "it does not have permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid."
+                "it does not have permission to perform action '{JOIN_ACTION}' on the linked scope(s) 'B' or the linked scope(s) are invalid."
             ),
             format!(
-                "lacks the right {JOIN} on B: give it the role Network Contributor there (az role assignment create --assignee a --role 'Network Contributor' --scope B)"
+                "lacks the right {JOIN_ACTION} on B: give it the role Network Contributor there (az role assignment create --assignee a --role 'Network Contributor' --scope B)"
             ),
         ),
         (
@@ -275,7 +275,7 @@ async fn linked_authorization_error_names_the_missing_right() {
         ),
     ] {
         let setup = ClusterSetup::start().await;
-        deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(&missing));
+        deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked_denial(&missing));
         let id = setup.post_and_settle(&setup.small()).await;
         let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains(&expected), "{message}");
@@ -288,7 +288,7 @@ async fn linked_authorization_error_names_the_missing_right() {
 async fn linked_authorization_error_of_another_tenant_names_no_role() {
     let setup = ClusterSetup::start().await;
     let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
-    deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked(missing));
+    deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked_denial(missing));
     let id = setup.post_and_settle(&setup.small()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("in the subscription S, which belongs to a tenant other than T"), "{message}");
@@ -301,7 +301,7 @@ async fn failed_operation_has_a_hint() {
     let inner = format!(
         "Reconcile VNet failed. Details: Code=\"LinkedAuthorizationFailed\" Message=\"The client 'i' with object id 'o' has \
          permission to perform action 'Microsoft.Network/virtualNetworks/write' on scope 'A'; however, it does not have \
-         permission to perform action '{JOIN}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
+         permission to perform action '{JOIN_ACTION}' on the linked scope(s) 'B' or the linked scope(s) are invalid.\""
     );
     setup.app.control.add_outcome(fault::outcome(
         OperationKind::CreateCluster,
@@ -310,7 +310,7 @@ async fn failed_operation_has_a_hint() {
     ));
     let id = setup.post_and_settle(&setup.small()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
-    assert!(message.contains(&format!("; the identity i lacks the right {JOIN} on B")), "{message}");
+    assert!(message.contains(&format!("; the identity i lacks the right {JOIN_ACTION} on B")), "{message}");
 }
 
 #[tokio::test]
@@ -372,13 +372,13 @@ async fn policy_error_of_a_cluster_has_a_remedy() {
 
 #[tokio::test]
 async fn proxy_page_is_not_a_response_to_a_write() {
-    // A unit test has all pages: `responses_of_proxies_are_recognized`.
-    for (status, kind) in [(403, "text/html"), (200, "text/html")] {
+    // The unit test `responses_of_proxies_are_recognized` covers all kinds of pages.
+    for (status, content_type) in [(403, "text/html"), (200, "text/html")] {
         let setup = ClusterSetup::start().await;
         let page = ErrorResponse {
             status: Some(status),
             body: Some("<html><title>Access Denied</title></html>".to_owned()),
-            headers: [("Content-Type".to_owned(), kind.to_owned())].into(),
+            headers: [("Content-Type".to_owned(), content_type.to_owned())].into(),
             ..ErrorResponse::default()
         };
         let fault = fault::for_path("/managedClusters/one", Effect::Status(page));

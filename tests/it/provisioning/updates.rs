@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ClusterSetup, cluster, lines, pool, pool_with};
 use crate::support::fault;
 
-const NOTHING: [&str; 0] = [];
+const NO_WRITES: [&str; 0] = [];
 
 #[tokio::test]
 async fn pool_is_scaled_with_one_write() {
@@ -22,7 +22,7 @@ async fn pool_is_scaled_with_one_write() {
 }
 
 #[tokio::test]
-async fn change_is_updating_until_it_is_complete() {
+async fn cluster_is_updating_until_the_change_is_complete() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let pools = json!([
         pool_with("system", "System", json!({"count": 2})),
@@ -31,7 +31,7 @@ async fn change_is_updating_until_it_is_complete() {
     let response = setup.update(&id, json!({"nodePools": pools})).await.json();
     assert_eq!((&response["state"], &response["transitioning"]), (&json!("updating"), &json!("yes")));
     let statuses = setup.record_statuses(&id, 60).await;
-    let shown: Vec<(&str, &str, &str, bool)> = statuses
+    let progress: Vec<(&str, &str, &str, bool)> = statuses
         .iter()
         .map(|status| {
             (
@@ -43,7 +43,7 @@ async fn change_is_updating_until_it_is_complete() {
         })
         .collect();
     assert_eq!(
-        shown,
+        progress,
         [
             ("updating", "yes", "Azure: the node pool system is being changed", true),
             ("updating", "yes", "Azure: the node pool work is being changed", true),
@@ -58,8 +58,8 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let pools =
         |work: Value| json!({"nodePools": [pool("system", "System"), pool_with("work", "User", work)]});
-    let on = pools(json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}));
-    let writes = setup.writes_of_update(&id, on).await;
+    let enabled = pools(json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 4}));
+    let writes = setup.writes_of_update(&id, enabled).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
     let sent = |key: &str| writes[0].at(&format!("/properties/{key}"));
     assert_eq!(
@@ -83,9 +83,9 @@ async fn autoscaler_can_be_enabled_changed_and_disabled() {
     assert_eq!(writes[0].at("/properties/count"), 3, "the autoscaler's value");
     let writes = setup.writes_of_update(&id, pools(json!({"enableAutoScaling": false, "count": 2}))).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/work"]);
-    let azure = setup.pool_in_azure("one", "work").await.unwrap();
+    let azure_pool = setup.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(
-        (&azure["count"], &azure["enableAutoScaling"], azure.get("minCount")),
+        (&azure_pool["count"], &azure_pool["enableAutoScaling"], azure_pool.get("minCount")),
         (&json!(2), &json!(false), None)
     );
     setup.expect_no_writes(&id).await;
@@ -121,8 +121,8 @@ async fn upgrade_starts_with_the_control_plane() {
 #[tokio::test]
 async fn pools_missing_from_the_list_are_deleted() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
-    let more = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
-    let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", more)]);
+    let settings = json!({"nodeLabels": {"a": "b"}, "nodeTaints": ["c=d:NoSchedule"], "availabilityZones": ["2", "1"], "maxSurge": "33%"});
+    let pools = json!([pool("system", "System"), pool("work", "User"), pool_with("more", "User", settings)]);
     let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one/more"]);
     assert_eq!(
@@ -138,7 +138,7 @@ async fn pools_missing_from_the_list_are_deleted() {
         setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), pools[2]]})).await;
     assert_eq!(lines(&writes), ["DELETE rancher/one/work"]);
     assert_eq!(setup.pool_in_azure("one", "work").await, None);
-    // A request without a list deletes nothing.
+    // A request without `nodePools` deletes nothing.
     let writes = setup.writes_of_update(&id, json!({"tags": {"a": "b"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     setup.expect_no_writes(&id).await;
@@ -175,10 +175,14 @@ async fn labels_taints_and_surge_can_be_changed_and_cleared() {
     ] {
         let writes = setup.writes_of_update(&id, pools(work.clone())).await;
         assert_eq!(lines(&writes), ["PUT rancher/one/work"], "{work}");
-        let azure = setup.pool_in_azure("one", "work").await.unwrap();
-        let found =
-            azure.get("nodeLabels").filter(|labels| **labels != json!({})).cloned().unwrap_or_default();
-        assert_eq!((found, azure.get("nodeTaints").cloned().unwrap_or_default()), (labels, taints), "{work}");
+        let azure_pool = setup.pool_in_azure("one", "work").await.unwrap();
+        let azure_labels =
+            azure_pool.get("nodeLabels").filter(|labels| **labels != json!({})).cloned().unwrap_or_default();
+        assert_eq!(
+            (azure_labels, azure_pool.get("nodeTaints").cloned().unwrap_or_default()),
+            (labels, taints),
+            "{work}"
+        );
     }
     setup
         .put_pool_in_azure(
@@ -316,8 +320,8 @@ async fn put_without_a_change_writes_nothing() {
     let setup = ClusterSetup::start().await;
     let body = setup.small_with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
     let id = setup.create_active(&body).await;
-    let whole = setup.get(&id).await["aksConfig"].clone();
-    for config in [json!({}), whole, json!({"subnet": "", "networkPolicy": null})] {
+    let returned = setup.get(&id).await["aksConfig"].clone();
+    for config in [json!({}), returned, json!({"subnet": "", "networkPolicy": null})] {
         let response = setup.update(&id, config.clone()).await;
         assert_eq!(
             (response.status.as_u16(), &response.json()["state"]),
@@ -325,10 +329,10 @@ async fn put_without_a_change_writes_nothing() {
             "{config}"
         );
         setup.settle_active(&id).await;
-        assert_eq!(lines(&setup.take_writes()), NOTHING, "{config}");
+        assert_eq!(lines(&setup.take_writes()), NO_WRITES, "{config}");
     }
-    let same = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
-    assert_eq!(lines(&setup.writes_of_update(&id, same).await), NOTHING);
+    let other_spelling = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
+    assert_eq!(lines(&setup.writes_of_update(&id, other_spelling).await), NO_WRITES);
 }
 
 #[tokio::test]
@@ -402,14 +406,17 @@ async fn last_of_several_changes_is_applied() {
 #[tokio::test]
 async fn credential_change_writes_nothing_to_azure() {
     let (setup, id) = ClusterSetup::start_active().await;
-    let other = setup.app.store_credential(&setup.app.admin).await;
-    assert_ne!(other, setup.credential);
-    assert_eq!(lines(&setup.writes_of_update(&id, json!({"azureCredentialSecret": other})).await), NOTHING);
+    let other_credential = setup.app.store_credential(&setup.app.admin).await;
+    assert_ne!(other_credential, setup.credential);
+    assert_eq!(
+        lines(&setup.writes_of_update(&id, json!({"azureCredentialSecret": other_credential})).await),
+        NO_WRITES
+    );
     setup.expect_no_writes(&id).await;
 }
 
 #[tokio::test]
-async fn immutable_and_unmanaged_keys_are_rejected() {
+async fn immutable_and_unsupported_changes_are_rejected() {
     let setup = ClusterSetup::start().await;
     let body = setup.small_with(json!({
         "networkPolicy": "calico", "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10", "podCidr": "10.244.0.0/16",
@@ -418,27 +425,27 @@ async fn immutable_and_unmanaged_keys_are_rejected() {
         "nodePools": [pool_with("system", "System", json!({"availabilityZones": ["1"]}))],
     }));
     let id = setup.create_active(&body).await;
-    let cannot = "because Azure cannot change it";
+    let immutable = "because Azure cannot change it";
     let pools = |more: Value| json!({"nodePools": [pool_with("system", "System", more)]});
-    for (change, words) in [
-        (json!({"dnsPrefix": "two"}), cannot),
-        (pools(json!({"vmSize": "Standard_D4s_v3"})), cannot),
+    for (change, expected) in [
+        (json!({"dnsPrefix": "two"}), immutable),
+        (pools(json!({"vmSize": "Standard_D4s_v3"})), immutable),
         (pools(json!({"availabilityZones": ["2"]})), "changing availability zones for node pool [system]"),
         (json!({"outboundType": "managedNATGateway"}), "changing it is not supported by this server"),
     ] {
         let response = setup.update(&id, change.clone()).await;
         let body = response.json();
         assert_eq!(response.status.as_u16(), 422, "{change} {body}");
-        assert!(body["message"].as_str().unwrap().contains(words), "{change} {body}");
+        assert!(body["message"].as_str().unwrap().contains(expected), "{change} {body}");
         assert!(body["fieldName"].as_str().is_some_and(|field| field.starts_with("aksConfig.")), "{body}");
     }
     setup.expect_active(&id).await;
-    // Another spelling of the same values is not a change.
-    let same = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
-    let response = setup.update(&id, same).await;
+    // Another spelling of a value is not a change.
+    let other_spelling = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
+    let response = setup.update(&id, other_spelling).await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.settle_active(&id).await;
-    assert_eq!(lines(&setup.take_writes()), NOTHING);
+    assert_eq!(lines(&setup.take_writes()), NO_WRITES);
 }
 
 #[tokio::test]

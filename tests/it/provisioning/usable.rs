@@ -1,4 +1,4 @@
-//! Clusters that cannot be used although the specification is valid: stopped, deleted, in another region, or not reachable from
+//! Clusters that cannot be used although the specification is valid: stopped, deleted, in another region, or unreachable from
 //! this server; and the status while a step is retried.
 
 use azure_sandbox::{Effect, Fault, OperationKind};
@@ -8,18 +8,20 @@ use serde_json::{Value, json};
 use super::{AKS, ClusterSetup, azure_cluster_body, cluster, lines};
 use crate::support::fault;
 
-const START: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
+const STOPPED_MESSAGE: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
 
-fn condition(shown: &Value, kind: &str) -> (String, String) {
-    let conditions = shown["conditions"].as_array().unwrap();
-    let found =
-        conditions.iter().find(|condition| condition["type"] == kind).unwrap_or_else(|| panic!("{shown:#}"));
-    let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
-    (text("status"), text("message"))
+fn condition(object: &Value, condition_type: &str) -> (String, String) {
+    let conditions = object["conditions"].as_array().unwrap();
+    let condition = conditions
+        .iter()
+        .find(|condition| condition["type"] == condition_type)
+        .unwrap_or_else(|| panic!("{object:#}"));
+    let string = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+    (string("status"), string("message"))
 }
 
 /// Starts or stops the cluster in the portal.
-async fn power(setup: &ClusterSetup, name: &str, action: &str) {
+async fn start_or_stop(setup: &ClusterSetup, name: &str, action: &str) {
     setup.change_in_azure(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
     setup.azure(Method::GET, &cluster(name), None).await;
 }
@@ -30,16 +32,16 @@ async fn stopped_import_names_the_start_command() {
     setup
         .change_in_azure(Method::PUT, &cluster("asleep"), Some(&azure_cluster_body("asleep", json!({}))))
         .await;
-    power(&setup, "asleep", "stop").await;
+    start_or_stop(&setup, "asleep", "stop").await;
     let id = setup.post_and_settle(&setup.import("asleep", json!({}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
-    assert_eq!(message, format!("the cluster asleep {START}asleep"));
-    let shown = setup.get(&id).await;
+    assert_eq!(message, format!("the cluster asleep {STOPPED_MESSAGE}asleep"));
+    let object = setup.get(&id).await;
     assert_eq!(
-        shown["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7",
+        object["aksStatus"]["upstreamSpec"]["kubernetesVersion"], "1.32.7",
         "Azure's state is shown nevertheless"
     );
-    power(&setup, "asleep", "start").await;
+    start_or_stop(&setup, "asleep", "start").await;
     setup.advance_refreshes(2).await;
     setup.settle_active(&id).await;
 }
@@ -47,15 +49,15 @@ async fn stopped_import_names_the_start_command() {
 #[tokio::test]
 async fn stopped_cluster_shows_the_start_command() {
     let (setup, id) = ClusterSetup::start_active().await;
-    power(&setup, "one", "stop").await;
+    start_or_stop(&setup, "one", "stop").await;
     setup.advance_refreshes(1).await;
-    let shown = setup.get(&id).await;
-    let message = format!("the cluster one {START}one");
-    assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), message.clone()));
-    assert_eq!(condition(&shown, "Connected").0, "False");
-    assert_eq!(condition(&shown, "Updated"), ("True".to_owned(), String::new()), "nothing is to be done");
+    let object = setup.get(&id).await;
+    let message = format!("the cluster one {STOPPED_MESSAGE}one");
+    assert_eq!(condition(&object, "Ready"), ("False".to_owned(), message.clone()));
+    assert_eq!(condition(&object, "Connected").0, "False");
+    assert_eq!(condition(&object, "Updated"), ("True".to_owned(), String::new()), "no change is pending");
     assert_eq!(
-        (&shown["state"], &shown["transitioning"], &shown["transitioningMessage"]),
+        (&object["state"], &object["transitioning"], &object["transitioningMessage"]),
         (&json!("active"), &json!("error"), &json!(message))
     );
     // A change waits for the start and does not fail with Azure's message.
@@ -63,7 +65,7 @@ async fn stopped_cluster_shows_the_start_command() {
     setup.app.settle().await;
     assert_eq!(setup.expect_failure(&id, "updating").await, message);
     assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
-    power(&setup, "one", "start").await;
+    start_or_stop(&setup, "one", "start").await;
     setup.advance_refreshes(2).await;
     setup.settle_active(&id).await;
     assert_eq!(condition(&setup.get(&id).await, "Ready"), ("True".to_owned(), String::new()));
@@ -84,21 +86,21 @@ async fn start_command_quotes_the_resource_group() {
 
 #[tokio::test]
 async fn deleted_cluster_is_not_ready() {
-    let (setup, own) = ClusterSetup::start_active().await;
+    let (setup, created) = ClusterSetup::start_active().await;
     setup
         .change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
     let import = setup.create_active(&setup.import("theirs", json!({}))).await;
-    for (id, name) in [(&own, "one"), (&import, "theirs")] {
+    for (id, name) in [(&created, "one"), (&import, "theirs")] {
         setup.change_in_azure(Method::DELETE, &cluster(name), None).await;
         setup.advance_refreshes(2).await;
-        let shown = setup.get(id).await;
-        let gone = format!("{name} no longer exists in Azure: remove the object, or restore the cluster");
-        assert_eq!(condition(&shown, "Ready"), ("False".to_owned(), gone.clone()), "{name}");
-        assert_eq!(condition(&shown, "Connected").0, "False", "{name}");
+        let object = setup.get(id).await;
+        let message = format!("{name} no longer exists in Azure: remove the object, or restore the cluster");
+        assert_eq!(condition(&object, "Ready"), ("False".to_owned(), message.clone()), "{name}");
+        assert_eq!(condition(&object, "Connected").0, "False", "{name}");
         assert_eq!(
-            (&shown["state"], &shown["transitioningMessage"]),
-            (&json!("active"), &json!(gone)),
+            (&object["state"], &object["transitioningMessage"]),
+            (&json!("active"), &json!(message)),
             "{name}"
         );
     }
@@ -124,43 +126,45 @@ async fn import_with_the_wrong_region_warns() {
     let body = setup.import("elsewhere", json!({"resourceLocation": "westeurope"}));
     let response = setup.app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(response.status.as_u16(), 201, "{}", response.text());
-    let warning = |shown: &Value| {
-        let findings = shown["aksStatus"]["review"]["findings"].as_array().unwrap().clone();
-        let found: Vec<_> =
+    let assert_warning = |object: &Value| {
+        let findings = object["aksStatus"]["review"]["findings"].as_array().unwrap().clone();
+        let warnings: Vec<_> =
             findings.into_iter().filter(|finding| finding["rule"] == "region-matches").collect();
-        assert_eq!(found.len(), 1, "{shown:#}");
+        assert_eq!(warnings.len(), 1, "{object:#}");
         assert_eq!(
-            (&found[0]["severity"], &found[0]["field"]),
+            (&warnings[0]["severity"], &warnings[0]["field"]),
             (&json!("warning"), &json!("aksConfig.resourceLocation"))
         );
-        assert!(found[0]["message"].as_str().unwrap().contains("eastus"), "{found:?}");
+        assert!(warnings[0]["message"].as_str().unwrap().contains("eastus"), "{warnings:?}");
         let remedy = "set resourceLocation to eastus; once the cluster is active, eastus is used in any case";
-        assert_eq!(found[0]["remedy"], remedy);
+        assert_eq!(warnings[0]["remedy"], remedy);
     };
-    warning(&response.json());
+    assert_warning(&response.json());
     let id = response.id();
     setup.settle_active(&id).await;
-    let shown = setup.get(&id).await;
-    warning(&shown);
-    assert_eq!(shown["aksConfig"]["resourceLocation"], "westeurope");
-    assert_eq!(shown["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
+    let object = setup.get(&id).await;
+    assert_warning(&object);
+    assert_eq!(object["aksConfig"]["resourceLocation"], "westeurope");
+    assert_eq!(object["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
     let credential = &setup.credential;
-    for more in ["", "&region=westeurope", "&region=West%20Europe"] {
+    for region_parameter in ["", "&region=westeurope", "&region=West%20Europe"] {
         setup.app.control.clear_requests();
-        let path = format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}{more}");
+        let path =
+            format!("/meta/aksUpgrades?cloudCredentialId={credential}&clusterId={id}{region_parameter}");
         let response = setup.app.get(&path).header("cache-control", "no-cache").send().await;
         assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-        let paths: Vec<String> = setup.app.control.requests().into_iter().map(|seen| seen.path).collect();
+        let paths: Vec<String> =
+            setup.app.control.requests().into_iter().map(|request| request.path).collect();
         assert!(paths.iter().any(|path| path.contains("/locations/eastus/")), "{paths:?}");
         assert!(!paths.iter().any(|path| path.contains("westeurope")), "{paths:?}");
     }
-    // A change is reviewed with the offers of the cluster's own region.
+    // The review of a change uses what Azure offers in the region of the cluster.
     setup.app.control.clear_requests();
     setup.writes_of_update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
-    let paths: Vec<String> = setup.app.control.requests().into_iter().map(|seen| seen.path).collect();
+    let paths: Vec<String> = setup.app.control.requests().into_iter().map(|request| request.path).collect();
     assert!(!paths.iter().any(|path| path.contains("westeurope")), "{paths:?}");
     setup.expect_no_writes(&id).await;
-    // The wrong region can be corrected, and only to the right one.
+    // The wrong region can be corrected, but only to the region of the cluster.
     let response = setup.update(&id, json!({"resourceLocation": "westus2"})).await.expect(422);
     assert_eq!(response.json()["fieldName"], "aksConfig.resourceLocation", "{}", response.text());
     let response = setup.update(&id, json!({"resourceLocation": "East US"})).await.expect(200).json();
@@ -181,8 +185,8 @@ async fn import_warning_appears_once_azure_can_be_read() {
     setup.app.control.add_fault(fault::for_path("/elsewhere?", fault::status(403)));
     let body = setup.import("elsewhere", json!({"resourceLocation": "westeurope"}));
     let id = setup.post(&body).await;
-    let shown = setup.get(&id).await.to_string();
-    assert!(!shown.contains("region-matches"), "{shown}");
+    let object = setup.get(&id).await.to_string();
+    assert!(!object.contains("region-matches"), "{object}");
     setup.app.control.clear_faults();
     setup.advance_refreshes(2).await;
     setup.settle_active(&id).await;
@@ -194,10 +198,10 @@ async fn import_region_ignores_spelling() {
     let setup = ClusterSetup::start().await;
     setup.change_in_azure(Method::PUT, &cluster("here"), Some(&azure_cluster_body("here", json!({})))).await;
     let id = setup.create_active(&setup.import("here", json!({"resourceLocation": "East US"}))).await;
-    let shown = setup.get(&id).await;
-    assert!(!shown.to_string().contains("region-matches"), "{shown:#}");
-    assert_eq!(shown["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
-    assert_eq!(shown["aksConfig"]["resourceLocation"], "East US");
+    let object = setup.get(&id).await;
+    assert!(!object.to_string().contains("region-matches"), "{object:#}");
+    assert_eq!(object["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
+    assert_eq!(object["aksConfig"]["resourceLocation"], "East US");
 }
 
 #[tokio::test]
@@ -209,14 +213,14 @@ async fn retry_response_has_no_old_error() {
     setup.app.settle().await;
     assert!(setup.expect_failure(&id, "updating").await.contains("Pod Disruption Budget"));
     let response = setup.update(&id, json!({"kubernetesVersion": "1.32.9"})).await;
-    for shown in [response.json(), setup.get(&id).await] {
+    for object in [response.json(), setup.get(&id).await] {
         assert_eq!(
-            (&shown["state"], &shown["transitioning"]),
+            (&object["state"], &object["transitioning"]),
             (&json!("updating"), &json!("yes")),
-            "{shown:#}"
+            "{object:#}"
         );
-        assert!(!shown.to_string().contains("Pod Disruption Budget"), "{shown:#}");
-        assert_eq!(condition(&shown, "Updated").0, "Unknown");
+        assert!(!object.to_string().contains("Pod Disruption Budget"), "{object:#}");
+        assert_eq!(condition(&object, "Updated").0, "Unknown");
     }
     setup.settle_active(&id).await;
 }
@@ -227,11 +231,11 @@ async fn removal_response_has_no_old_error() {
     let id = setup.post_with_advisory_review_and_settle(&setup.import("nowhere", json!({}))).await;
     setup.expect_failure(&id, "provisioning").await;
     let response = setup.app.delete(&format!("/v3/clusters/{id}")).send().await;
-    let mut shown = response.json();
-    assert_eq!((&shown["state"], &shown["transitioning"]), (&json!("removing"), &json!("yes")));
+    let mut object = response.json();
+    assert_eq!((&object["state"], &object["transitioning"]), (&json!("removing"), &json!("yes")));
     // The review of the specification remains, because it is not an error of the worker.
-    shown["aksStatus"].as_object_mut().unwrap().remove("review");
-    assert!(!shown.to_string().contains("cannot be imported"), "{shown:#}");
+    object["aksStatus"].as_object_mut().unwrap().remove("review");
+    assert!(!object.to_string().contains("cannot be imported"), "{object:#}");
 }
 
 #[tokio::test]
@@ -239,12 +243,12 @@ async fn attempt_on_an_unresponsive_api_names_the_ranges() {
     let setup = ClusterSetup::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
     let id = setup.post(&setup.small_with(ranges)).await;
-    // Runs everything up to the first attempt to reach the cluster's API, which is then delayed.
+    // Delays the responses of the cluster's API, so that the step that first calls it keeps waiting.
     setup.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
     let worker = setup.app.server.worker.clone();
     let stop = tokio_util::sync::CancellationToken::new();
-    let waiting = "waiting for the Kubernetes API of the cluster to respond; authorizedIpRanges allows only 203.0.113.0/24";
-    let steps = tokio::spawn({
+    let expected = "waiting for the Kubernetes API of the cluster to respond; authorizedIpRanges allows only 203.0.113.0/24";
+    let worker_loop = tokio::spawn({
         let (clock, stop) = (setup.app.clock.clone(), stop.clone());
         async move {
             loop {
@@ -254,23 +258,23 @@ async fn attempt_on_an_unresponsive_api_names_the_ranges() {
         }
     });
     let limit = std::time::Duration::from_mins(2);
-    let seen = tokio::time::timeout(limit, async {
+    let status = tokio::time::timeout(limit, async {
         loop {
             let status = setup.status(&id).await;
-            if status.message == waiting {
+            if status.message == expected {
                 return status;
             }
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     });
-    let seen = seen.await.expect("the message is shown while the API is tried");
-    assert_eq!((&*seen.state, &*seen.transitioning), ("provisioning", "yes"));
-    steps.abort();
+    let status = status.await.expect("the message is shown while the API is tried");
+    assert_eq!((&*status.state, &*status.transitioning), ("provisioning", "yes"));
+    worker_loop.abort();
 }
 
 #[tokio::test]
 async fn unreachable_api_names_existing_ranges() {
-    for (ranges, expected) in [
+    for (ranges, has_ranges) in [
         (json!({"authorizedIpRanges": ["203.0.113.0/24"]}), true),
         (json!({"authorizedIpRanges": []}), false),
         (json!({}), false),
@@ -282,10 +286,10 @@ async fn unreachable_api_names_existing_ranges() {
         assert!(message.starts_with("failed to communicate with cluster: "), "{message}");
         let remedy =
             "; if the address of this server is not in authorizedIpRanges (203.0.113.0/24), add it there";
-        assert_eq!(message.ends_with(remedy), expected, "{ranges}: {message}");
-        assert_eq!(message.contains("authorizedIpRanges"), expected, "{message}");
+        assert_eq!(message.ends_with(remedy), has_ranges, "{ranges}: {message}");
+        assert_eq!(message.contains("authorizedIpRanges"), has_ranges, "{message}");
         let (status, message) = condition(&setup.get(&id).await, "Ready");
-        assert_eq!((status.as_str(), message.contains("authorizedIpRanges")), ("False", expected));
+        assert_eq!((status.as_str(), message.contains("authorizedIpRanges")), ("False", has_ranges));
     }
 }
 
@@ -295,9 +299,9 @@ async fn removing_the_credential_is_rejected() {
     setup
         .change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
-    let own = setup.create_active(&setup.small()).await;
+    let created = setup.create_active(&setup.small()).await;
     let import = setup.create_active(&setup.import("theirs", json!({}))).await;
-    for id in [&own, &import] {
+    for id in [&created, &import] {
         let before = setup.get(id).await;
         for value in [json!(null), json!(""), json!("  "), json!([""])] {
             let response = setup.update(id, json!({"azureCredentialSecret": value})).await;
@@ -327,10 +331,10 @@ async fn removing_the_credential_is_rejected() {
         setup.writes_of_update(id, json!({"tags": {"still": "managed"}})).await;
         setup.delete(id).await;
         setup.app.settle().await;
-        assert!(setup.is_deleted(id).await, "the credential still exists");
+        assert!(setup.is_deleted(id).await, "deleted with the unchanged credential");
     }
-    for imported in [true, false] {
-        let body = if imported {
+    for is_import in [true, false] {
+        let body = if is_import {
             setup.import("other", json!({}))
         } else {
             setup.small_with(json!({"clusterName": "other"}))
@@ -344,7 +348,7 @@ async fn removing_the_credential_is_rejected() {
             assert_eq!(
                 (response.status.as_u16(), &response.json()["fieldName"]),
                 (422, &json!("aksConfig.azureCredentialSecret")),
-                "{imported} {value:?}: {}",
+                "{is_import} {value:?}: {}",
                 response.text()
             );
         }
