@@ -1,4 +1,4 @@
-//! The simulated Azure over the real protocol: TLS, Azure's host names, HTTP/2. The tests advance its clock.
+//! The simulated Azure, called as the real one: over TLS and HTTP/2, with Azure's host names. Most tests advance its clock.
 
 mod clusters;
 mod control;
@@ -30,7 +30,7 @@ const PUBLIC: &str = "https://management.azure.com";
 const PUBLIC_SCOPE: &str = "https://management.core.windows.net//.default openid offline_access profile";
 const AKS: &str = "Microsoft.ContainerService/managedClusters";
 
-/// A sandbox, and a client of one of its accounts.
+/// A sandbox, and a client that is logged in with one of its accounts.
 struct Azure {
     sandbox: Sandbox,
     client: reqwest::Client,
@@ -54,6 +54,7 @@ impl ArmResponse {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
+    /// The items of an Azure list.
     fn items(&self) -> Vec<Value> {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()["value"].as_array().unwrap().clone()
@@ -74,7 +75,7 @@ impl ArmResponse {
         self.at("/properties/provisioningState").as_str().unwrap_or_default().to_owned()
     }
 
-    /// Status and code, in either of the two formats.
+    /// The status and the error code, which is either nested in `error` or at the top level.
     fn error(&self) -> (u16, String) {
         let body = self.json();
         let code = body.pointer("/error/code").or_else(|| body.get("code"));
@@ -118,7 +119,7 @@ impl Azure {
         let clock = options.clock.clone();
         let sandbox = Sandbox::start(options).await.unwrap();
         let client = azure_client::builder(&sandbox).build().unwrap();
-        let account = account_of(&sandbox, account);
+        let account = find_account(&sandbox, account);
         let mut azure = Self { sandbox, client, clock, account, token: String::new() };
         azure.log_in().await;
         azure
@@ -131,7 +132,7 @@ impl Azure {
     }
 
     fn account(&self, name: &str) -> Account {
-        account_of(&self.sandbox, name)
+        find_account(&self.sandbox, name)
     }
 
     async fn log_in(&mut self) {
@@ -168,7 +169,7 @@ impl Azure {
         self.post_form(&format!("https://{host}/{tenant}/oauth2/v2.0/token"), &form).await
     }
 
-    /// A GET of a complete URL.
+    /// Sends a GET to a complete URL.
     async fn fetch(&self, url: &str, token: Option<&str>) -> ArmResponse {
         let mut request = self.client.get(url);
         if let Some(token) = token {
@@ -177,7 +178,7 @@ impl Azure {
         read(request.send().await.unwrap()).await
     }
 
-    /// A request to the control API.
+    /// Sends a request to the control API.
     async fn send_to_control(&self, method: &str, path: &str, body: Option<&str>) -> ArmResponse {
         let url = format!("http://{}{path}", self.sandbox.control_address().unwrap());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -196,7 +197,7 @@ impl Azure {
         format!("/subscriptions/{}", self.account.subscription_id)
     }
 
-    /// A request; the path starts below the subscription, and gets the api-version of its kind if it has none.
+    /// Builds a request to a URL, or to a path below the subscription, which may omit `api-version`.
     fn request(&self, method: Method, path: &str, body: Option<&Value>) -> reqwest::RequestBuilder {
         let lower = path.to_ascii_lowercase();
         let version = if lower.contains("containerservice/") && !lower.ends_with("/register") {
@@ -252,20 +253,20 @@ impl Azure {
         self.clock.advance(Duration::from_secs(seconds));
     }
 
-    /// Polls the operation that `answer` started; returns its status and the whole body.
+    /// Polls the operation that `response` started; returns its status and the whole body.
     async fn status_of(&self, response: &ArmResponse) -> (String, Value) {
         let body = self.get(response.header("azure-asyncoperation")).await.expect(200).json();
         (body["status"].as_str().unwrap().to_owned(), body)
     }
 
-    /// Waits until the operation that `answer` started succeeds.
+    /// Advances the clock by 30 seconds, after which the operation that `response` started must have succeeded.
     async fn finish(&self, response: &ArmResponse) {
         assert_eq!(self.status_of(response).await.0, "InProgress");
         self.advance_secs(30);
         assert_eq!(self.status_of(response).await.0, "Succeeded");
     }
 
-    /// Creates a cluster and waits until it is finished.
+    /// Creates a cluster, finishes the operation, and returns the cluster.
     async fn create_cluster(&self, name: &str, body: &Value) -> ArmResponse {
         let path = cluster(name);
         let response = self.put(&path, body).await.expect(201);
@@ -274,7 +275,7 @@ impl Azure {
     }
 }
 
-fn account_of(sandbox: &Sandbox, name: &str) -> Account {
+fn find_account(sandbox: &Sandbox, name: &str) -> Account {
     sandbox.control().accounts().iter().find(|account| account.name == name).unwrap().clone()
 }
 
@@ -310,7 +311,7 @@ fn small() -> Value {
     })
 }
 
-/// The body with a value at a JSON pointer.
+/// The body, with a value set at a JSON pointer.
 fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let parent = body.pointer_mut(parent).unwrap_or_else(|| panic!("no {parent}"));
@@ -318,12 +319,12 @@ fn with(mut body: Value, pointer: &str, value: Value) -> Value {
     body
 }
 
-/// The body of a response with a value at a JSON pointer, to be sent again.
+/// A PUT body: that of the response, with a value set at a JSON pointer.
 fn changed(response: &ArmResponse, pointer: &str, value: Value) -> Value {
     with(response.json(), pointer, value)
 }
 
-/// Login host, management origin and scope of an account's cloud.
+/// The login host, the URL of Resource Manager, and the scope of an account's cloud.
 fn cloud(account: &Account) -> (&'static str, &'static str, &'static str) {
     match serde_json::to_value(account.environment).unwrap().as_str().unwrap() {
         "AzureChinaCloud" => (
@@ -340,6 +341,7 @@ fn cloud(account: &Account) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// The minor versions in a response, by name.
 fn versions_of(response: &ArmResponse) -> HashMap<String, Value> {
     let minors = response.json()["values"].as_array().unwrap().clone();
     minors.into_iter().map(|minor| (minor["version"].as_str().unwrap().to_owned(), minor)).collect()

@@ -1,4 +1,4 @@
-//! The life of a cluster.
+//! Clusters from creation to deletion: defaults, changes, upgrades, stop and abort, kubeconfigs.
 
 use base64::Engine;
 use http::Method;
@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{AKS, Azure, changed, cluster, pool, small, with};
 
-fn kubeconfig(text: &Value) -> String {
-    let bytes = base64::prelude::BASE64_STANDARD.decode(text.as_str().unwrap()).unwrap();
+fn decode_kubeconfig(encoded: &Value) -> String {
+    let bytes = base64::prelude::BASE64_STANDARD.decode(encoded.as_str().unwrap()).unwrap();
     String::from_utf8(bytes).unwrap()
 }
 
@@ -33,8 +33,8 @@ async fn cluster_is_created_and_deleted_by_operations() {
     let (status, body) = azure.status_of(&created).await;
     assert_eq!(status, "InProgress");
     assert!(body["startTime"].as_str().unwrap().starts_with("2026-09-21T") && body.get("endTime").is_none());
-    let other = azure.get(url.split("&t=").next().unwrap()).await;
-    assert_eq!(other.status, 400, "the URL is signed");
+    let without_signature = azure.get(url.split("&t=").next().unwrap()).await;
+    assert_eq!(without_signature.status, 400, "the URL is signed");
     assert_eq!(
         azure.post(&format!("{path}/listClusterAdminCredential")).await.error(),
         (404, "ControlPlaneNotFound".to_owned())
@@ -46,10 +46,10 @@ async fn cluster_is_created_and_deleted_by_operations() {
     let (status, body) = azure.status_of(&created).await;
     assert_eq!(status, "Succeeded");
     assert!(body["endTime"].as_str().unwrap() > body["startTime"].as_str().unwrap());
-    let found = azure.get(&path).await.expect(200);
-    assert_eq!(found.state(), "Succeeded");
-    assert_eq!(found.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
-    assert!(found.at("/properties/identityProfile/kubeletidentity/clientId").is_string());
+    let finished = azure.get(&path).await.expect(200);
+    assert_eq!(finished.state(), "Succeeded");
+    assert_eq!(finished.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
+    assert!(finished.at("/properties/identityProfile/kubeletidentity/clientId").is_string());
     for list in [format!("/providers/{AKS}"), format!("/resourceGroups/RANCHER/providers/{AKS}")] {
         let all = azure.get(&list).await.at("/value");
         assert!(all.as_array().unwrap().iter().any(|cluster| cluster["name"] == "Mine"), "{list}");
@@ -103,8 +103,8 @@ async fn defaults_are_set_and_secrets_removed() {
     }
     assert!(created.at("/identity/principalId").is_string());
     let host = created.at("/properties/fqdn").as_str().unwrap().to_owned();
-    let unique = host.strip_prefix("small-").unwrap().strip_suffix(".hcp.eastus.azmk8s.io").unwrap();
-    assert!(unique.len() == 8 && unique.bytes().all(|byte| byte.is_ascii_hexdigit()), "{host}");
+    let unique_part = host.strip_prefix("small-").unwrap().strip_suffix(".hcp.eastus.azmk8s.io").unwrap();
+    assert!(unique_part.len() == 8 && unique_part.bytes().all(|byte| byte.is_ascii_hexdigit()), "{host}");
     assert!(created.at("/eTag").is_null(), "this API version has none");
     let newer = azure.get(&format!("{}?api-version=2025-05-01", cluster("c"))).await;
     assert!(newer.at("/eTag").is_string());
@@ -137,7 +137,7 @@ async fn private_cluster_has_a_private_host_name() {
     assert_eq!(created.at("/properties/apiServerAccessProfile/privateDNSZone"), "system");
     assert!(created.at("/properties/privateLinkResources/0/privateLinkServiceID").is_string());
     let config = azure.post(&format!("{}/listClusterAdminCredential", cluster("c"))).await.expect(200);
-    assert!(kubeconfig(&config.at("/kubeconfigs/0/value")).contains(&host));
+    assert!(decode_kubeconfig(&config.at("/kubeconfigs/0/value")).contains(&host));
 }
 
 #[tokio::test]
@@ -158,27 +158,30 @@ async fn put_preserves_unknown_properties() {
         ("Updating".to_owned(), json!("Updating"))
     );
     azure.finish(&put).await;
-    let now = azure.get(&cluster("c")).await;
-    assert_eq!(now.at("/properties/apiServerAccessProfile/authorizedIPRanges"), json!(["203.0.113.0/24"]));
-    for kept in [
+    let updated = azure.get(&cluster("c")).await;
+    assert_eq!(
+        updated.at("/properties/apiServerAccessProfile/authorizedIPRanges"),
+        json!(["203.0.113.0/24"])
+    );
+    for pointer in [
         "/properties/fromTheFuture",
         "/properties/fqdn",
         "/identity/principalId",
         "/tags",
         "/properties/resourceUID",
     ] {
-        assert_eq!(now.at(kept), created.at(kept), "{kept}");
+        assert_eq!(updated.at(pointer), created.at(pointer), "{pointer}");
     }
-    // Missing keys are unchanged, and so are missing pools.
-    let less = json!({"location": "eastus", "tags": {"team": "tests"}, "properties": {"kubernetesVersion": "1.32.7"}});
-    let put = azure.put(&cluster("c"), &less).await.expect(200);
+    // Keys and pools that a PUT omits are unchanged.
+    let partial = json!({"location": "eastus", "tags": {"team": "tests"}, "properties": {"kubernetesVersion": "1.32.7"}});
+    let put = azure.put(&cluster("c"), &partial).await.expect(200);
     azure.finish(&put).await;
-    assert_eq!(azure.get(&cluster("c")).await.json(), now.json());
+    assert_eq!(azure.get(&cluster("c")).await.json(), updated.json());
 
     let workspace = "/resourceGroups/rancher/providers/Microsoft.OperationalInsights/workspaces/logs";
     let id = format!("{}{workspace}", azure.subscription());
-    let on = json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}});
-    let body = changed(&now, "/properties/addonProfiles", json!({"omsagent": on}));
+    let enabled = json!({"enabled": true, "config": {"logAnalyticsWorkspaceResourceID": id}});
+    let body = changed(&updated, "/properties/addonProfiles", json!({"omsagent": enabled}));
     azure.put(&cluster("c"), &body).await.assert_error(400, "InvalidParameter", "does not exist");
     azure.put(workspace, &json!({"location": "eastus"})).await.expect(201);
     let put = azure.put(&cluster("c"), &body).await.expect(200);
@@ -198,9 +201,9 @@ async fn patch_replaces_tags_only() {
     assert_eq!((patch.at("/tags"), patch.state()), (json!({"b": "2"}), "Updating".to_owned()));
     assert_eq!(patch.at("/properties/agentPoolProfiles/0/provisioningState"), "Succeeded");
     azure.finish(&patch).await;
-    let now = azure.get(&cluster("c")).await;
-    assert_eq!(now.at("/tags"), json!({"b": "2"}));
-    assert_eq!(now.at("/properties"), created.at("/properties"));
+    let updated = azure.get(&cluster("c")).await;
+    assert_eq!(updated.at("/tags"), json!({"b": "2"}));
+    assert_eq!(updated.at("/properties"), created.at("/properties"));
 }
 
 #[tokio::test]
@@ -232,15 +235,16 @@ async fn cluster_is_upgraded_before_its_pools() {
         ("Upgrading".to_owned(), json!("1.32.7"))
     );
     azure.finish(&put).await;
-    let now = azure.get(&cluster("c")).await;
-    assert_eq!(now.at("/properties/currentKubernetesVersion"), "1.33.3");
+    let finished = azure.get(&cluster("c")).await;
+    assert_eq!(finished.at("/properties/currentKubernetesVersion"), "1.33.3");
     assert_eq!(
-        now.at("/properties/agentPoolProfiles/0/currentOrchestratorVersion"),
+        finished.at("/properties/agentPoolProfiles/0/currentOrchestratorVersion"),
         "1.32.7",
         "nodes are not upgraded"
     );
-    let of_pool = azure.get(&format!("{}/upgradeProfiles/default", pool("c", "system"))).await.expect(200);
-    let targets = of_pool.at("/properties/upgrades");
+    let pool_profile =
+        azure.get(&format!("{}/upgradeProfiles/default", pool("c", "system"))).await.expect(200);
+    let targets = pool_profile.at("/properties/upgrades");
     assert!(targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.3"})), "{targets}");
     assert!(!targets.as_array().unwrap().contains(&json!({"kubernetesVersion": "1.33.4"})), "{targets}");
 
@@ -250,9 +254,9 @@ async fn cluster_is_upgraded_before_its_pools() {
         ("Upgrading".to_owned(), json!("1.32.7"))
     );
     azure.finish(&put).await;
-    let now = azure.get(&pool("c", "system")).await;
+    let upgraded_pool = azure.get(&pool("c", "system")).await;
     assert_eq!(
-        (now.state(), now.at("/properties/currentOrchestratorVersion")),
+        (upgraded_pool.state(), upgraded_pool.at("/properties/currentOrchestratorVersion")),
         ("Succeeded".to_owned(), json!("1.33.3"))
     );
     azure.put(&pool("c", "system"), &upgrade_to("1.32.7")).await.assert_error(
@@ -301,20 +305,21 @@ async fn kubeconfigs_depend_on_local_accounts() {
     let azure = Azure::start().await;
     let host =
         azure.get(&cluster("made-elsewhere")).await.at("/properties/fqdn").as_str().unwrap().to_owned();
-    let request_kubeconfig =
-        async |cluster_name: &str, what: &str| azure.post(&format!("{}/{what}", cluster(cluster_name))).await;
+    let request_kubeconfig = async |cluster_name: &str, action: &str| {
+        azure.post(&format!("{}/{action}", cluster(cluster_name))).await
+    };
     let admin = request_kubeconfig("made-elsewhere", "listClusterAdminCredential").await.expect(200);
     assert_eq!(admin.at("/kubeconfigs/0/name"), "clusterAdmin");
-    assert!(kubeconfig(&admin.at("/kubeconfigs/0/value")).contains(&host));
-    let old =
+    assert!(decode_kubeconfig(&admin.at("/kubeconfigs/0/value")).contains(&host));
+    let legacy =
         request_kubeconfig("made-elsewhere", "accessProfiles/clusterAdmin/listCredential").await.expect(200);
-    assert_eq!(old.at("/properties/kubeConfig"), admin.at("/kubeconfigs/0/value"));
+    assert_eq!(legacy.at("/properties/kubeConfig"), admin.at("/kubeconfigs/0/value"));
     let user = request_kubeconfig("made-elsewhere", "listClusterUserCredential").await.expect(200);
     assert_eq!(user.at("/kubeconfigs/0/name"), "clusterUser");
 
-    for refused in ["listClusterAdminCredential", "accessProfiles/clusterAdmin/listCredential"] {
+    for action in ["listClusterAdminCredential", "accessProfiles/clusterAdmin/listCredential"] {
         let words = "Getting static credential is not allowed";
-        request_kubeconfig("entra-only", refused).await.assert_error(400, "BadRequest", words);
+        request_kubeconfig("entra-only", action).await.assert_error(400, "BadRequest", words);
     }
     for format in ["", "?format=azure", "?format=exec"] {
         request_kubeconfig("entra-only", &format!("listClusterUserCredential{format}")).await.expect(200);
@@ -340,13 +345,13 @@ async fn etags_are_checked() {
     let created = azure.put(&path, &small()).await.expect(201);
     azure.finish(&created).await;
     let etag = azure.get(&path).await.at("/eTag").as_str().unwrap().to_owned();
-    let guarded = async |header: &'static str, value: &str| {
+    let put_with_header = async |header: &'static str, value: &str| {
         let request = azure.request(Method::PUT, &path, Some(&small())).header(header, value);
         super::read(request.send().await.unwrap()).await
     };
-    guarded("if-match", "another").await.assert_error(412, "EtagMismatch", "");
-    guarded("if-none-match", "*").await.assert_error(412, "EtagMismatch", "");
-    let put = guarded("if-match", &format!("\"{etag}\"")).await.expect(200);
+    put_with_header("if-match", "another").await.assert_error(412, "EtagMismatch", "");
+    put_with_header("if-none-match", "*").await.assert_error(412, "EtagMismatch", "");
+    let put = put_with_header("if-match", &format!("\"{etag}\"")).await.expect(200);
     azure.finish(&put).await;
     assert_ne!(azure.get(&path).await.at("/eTag"), etag);
 }

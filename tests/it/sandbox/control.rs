@@ -62,8 +62,8 @@ async fn scripted_outcomes_apply() {
     assert_eq!(azure.post(&format!("{}/listClusterAdminCredential", cluster("bad"))).await.status, 404);
     azure.finish(&good).await;
     // A PUT repairs the cluster.
-    let again = azure.put(&cluster("bad"), &small()).await.expect(200);
-    azure.finish(&again).await;
+    let repair = azure.put(&cluster("bad"), &small()).await.expect(200);
+    azure.finish(&repair).await;
     assert_eq!(azure.get(&cluster("bad")).await.state(), "Succeeded");
     azure.post(&format!("{}/listClusterAdminCredential", cluster("bad"))).await.expect(200);
 
@@ -118,7 +118,7 @@ async fn failed_group_deletion_keeps_the_group() {
 #[tokio::test]
 async fn faults_match_operation_and_method() {
     let azure = Azure::start().await;
-    let on = |operation: Operation, method: &str, effect: Effect| {
+    let one_fault = |operation: Operation, method: &str, effect: Effect| {
         fault::once(fault::for_request(operation, method, effect))
     };
     let store_error = ErrorResponse {
@@ -126,22 +126,22 @@ async fn faults_match_operation_and_method() {
         code: Some("GetSKUStoreError".to_owned()),
         ..ErrorResponse::default()
     };
-    azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::Status(store_error)));
+    azure.control().add_fault(one_fault(Operation::ManagedCluster, "PUT", Effect::Status(store_error)));
     azure.get(&cluster("c")).await.expect(404);
     azure.put(&cluster("c"), &small()).await.assert_error(500, "GetSKUStoreError", "");
     azure.get(&cluster("c")).await.expect(404);
 
-    azure.control().add_fault(on(Operation::ManagedCluster, "PUT", Effect::CutAfterTaken));
+    azure.control().add_fault(one_fault(Operation::ManagedCluster, "PUT", Effect::CutAfterTaken));
     assert!(
         azure.request(Method::PUT, &cluster("c"), Some(&small())).send().await.is_err(),
         "the response is lost"
     );
     assert_eq!(azure.get(&cluster("c")).await.expect(200).state(), "Creating", "the request was executed");
-    let seen = azure.control().writes().pop().unwrap();
-    assert_eq!((seen.operation, seen.status), (Operation::ManagedCluster, None));
+    let write = azure.control().writes().pop().unwrap();
+    assert_eq!((write.operation, write.status), (Operation::ManagedCluster, None));
     azure.advance_secs(30);
 
-    azure.control().add_fault(on(Operation::AgentPool, "PUT", Effect::CutBeforeAnswer));
+    azure.control().add_fault(one_fault(Operation::AgentPool, "PUT", Effect::CutBeforeAnswer));
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_D2s_v3"}});
     assert!(azure.request(Method::PUT, &pool("c", "p"), Some(&body)).send().await.is_err());
     azure.get(&pool("c", "p")).await.expect(404);
@@ -173,7 +173,7 @@ async fn faults_match_operation_and_method() {
             retry_after: Some("9".to_owned()),
             ..ErrorResponse::default()
         };
-        azure.control().add_fault(on(operation, method, Effect::Status(throttled)));
+        azure.control().add_fault(one_fault(operation, method, Effect::Status(throttled)));
         let method: Method = method.parse().unwrap();
         let response = azure.send(method, &path, None).await;
         assert_eq!((response.status.as_u16(), response.header("retry-after")), (429, "9"), "{operation:?}");
@@ -190,7 +190,7 @@ async fn write_log_excludes_logins() {
     azure.post(&format!("{}/listClusterUserCredential", cluster("made-elsewhere"))).await.expect(200);
     let writes = azure.control().writes();
     let logged: Vec<_> =
-        writes.iter().map(|seen| (&*seen.method, seen.operation, seen.status.unwrap())).collect();
+        writes.iter().map(|write| (&*write.method, write.operation, write.status.unwrap())).collect();
     assert_eq!(
         logged,
         [
@@ -207,15 +207,15 @@ async fn write_log_excludes_logins() {
 }
 
 #[tokio::test]
-async fn control_api_serves_times_outcomes_and_quotas() {
+async fn control_api_serves_times_outcomes_quotas_and_budgets() {
     let azure = Azure::start_controlled().await;
     let request =
         async |method: &str, path: &str, body: Option<&str>| azure.send_to_control(method, path, body).await;
     assert_eq!(request("GET", "/times", None).await.json()["create_cluster"], 8_000);
     request("PUT", "/times", Some(r#"{"scale": 0.5, "retry_after": null}"#)).await.expect(204);
-    let times = azure.control().timing();
-    assert_eq!((times.retry_after, times.create_cluster), (None, 8_000), "omitted fields are unchanged");
-    assert!((times.scale - 0.5).abs() < f64::EPSILON);
+    let timing = azure.control().timing();
+    assert_eq!((timing.retry_after, timing.create_cluster), (None, 8_000), "omitted fields are unchanged");
+    assert!((timing.scale - 0.5).abs() < f64::EPSILON);
     for (body, words) in [(r#"{"scale": -1}"#, "scale"), (r#"{"scael": 1}"#, "scael"), ("[]", "object")] {
         let response = request("PUT", "/times", Some(body)).await.expect(400);
         assert!(response.text.contains(words), "{}", response.text);
@@ -235,8 +235,8 @@ async fn control_api_serves_times_outcomes_and_quotas() {
     let budget = format!("/budgets/{}", Sandbox::seed().subscription_id);
     let reads = json!({"size": 3, "refill_per_minute": 60});
     request("PUT", &budget, Some(&json!({ "reads": reads }).to_string())).await.expect(204);
-    let set = json!({"reads": reads, "writes": null, "deletes": null, "compute": null});
-    assert_eq!(request("GET", &budget, None).await.json(), set);
+    let expected = json!({"reads": reads, "writes": null, "deletes": null, "compute": null});
+    assert_eq!(request("GET", &budget, None).await.json(), expected);
     assert_eq!(request("GET", "/writes", None).await.json(), json!([]));
 }
 
@@ -248,10 +248,10 @@ async fn control_api_edits_clusters_and_their_pools() {
     let edit = async |path: &str, body: &str| azure.send_to_control("PUT", path, Some(body)).await;
     let body = r#"{"properties": {"supportPlan": "AKSLongTermSupport"}, "pools": {"system": {"provisioningState": "Scaling"}}}"#;
     edit("/clusters/c", body).await.expect(204);
-    let found = azure.get(&cluster("c")).await.json();
-    assert_eq!(found["properties"]["supportPlan"], "AKSLongTermSupport");
-    assert_eq!(found["properties"]["agentPoolProfiles"][0]["provisioningState"], "Scaling", "{found}");
-    assert_eq!(found["properties"]["provisioningState"], "Succeeded");
+    let edited = azure.get(&cluster("c")).await.json();
+    assert_eq!(edited["properties"]["supportPlan"], "AKSLongTermSupport");
+    assert_eq!(edited["properties"]["agentPoolProfiles"][0]["provisioningState"], "Scaling", "{edited}");
+    assert_eq!(edited["properties"]["provisioningState"], "Succeeded");
     edit("/clusters/missing", "{}").await.expect(404);
     edit("/clusters/c", r#"{"tags": {}}"#).await.expect(400);
 }

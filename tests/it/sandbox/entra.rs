@@ -14,9 +14,9 @@ async fn both_secrets_log_in_with_either_scope() {
     for secret in [seed.client_secret, seed.client_secret_2] {
         for scope in [PUBLIC_SCOPE, "https://management.azure.com/.default"] {
             let host = "login.microsoftonline.com";
-            let answer = azure.login(host, seed.tenant_id, seed.client_id, secret, scope).await;
-            assert_eq!(answer.status, 200, "{}", answer.text);
-            let body = answer.json();
+            let response = azure.login(host, seed.tenant_id, seed.client_id, secret, scope).await;
+            assert_eq!(response.status, 200, "{}", response.text);
+            let body = response.json();
             assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("Bearer"), &json!(3599)));
             let token = body["access_token"].as_str().unwrap();
             let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed.subscription_id);
@@ -24,8 +24,8 @@ async fn both_secrets_log_in_with_either_scope() {
         }
     }
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2016-06-01", seed.subscription_id);
-    let response = azure.client.get(&url).send().await.unwrap();
-    assert_eq!(response.version(), http::Version::HTTP_2);
+    let http_2_response = azure.client.get(&url).send().await.unwrap();
+    assert_eq!(http_2_response.version(), http::Version::HTTP_2);
     let http_1_client = azure_client::builder(&azure.sandbox).http1_only().build().unwrap();
     assert_eq!(http_1_client.get(&url).send().await.unwrap().version(), http::Version::HTTP_11);
 }
@@ -100,12 +100,15 @@ async fn rejected_logins_have_entras_form() {
         let body = response.json();
         let actual = (response.status.as_u16(), body["error"].as_str().unwrap(), &body["error_codes"]);
         assert_eq!(actual, (status, error, &json!([code])), "{}", response.text);
-        let text = body["error_description"].as_str().unwrap();
-        assert!(text.starts_with(&format!("AADSTS{code}: ")), "{text}");
+        let description = body["error_description"].as_str().unwrap();
+        assert!(description.starts_with(&format!("AADSTS{code}: ")), "{description}");
         for (label, key) in
             [("Trace ID", "trace_id"), ("Correlation ID", "correlation_id"), ("Timestamp", "timestamp")]
         {
-            assert!(text.contains(&format!("{label}: {}", body[key].as_str().unwrap())), "{text}");
+            assert!(
+                description.contains(&format!("{label}: {}", body[key].as_str().unwrap())),
+                "{description}"
+            );
         }
         assert_eq!(
             body["error_uri"],
@@ -212,9 +215,9 @@ async fn invalid_tokens_are_rejected() {
         secret: "any".to_owned(),
         outcome: Outcome::Token,
     });
-    let other = azure.login("login.microsoftonline.com", PLAYED_TENANT, "x", "any", PUBLIC_SCOPE).await;
-    let other = other.json()["access_token"].as_str().unwrap().to_owned();
-    let response = azure.fetch(&url, Some(&other)).await;
+    let login = azure.login("login.microsoftonline.com", PLAYED_TENANT, "x", "any", PUBLIC_SCOPE).await;
+    let other_token = login.json()["access_token"].as_str().unwrap().to_owned();
+    let response = azure.fetch(&url, Some(&other_token)).await;
     assert_eq!(response.error(), (401, "InvalidAuthenticationTokenTenant".to_owned()));
 
     azure.clock.advance(Duration::from_secs(3_598));

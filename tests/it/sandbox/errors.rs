@@ -7,7 +7,7 @@ use super::{Azure, changed, cluster, pool, small, with};
 
 const POOLS: &str = "/properties/agentPoolProfiles";
 
-fn subnet(azure: &Azure, name: &str) -> String {
+fn subnet_id(azure: &Azure, name: &str) -> String {
     format!(
         "{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/{name}",
         azure.subscription()
@@ -39,7 +39,7 @@ async fn invalid_clusters_get_azures_codes() {
         (pools(json!({"orchestratorVersion": "1.33.3"})), "NodePoolMcVersionIncompatible", "1.33.3"),
         (pools(json!({"vnetSubnetID": "/x"})), "InvalidParameter", "not the id of a subnet"),
         (
-            pools(json!({"vnetSubnetID": subnet(&azure, "missing")})),
+            pools(json!({"vnetSubnetID": subnet_id(&azure, "missing")})),
             "SubnetNotFound",
             "Could not find subnet missing",
         ),
@@ -80,7 +80,10 @@ async fn invalid_clusters_get_azures_codes() {
         "'eastus'",
     );
     azure.get(&cluster("c")).await.expect(404);
-    assert!(azure.control().writes().iter().all(|seen| seen.status != Some(201)), "nothing was created");
+    assert!(
+        azure.control().writes().iter().all(|request| request.status != Some(201)),
+        "nothing was created"
+    );
 }
 
 #[tokio::test]
@@ -99,7 +102,7 @@ async fn restricted_sizes_are_rejected() {
         "BadRequest",
         "is not allowed in your subscription",
     );
-    // The sizes and zones of the Terraform examples exist.
+    // The sizes and zones in the examples of the Terraform provider are available.
     for (size, zones) in [("Standard_DS2_v2", json!(["1", "2", "3"])), ("Standard_D4s_v3", json!(["1"]))] {
         let body = with(small(), POOLS, one_pool(json!({"vmSize": size, "availabilityZones": zones})));
         let created = azure.put(&cluster("c"), &body).await.expect(201);
@@ -121,16 +124,16 @@ async fn subnet_must_have_enough_addresses() {
             json!({"networkPlugin": "azure", "serviceCidr": services, "dnsServiceIP": dns}),
         )
     };
-    let nodes = subnet(&azure, "nodes");
+    let nodes = subnet_id(&azure, "nodes");
     let body = azure_cni("10.40.0.0/16", json!({"vnetSubnetID": nodes}));
-    let clash = azure.put(&cluster("c"), &body).await;
-    clash.assert_error(
+    let overlap = azure.put(&cluster("c"), &body).await;
+    overlap.assert_error(
         400,
         "ServiceCidrOverlapExistingSubnetsCidr",
         "conflicted with an existing subnet CIDR 10.40.0.0/20",
     );
-    assert_eq!(clash.at("/target"), "networkProfile.serviceCIDR");
-    let small_subnet = subnet(&azure, "services-lb");
+    assert_eq!(overlap.at("/target"), "networkProfile.serviceCIDR");
+    let small_subnet = subnet_id(&azure, "services-lb");
     let body = azure_cni("10.1.0.0/16", json!({"vnetSubnetID": small_subnet, "count": 3, "maxPods": 110}));
     azure.put(&cluster("c"), &body).await.assert_error(
         400,
@@ -142,7 +145,7 @@ async fn subnet_must_have_enough_addresses() {
         json!({"vnetSubnetID": nodes, "count": 5, "maxPods": 250, "vmSize": "Standard_D2s_v3"}),
     );
     azure.create_cluster("c", &body).await;
-    // Other pools in the subnet use its addresses, and so does a pool that is added later.
+    // The addresses of all pools in the subnet are added up, including those of a new pool.
     let body = json!({"properties": {"count": 9, "vmSize": "Standard_D2s_v3", "maxPods": 250, "vnetSubnetID": nodes}});
     azure.put(&pool("c", "more"), &body).await.assert_error(
         400,
@@ -155,11 +158,11 @@ async fn subnet_must_have_enough_addresses() {
         "InvalidParameter",
         "does not have subnet defined",
     );
-    let far = format!(
+    let other_region = format!(
         "{}/resourceGroups/branch-office/providers/Microsoft.Network/virtualNetworks/far-away/subnets/default",
         azure.subscription()
     );
-    let body = azure_cni("10.1.0.0/16", json!({"vnetSubnetID": far}));
+    let body = azure_cni("10.1.0.0/16", json!({"vnetSubnetID": other_region}));
     azure.put(&cluster("d"), &body).await.assert_error(400, "InvalidParameter", "is in westeurope");
 }
 
@@ -196,18 +199,21 @@ async fn quotas_limit_nodes() {
     let usages = "/providers/Microsoft.Compute/locations/eastus/usages";
     let usage = async |name: &str| {
         let all = azure.get(usages).await.expect(200).at("/value");
-        let found =
+        let usage =
             all.as_array().unwrap().iter().find(|usage| usage["name"]["value"] == name).cloned().unwrap();
-        (found["currentValue"].as_i64().unwrap(), found["limit"].as_i64().unwrap())
+        (usage["currentValue"].as_i64().unwrap(), usage["limit"].as_i64().unwrap())
     };
-    let (before, limit) = usage("standardDSv2Family").await;
-    let (cores, regional) = usage("cores").await;
-    assert!(before < limit && cores < regional && cores > 0, "{before} {limit} {cores} {regional}");
+    let (family_cores, limit) = usage("standardDSv2Family").await;
+    let (regional_cores, regional_limit) = usage("cores").await;
+    assert!(
+        family_cores < limit && regional_cores < regional_limit && regional_cores > 0,
+        "{family_cores} {limit} {regional_cores} {regional_limit}"
+    );
     azure.create_cluster("c", &with(small(), POOLS, one_pool(json!({"count": 3})))).await;
-    assert_eq!(usage("standardDSv2Family").await, (before + 6, limit));
-    assert_eq!(usage("cores").await, (cores + 6, regional));
+    assert_eq!(usage("standardDSv2Family").await, (family_cores + 6, limit));
+    assert_eq!(usage("cores").await, (regional_cores + 6, regional_limit));
 
-    let limit = u32::try_from(before + 8).unwrap();
+    let limit = u32::try_from(family_cores + 8).unwrap();
     let quota = Quota { region: "eastus".to_owned(), name: "standardDSv2Family".to_owned(), limit };
     azure.control().set_quota(&azure.account.subscription_id, quota.clone());
     assert_eq!(azure.control().quotas(&azure.account.subscription_id), [quota]);
@@ -222,7 +228,7 @@ async fn quotas_limit_nodes() {
     azure.finish(&put).await;
     let deletion = azure.delete(&cluster("c")).await.expect(202);
     azure.finish(&deletion).await;
-    assert_eq!(usage("standardDSv2Family").await.0, before);
+    assert_eq!(usage("standardDSv2Family").await.0, family_cores);
     azure.get("/providers/Microsoft.Compute/locations/atlantis/usages").await.assert_error(
         400,
         "NoRegisteredProviderFound",
@@ -231,7 +237,7 @@ async fn quotas_limit_nodes() {
 }
 
 #[tokio::test]
-async fn low_quota_account_gets_one_small_cluster() {
+async fn low_quota_account_can_create_only_a_small_cluster() {
     let azure = Azure::start_as("low-quota").await;
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
     let large = with(small(), POOLS, one_pool(json!({"count": 3})));

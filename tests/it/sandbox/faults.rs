@@ -75,31 +75,31 @@ async fn effects_work_over_both_http_versions() {
         let mut response = send_with(Effect::CutInBody).await.unwrap();
         assert_eq!(response.status(), 200);
         let mut received = Vec::new();
-        let end = loop {
+        let last_read = loop {
             match response.chunk().await {
                 Ok(Some(chunk)) => received.extend_from_slice(&chunk),
                 other => break other,
             }
         };
-        assert!(end.is_err(), "the body must not look complete");
+        assert!(last_read.is_err(), "the body must not look complete");
         assert_eq!(received, &whole.as_bytes()[..whole.len() / 2]);
 
-        let text = send_with(Effect::TruncatedBody).await.unwrap().text().await.unwrap();
-        assert_eq!(text, &whole[..whole.len() / 2]);
-        let text = send_with(Effect::InvalidJson).await.unwrap().text().await.unwrap();
-        assert!(serde_json::from_str::<Value>(&text).is_err());
+        let truncated = send_with(Effect::TruncatedBody).await.unwrap().text().await.unwrap();
+        assert_eq!(truncated, &whole[..whole.len() / 2]);
+        let invalid_json = send_with(Effect::InvalidJson).await.unwrap().text().await.unwrap();
+        assert!(serde_json::from_str::<Value>(&invalid_json).is_err());
 
         let start = std::time::Instant::now();
         let slow = send_with(Effect::SlowBody(1_500)).await.unwrap();
-        let head = start.elapsed();
+        let time_to_head = start.elapsed();
         assert_eq!(slow.text().await.unwrap(), whole);
-        assert!(head < Duration::from_secs(1) && start.elapsed() >= Duration::from_millis(1_500));
+        assert!(time_to_head < Duration::from_secs(1) && start.elapsed() >= Duration::from_millis(1_500));
 
         let link = "https://evil.example/next".to_owned();
-        let linked = send_with(Effect::ForeignNextLink(link.clone())).await.unwrap().text().await.unwrap();
-        let linked: Value = serde_json::from_str(&linked).unwrap();
+        let with_link = send_with(Effect::ForeignNextLink(link.clone())).await.unwrap().text().await.unwrap();
+        let with_link: Value = serde_json::from_str(&with_link).unwrap();
         assert_eq!(
-            (linked["nextLink"].as_str(), linked["value"].as_array().unwrap().len()),
+            (with_link["nextLink"].as_str(), with_link["value"].as_array().unwrap().len()),
             (Some(&*link), 7)
         );
     }
@@ -109,10 +109,10 @@ async fn effects_work_over_both_http_versions() {
 async fn requests_are_logged_until_cleared() {
     let azure = Azure::start().await;
     azure.get("/locations?api-version=2022-12-01&x=y").await;
-    let seen = azure.control().requests();
-    let kinds: Vec<_> = seen.iter().map(|seen| (seen.operation, seen.status)).collect();
-    assert_eq!(kinds, [(Operation::Token, Some(200)), (Operation::Locations, Some(200))]);
-    let last = seen.last().unwrap();
+    let requests = azure.control().requests();
+    let outcomes: Vec<_> = requests.iter().map(|request| (request.operation, request.status)).collect();
+    assert_eq!(outcomes, [(Operation::Token, Some(200)), (Operation::Locations, Some(200))]);
+    let last = requests.last().unwrap();
     assert_eq!((&*last.method, &*last.host), ("GET", "management.azure.com"));
     assert_eq!(last.path, format!("/subscriptions/{}/locations", seed().subscription_id));
     assert_eq!((&*last.query, last.at_ms), ("api-version=2022-12-01&x=y", azure.clock.now_ms()));
