@@ -1,4 +1,5 @@
-//! `/v3/nodes`: read by the server in the background, the same for every role, and never the cause of a failed list.
+//! `/v3/nodes`: the server reads nodes in the background, every role sees the same ones, and a list does not fail if a cluster
+//! is unreachable.
 
 use std::time::{Duration, Instant};
 
@@ -10,22 +11,22 @@ use crate::support::app::TestApp;
 use crate::support::fault;
 use crate::support::test_clusters;
 
-/// The delay of a slow cluster, for which no list waits.
+/// The latency of a slow cluster, in milliseconds; lists return sooner.
 const CLUSTER_DELAY_MS: u64 = 9_000;
 
 /// A server with an active cluster.
-struct Cluster {
+struct NodeSetup {
     app: TestApp,
     owner_token: String,
-    id: String,
+    cluster_id: String,
 }
 
-impl Cluster {
+impl NodeSetup {
     async fn start() -> Self {
         let app = TestApp::start().await;
         let owner_token = app.token("ann").await;
-        let (id, _) = test_clusters::create_active(&app, &owner_token, "one").await;
-        Self { app, owner_token, id }
+        let (cluster_id, _) = test_clusters::create_active(&app, &owner_token, "one").await;
+        Self { app, owner_token, cluster_id }
     }
 
     async fn list(&self, token: &str, path: &str) -> Vec<Value> {
@@ -41,40 +42,40 @@ impl Cluster {
         nodes.remove(0)
     }
 
-    /// Makes the cached nodes older, by advancing the clock.
-    fn age(&self, seconds: u64) {
+    /// Advances the clock; nodes are cached for ten seconds.
+    fn advance_clock(&self, seconds: u64) {
         self.app.clock.advance(Duration::from_secs(seconds));
     }
 
     /// Changes the node inside the cluster, as the owner.
     async fn patch_node(&self, path: &str, body: &Value) {
-        let path = format!("/k8s/clusters/{}/api/v1/nodes/{path}", self.id);
+        let path = format!("/k8s/clusters/{}/api/v1/nodes/{path}", self.cluster_id);
         let call = self.app.call(http::Method::PATCH, &path).token(&self.owner_token);
         call.header("content-type", "application/merge-patch+json").json(body).send().await.expect(200);
     }
 
-    fn fault(&self, fault: Fault) {
+    fn add_fault(&self, fault: Fault) {
         self.app.control.add_kubernetes_fault(fault);
     }
 
-    /// The number of times the cluster's nodes were read since the last call.
-    fn take_reads(&self) -> usize {
+    /// The number of reads of the cluster's nodes since the last call.
+    fn take_read_count(&self) -> usize {
         let requests = self.app.control.kubernetes_requests();
         self.app.control.clear_kubernetes_requests();
-        requests.iter().filter(|seen| seen.path.starts_with("/api/v1/nodes")).count()
+        requests.iter().filter(|request| request.path.starts_with("/api/v1/nodes")).count()
     }
 }
 
 #[tokio::test]
-async fn node_shows_what_clients_read() {
-    let cluster = Cluster::start().await;
-    let node = cluster.node().await;
+async fn node_has_the_fields_that_clients_read() {
+    let setup = NodeSetup::start().await;
+    let node = setup.node().await;
     let name = node["name"].as_str().unwrap();
-    let id = format!("{}:{name}", cluster.id);
+    let id = format!("{}:{name}", setup.cluster_id);
     for (key, expected) in [
         ("id", json!(id)),
         ("type", json!("node")),
-        ("clusterId", json!(cluster.id)),
+        ("clusterId", json!(setup.cluster_id)),
         ("nodeName", json!(name)),
         ("hostname", json!(name)),
         ("requestedHostname", json!(name)),
@@ -96,58 +97,57 @@ async fn node_shows_what_clients_read() {
     assert_eq!(node["info"]["memory"]["memTotalKiB"], 8_388_608);
     let os = &node["info"]["os"];
     assert!(os["dockerVersion"].is_string() && os["operatingSystem"].is_string(), "{os}");
-    let own = cluster.app.get(&format!("/v3/nodes/{id}")).token(&cluster.owner_token).send().await;
-    assert_eq!((own.status, own.json()), (StatusCode::OK, node));
+    let response = setup.app.get(&format!("/v3/nodes/{id}")).token(&setup.owner_token).send().await;
+    assert_eq!((response.status, response.json()), (StatusCode::OK, node));
 }
 
 #[tokio::test]
 async fn every_role_sees_the_nodes_of_its_clusters() {
-    let cluster = Cluster::start().await;
-    let node = cluster.node().await;
+    let setup = NodeSetup::start().await;
+    let node = setup.node().await;
     let (id, name) = (node["id"].as_str().unwrap(), node["name"].as_str().unwrap());
     for (user, role) in [("ben", "cluster-member"), ("eve", "read-only"), ("carl", "cluster-owner")] {
-        let token = test_clusters::add_member(&cluster.app, &cluster.id, user, role).await;
+        let token = test_clusters::add_member(&setup.app, &setup.cluster_id, user, role).await;
         for path in [
             "/v3/nodes".to_owned(),
-            format!("/v3/nodes?clusterId={}", cluster.id),
-            format!("/v3/nodes?clusterId_in=c-none1,{}", cluster.id),
+            format!("/v3/nodes?clusterId={}", setup.cluster_id),
+            format!("/v3/nodes?clusterId_in=c-none1,{}", setup.cluster_id),
             format!("/v3/nodes?name={name}"),
-            format!("/v3/clusters/{}/nodes", cluster.id),
+            format!("/v3/clusters/{}/nodes", setup.cluster_id),
         ] {
-            assert_eq!(cluster.list(&token, &path).await, std::slice::from_ref(&node), "{role} {path}");
+            assert_eq!(setup.list(&token, &path).await, std::slice::from_ref(&node), "{role} {path}");
         }
     }
-    let stranger = cluster.app.token("zoe").await;
-    assert!(cluster.list(&stranger, "/v3/nodes").await.is_empty());
-    assert!(cluster.list(&stranger, &format!("/v3/nodes?clusterId={}", cluster.id)).await.is_empty());
-    for path in [format!("/v3/nodes/{id}"), format!("/v3/clusters/{}/nodes", cluster.id)] {
-        assert_eq!(cluster.app.get(&path).token(&stranger).send().await.status, 404, "{path}");
+    let stranger = setup.app.token("zoe").await;
+    assert!(setup.list(&stranger, "/v3/nodes").await.is_empty());
+    assert!(setup.list(&stranger, &format!("/v3/nodes?clusterId={}", setup.cluster_id)).await.is_empty());
+    for path in [format!("/v3/nodes/{id}"), format!("/v3/clusters/{}/nodes", setup.cluster_id)] {
+        assert_eq!(setup.app.get(&path).token(&stranger).send().await.status, 404, "{path}");
     }
-    for unknown in ["one", "c-none1:a", &format!("{}:other", cluster.id)] {
-        let response =
-            cluster.app.get(&format!("/v3/nodes/{unknown}")).token(&cluster.owner_token).send().await;
+    for unknown in ["one", "c-none1:a", &format!("{}:other", setup.cluster_id)] {
+        let response = setup.app.get(&format!("/v3/nodes/{unknown}")).token(&setup.owner_token).send().await;
         assert_eq!(response.status, 404, "{unknown}");
     }
 }
 
 #[tokio::test]
-async fn nodes_follow_the_cluster() {
-    let cluster = Cluster::start().await;
-    let node = cluster.node().await;
+async fn nodes_reflect_changes_in_the_cluster() {
+    let setup = NodeSetup::start().await;
+    let node = setup.node().await;
     let name = node["name"].as_str().unwrap();
-    cluster.patch_node(name, &json!({"spec": {"unschedulable": true}})).await;
-    assert_eq!(cluster.node().await["state"], "active", "the cache is fresh");
-    cluster.age(11);
-    let cordoned = cluster.node().await;
+    setup.patch_node(name, &json!({"spec": {"unschedulable": true}})).await;
+    assert_eq!(setup.node().await["state"], "active", "the cache is fresh");
+    setup.advance_clock(11);
+    let cordoned = setup.node().await;
     assert_eq!((&cordoned["state"], &cordoned["unschedulable"]), (&json!("cordoned"), &json!(true)));
-    let down = json!({"status": {
+    let not_ready = json!({"status": {
         "conditions": [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown",
             "message": "Kubelet stopped posting node status."}],
         "nodeInfo": {"kernelVersion": ""},
     }});
-    cluster.patch_node(&format!("{name}/status"), &down).await;
-    cluster.age(11);
-    let down = cluster.node().await;
+    setup.patch_node(&format!("{name}/status"), &not_ready).await;
+    setup.advance_clock(11);
+    let down = setup.node().await;
     assert_eq!((&down["state"], &down["transitioning"]), (&json!("unavailable"), &json!("error")));
     assert_eq!(down["transitioningMessage"], "Kubelet stopped posting node status.");
     assert!(down.get("info").is_none(), "an incomplete info is omitted: {down}");
@@ -156,60 +156,60 @@ async fn nodes_follow_the_cluster() {
 
 #[tokio::test]
 async fn scaled_cluster_lists_its_new_nodes_at_once() {
-    let cluster = Cluster::start().await;
-    assert_eq!(cluster.list(&cluster.owner_token, "/v3/nodes").await.len(), 1);
-    let path = format!("/v3/clusters/{}", cluster.id);
-    let mut body = cluster.app.get(&path).token(&cluster.owner_token).send().await.json();
+    let setup = NodeSetup::start().await;
+    assert_eq!(setup.list(&setup.owner_token, "/v3/nodes").await.len(), 1);
+    let path = format!("/v3/clusters/{}", setup.cluster_id);
+    let mut body = setup.app.get(&path).token(&setup.owner_token).send().await.json();
     body["aksConfig"]["nodePools"][0]["count"] = json!(3);
-    cluster.app.put(&path).token(&cluster.owner_token).json(&body).send().await.expect(200);
-    cluster.app.advance(Duration::from_mins(10)).await;
-    let nodes = cluster.list(&cluster.owner_token, "/v3/nodes?sort=name").await;
+    setup.app.put(&path).token(&setup.owner_token).json(&body).send().await.expect(200);
+    setup.app.advance(Duration::from_mins(10)).await;
+    let nodes = setup.list(&setup.owner_token, "/v3/nodes?sort=name").await;
     assert_eq!(nodes.len(), 3, "{nodes:?}");
-    let page = cluster.app.get("/v3/nodes?limit=2").token(&cluster.owner_token).send().await.json();
+    let page = setup.app.get("/v3/nodes?limit=2").token(&setup.owner_token).send().await.json();
     assert_eq!((page["data"].as_array().unwrap().len(), &page["pagination"]["total"]), (2, &json!(3)));
 }
 
 #[tokio::test]
 async fn slow_cluster_does_not_hold_up_a_list() {
-    let cluster = Cluster::start().await;
-    let node = cluster.node().await;
-    cluster.age(11);
-    cluster.fault(Fault {
+    let setup = NodeSetup::start().await;
+    let node = setup.node().await;
+    setup.advance_clock(11);
+    setup.add_fault(Fault {
         path: Some("/api/v1/nodes".to_owned()),
         latency_ms: CLUSTER_DELAY_MS,
         ..Fault::default()
     });
-    cluster.take_reads();
-    let timed = async || {
+    setup.take_read_count();
+    let list_in_time = async || {
         let start = Instant::now();
-        let nodes = cluster.list(&cluster.owner_token, "/v3/nodes").await;
+        let nodes = setup.list(&setup.owner_token, "/v3/nodes").await;
         assert!(start.elapsed() < Duration::from_millis(CLUSTER_DELAY_MS), "{:?}", start.elapsed());
         nodes
     };
-    let (first, second) = tokio::join!(timed(), timed());
+    let (first, second) = tokio::join!(list_in_time(), list_in_time());
     assert_eq!((&first, &second), (&vec![node.clone()], &vec![node.clone()]), "the cached nodes");
     // The read continues, and all callers share it. Without the fault, it is no longer delayed.
-    cluster.app.control.clear_kubernetes_faults();
-    assert_eq!(timed().await, [node]);
-    assert_eq!(cluster.take_reads(), 1, "read in the background");
+    setup.app.control.clear_kubernetes_faults();
+    assert_eq!(list_in_time().await, [node]);
+    assert_eq!(setup.take_read_count(), 1, "read in the background");
 }
 
 #[tokio::test]
 async fn unreachable_cluster_keeps_its_nodes_and_is_retried_later() {
-    let cluster = Cluster::start().await;
-    let node = cluster.node().await;
-    cluster.age(11);
-    cluster.fault(fault::for_all(Effect::RefuseConnections));
-    assert_eq!(cluster.node().await, node, "the cached nodes");
+    let setup = NodeSetup::start().await;
+    let node = setup.node().await;
+    setup.advance_clock(11);
+    setup.add_fault(fault::for_all(Effect::RefuseConnections));
+    assert_eq!(setup.node().await, node, "the cached nodes");
     let start = Instant::now();
     for _ in 0..20 {
-        assert_eq!(cluster.node().await, node);
+        assert_eq!(setup.node().await, node);
     }
-    // Half of what 20 lists take if each waits for the cluster.
+    // Half of the time that 20 lists take if each waits 1.8 s, the maximum, for the cluster.
     assert!(start.elapsed() < Duration::from_secs(18), "{:?}", start.elapsed());
-    cluster.age(3_601);
-    assert!(cluster.list(&cluster.owner_token, "/v3/nodes").await.is_empty(), "older than an hour");
-    cluster.app.control.clear_kubernetes_faults();
-    cluster.age(16);
-    assert_eq!(cluster.node().await, node);
+    setup.advance_clock(3_601);
+    assert!(setup.list(&setup.owner_token, "/v3/nodes").await.is_empty(), "older than an hour");
+    setup.app.control.clear_kubernetes_faults();
+    setup.advance_clock(16);
+    assert_eq!(setup.node().await, node);
 }

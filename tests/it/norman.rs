@@ -15,7 +15,7 @@ fn assert_norman_headers(response: &TestResponse) {
 pub(crate) const NO_CREDENTIAL: &str = "error accessing cloud credential: not found; use an ID that \
                                         /v3/cloudcredentials lists (cattle-global-data:cc-…)";
 
-/// The error in a response.
+/// The body of an error response.
 #[derive(Debug)]
 pub(crate) struct NormanError {
     pub(crate) code: String,
@@ -23,14 +23,14 @@ pub(crate) struct NormanError {
     pub(crate) message: String,
 }
 
-/// Parses an error; the whole body is checked.
+/// Parses an error, and checks the fields that all errors have.
 pub(crate) fn norman_error(response: &TestResponse) -> NormanError {
     let body = response.json();
-    let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
+    let string = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     assert_eq!(body["status"], response.status.as_u16(), "{body}");
-    assert_eq!((text("type").as_str(), text("baseType").as_str()), ("error", "error"), "{body}");
+    assert_eq!((string("type").as_str(), string("baseType").as_str()), ("error", "error"), "{body}");
     assert!(response.text().ends_with("}\n"), "{:?}", response.text());
-    NormanError { code: text("code"), field: text("fieldName"), message: text("message") }
+    NormanError { code: string("code"), field: string("fieldName"), message: string("message") }
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn unsupported_methods_have_normans_error() {
 #[tokio::test]
 async fn body_that_is_not_an_object_is_rejected() {
     let app = TestApp::with_advisory_review().await;
-    let long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
+    let too_long = format!("{{\"name\":\"{}\"}}", "x".repeat(2 << 20));
     for path in ["/v3/clusters", "/v3/cloudcredentials"] {
         for body in ["", "null", "[]", "1", "{", "name: x", "name=x", "\u{0}", &"[".repeat(100_000)] {
             let response = app.post(path).body(body.to_owned()).send().await;
@@ -120,7 +120,7 @@ async fn body_that_is_not_an_object_is_rejected() {
             assert_eq!(code, "InvalidBodyContent");
             assert!(message.starts_with("Failed to parse body: "), "{message}");
         }
-        let response = app.post(path).body(long.clone()).send().await.expect(413);
+        let response = app.post(path).body(too_long.clone()).send().await.expect(413);
         assert_eq!(norman_error(&response).code, "InvalidBodyContent");
         assert_eq!(app.get(path).send().await.json()["data"], json!([]));
     }
@@ -198,6 +198,6 @@ async fn lists_are_paged_sorted_and_filtered() {
     assert_eq!(names(&filtered), ["b"]);
     assert_eq!(filtered["filters"]["name"], json!([{"modifier": "eq", "value": "b"}]));
     assert_eq!(names(&app.get("/v3/cloudcredentials?name=none").send().await.json()), Vec::<String>::new());
-    let wrong = app.get("/v3/cloudcredentials?limit=x").send().await;
-    assert_eq!(norman_error(&wrong).field, "limit");
+    let invalid_limit = app.get("/v3/cloudcredentials?limit=x").send().await;
+    assert_eq!(norman_error(&invalid_limit).field, "limit");
 }

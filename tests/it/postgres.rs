@@ -17,10 +17,10 @@ use crate::support::databases::{self, TestDb};
 use crate::support::test_clusters;
 
 /// Two servers that share a database and a clock.
-async fn pair(db: &TestDb) -> (TestApp, TestApp) {
-    let one = TestApp::builder().advisory_review().database(db).start().await;
-    let two = TestApp::builder().advisory_review().database(db).clock(&one.clock).start().await;
-    (one, two)
+async fn start_pair(db: &TestDb) -> (TestApp, TestApp) {
+    let server_a = TestApp::builder().advisory_review().database(db).start().await;
+    let server_b = TestApp::builder().advisory_review().database(db).clock(&server_a.clock).start().await;
+    (server_a, server_b)
 }
 
 /// The audit log, oldest first: user, action, object type and outcome.
@@ -82,7 +82,7 @@ async fn credential_lifecycle_is_audited() {
     assert_eq!(app.get(&listing).token(&ann).send().await.status, 422);
 
     app.server.stop().await;
-    let trail = audit(&db).await;
+    let records = audit(&db).await;
     let expected = [
         ["ann", "create", "cloudCredential", "done"],
         ["ann", "aksLocations", "cloudCredential", "done"],
@@ -93,32 +93,36 @@ async fn credential_lifecycle_is_audited() {
         ["ann", "delete", "cloudCredential", "done"],
         ["ann", "aksLocations", "cloudCredential", "refused"],
     ];
-    for event in expected {
-        assert!(trail.iter().any(|row| *row == event), "{event:?} is missing in {trail:#?}");
+    for record in expected {
+        assert!(records.iter().any(|row| *row == record), "{record:?} is missing in {records:#?}");
     }
 }
 
 #[tokio::test]
 async fn changes_reach_other_servers_within_two_seconds() {
     let Some(db) = databases::postgres().await else { return };
-    let (one, two) = pair(&db).await;
-    let ann = one.token("ann").await;
-    assert_eq!(two.get("/v3").token(&ann).send().await.status, 200, "both servers accept the token");
-    let id = one.store_credential(&ann).await;
+    let (server_a, server_b) = start_pair(&db).await;
+    let ann = server_a.token("ann").await;
+    assert_eq!(server_b.get("/v3").token(&ann).send().await.status, 200, "both servers accept the token");
+    let id = server_a.store_credential(&ann).await;
     let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
-    assert_eq!(two.get(&listing).token(&ann).send().await.status, 200, "both servers decrypt the secret");
+    assert_eq!(
+        server_b.get(&listing).token(&ann).send().await.status,
+        200,
+        "both servers decrypt the secret"
+    );
 
-    one.server.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
-    assert_eq!(one.get("/v3").token(&ann).send().await.status, 401, "immediately on the same server");
-    one.clock.advance(Duration::from_millis(1_999));
-    assert_eq!(two.get("/v3").token(&ann).send().await.status, 401);
-    assert_eq!(two.get(&listing).token(&ann).send().await.status, 401);
+    server_a.server.tokens.revoke(ann.split(':').next().unwrap()).await.unwrap();
+    assert_eq!(server_a.get("/v3").token(&ann).send().await.status, 401, "immediately on the same server");
+    server_a.clock.advance(Duration::from_millis(1_999));
+    assert_eq!(server_b.get("/v3").token(&ann).send().await.status, 401);
+    assert_eq!(server_b.get(&listing).token(&ann).send().await.status, 401);
 
-    let ann = two.token("ann").await;
-    assert_eq!(one.delete(&format!("/v3/cloudcredentials/{id}")).token(&ann).send().await.status, 200);
+    let ann = server_b.token("ann").await;
+    assert_eq!(server_a.delete(&format!("/v3/cloudcredentials/{id}")).token(&ann).send().await.status, 200);
     let deadline = Instant::now() + Duration::from_secs(30);
     let rejected = loop {
-        let response = two.get(&listing).token(&ann).send().await;
+        let response = server_b.get(&listing).token(&ann).send().await;
         if response.status != 200 || Instant::now() > deadline {
             break response;
         }
@@ -130,13 +134,13 @@ async fn changes_reach_other_servers_within_two_seconds() {
 #[tokio::test]
 async fn concurrent_registrations_of_a_cluster_conflict() {
     let Some(db) = databases::postgres().await else { return };
-    let (one, two) = pair(&db).await;
-    let id = one.store_credential(&one.admin).await;
+    let (server_a, server_b) = start_pair(&db).await;
+    let id = server_a.store_credential(&server_a.admin).await;
     for round in 0..10 {
         let body = test_clusters::absent_body(&format!("same-{round}"), &id);
         let (first, second) = tokio::join!(
-            one.post("/v3/clusters").json(&body).send(),
-            two.post("/v3/clusters").json(&body).send()
+            server_a.post("/v3/clusters").json(&body).send(),
+            server_b.post("/v3/clusters").json(&body).send()
         );
         let mut statuses = [first.status.as_u16(), second.status.as_u16()];
         statuses.sort_unstable();
@@ -147,36 +151,36 @@ async fn concurrent_registrations_of_a_cluster_conflict() {
             second.text()
         );
     }
-    let list = two.get("/v3/clusters").send().await.json();
+    let list = server_b.get("/v3/clusters").send().await.json();
     assert_eq!(list["data"].as_array().unwrap().len(), 10, "{list}");
 }
 
 #[tokio::test]
 async fn concurrent_credential_changes_succeed_or_conflict() {
     let Some(db) = databases::postgres().await else { return };
-    let (one, two) = pair(&db).await;
-    let path = format!("/v3/cloudcredentials/{}", one.store_credential(&one.admin).await);
+    let (server_a, server_b) = start_pair(&db).await;
+    let path = format!("/v3/cloudcredentials/{}", server_a.store_credential(&server_a.admin).await);
     let change = |server: &str, round: u32| json!({"name": format!("{server}-{round}"), "azurecredentialConfig": {"clientSecret": format!("{server}~{round}")}});
-    let mut done = 0;
+    let mut success_count = 0;
     for round in 0..20 {
         let (first, second) = (change("one", round), change("two", round));
         let (first, second) =
-            tokio::join!(one.put(&path).json(&first).send(), two.put(&path).json(&second).send());
+            tokio::join!(server_a.put(&path).json(&first).send(), server_b.put(&path).json(&second).send());
         for response in [first, second] {
             assert!(matches!(response.status.as_u16(), 200 | 409), "{}", response.text());
-            done += usize::from(response.status == 200);
+            success_count += usize::from(response.status == 200);
         }
     }
-    assert!(done >= 20, "at least one in every round: {done}");
+    assert!(success_count >= 20, "at least one in every round: {success_count}");
 }
 
 #[tokio::test]
 async fn server_survives_terminated_database_connections() {
     let Some(db) = databases::postgres().await else { return };
     let (app, id) = TestApp::builder().advisory_review().database(&db).start_with_credential().await;
-    let mut other = sqlx::PgConnection::connect(&db.url).await.unwrap();
+    let mut connection = sqlx::PgConnection::connect(&db.url).await.unwrap();
     for _ in 0..5 {
-        databases::cut_connections(&mut other).await;
+        databases::cut_connections(&mut connection).await;
         app.clock.advance(Duration::from_secs(10));
         app.get(&format!("/v3/cloudcredentials/{id}")).send().await.expect(200);
         app.get("/readyz").anonymous().send().await.expect(200);
@@ -192,7 +196,7 @@ fn config(db: &TestDb, directory: &std::path::Path) -> Config {
 }
 
 #[tokio::test]
-async fn missing_and_unknown_keys_are_rejected() {
+async fn missing_and_wrong_encryption_keys_are_rejected() {
     let Some(db) = databases::postgres().await else { return };
     let directory = tempfile::tempdir().unwrap();
     let config = config(&db, directory.path());
@@ -207,12 +211,12 @@ async fn missing_and_unknown_keys_are_rejected() {
 
     let app = TestApp::builder().advisory_review().database(&db).start().await;
     app.store_credential(&app.admin).await;
-    let id = db.keys.split(':').next().unwrap();
-    let unknown = norman_aks::KeyRing::generate();
-    std::fs::write(&config.encryption_key_file, unknown.expose_secret()).unwrap();
+    let key_id = db.keys.split(':').next().unwrap();
+    let wrong_key = norman_aks::KeyRing::generate();
+    std::fs::write(&config.encryption_key_file, wrong_key.expose_secret()).unwrap();
     let error = open_error().await;
-    assert!(error.contains(&format!("need the encryption key {id}")), "{error}");
-    std::fs::write(&config.encryption_key_file, format!("{}\n{}\n", unknown.expose_secret(), db.keys))
+    assert!(error.contains(&format!("need the encryption key {key_id}")), "{error}");
+    std::fs::write(&config.encryption_key_file, format!("{}\n{}\n", wrong_key.expose_secret(), db.keys))
         .unwrap();
     let store = app::open_store(&config).await.unwrap();
     let secrets = app::open_secrets(&config, &store, &Clock::system()).await.unwrap();

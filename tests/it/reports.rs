@@ -39,7 +39,7 @@ impl ClusterSetup {
         self.app.settle().await;
     }
 
-    /// Raises the vCPU quotas, so that only a network can be too small.
+    /// Raises the vCPU quotas, so that only subnets limit the number of nodes.
     pub(super) fn raise_quotas(&self) {
         for name in ["cores", "standardDSv2Family", "standardDSv5Family"] {
             let quota = Quota { region: "eastus".to_owned(), name: name.to_owned(), limit: 10_000 };
@@ -55,13 +55,13 @@ impl ClusterSetup {
 
     /// Posts a cluster that is rejected; returns the field and the message.
     pub(super) async fn post_rejected(&self, body: &Value) -> (String, String) {
-        rejected_field(&self.app.post("/v3/clusters").json(body).send().await)
+        field_and_message(&self.app.post("/v3/clusters").json(body).send().await)
     }
 
     /// Sends a rejected change of `aksConfig`; returns the field and the message. The stored specification is unchanged.
     pub(super) async fn put_rejected(&self, id: &str, config: Value) -> (String, String) {
         let before = self.get(id).await["aksConfig"].clone();
-        let rejection = rejected_field(&self.update(id, config).await);
+        let rejection = field_and_message(&self.update(id, config).await);
         assert_eq!(self.get(id).await["aksConfig"], before);
         rejection
     }
@@ -72,15 +72,15 @@ impl ClusterSetup {
         findings(&response.json())
     }
 
-    /// `aksUpgrades` of a cluster: every version, with `+` where it is enabled.
+    /// The versions that `aksUpgrades` returns for a cluster, with a `+` after each that is enabled.
     pub(super) async fn upgrades(&self, id: &str) -> Vec<String> {
         let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", self.credential);
         let response = self.app.get(&path).header("cache-control", "no-cache").send().await.expect(200);
-        let mark = |upgrade: &Value| {
+        let version_and_mark = |upgrade: &Value| {
             let enabled = if upgrade["enabled"] == true { "+" } else { "" };
             format!("{}{enabled}", upgrade["version"].as_str().unwrap())
         };
-        response.json()["upgrades"].as_array().unwrap().iter().map(mark).collect()
+        response.json()["upgrades"].as_array().unwrap().iter().map(version_and_mark).collect()
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn findings(review: &Value) -> Vec<String> {
 }
 
 /// The field and the message of a 422.
-pub(super) fn rejected_field(response: &TestResponse) -> (String, String) {
+pub(super) fn field_and_message(response: &TestResponse) -> (String, String) {
     assert_eq!(response.status, 422, "{}", response.text());
     let NormanError { field, message, .. } = norman_error(response);
     assert!(message.contains(": "), "{message:?} should have a remedy");

@@ -10,7 +10,7 @@ use crate::support::app::{TestApp, TestResponse};
 use crate::support::call::string_at;
 use crate::support::schema::Document;
 
-/// A server with objects of every type.
+/// A server, its API document, and the differences between the two.
 struct TestContext {
     app: TestApp,
     document: Document,
@@ -30,7 +30,7 @@ impl TestContext {
         Self { app, document, ids: BTreeMap::new(), problems: BTreeSet::new() }
     }
 
-    /// Compares a response with the document.
+    /// Compares a response with the document, and records the differences.
     fn compare(&mut self, method: &str, path: &str, response: &TestResponse) {
         let (status, body) = (response.status.as_u16(), response.json());
         for problem in self.document.problems(path, method, status, &body) {
@@ -48,7 +48,7 @@ impl TestContext {
         response.json()
     }
 
-    /// Sends every documented GET; returns the number of paths.
+    /// Sends every documented GET of `/v3` and `/api/v1`, and compares the responses; returns the number of paths.
     async fn read_everything(&mut self) -> usize {
         let paths: Vec<String> = self
             .document
@@ -62,7 +62,7 @@ impl TestContext {
                 vec![path.replace("{id}", &credential)]
             } else if path == "/api/v1/regions" {
                 vec![format!("{path}?cloudCredentialId={credential}")]
-            } else if CATALOG.contains(&path.as_str()) {
+            } else if PATHS_WITH_REGION.contains(&path.as_str()) {
                 vec![format!("{path}?cloudCredentialId={credential}&region=eastus")]
             } else if path.contains("{id}") {
                 // Paths below a cluster, and paths of `/api/v1`, use the IDs of `/v3`.
@@ -76,7 +76,7 @@ impl TestContext {
                 vec![path.clone()]
             };
             for url in urls {
-                // Without this header, a stream of events would not end.
+                // Without this header, the response of a cluster's events is a stream that does not end.
                 let response = self.app.get(&url).header("accept", "application/json").send().await;
                 // A cluster that is not in Azure has no upgrades.
                 let may_be_invalid = path.ends_with("/upgrade-plan") && response.status == 422;
@@ -95,14 +95,14 @@ impl TestContext {
         paths.len()
     }
 
-    fn finish(self) {
+    fn assert_no_problems(self) {
         let problems: Vec<_> = self.problems.into_iter().collect();
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 }
 
-/// The lists of the catalog that need a region.
-const CATALOG: [&str; 2] = ["/api/v1/kubernetes-versions", "/api/v1/vm-sizes"];
+/// The paths whose requests need a credential and a region.
+const PATHS_WITH_REGION: [&str; 2] = ["/api/v1/kubernetes-versions", "/api/v1/vm-sizes"];
 
 /// A cluster with every key of a specification.
 fn cluster_with_all_keys(app: &TestApp, credential: &str) -> Value {
@@ -139,13 +139,13 @@ fn cluster_with_all_keys(app: &TestApp, credential: &str) -> Value {
     })
 }
 
-fn imported(app: &TestApp, credential: &str, name: &str) -> Value {
+fn import_body(app: &TestApp, credential: &str, name: &str) -> Value {
     json!({"name": name, "aksConfig": {"clusterName": name, "resourceGroup": app.seed.resource_group,
         "resourceLocation": app.seed.location, "imported": true, "azureCredentialSecret": credential}})
 }
 
-/// A server with objects of every kind: three clusters in different states, and the objects around them.
-async fn filled() -> TestContext {
+/// Starts with objects of every type: three clusters that reach different states, and the objects that belong to them.
+async fn start_with_objects() -> TestContext {
     let mut context = TestContext::start().await;
     let seed = azure_sandbox::Sandbox::seed();
     let credential = json!({"name": "azure", "description": "words", "labels": {"a": "b"},
@@ -153,26 +153,26 @@ async fn filled() -> TestContext {
     let credential = string_at(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let mut clusters = Vec::new();
     for body in [
-        imported(&context.app, &credential, seed.imported_cluster_name),
+        import_body(&context.app, &credential, seed.imported_cluster_name),
         cluster_with_all_keys(&context.app, &credential),
-        imported(&context.app, &credential, "never-there"),
+        import_body(&context.app, &credential, "never-there"),
     ] {
         clusters.push(string_at(&context.create("/v3/clusters", &body).await, "id"));
     }
-    for part in ["clusterregistrationtokens", "clusterroletemplatebindings", "nodes", "projects"] {
-        context.ids.insert(format!("/v3/clusters/{{id}}/{part}"), clusters.clone());
+    for collection in ["clusterregistrationtokens", "clusterroletemplatebindings", "nodes", "projects"] {
+        context.ids.insert(format!("/v3/clusters/{{id}}/{collection}"), clusters.clone());
     }
     let ben = context.app.token("ben").await;
     let ben = context.app.user_id(&ben).await;
     let body = json!({"clusterId": clusters[0], "userId": ben, "roleTemplateId": "read-only"});
     let binding = string_at(&context.create("/v3/clusterroletemplatebindings", &body).await, "id");
     assert!(binding.starts_with(&clusters[0]));
-    let creator = format!("{}:creator-cluster-owner", clusters[0]);
-    context.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator);
+    let creator_binding = format!("{}:creator-cluster-owner", clusters[0]);
+    context.ids.get_mut("/v3/clusterroletemplatebindings/{id}").unwrap().push(creator_binding);
     let body = json!({"clusterId": clusters[0], "name": "more"});
     context.create("/v3/clusterregistrationtokens", &body).await;
-    let default = format!("{}:default-token", clusters[0]);
-    context.ids.get_mut("/v3/clusterregistrationtokens/{id}").unwrap().push(default);
+    let default_token = format!("{}:default-token", clusters[0]);
+    context.ids.get_mut("/v3/clusterregistrationtokens/{id}").unwrap().push(default_token);
     context.create("/v3/tokens", &json!({})).await;
     context
         .create("/v3/tokens", &json!({"ttl": 60_000_000, "description": "x", "clusterId": clusters[0]}))
@@ -181,7 +181,7 @@ async fn filled() -> TestContext {
     context.ids.insert("/v3/projects/{id}".to_owned(), Vec::new());
     context.ids.insert("/v3/nodes/{id}".to_owned(), Vec::new());
     context.ids.insert("/v3/features/{id}".to_owned(), Vec::new());
-    for (kind, list) in [
+    for (collection, list) in [
         ("settings", "/v3/settings"),
         ("roletemplates", "/v3/roletemplates"),
         ("schemas", "/v3/schemas"),
@@ -189,14 +189,14 @@ async fn filled() -> TestContext {
         ("kontainerdrivers", "/v3/kontainerdrivers"),
     ] {
         let ids = context.app.get(list).send().await.ids();
-        context.ids.insert(format!("/v3/{kind}/{{id}}"), ids);
+        context.ids.insert(format!("/v3/{collection}/{{id}}"), ids);
     }
     context
 }
 
 #[tokio::test]
 async fn responses_match_openapi_in_every_cluster_state() {
-    let mut context = filled().await;
+    let mut context = start_with_objects().await;
     let clusters = context.ids["/v3/clusters/{id}"].clone();
     let get_cluster = async |context: &TestContext, id: &str| {
         context.app.get(&format!("/v3/clusters/{id}")).send().await.json()
@@ -219,10 +219,10 @@ async fn responses_match_openapi_in_every_cluster_state() {
     context.read_everything().await;
 
     context.app.advance(Duration::from_mins(4)).await;
-    for (id, active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
+    for (id, is_active) in [(&clusters[0], true), (&clusters[1], true), (&clusters[2], false)] {
         let cluster = get_cluster(&context, id).await;
-        assert_eq!(cluster["state"] == "active", active, "{cluster}");
-        assert_eq!(cluster["transitioning"] == "error", !active, "{cluster}");
+        assert_eq!(cluster["state"] == "active", is_active, "{cluster}");
+        assert_eq!(cluster["transitioning"] == "error", !is_active, "{cluster}");
     }
     let projects = context.app.get("/v3/projects").send().await.ids();
     context.ids.insert("/v3/projects/{id}".to_owned(), projects);
@@ -253,12 +253,12 @@ async fn responses_match_openapi_in_every_cluster_state() {
         context.ids.get_mut(path).unwrap().retain(|id| !id.starts_with(&clusters[1]));
     }
     context.read_everything().await;
-    context.finish();
+    context.assert_no_problems();
 }
 
 #[tokio::test]
 async fn update_and_delete_match_openapi() {
-    let mut context = filled().await;
+    let mut context = start_with_objects().await;
     let id = |context: &TestContext, path: &str| context.ids[path][0].clone();
     for (path, body) in [
         ("/v3/cloudcredentials/{id}", json!({"description": "other"})),
@@ -282,12 +282,12 @@ async fn update_and_delete_match_openapi() {
     let credential = string_at(&context.create("/v3/cloudcredentials", &credential).await, "id");
     let deleted = context.app.delete(&format!("/v3/cloudcredentials/{credential}")).send().await.expect(200);
     context.compare("delete", "/v3/cloudcredentials/{id}", &deleted);
-    let review = cluster_with_all_keys(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
+    let body = cluster_with_all_keys(&context.app, &context.ids["/v3/cloudcredentials/{id}"][0]);
     let review =
-        context.app.post("/api/v1/aks/review").json(&json!({"aksConfig": review["aksConfig"]})).send().await;
+        context.app.post("/api/v1/aks/review").json(&json!({"aksConfig": body["aksConfig"]})).send().await;
     assert_eq!(review.status, 200, "{}", review.text());
     context.compare("post", "/api/v1/aks/review", &review);
-    context.finish();
+    context.assert_no_problems();
 }
 
 #[tokio::test]
@@ -324,7 +324,7 @@ async fn errors_match_openapi() {
         [401, 404, 422].iter().all(|status| statuses.get(status).is_some_and(|count| *count > 10)),
         "{statuses:?}"
     );
-    context.finish();
+    context.assert_no_problems();
 }
 
 /// Listing actions have their own schemas.
@@ -332,7 +332,7 @@ async fn errors_match_openapi() {
 async fn listings_match_openapi() {
     let mut context = TestContext::start().await;
     let credential = context.app.store_credential(&context.app.admin).await;
-    let mut body = imported(&context.app, &credential, context.app.seed.imported_cluster_name);
+    let mut body = import_body(&context.app, &credential, context.app.seed.imported_cluster_name);
     body["aksConfig"]["kubernetesVersion"] = json!(context.app.seed.kubernetes_version);
     let cluster = string_at(&context.create("/v3/clusters", &body).await, "id");
     let paths: Vec<String> = context
@@ -354,5 +354,5 @@ async fn listings_match_openapi() {
         assert!(failed.status.is_client_error(), "{path}: {}", failed.text());
         context.compare("get", &path, &failed);
     }
-    context.finish();
+    context.assert_no_problems();
 }

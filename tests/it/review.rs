@@ -49,12 +49,12 @@ fn cluster(app: &TestApp, credential: &str) -> Value {
     })
 }
 
-/// Responds to requests whose path contains `path` with a body, as Azure would for other resources.
+/// Makes Azure respond with this status and body to requests whose path contains `path`.
 fn respond(app: &TestApp, path: &str, status: u16, body: &Value) {
     app.control.add_fault(fault::for_path(path, fault::body(status, &body.to_string())));
 }
 
-/// The network of the cluster, with additional keys of its subnet.
+/// Sets the network of the cluster; `subnet` has additional properties of its subnet.
 fn set_network(app: &TestApp, subnet: Value) {
     let mut properties = json!({"addressPrefix": "10.40.0.0/20"});
     properties.as_object_mut().unwrap().extend(subnet.as_object().unwrap().clone());
@@ -63,15 +63,16 @@ fn set_network(app: &TestApp, subnet: Value) {
     respond(app, "/virtualNetworks/rancher-net", 200, &network);
 }
 
-/// Lets Azure accept the cluster.
+/// Sets up Azure so that the review accepts the cluster: free addresses, enough quota, and no node resource group yet.
 fn allow_creation(app: &TestApp) {
     set_network(app, json!({}));
     let usages = json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": 4, "limit": 350}]});
     respond(app, "/locations/eastus/usages", 200, &usages);
-    let gone = json!({"error": {"code": "ResourceGroupNotFound", "message": "gone"}});
-    respond(app, "resourcegroups/shop-nodes", 404, &gone);
+    let not_found = json!({"error": {"code": "ResourceGroupNotFound", "message": "gone"}});
+    respond(app, "resourcegroups/shop-nodes", 404, &not_found);
 }
 
+/// Starts a server whose review accepts the returned body.
 async fn start() -> (TestApp, Value) {
     let app = TestApp::start().await;
     allow_creation(&app);
@@ -93,21 +94,22 @@ fn path_of(cluster: &Value) -> String {
     format!("/v3/clusters/{}", cluster["id"].as_str().unwrap())
 }
 
-/// The rules of the findings of a severity.
+/// The rules that have findings of this severity.
 fn rules(review: &Value, severity: &str) -> Vec<String> {
     let findings = review["findings"].as_array().unwrap_or_else(|| panic!("{review}")).iter();
-    let of = findings.filter(|finding| finding["severity"] == severity);
-    of.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
+    let matching = findings.filter(|finding| finding["severity"] == severity);
+    matching.map(|finding| finding["rule"].as_str().unwrap().to_owned()).collect()
 }
 
-fn unchecked(review: &Value) -> Vec<&str> {
+/// The rules that could not be checked.
+fn unchecked_rules(review: &Value) -> Vec<&str> {
     review["unchecked"].as_array().unwrap().iter().map(|entry| entry["rule"].as_str().unwrap()).collect()
 }
 
 fn assert_rejected(response: &TestResponse, field: &str, part: &str) {
-    let NormanError { code, field: named, message } = norman_error(response);
+    let NormanError { code, field: actual_field, message } = norman_error(response);
     assert_eq!(
-        (response.status, code.as_str(), named.as_str()),
+        (response.status, code.as_str(), actual_field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "InvalidOption", field),
         "{message}"
     );
@@ -121,7 +123,7 @@ async fn client_specs_are_accepted_and_review_is_stored() {
     let full = create(&app, &body).await;
     let review = &full["aksStatus"]["review"];
     assert_eq!((rules(review, "error"), rules(review, "warning")), (vec![], vec![]), "{review}");
-    assert_eq!(unchecked(review), [""; 0], "{review}");
+    assert_eq!(unchecked_rules(review), [""; 0], "{review}");
     assert_eq!(rules(review, "advice"), ["advice-managed-identity", "advice-size"], "{review}");
     assert_eq!(&app.get(&path_of(&full)).send().await.json()["aksStatus"]["review"], review);
 
@@ -247,6 +249,7 @@ async fn review_uses_existing_azure_resources() {
             change(&mut body["aksConfig"]);
             assert_rejected(&post(&app, &body).await, field, part);
         };
+    // One address too few: a /20 has 4,096, of which Azure reserves 5; the pools may need 2 nodes × 61 + 4 nodes × 111.
     let used = vec![json!({}); 4_096 - 5 - (2 * 61 + 4 * 111) + 1];
     expect_rejected(
         &|app| set_network(app, json!({"ipConfigurations": used})),
@@ -255,9 +258,9 @@ async fn review_uses_existing_azure_resources() {
         "has 565 addresses left",
     )
     .await;
-    let web = json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]});
+    let delegated = json!({"delegations": [{"properties": {"serviceName": "Microsoft.Web/serverFarms"}}]});
     expect_rejected(
-        &|app| set_network(app, web.clone()),
+        &|app| set_network(app, delegated.clone()),
         |_| (),
         "aksConfig.subnet",
         "delegated to Microsoft.Web/serverFarms",
@@ -281,8 +284,8 @@ async fn review_uses_existing_azure_resources() {
 async fn quota_that_autoscaling_may_exceed_only_warns() {
     let (app, body) = start().await;
     app.control.clear_faults();
-    let used = |cores: u32| json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": cores, "limit": 350}]});
-    respond(&app, "/locations/eastus/usages", 200, &used(339));
+    let usages = |cores: u32| json!({"value": [{"name": {"value": "cores", "localizedValue": "Total Regional vCPUs"}, "currentValue": cores, "limit": 350}]});
+    respond(&app, "/locations/eastus/usages", 200, &usages(339));
     allow_creation(&app);
     let review = &create(&app, &body).await["aksStatus"]["review"];
     assert_eq!(rules(review, "warning"), ["quota-of-autoscaling"], "{review}");
@@ -324,7 +327,7 @@ async fn cluster_is_accepted_unchecked_without_azure() {
             "region-exists",
             "cluster-new",
         ] {
-            assert!(unchecked(review).contains(&rule), "{effect:?}: {rule} in {review}");
+            assert!(unchecked_rules(review).contains(&rule), "{effect:?}: {rule} in {review}");
         }
         assert!(
             review["unchecked"][0]["reason"].as_str().is_some_and(|reason| reason.len() > 10),
@@ -349,7 +352,7 @@ async fn review_times_out_after_ten_seconds() {
     let (created, ()) = tokio::join!(create(&app, &body), expire);
     assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     let review = &created["aksStatus"]["review"];
-    assert!(unchecked(review).contains(&"version-offered"), "{review}");
+    assert!(unchecked_rules(review).contains(&"version-offered"), "{review}");
 }
 
 #[tokio::test]
@@ -360,7 +363,7 @@ async fn partial_azure_failure_keeps_other_rules() {
     allow_creation(&app);
     body["aksConfig"]["kubernetesVersion"] = json!("1.32.99");
     let review = &create(&app, &body).await["aksStatus"]["review"];
-    assert_eq!(unchecked(review), ["version-offered", "pool-version-offered", "version-preview"]);
+    assert_eq!(unchecked_rules(review), ["version-offered", "pool-version-offered", "version-preview"]);
     (body["name"], body["aksConfig"]["clusterName"]) = (json!("two"), json!("two"));
     body["aksConfig"]["nodePools"][0]["vmSize"] = json!("Standard_D4s_v99");
     assert_rejected(&post(&app, &body).await, "aksConfig.nodePools[0].vmSize", "not offered");
@@ -393,7 +396,7 @@ async fn import_is_rejected_only_if_the_cluster_is_missing() {
     };
     let cluster = create(&app, &import(app.seed.imported_cluster_name, json!({}))).await;
     let review = &cluster["aksStatus"]["review"];
-    assert_eq!((rules(review, "warning"), unchecked(review)), (vec![], vec![]), "{review}");
+    assert_eq!((rules(review, "warning"), unchecked_rules(review)), (vec![], vec![]), "{review}");
     let requests = app.take_azure_requests();
     let requests: Vec<_> = requests.iter().filter(|request| request.contains("/subscriptions/")).collect();
     assert!(requests.iter().all(|request| request.starts_with("GET ")), "{requests:?}");
@@ -428,10 +431,10 @@ async fn import_is_rejected_only_if_the_cluster_is_missing() {
     );
 }
 
-/// A cluster object for a cluster that already exists in Azure.
-async fn existing(app: &TestApp, body: &Value) -> Value {
+/// Creates an object whose cluster already exists in Azure.
+async fn create_for_existing(app: &TestApp, body: &Value) -> Value {
     let mut body = body.clone();
-    // Otherwise the review rejects a cluster that exists in Azure already.
+    // Without this annotation, the review rejects the body.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     body["aksConfig"]["clusterName"] = json!(app.seed.imported_cluster_name);
     create(app, &body).await
@@ -450,7 +453,7 @@ async fn immutable_field_changes_are_rejected() {
         &json!({"name": "x", "properties": {"kubernetesVersion": "1.32.7", "provisioningState": "Succeeded",
         "agentPoolProfiles": pools}}),
     );
-    let cluster = existing(&app, &body).await;
+    let cluster = create_for_existing(&app, &body).await;
     let put = async |change: &dyn Fn(&mut Value)| {
         let mut config = body["aksConfig"].clone();
         config["clusterName"] = json!("");
@@ -470,11 +473,11 @@ async fn immutable_field_changes_are_rejected() {
         assert_rejected(&response, field, part);
     }
     let response = put(&|config| config["nodePools"][0]["availabilityZones"] = json!(["1", "2"])).await;
-    let text =
+    let message =
         "changing availability zones for node pool [system] in cluster [made-elsewhere] is not permitted";
-    assert_rejected(&response, "aksConfig.nodePools[0].availabilityZones", text);
+    assert_rejected(&response, "aksConfig.nodePools[0].availabilityZones", message);
     for network_policy in ["azure", ""] {
-        let fine = put(&|config| {
+        let accepted = put(&|config| {
             config["dnsPrefix"] = json!("SHOP-DNS");
             config["networkPolicy"] = json!(network_policy);
             config["nodePools"][0]["vmSize"] = json!("standard_ds2_V2");
@@ -483,7 +486,7 @@ async fn immutable_field_changes_are_rejected() {
             config["tags"] = json!({"a": "b"});
         })
         .await;
-        assert_eq!(fine.status, StatusCode::OK, "{}", fine.text());
+        assert_eq!(accepted.status, StatusCode::OK, "{}", accepted.text());
     }
 }
 
@@ -512,7 +515,7 @@ async fn metadata_changes_skip_azure() {
     );
 }
 
-const REVIEW: &str = "/api/v1/aks/review";
+const REVIEW_PATH: &str = "/api/v1/aks/review";
 
 #[tokio::test]
 async fn review_lists_all_findings_and_saves_nothing() {
@@ -522,7 +525,7 @@ async fn review_lists_all_findings_and_saves_nothing() {
     config["kubernetesVersion"] = json!("1.32.99");
     config["nodePools"][1]["vmSize"] = json!("Standard_D4s_v99");
     config["httpApplicationRouting"] = json!("true");
-    let review = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await.expect(200).json();
+    let review = app.post(REVIEW_PATH).json(&json!({"aksConfig": config})).send().await.expect(200).json();
     assert_eq!(review["blocked"], true);
     assert_eq!(rules(&review, "error"), ["dns-prefix", "version-offered", "size-exists"], "{review}");
     assert_eq!(rules(&review, "warning"), ["http-routing-retired"], "{review}");
@@ -534,11 +537,12 @@ async fn review_lists_all_findings_and_saves_nothing() {
     );
     assert_eq!(app.get("/v3/clusters").send().await.json()["data"], json!([]));
 
-    let good = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
-    assert_eq!((&good["blocked"], rules(&good, "error")), (&json!(false), vec![]), "{good}");
+    let valid = app.post(REVIEW_PATH).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!((&valid["blocked"], rules(&valid, "error")), (&json!(false), vec![]), "{valid}");
     create(&app, &body).await;
-    let again = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
-    assert_eq!(rules(&again, "error"), ["cluster-unique"], "{again}");
+    let after_creation =
+        app.post(REVIEW_PATH).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    assert_eq!(rules(&after_creation, "error"), ["cluster-unique"], "{after_creation}");
 }
 
 #[tokio::test]
@@ -572,24 +576,25 @@ async fn unknown_fields_are_reported() {
             "did you mean maxCount?"
         ]),
     ];
-    let review = app.post(REVIEW).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
+    let review = app.post(REVIEW_PATH).json(&json!({"aksConfig": body["aksConfig"]})).send().await.json();
     assert_eq!(findings_of(&review), expected, "{review}");
     let cluster = create(&app, &body).await;
     assert_eq!(findings_of(&cluster["aksStatus"]["review"]), expected);
-    // Responses omit unknown fields. A change that contains only an unknown field is reported too.
-    let mut again = json!({"name": "shop", "aksConfig": cluster["aksConfig"]});
-    let kept = app
+    let mut without_unknown = json!({"name": "shop", "aksConfig": cluster["aksConfig"]});
+    let described = app
         .put(&path_of(&cluster))
         .json(&json!({"name": "shop", "description": "second"}))
         .send()
         .await
         .json();
-    assert_eq!(findings_of(&kept["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
-    again["aksConfig"]["tags"]["a"] = json!("b");
-    let clean = app.put(&path_of(&cluster)).json(&again).send().await.json();
+    assert_eq!(findings_of(&described["aksStatus"]["review"]), expected, "the reviewed keys are unchanged");
+    // Responses omit unknown fields, so a body that was copied from a response has none.
+    without_unknown["aksConfig"]["tags"]["a"] = json!("b");
+    let clean = app.put(&path_of(&cluster)).json(&without_unknown).send().await.json();
     assert!(findings_of(&clean["aksStatus"]["review"]).is_empty(), "{clean}");
-    let only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
-    let changed = app.put(&path_of(&cluster)).json(&only).send().await.json();
+    // A change that consists of an unknown field only is reported too.
+    let unknown_only = json!({"name": "shop", "aksConfig": {"tgas": {"a": "c"}}});
+    let changed = app.put(&path_of(&cluster)).json(&unknown_only).send().await.json();
     assert_eq!(findings_of(&changed["aksStatus"]["review"])[0][3], "did you mean tags?", "{changed}");
 }
 
@@ -598,29 +603,29 @@ async fn review_accepts_inline_credential() {
     let (app, body) = start().await;
     let mut config = body["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("azureCredentialSecret");
-    let sent = app.credential(&json!({"aksConfig": config}));
-    let review = app.post(REVIEW).json(&sent).send().await;
+    let request = app.credential(&json!({"aksConfig": config}));
+    let review = app.post(REVIEW_PATH).json(&request).send().await;
     assert_eq!(
         (review.status, &review.json()["blocked"]),
         (StatusCode::OK, &json!(false)),
         "{}",
         review.text()
     );
-    assert_eq!(unchecked(&review.json()), [""; 0]);
+    assert_eq!(unchecked_rules(&review.json()), [""; 0]);
     assert!(!review.text().contains(app.seed.client_secret));
-    let without = app.post(REVIEW).json(&json!({"aksConfig": config})).send().await.json();
-    assert_eq!(rules(&without, "error"), ["fields-given"]);
-    assert!(unchecked(&without).contains(&"version-offered"), "{without}");
-    let mut wrong = sent.clone();
-    wrong["clientSecret"] = json!("wrong~secret~of~the~ready~app");
-    let wrong = app.post(REVIEW).json(&wrong).send().await.json();
+    let without_credential = app.post(REVIEW_PATH).json(&json!({"aksConfig": config})).send().await.json();
+    assert_eq!(rules(&without_credential, "error"), ["fields-given"]);
+    assert!(unchecked_rules(&without_credential).contains(&"version-offered"), "{without_credential}");
+    let mut wrong_request = request.clone();
+    wrong_request["clientSecret"] = json!("wrong~secret~of~the~ready~app");
+    let wrong = app.post(REVIEW_PATH).json(&wrong_request).send().await.json();
     assert_eq!(rules(&wrong, "error"), ["credential-refused"], "{wrong}");
-    let mut half = sent;
-    half["clientSecret"] = json!("");
-    let half = app.post(REVIEW).json(&half).send().await;
-    let NormanError { code, field, .. } = norman_error(&half);
+    let mut incomplete = request;
+    incomplete["clientSecret"] = json!("");
+    let rejected = app.post(REVIEW_PATH).json(&incomplete).send().await;
+    let NormanError { code, field, .. } = norman_error(&rejected);
     assert_eq!(
-        (half.status, code.as_str(), field.as_str()),
+        (rejected.status, code.as_str(), field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "MissingRequired", "clientSecret")
     );
 }
@@ -630,15 +635,18 @@ async fn review_of_a_change_merges_like_put() {
     let (app, body) = start().await;
     let cluster = create(&app, &body).await;
     let review_change = async |config: Value| {
-        let response =
-            app.post(REVIEW).json(&json!({"clusterId": cluster["id"], "aksConfig": config})).send().await;
+        let response = app
+            .post(REVIEW_PATH)
+            .json(&json!({"clusterId": cluster["id"], "aksConfig": config}))
+            .send()
+            .await;
         assert_eq!(response.status, StatusCode::OK, "{}", response.text());
         response.json()
     };
-    let same = review_change(json!({"tags": {"a": "b"}})).await;
-    assert_eq!((&same["blocked"], rules(&same, "error")), (&json!(false), vec![]), "{same}");
-    let named = review_change(json!({"clusterName": "other", "dnsPrefix": "a_b"})).await;
-    assert_eq!(rules(&named, "error"), ["fixed-identity", "dns-prefix"], "{named}");
+    let valid = review_change(json!({"tags": {"a": "b"}})).await;
+    assert_eq!((&valid["blocked"], rules(&valid, "error")), (&json!(false), vec![]), "{valid}");
+    let invalid = review_change(json!({"clusterName": "other", "dnsPrefix": "a_b"})).await;
+    assert_eq!(rules(&invalid, "error"), ["fixed-identity", "dns-prefix"], "{invalid}");
     assert_eq!(app.get(&path_of(&cluster)).send().await.json(), cluster);
 }
 
@@ -648,28 +656,29 @@ async fn review_requires_access_to_credential_and_cluster() {
     let cluster = create(&app, &body).await;
     let ben = app.token("ben").await;
     let request = json!({"aksConfig": body["aksConfig"]});
-    app.post(REVIEW).anonymous().json(&request).send().await.expect(401);
-    let foreign = app.post(REVIEW).token(&ben).json(&request).send().await;
+    app.post(REVIEW_PATH).anonymous().json(&request).send().await.expect(401);
+    let foreign = app.post(REVIEW_PATH).token(&ben).json(&request).send().await;
     assert_eq!(
         (foreign.status, norman_error(&foreign).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
-    let of_cluster = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
-    app.post(REVIEW).token(&ben).json(&of_cluster).send().await.expect(404);
-    let nothing = app.post(REVIEW).json(&json!({})).send().await;
+    let change = json!({"clusterId": cluster["id"], "aksConfig": {"tags": {}}});
+    app.post(REVIEW_PATH).token(&ben).json(&change).send().await.expect(404);
+    let empty = app.post(REVIEW_PATH).json(&json!({})).send().await;
     assert_eq!(
-        (nothing.status, norman_error(&nothing).field.as_str()),
+        (empty.status, norman_error(&empty).field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
     );
-    assert_eq!(norman_error(&nothing).message, "send aksConfig: it is required");
-    let kind = app.post(REVIEW).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
+    assert_eq!(norman_error(&empty).message, "send aksConfig: it is required");
+    let wrong_type =
+        app.post(REVIEW_PATH).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
     assert_eq!(
-        (kind.status, norman_error(&kind).field.as_str()),
+        (wrong_type.status, norman_error(&wrong_type).field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "count")
     );
-    let method = app.call(Method::GET, REVIEW).send().await;
+    let wrong_method = app.call(Method::GET, REVIEW_PATH).send().await;
     assert_eq!(
-        (method.status, norman_error(&method).code.as_str()),
+        (wrong_method.status, norman_error(&wrong_method).code.as_str()),
         (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllow")
     );
 }
@@ -677,7 +686,7 @@ async fn review_requires_access_to_credential_and_cluster() {
 #[tokio::test]
 async fn use_of_a_stored_credential_is_audited() {
     let (app, body) = start().await;
-    app.post(REVIEW)
+    app.post(REVIEW_PATH)
         .header("x-request-id", "request-17")
         .json(&json!({"aksConfig": body["aksConfig"]}))
         .send()

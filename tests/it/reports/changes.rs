@@ -81,7 +81,7 @@ async fn immutable_options_may_be_set_to_azures_values() {
 async fn network_policy_removed_in_azure_is_adopted() {
     let setup = ClusterSetup::start().await;
     let id = setup.create_active(&setup.small_with(json!({"networkPolicy": "calico"}))).await;
-    // Removed in Azure, which the refresh stores; a request that restores it is rejected.
+    // A refresh adopts the removal in Azure; then a request that restores the policy is rejected.
     setup
         .app
         .control
@@ -93,10 +93,10 @@ async fn network_policy_removed_in_azure_is_adopted() {
         "aksConfig.networkPolicy"
     );
     setup.update(&id, json!({"networkPolicy": "none", "tags": {"a": "b"}})).await.expect(200);
-    // Empty values of other immutable options equal unset ones.
-    let zones = json!([pool_with("system", "System", json!({"availabilityZones": []}))]);
+    // For other immutable options, an empty value is the same as an unset one.
+    let pools = json!([pool_with("system", "System", json!({"availabilityZones": []}))]);
     assert_eq!(
-        setup.update(&id, json!({"nodePools": zones, "virtualNetwork": ""})).await.status,
+        setup.update(&id, json!({"nodePools": pools, "virtualNetwork": ""})).await.status,
         StatusCode::OK
     );
     setup.app.settle().await;

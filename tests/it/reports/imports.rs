@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{azure_pool, rejected_field};
+use super::{azure_pool, field_and_message};
 use crate::provisioning::{ClusterSetup, lines, pool};
 
 /// The Azure properties of a cluster with a Linux pool and a Windows pool.
@@ -30,14 +30,14 @@ async fn existing_windows_pool_does_not_block_changes() {
         (writes[0].at("/properties/count"), writes[0].at("/properties/osType")),
         (json!(2), json!("Windows"))
     );
-    // A change of another key, without `nodePools`.
+    // A change of another key needs no `nodePools`.
     setup.writes_of_update(&id, json!({"tags": {"team": "a"}})).await;
     for os_type in ["Windows", "windows"] {
-        let mut more = pools.clone();
-        let mut new = pool("new", "User");
-        new["osType"] = json!(os_type);
-        more.as_array_mut().unwrap().push(new);
-        let (field, message) = setup.put_rejected(&id, json!({"nodePools": more})).await;
+        let mut with_new_pool = pools.clone();
+        let mut new_pool = pool("new", "User");
+        new_pool["osType"] = json!(os_type);
+        with_new_pool.as_array_mut().unwrap().push(new_pool);
+        let (field, message) = setup.put_rejected(&id, json!({"nodePools": with_new_pool})).await;
         assert_eq!(field, "aksConfig.nodePools[2].osType");
         assert!(message.contains("windows node pools are not supported: set osType to Linux"), "{message}");
     }
@@ -66,7 +66,7 @@ async fn project_isolation_requires_network_policy_engine() {
         let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
         assert_eq!(response.status, status, "{policy}: {}", response.text());
         if status != StatusCode::OK {
-            assert_eq!(rejected_field(&response).0, "aksConfig.networkPolicy");
+            assert_eq!(field_and_message(&response).0, "aksConfig.networkPolicy");
         }
     }
 }
@@ -80,9 +80,9 @@ async fn import_requires_credential_group_and_name() {
             let (field, _) = setup.post_rejected(&body).await;
             assert_eq!(field, format!("aksConfig.{key}"));
         }
-        let mut created = setup.small();
-        created["aksConfig"].as_object_mut().unwrap().remove(key);
-        assert_eq!(setup.post_rejected(&created).await.0, format!("aksConfig.{key}"));
+        let mut new_cluster = setup.small();
+        new_cluster["aksConfig"].as_object_mut().unwrap().remove(key);
+        assert_eq!(setup.post_rejected(&new_cluster).await.0, format!("aksConfig.{key}"));
     }
     let id = setup.create_import("theirs", json!({})).await;
     let (field, _) = setup.put_rejected(&id, json!({"azureCredentialSecret": ""})).await;

@@ -17,7 +17,7 @@ fn subnet(name: &str, range: &str) -> Value {
     json!({"name": name, "properties": {"addressPrefix": range}})
 }
 
-/// A cluster with that name, on Azure CNI, with additional keys.
+/// The body of a cluster with Azure CNI; `more` has additional keys of `aksConfig`.
 fn azure_cni(setup: &ClusterSetup, name: &str, more: Value) -> Value {
     let mut body =
         setup.small_with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
@@ -38,7 +38,7 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
     )
     .await;
     let network = json!({"virtualNetwork": "large", "subnet": "aks"});
-    let with = |name: &str, more: Value| {
+    let in_large_network = |name: &str, more: Value| {
         let mut body = azure_cni(&setup, name, network.clone());
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
@@ -48,22 +48,22 @@ async fn service_range_may_be_in_the_network_but_not_in_a_subnet() {
         ("default", json!({})),
         ("kubenet", json!({"networkPlugin": "kubenet"})),
     ] {
-        let body = with(name, more);
+        let body = in_large_network(name, more);
         assert!(setup.review(&body).await.contains(&"network-space-apart warning".to_owned()), "{name}");
         setup.create_active(&body).await;
     }
-    // The subnet of the nodes, another subnet, and a range that contains one.
+    // A range in the subnet of the nodes, one in another subnet, and one that contains a subnet.
     for (range, address, overlapping) in [
         ("10.240.8.0/24", "10.240.8.10", "10.240.0.0/16"),
         ("10.9.1.0/24", "10.9.1.10", "10.9.0.0/16"),
         ("10.8.0.0/13", "10.8.0.10", "10.9.0.0/16"),
     ] {
-        let refused = with("refused", json!({"serviceCidr": range, "dnsServiceIp": address}));
-        let (field, message) = setup.post_rejected(&refused).await;
+        let rejected = in_large_network("refused", json!({"serviceCidr": range, "dnsServiceIp": address}));
+        let (field, message) = setup.post_rejected(&rejected).await;
         assert_eq!(field, "aksConfig.serviceCidr");
         assert!(message.contains(&format!("overlaps with the subnet {overlapping}")), "{message}");
     }
-    let pods = with("pods", json!({"networkPlugin": "kubenet", "podCidr": "10.240.0.0/14"}));
+    let pods = in_large_network("pods", json!({"networkPlugin": "kubenet", "podCidr": "10.240.0.0/14"}));
     assert_eq!(setup.post_rejected(&pods).await.0, "aksConfig.podCidr");
 }
 
@@ -105,23 +105,24 @@ async fn pods_with_their_own_subnet_use_no_node_addresses() {
         json!([subnet("nodes", "10.34.1.0/26"), subnet("pods", "10.34.64.0/18")]),
     )
     .await;
-    let id = |subnet: &str| {
+    let subnet_id = |subnet: &str| {
         format!(
             "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/small/subnets/{subnet}",
             setup.account.subscription_id
         )
     };
-    let pools =
-        json!([azure_pool(json!({"vnetSubnetID": id("nodes"), "podSubnetID": id("pods"), "maxPods": 110}))]);
+    let pools = json!([azure_pool(
+        json!({"vnetSubnetID": subnet_id("nodes"), "podSubnetID": subnet_id("pods"), "maxPods": 110})
+    )]);
     let import = setup.create_import("theirs", json!({"agentPoolProfiles": pools})).await;
     let mut pools = setup.get(&import).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
     pools[0]["count"] = json!(4);
     pools.as_array_mut().unwrap().push(pool("more", "User"));
     let writes = setup.writes_of_update(&import, json!({"nodePools": pools})).await;
-    let new = writes.iter().find(|write| write.line.ends_with("/more")).unwrap();
+    let new_pool = writes.iter().find(|write| write.line.ends_with("/more")).unwrap();
     assert_eq!(
-        (new.at("/properties/vnetSubnetID"), new.at("/properties/podSubnetID")),
-        (json!(id("nodes")), json!(id("pods")))
+        (new_pool.at("/properties/vnetSubnetID"), new_pool.at("/properties/podSubnetID")),
+        (json!(subnet_id("nodes")), json!(subnet_id("pods")))
     );
     pools[0]["count"] = json!(70);
     let response = setup.update(&import, json!({"nodePools": pools})).await;
@@ -131,56 +132,56 @@ async fn pods_with_their_own_subnet_use_no_node_addresses() {
 #[tokio::test]
 async fn new_pool_of_an_import_gets_the_subnet_of_the_others() {
     let setup = ClusterSetup::start().await;
-    let subnet = |name: &str| {
+    let subnet_id = |name: &str| {
         format!(
             "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/{name}",
             setup.account.subscription_id
         )
     };
     let pools = json!([
-        azure_pool(json!({"name": "user", "mode": "User", "vnetSubnetID": subnet("pods")})),
-        azure_pool(json!({"vnetSubnetID": subnet("nodes")})),
+        azure_pool(json!({"name": "user", "mode": "User", "vnetSubnetID": subnet_id("pods")})),
+        azure_pool(json!({"vnetSubnetID": subnet_id("nodes")})),
     ]);
     let id = setup.create_import("theirs", json!({"agentPoolProfiles": pools})).await;
     let mut pools = setup.get(&id).await["aksStatus"]["upstreamSpec"]["nodePools"].clone();
-    let mut new = pool("new", "User");
-    new["maxPods"] = json!(30);
-    pools.as_array_mut().unwrap().push(new.clone());
+    let mut new_pool = pool("new", "User");
+    new_pool["maxPods"] = json!(30);
+    pools.as_array_mut().unwrap().push(new_pool.clone());
     let writes = setup.writes_of_update(&id, json!({"nodePools": pools})).await;
     assert_eq!(lines(&writes), ["PUT rancher/theirs/new"]);
-    assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet("nodes"), "the subnet of the System pool");
-    // A subnet of another network is not possible.
-    new["name"] = json!("far");
-    new["vnetSubnetID"] =
-        json!(subnet("nodes").replace("rancher-net", "dual-stack").replace("/nodes", "/both"));
-    pools.as_array_mut().unwrap().push(new);
+    assert_eq!(writes[0].at("/properties/vnetSubnetID"), subnet_id("nodes"), "the subnet of the System pool");
+    // A subnet of another network causes a warning.
+    new_pool["name"] = json!("far");
+    new_pool["vnetSubnetID"] =
+        json!(subnet_id("nodes").replace("rancher-net", "dual-stack").replace("/nodes", "/both"));
+    pools.as_array_mut().unwrap().push(new_pool);
     let response = setup.update(&id, json!({"nodePools": pools})).await;
-    let found = findings(&response.json()["aksStatus"]["review"]);
-    assert!(found.contains(&"subnets-one-network warning".to_owned()), "{found:?}");
+    let rules = findings(&response.json()["aksStatus"]["review"]);
+    assert!(rules.contains(&"subnets-one-network warning".to_owned()), "{rules:?}");
 }
 
 #[tokio::test]
 async fn pool_with_subnet_is_rejected_in_azures_network() {
     let setup = ClusterSetup::start().await;
-    let subnet = format!(
+    let subnet_id = format!(
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
         setup.account.subscription_id
     );
     let id = setup.create_active(&setup.small()).await;
-    let pool_with_subnet = pool_with("new", "User", json!({"vnetSubnetID": subnet}));
+    let pool_with_subnet = pool_with("new", "User", json!({"vnetSubnetID": subnet_id}));
     let (field, message) =
         setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), pool_with_subnet]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
     assert!(message.contains("all or none may have one"), "{message}");
-    // Azure rejects it too.
-    let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet}});
+    // Azure rejects the pool too.
+    let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet_id}});
     let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));
     assert_eq!(setup.azure(Method::PUT, &path, Some(&body)).await.0, 400);
-    let mut mixed = setup.small();
-    mixed["name"] = json!("two");
-    mixed["aksConfig"]["clusterName"] = json!("two");
-    mixed["aksConfig"]["nodePools"] = json!([pool("system", "System"), pool_with_subnet]);
-    assert_eq!(setup.post_rejected(&mixed).await.0, "aksConfig.nodePools[1].vnetSubnetID");
+    let mut new_cluster = setup.small();
+    new_cluster["name"] = json!("two");
+    new_cluster["aksConfig"]["clusterName"] = json!("two");
+    new_cluster["aksConfig"]["nodePools"] = json!([pool("system", "System"), pool_with_subnet]);
+    assert_eq!(setup.post_rejected(&new_cluster).await.0, "aksConfig.nodePools[1].vnetSubnetID");
 }
 
 #[tokio::test]
@@ -214,24 +215,24 @@ async fn kubenet_with_a_route_table_requires_a_user_identity() {
         setup.account.subscription_id
     );
     let with_identity = routed(json!({"managedIdentity": true, "userAssignedIdentity": identity}));
-    let has_no_finding =
-        |found: Vec<String>| !found.iter().any(|item| item.starts_with("subnet-route-table"));
-    assert!(has_no_finding(setup.review(&with_identity).await));
-    assert!(has_no_finding(setup.review(&routed(json!({"subnet": "nodes"}))).await));
+    let has_no_route_table_finding =
+        |findings: Vec<String>| !findings.iter().any(|finding| finding.starts_with("subnet-route-table"));
+    assert!(has_no_route_table_finding(setup.review(&with_identity).await));
+    assert!(has_no_route_table_finding(setup.review(&routed(json!({"subnet": "nodes"}))).await));
     assert!(
-        has_no_finding(setup.review(&routed(json!({"networkPlugin": "azure"}))).await),
+        has_no_route_table_finding(setup.review(&routed(json!({"networkPlugin": "azure"}))).await),
         "only kubenet adds routes"
     );
     setup.create_active(&with_identity).await;
-    // The simulated Azure rejects the same as the review.
-    let advised = setup
+    // The simulated Azure rejects what the review rejects.
+    let request = setup
         .app
         .post("/v3/clusters")
         .json(&json!({"name": "two", "annotations": {"norman-aks.io/review": "advise"},
         "aksConfig": routed(json!({"clusterName": "two", "dnsPrefix": "two"}))["aksConfig"]}));
-    let advised = advised.send().await.expect(201);
+    let created = request.send().await.expect(201);
     setup.app.settle().await;
-    let message = setup.get(advised.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
+    let message = setup.get(created.json()["id"].as_str().unwrap()).await["transitioningMessage"].to_string();
     assert!(message.contains("do not support bringing your own route table"), "{message}");
 }
 
@@ -252,7 +253,7 @@ async fn user_defined_routing_works_in_a_subnet_with_a_route_table() {
 }
 
 #[tokio::test]
-async fn autoscaling_without_limits_names_limits_that_work() {
+async fn autoscaling_without_limits_suggests_limits() {
     let setup = ClusterSetup::start().await;
     for (limits, key) in [
         (json!({}), "minCount"),
@@ -260,9 +261,10 @@ async fn autoscaling_without_limits_names_limits_that_work() {
         (json!({"minCount": 1, "maxCount": 0}), "maxCount"),
         (json!({"minCount": 1}), "maxCount"),
     ] {
-        let mut scaling = pool_with("system", "System", limits.clone());
-        scaling["enableAutoScaling"] = json!(true);
-        let (field, message) = setup.post_rejected(&setup.small_with(json!({"nodePools": [scaling]}))).await;
+        let mut autoscaled_pool = pool_with("system", "System", limits.clone());
+        autoscaled_pool["enableAutoScaling"] = json!(true);
+        let (field, message) =
+            setup.post_rejected(&setup.small_with(json!({"nodePools": [autoscaled_pool]}))).await;
         assert_eq!(field, format!("aksConfig.nodePools[0].{key}"), "{limits}");
         assert!(message.contains("set minCount and maxCount, for example 1 and 3"), "{message}");
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::provisioning::{ClusterSetup, lines};
 
-/// A unit test has all spellings: `all_spellings_of_a_region_are_normalized`.
+/// The unit test `all_spellings_of_a_region_are_normalized` covers all spellings.
 #[tokio::test]
 async fn regions_are_sent_to_azure_normalized() {
     let setup = ClusterSetup::start().await;
@@ -54,9 +54,9 @@ async fn group_and_workspace_are_created_in_the_region() {
 #[tokio::test]
 async fn unknown_regions_are_rejected() {
     let setup = ClusterSetup::start().await;
-    for bad in ["middleearth", "east/us", "east us 9", "europe"] {
-        let (field, _) = setup.post_rejected(&setup.small_with(json!({"resourceLocation": bad}))).await;
-        assert_eq!(field, "aksConfig.resourceLocation", "{bad}");
+    for region in ["middleearth", "east/us", "east us 9", "europe"] {
+        let (field, _) = setup.post_rejected(&setup.small_with(json!({"resourceLocation": region}))).await;
+        assert_eq!(field, "aksConfig.resourceLocation", "{region}");
     }
 }
 
@@ -75,9 +75,9 @@ async fn another_spelling_of_the_region_is_not_a_change() {
         assert_eq!(setup.get(&id).await["aksConfig"]["resourceLocation"], spelling.trim());
         assert_eq!(lines(&setup.take_writes()), [""; 0], "{spelling}");
     }
-    for other in ["eastus2", "West US 2"] {
+    for other_region in ["eastus2", "West US 2"] {
         assert_eq!(
-            setup.put_rejected(&id, json!({"resourceLocation": other})).await.0,
+            setup.put_rejected(&id, json!({"resourceLocation": other_region})).await.0,
             "aksConfig.resourceLocation"
         );
     }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::provisioning::{ClusterSetup, cluster, lines, pool, pool_with};
 
-/// Removes some patches from the list of the region.
-async fn retire(setup: &ClusterSetup, patches: &[&str]) {
+/// Removes patches from Azure's list of versions in the region.
+async fn retire_patches(setup: &ClusterSetup, patches: &[&str]) {
     let path = "/providers/Microsoft.ContainerService/locations/eastus/kubernetesVersions";
     let (status, mut list) = setup.azure(Method::GET, path, None).await;
     assert_eq!(status, 200);
@@ -18,14 +18,14 @@ async fn retire(setup: &ClusterSetup, patches: &[&str]) {
     setup.app.control.play(&setup.account.subscription_id, "kubernetesVersions", vec![page]).unwrap();
 }
 
-/// Puts the cluster on long-term support, with 1.30.14 everywhere.
-fn long_term(body: &mut Value) {
+/// Enables long-term support, with 1.30.14 as the version of the cluster and its pools.
+fn enable_long_term_support(body: &mut Value) {
     body["sku"]["tier"] = json!("Premium");
     body["properties"]["supportPlan"] = json!("AKSLongTermSupport");
     set_versions(body, "1.30.14", "1.30.14");
 }
 
-/// Sets the requested version and the running version.
+/// Sets the requested version and the running version of the cluster and its pools.
 fn set_versions(body: &mut Value, requested: &str, running: &str) {
     body["properties"]["kubernetesVersion"] = json!(requested);
     body["properties"]["currentKubernetesVersion"] = json!(running);
@@ -35,7 +35,7 @@ fn set_versions(body: &mut Value, requested: &str, running: &str) {
     }
 }
 
-fn enabled(upgrades: &[String]) -> Vec<&str> {
+fn enabled_versions(upgrades: &[String]) -> Vec<&str> {
     upgrades.iter().filter_map(|item| item.strip_suffix('+')).collect()
 }
 
@@ -49,30 +49,30 @@ async fn upgrades_of_a_minor_version_follow_the_running_patch() {
         let cluster = setup.get(&id).await;
         assert_eq!(cluster["aksConfig"]["kubernetesVersion"], version.trim(), "the user's spelling");
         let upgrades = setup.upgrades(&id).await;
-        assert_eq!(enabled(&upgrades), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+        assert_eq!(enabled_versions(&upgrades), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
         assert!(upgrades[0].starts_with("1.34.0"), "{upgrades:?}");
     }
     setup.create_in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
     let import = setup.create_active(&setup.import("theirs", json!({}))).await;
-    assert_eq!(enabled(&setup.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
+    assert_eq!(enabled_versions(&setup.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
 }
 
 #[tokio::test]
 async fn spellings_of_the_running_version_change_nothing() {
     let setup = ClusterSetup::start().await;
     let id = setup.create_active(&setup.small_with(json!({"kubernetesVersion": "1.33"}))).await;
-    for same in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
-        let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": same}))]);
-        let response = setup.update(&id, json!({"kubernetesVersion": same, "nodePools": pools})).await;
-        assert_eq!(response.status, StatusCode::OK, "{same}: {}", response.text());
+    for spelling in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
+        let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": spelling}))]);
+        let response = setup.update(&id, json!({"kubernetesVersion": spelling, "nodePools": pools})).await;
+        assert_eq!(response.status, StatusCode::OK, "{spelling}: {}", response.text());
         setup.app.settle().await;
         setup.expect_active(&id).await;
-        assert_eq!(lines(&setup.take_writes()), [""; 0], "{same}");
+        assert_eq!(lines(&setup.take_writes()), [""; 0], "{spelling}");
         setup.advance_refreshes(1).await;
-        let shown = setup.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
-        assert_eq!(shown, same.trim(), "not adopted");
+        let returned = setup.get(&id).await["aksConfig"]["kubernetesVersion"].clone();
+        assert_eq!(returned, spelling.trim(), "the user's spelling");
     }
-    // Another key is changed without a change of the version, which Azure returns as a minor version.
+    // A change of another key sends the version as Azure returns it: as a minor version.
     let writes = setup.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.0/24"]})).await;
     assert_eq!(lines(&writes), ["PUT rancher/one"]);
     assert_eq!(writes[0].at("/properties/kubernetesVersion"), "1.33");
@@ -83,17 +83,17 @@ async fn spellings_of_the_running_version_change_nothing() {
 #[tokio::test]
 async fn upgrades_from_a_retired_patch_come_from_the_profile() {
     let (setup, id) = ClusterSetup::start_active().await;
-    retire(&setup, &["1.32.7"]).await;
+    retire_patches(&setup, &["1.32.7"]).await;
     let upgrades = setup.upgrades(&id).await;
     let expected =
         ["1.32.8", "1.32.9", "1.32.10", "1.33.0", "1.33.1", "1.33.2", "1.33.3", "1.33.4", "1.33.5", "1.33.6"];
-    assert_eq!(enabled(&upgrades), expected);
-    // The cluster's profile is cached like the list: one request to Azure for many requests here.
+    assert_eq!(enabled_versions(&upgrades), expected);
+    // The upgrade profile of the cluster is cached like the list of versions.
     setup.app.control.clear_requests();
     let path = format!("/meta/aksUpgrades?cloudCredentialId={}&clusterId={id}", setup.credential);
     assert_eq!(setup.app.get(&path).send().await.status, 200);
     assert_eq!(setup.app.take_azure_requests(), [""; 0]);
-    // The review agrees: an enabled version passes, any other is rejected with the reachable versions.
+    // The review agrees: it accepts enabled versions only, and names the next reachable one.
     let (field, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.34.1"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.ends_with("minor versions cannot be skipped: upgrade to 1.33.6 first"), "{message}");
@@ -104,29 +104,29 @@ async fn upgrades_from_a_retired_patch_come_from_the_profile() {
 #[tokio::test]
 async fn upgrade_profile_adds_missing_targets() {
     let (setup, id) = ClusterSetup::start_active().await;
-    retire(&setup, &["1.32.7", "1.32.9"]).await;
+    retire_patches(&setup, &["1.32.7", "1.32.9"]).await;
     let upgrades = setup.upgrades(&id).await;
     assert!(upgrades.contains(&"1.32.9+".to_owned()), "{upgrades:?}");
-    let sorted = upgrades.iter().position(|item| item == "1.32.9+")
+    let is_sorted = upgrades.iter().position(|item| item == "1.32.9+")
         < upgrades.iter().position(|item| item == "1.32.10+");
-    assert!(sorted, "{upgrades:?}");
+    assert!(is_sorted, "{upgrades:?}");
     // If Azure denies the profile, the list is returned without it.
-    let refused = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
-    setup.app.control.add_fault(serde_json::from_value(refused).unwrap());
+    let denial = json!({"path": "/upgradeProfiles/", "effect": {"status": {"status": 403, "code": "AuthorizationFailed", "message": "no"}}});
+    setup.app.control.add_fault(serde_json::from_value(denial).unwrap());
     let upgrades = setup.upgrades(&id).await;
-    assert_eq!(enabled(&upgrades), [""; 0]);
+    assert_eq!(enabled_versions(&upgrades), [""; 0]);
     assert!(upgrades.len() > 10, "{upgrades:?}");
 }
 
 #[tokio::test]
 async fn long_term_support_offers_older_versions() {
     let (setup, id) = ClusterSetup::start_active().await;
-    setup.app.control.edit_cluster("one", long_term);
+    setup.app.control.edit_cluster("one", enable_long_term_support);
     setup.advance_refreshes(1).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["kubernetesVersion"], "1.30.14");
     let upgrades = setup.upgrades(&id).await;
     for target in ["1.30.100", "1.30.101", "1.31.11", "1.32.7", "1.33.6"] {
-        assert!(enabled(&upgrades).contains(&target), "{target} {upgrades:?}");
+        assert!(enabled_versions(&upgrades).contains(&target), "{target} {upgrades:?}");
     }
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.29.103"}));
     let writes = setup.writes_of_update(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
@@ -149,7 +149,7 @@ async fn long_term_versions_require_long_term_support() {
         setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].orchestratorVersion");
     assert!(message.ends_with("which the cluster does not have: use 1.32.7"), "{message}");
-    // Azure rejects the same.
+    // Azure rejects the version too.
     let body =
         json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
     let (status, response) =
@@ -172,23 +172,23 @@ async fn remedies_name_reachable_versions() {
 #[tokio::test]
 async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
     let (setup, id) = ClusterSetup::start_active().await;
-    let put = async |version: &str| {
+    let request_version = async |version: &str| {
         let advise = json!({"norman-aks.io/review": "advise"});
         let body = json!({"name": "one", "annotations": advise, "aksConfig": {"kubernetesVersion": version}});
         setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await.expect(200);
         setup.app.settle().await;
     };
-    put("1.34.3").await;
+    request_version("1.34.3").await;
     let message = setup.expect_failure(&id, "updating").await;
     assert!(message.contains("Upgrading Kubernetes version 1.32.7 to 1.34.3 is not allowed"), "{message}");
     let remedy =
         format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
     assert!(message.ends_with(&remedy), "{message}");
     // No upgrade path leads to this version, so there is no remedy.
-    put("1.35.9").await;
+    request_version("1.35.9").await;
     let message = setup.expect_failure(&id, "updating").await;
     assert!(message.contains("1.35.9") && !message.contains(" first"), "{message}");
-    put("1.33.6").await;
+    request_version("1.33.6").await;
     setup.expect_active(&id).await;
 }
 
