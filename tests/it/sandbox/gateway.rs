@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Azure, PUBLIC, PUBLIC_SCOPE, azure_client, cloud, read, seed, versions_of};
 
 #[tokio::test]
-async fn accounts_get_their_errors() {
+async fn restricted_accounts_get_errors_of_resource_manager() {
     let azure = Azure::start().await;
     let clusters = "/providers/Microsoft.ContainerService/managedClusters?api-version=2024-02-01";
     for (name, path, status, code, words) in [
@@ -114,14 +114,14 @@ async fn responses_have_request_ids() {
     let id = &response.headers["x-ms-request-id"];
     assert_eq!(&response.headers["x-ms-correlation-request-id"], id);
     assert_eq!(response.headers["x-ms-failure-cause"], "gateway");
-    let seen = azure.control().requests().pop().unwrap();
-    assert_eq!(seen.client_request_id.as_deref(), Some("my-id"));
+    let last_request = azure.control().requests().pop().unwrap();
+    assert_eq!(last_request.client_request_id.as_deref(), Some("my-id"));
 }
 
 #[tokio::test]
 async fn clouds_are_separate() {
     let azure = Azure::start().await;
-    for (name, region, foreign) in
+    for (name, region, foreign_region) in
         [("china", "chinanorth3", "eastus"), ("us-government", "usgovvirginia", "chinanorth3")]
     {
         let account = azure.account(name);
@@ -132,14 +132,14 @@ async fn clouds_are_separate() {
             azure.fetch(&format!("{base}/locations?api-version=2022-12-01"), Some(&token)).await.items();
         assert!(locations.iter().any(|location| location["name"] == region));
         assert!(!locations.iter().any(|location| location["name"] == "eastus"));
-        let versions = |region: &str| {
+        let versions_url = |region: &str| {
             format!(
                 "{base}/providers/Microsoft.ContainerService/locations/{region}/kubernetesVersions?api-version=2024-02-01"
             )
         };
-        let minors = versions_of(&azure.fetch(&versions(region), Some(&token)).await);
+        let minors = versions_of(&azure.fetch(&versions_url(region), Some(&token)).await);
         assert!(!minors.contains_key("1.35"), "older than the public cloud");
-        assert_eq!(azure.fetch(&versions(foreign), Some(&token)).await.status, 400);
+        assert_eq!(azure.fetch(&versions_url(foreign_region), Some(&token)).await.status, 400);
         azure.control().set_page_size(Some(1));
         let networks = format!("{base}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01");
         let page = azure.fetch(&networks, Some(&token)).await.json();
@@ -147,7 +147,7 @@ async fn clouds_are_separate() {
         assert_eq!(page["value"][0]["location"], region);
         azure.control().set_page_size(None);
     }
-    // The login host of one cloud does not know the tenants of another.
+    // The login host of a cloud rejects tenants of other clouds.
     let china = azure.account("china");
     let (tenant, client_id, secret) = (&china.tenant_id, &china.client_id, &china.secrets[0]);
     let response = azure.login("login.microsoftonline.com", tenant, client_id, secret, PUBLIC_SCOPE).await;
@@ -160,7 +160,7 @@ async fn responses_have_the_number_of_remaining_requests() {
     let account = azure.account("ready");
     let token = azure.token_of(&account).await;
     let url = format!("{PUBLIC}/subscriptions/{}?api-version=2022-12-01", account.subscription_id);
-    let limits = async || {
+    let fetch_limits = async || {
         let response = azure.fetch(&url, Some(&token)).await;
         let header = |name: &str| response.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         (
@@ -169,10 +169,10 @@ async fn responses_have_the_number_of_remaining_requests() {
             header("retry-after"),
         )
     };
-    let number = |left: &str| Some(left.to_owned());
-    assert_eq!(limits().await, (200, number("249"), None));
+    let number = |digits: &str| Some(digits.to_owned());
+    assert_eq!(fetch_limits().await, (200, number("249"), None));
     let reads = Some(Bucket { size: 1, refill_per_minute: 60 });
     azure.control().set_budget(&account.subscription_id, RequestBudget { reads, ..RequestBudget::default() });
-    assert_eq!(limits().await, (200, number("0"), None));
-    assert_eq!(limits().await, (429, number("0"), number("1")));
+    assert_eq!(fetch_limits().await, (200, number("0"), None));
+    assert_eq!(fetch_limits().await, (429, number("0"), number("1")));
 }

@@ -97,7 +97,7 @@ async fn deleting_a_group_deletes_its_resources() {
 }
 
 #[tokio::test]
-async fn subnets_must_fit_the_address_space() {
+async fn network_and_subnets_can_be_created_and_deleted() {
     let azure = Azure::start().await;
     let path = format!("{NETWORK}/mine");
     azure.get(&path).await.assert_error(404, "ResourceNotFound", "virtualNetworks/mine");
@@ -116,19 +116,19 @@ async fn subnets_must_fit_the_address_space() {
     );
     assert_eq!(azure.status_of(&created).await.1, json!({"status": "InProgress"}));
     azure.finish(&created).await;
-    let one = azure.get(&path).await.expect(200);
+    let network = azure.get(&path).await.expect(200);
     assert_eq!(
-        (one.state(), one.at("/properties/addressSpace/addressPrefixes/1")),
+        (network.state(), network.at("/properties/addressSpace/addressPrefixes/1")),
         ("Succeeded".to_owned(), json!("fd00:8::/48"))
     );
-    assert_eq!(one.at("/properties/subnets/0/properties/provisioningState"), "Succeeded");
-    let listed = azure.get("/providers/Microsoft.Network/virtualNetworks").await.text;
-    assert!(listed.contains("virtualNetworks/mine/subnets/one"));
+    assert_eq!(network.at("/properties/subnets/0/properties/provisioningState"), "Succeeded");
+    let networks = azure.get("/providers/Microsoft.Network/virtualNetworks").await.text;
+    assert!(networks.contains("virtualNetworks/mine/subnets/one"));
 
-    let two = json!({"properties": {"addressPrefix": "10.8.4.0/22"}});
-    let two = azure.put(&format!("{path}/subnets/two"), &two).await.expect(201);
-    assert_eq!(two.at("/type"), "Microsoft.Network/virtualNetworks/subnets");
-    azure.finish(&two).await;
+    let range = json!({"properties": {"addressPrefix": "10.8.4.0/22"}});
+    let second = azure.put(&format!("{path}/subnets/two"), &range).await.expect(201);
+    assert_eq!(second.at("/type"), "Microsoft.Network/virtualNetworks/subnets");
+    azure.finish(&second).await;
     assert_eq!(
         azure.get(&format!("{path}/Subnets/TWO")).await.expect(200).at("/properties/addressPrefix"),
         "10.8.4.0/22"
@@ -169,26 +169,28 @@ async fn subnet_in_use_cannot_be_deleted() {
     let azure = Azure::start().await;
     let path = format!("{NETWORK}/rancher-net");
     let nodes = azure.get(&format!("{path}/subnets/nodes")).await.expect(200);
-    let used = nodes.at("/properties/ipConfigurations");
-    // Five nodes with thirty pods each.
-    assert_eq!(used.as_array().unwrap().len(), 5 * 31);
-    assert!(used[0]["id"].as_str().unwrap().contains("/resourceGroups/MC_rancher_made-elsewhere_eastus/"));
-    let whole = azure.get(&path).await.at("/properties/subnets/0/properties/ipConfigurations");
-    assert_eq!(whole, used);
+    let addresses = nodes.at("/properties/ipConfigurations");
+    // Five nodes, each with one address for itself and thirty for pods.
+    assert_eq!(addresses.as_array().unwrap().len(), 5 * 31);
+    assert!(
+        addresses[0]["id"].as_str().unwrap().contains("/resourceGroups/MC_rancher_made-elsewhere_eastus/")
+    );
+    let of_network = azure.get(&path).await.at("/properties/subnets/0/properties/ipConfigurations");
+    assert_eq!(of_network, addresses);
     azure.delete(&format!("{path}/subnets/nodes")).await.assert_error(
         400,
         "InUseSubnetCannotBeDeleted",
         "nodes",
     );
     azure.delete(&path).await.assert_error(400, "InUseSubnetCannotBeDeleted", "nodes");
-    let without =
+    let without_subnets =
         json!({"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.40.0.0/16"]}}});
-    azure.put(&path, &without).await.assert_error(400, "InUseSubnetCannotBeDeleted", "nodes");
+    azure.put(&path, &without_subnets).await.assert_error(400, "InUseSubnetCannotBeDeleted", "nodes");
     assert_eq!(azure.get(&cluster("made-elsewhere")).await.state(), "Succeeded");
 }
 
 #[tokio::test]
-async fn workspace_reports_creating() {
+async fn workspace_can_be_created_updated_and_deleted() {
     let azure = Azure::start().await;
     azure.get(WORKSPACE).await.assert_error(404, "ResourceNotFound", "workspaces/rancher-logs");
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "standalone"}}});
@@ -209,8 +211,8 @@ async fn workspace_reports_creating() {
         (again.at("/properties/retentionInDays"), again.at("/properties/customerId")),
         (json!(90), finished.at("/properties/customerId"))
     );
-    let strange = json!({"location": "eastus", "properties": {"sku": {"name": "Gold"}}});
-    azure.put(WORKSPACE, &strange).await.assert_error(400, "InvalidParameter", "Gold");
+    let unknown_sku = json!({"location": "eastus", "properties": {"sku": {"name": "Gold"}}});
+    azure.put(WORKSPACE, &unknown_sku).await.assert_error(400, "InvalidParameter", "Gold");
     azure.put(WORKSPACE, &json!({"location": "westus2"})).await.assert_error(
         409,
         "InvalidResourceLocation",
@@ -229,18 +231,18 @@ async fn registering_provider_enables_cluster_creation() {
     let provider = "/providers/Microsoft.ContainerService";
     assert_eq!(azure.get(provider).await.expect(200).at("/registrationState"), "NotRegistered");
     azure.put("/resourceGroups/rancher", &json!({"location": "eastus"})).await.expect(201);
-    let refused = azure.put(&cluster("c"), &small()).await;
-    refused.assert_error(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
-    assert_eq!(refused.at("/error/details/0/target"), "Microsoft.ContainerService");
+    let rejected = azure.put(&cluster("c"), &small()).await;
+    rejected.assert_error(409, "MissingSubscriptionRegistration", "'Microsoft.ContainerService'");
+    assert_eq!(rejected.at("/error/details/0/target"), "Microsoft.ContainerService");
     for _ in 0..2 {
         let registration = azure.post(&format!("{provider}/register")).await.expect(200);
         assert_eq!(registration.at("/registrationState"), "Registering");
     }
     assert_eq!(azure.put(&cluster("c"), &small()).await.status, 409, "not yet");
     azure.advance_secs(5);
-    let done = azure.get(provider).await;
-    assert_eq!(done.at("/registrationState"), "Registered");
-    assert!(done.text.contains("managedclusters"), "the types are listed");
+    let registered = azure.get(provider).await;
+    assert_eq!(registered.at("/registrationState"), "Registered");
+    assert!(registered.text.contains("managedclusters"), "the types are listed");
     assert_eq!(azure.post(&format!("{provider}/register")).await.at("/registrationState"), "Registered");
     azure.put(&cluster("c"), &small()).await.expect(201);
     azure.get("/providers/Microsoft.Nothing").await.assert_error(404, "InvalidResourceNamespace", "");

@@ -21,7 +21,7 @@ pub(super) struct KubeClient {
 }
 
 impl KubeClient {
-    /// A client of a managed cluster of the account.
+    /// A client of a managed cluster, with the token of its administrator.
     pub(super) async fn new(azure: &Azure, name: &str) -> Self {
         let body = azure.get(&cluster(name)).await.expect(200).json();
         let properties = &body["properties"];
@@ -44,8 +44,8 @@ impl KubeClient {
         let url = format!("https://{}{path}", self.fqdn);
         let mut request = self.client.request(method.clone(), url).bearer_auth(&self.token);
         if let Some(body) = body {
-            let kind = if method == Method::PATCH { "merge-patch+json" } else { "json" };
-            request = request.header("content-type", format!("application/{kind}")).body(body.to_string());
+            let subtype = if method == Method::PATCH { "merge-patch+json" } else { "json" };
+            request = request.header("content-type", format!("application/{subtype}")).body(body.to_string());
         }
         read(request.send().await.unwrap()).await
     }
@@ -63,19 +63,24 @@ impl KubeClient {
     }
 
     /// Reads an object or list until it meets a condition.
-    pub(super) async fn until(&self, path: &str, what: &str, is_met: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn wait_until(
+        &self,
+        path: &str,
+        what: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut last = Value::Null;
         let waiting = async {
             loop {
                 last = self.get(path).await.json();
-                if is_met(&last) {
+                if condition(&last) {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let met = tokio::time::timeout(CHANGE_TIMEOUT, waiting).await.is_ok();
-        assert!(met, "{what}: {last:#}");
+        let is_met_in_time = tokio::time::timeout(CHANGE_TIMEOUT, waiting).await.is_ok();
+        assert!(is_met_in_time, "{what}: {last:#}");
         last
     }
 
@@ -96,6 +101,6 @@ pub(super) const PODS: &str = "/api/v1/namespaces/default/pods?labelSelector=app
 pub(super) const AGENT: &str = "/apis/apps/v1/namespaces/default/deployments/agent";
 
 /// The status of the only container of a pod in a list.
-pub(super) fn container(pods: &Value, index: usize) -> &Value {
+pub(super) fn container_status(pods: &Value, index: usize) -> &Value {
     &pods["items"][index]["status"]["containerStatuses"][0]
 }

@@ -18,42 +18,45 @@ async fn subscription_has_its_tenant_in_newer_versions() {
 async fn locations_depend_on_the_api_version() {
     let azure = Azure::start().await;
     let old = azure.get("/locations?api-version=2016-06-01").await.items();
-    let named = |items: &[Value], name: &str| {
+    let find_location = |items: &[Value], name: &str| {
         items.iter().find(|item| item["name"] == name).cloned().unwrap_or_default()
     };
-    let mut keys: Vec<String> = named(&old, "eastus").as_object().unwrap().keys().cloned().collect();
+    let mut keys: Vec<String> = find_location(&old, "eastus").as_object().unwrap().keys().cloned().collect();
     keys.sort();
     assert_eq!(keys, ["displayName", "id", "latitude", "longitude", "name"]);
-    assert!(named(&old, "europe").is_null(), "no logical regions");
+    assert!(find_location(&old, "europe").is_null(), "no logical regions");
 
     let new = azure.get("/Locations?Api-Version=2022-12-01").await.items();
     assert!(new.len() > old.len());
-    let eastus = named(&new, "eastus");
+    let eastus = find_location(&new, "eastus");
     assert_eq!(eastus["metadata"]["regionType"], "Physical");
     assert_eq!(eastus["availabilityZoneMappings"].as_array().unwrap().len(), 3);
     assert_eq!(eastus["id"], format!("/subscriptions/{}/locations/eastus", seed().subscription_id));
-    assert_eq!(named(&new, "europe")["metadata"]["regionType"], "Logical");
-    assert!(named(&new, "westus").get("availabilityZoneMappings").is_none(), "a region without zones");
+    assert_eq!(find_location(&new, "europe")["metadata"]["regionType"], "Logical");
+    assert!(
+        find_location(&new, "westus").get("availabilityZoneMappings").is_none(),
+        "a region without zones"
+    );
 }
 
 #[tokio::test]
 async fn both_lists_of_sizes_agree() {
     let azure = Azure::start().await;
-    let short = azure
+    let sizes = azure
         .get("/providers/Microsoft.Compute/locations/EastUS/vmSizes?api-version=2024-03-01")
         .await
         .items();
-    let size = short.iter().find(|size| size["name"] == "Standard_D4s_v5").unwrap();
+    let size = sizes.iter().find(|size| size["name"] == "Standard_D4s_v5").unwrap();
     assert_eq!(
         (&size["numberOfCores"], &size["memoryInMB"], &size["osDiskSizeInMB"]),
         (&json!(4), &json!(16_384), &json!(1_047_552))
     );
-    let skus = "/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=";
-    let long = azure.get(&format!("{skus}location%20eq%20'EastUS'")).await.items();
-    let machines: Vec<_> = long.iter().filter(|sku| sku["resourceType"] == "virtualMachines").collect();
-    assert_eq!(machines.len(), short.len());
-    assert!(machines.len() > 1_000 && long.len() > machines.len());
-    let sku = machines.iter().find(|sku| sku["name"] == "Standard_D4s_v5").unwrap();
+    let skus_path = "/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=";
+    let skus = azure.get(&format!("{skus_path}location%20eq%20'EastUS'")).await.items();
+    let vm_skus: Vec<_> = skus.iter().filter(|sku| sku["resourceType"] == "virtualMachines").collect();
+    assert_eq!(vm_skus.len(), sizes.len());
+    assert!(vm_skus.len() > 1_000 && skus.len() > vm_skus.len());
+    let sku = vm_skus.iter().find(|sku| sku["name"] == "Standard_D4s_v5").unwrap();
     assert_eq!(sku["locations"], json!(["eastus"]));
     let capability = |name: &str| {
         let all = sku["capabilities"].as_array().unwrap();
@@ -61,12 +64,12 @@ async fn both_lists_of_sizes_agree() {
     };
     assert_eq!((capability("vCPUs"), capability("MemoryGB")), (json!("4"), json!("16")));
     assert_eq!(capability("AcceleratedNetworkingEnabled"), "True");
-    let reason = machines.iter().find_map(|sku| sku["restrictions"][0]["reasonCode"].as_str());
+    let reason = vm_skus.iter().find_map(|sku| sku["restrictions"][0]["reasonCode"].as_str());
     assert_eq!(reason, Some("NotAvailableForSubscription"));
 
-    for nowhere in ["atlantis", "East US", "eastus''x"] {
-        let filter = format!("location eq '{nowhere}'").replace(' ', "%20");
-        assert!(azure.get(&format!("{skus}{filter}")).await.items().is_empty(), "{nowhere}");
+    for unknown_location in ["atlantis", "East US", "eastus''x"] {
+        let filter = format!("location eq '{unknown_location}'").replace(' ', "%20");
+        assert!(azure.get(&format!("{skus_path}{filter}")).await.items().is_empty(), "{unknown_location}");
     }
 }
 
@@ -78,15 +81,15 @@ async fn large_responses_are_compressed_on_request() {
         "{PUBLIC}/subscriptions/{}/providers/Microsoft.Compute/skus?api-version=2021-07-01&$filter=location%20eq%20'westeurope'",
         seed().subscription_id
     );
-    let plain = azure_client::builder(&azure.sandbox).gzip(false).build().unwrap();
-    let request = plain.get(&url).bearer_auth(&token);
-    let whole = request.try_clone().unwrap().send().await.unwrap();
-    assert!(!whole.headers().contains_key("content-encoding"));
-    let small = request.header("accept-encoding", "gzip").send().await.unwrap();
-    assert_eq!(small.headers()["content-encoding"], "gzip");
-    let (whole, small) = (whole.bytes().await.unwrap(), small.bytes().await.unwrap());
-    assert!(small.len() * 4 < whole.len(), "{} of {}", small.len(), whole.len());
-    assert_eq!(azure.fetch(&url, Some(&token)).await.text.as_bytes(), &*whole);
+    let client = azure_client::builder(&azure.sandbox).gzip(false).build().unwrap();
+    let request = client.get(&url).bearer_auth(&token);
+    let uncompressed = request.try_clone().unwrap().send().await.unwrap();
+    assert!(!uncompressed.headers().contains_key("content-encoding"));
+    let compressed = request.header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(compressed.headers()["content-encoding"], "gzip");
+    let (uncompressed, compressed) = (uncompressed.bytes().await.unwrap(), compressed.bytes().await.unwrap());
+    assert!(compressed.len() * 4 < uncompressed.len(), "{} of {}", compressed.len(), uncompressed.len());
+    assert_eq!(azure.fetch(&url, Some(&token)).await.text.as_bytes(), &*uncompressed);
 }
 
 #[tokio::test]
@@ -111,18 +114,19 @@ async fn networks_have_all_forms_of_prefixes() {
     let azure = Azure::start().await;
     let all = azure.get("/providers/microsoft.network/VIRTUALNETWORKS?api-version=2023-11-01").await.items();
     let seed = seed();
-    let named = |name: &str| all.iter().find(|network| network["name"] == name).unwrap();
-    let own = named(seed.virtual_network);
-    assert_eq!(own["location"], seed.location);
-    assert!(own["id"].as_str().unwrap().contains(&format!("/resourceGroups/{}/", seed.resource_group)));
-    let subnets = own["properties"]["subnets"].as_array().unwrap();
+    let find_network = |name: &str| all.iter().find(|network| network["name"] == name).unwrap();
+    let seeded = find_network(seed.virtual_network);
+    assert_eq!(seeded["location"], seed.location);
+    assert!(seeded["id"].as_str().unwrap().contains(&format!("/resourceGroups/{}/", seed.resource_group)));
+    let subnets = seeded["properties"]["subnets"].as_array().unwrap();
     assert!(subnets.iter().any(|subnet| subnet["name"] == seed.subnet));
-    let list_only = &named("single-by-list")["properties"]["subnets"][0]["properties"];
+    let list_only = &find_network("single-by-list")["properties"]["subnets"][0]["properties"];
     assert!(list_only.get("addressPrefix").is_none());
     assert_eq!(list_only["addressPrefixes"], json!(["192.168.16.0/24"]));
-    let both = &named("dual-stack")["properties"]["subnets"][1]["properties"]["addressPrefixes"][0];
-    assert!(both.as_str().unwrap().contains(':'));
-    assert_eq!(named("nothing-cut-yet")["properties"]["subnets"], json!([]));
+    let ipv6_prefix =
+        &find_network("dual-stack")["properties"]["subnets"][1]["properties"]["addressPrefixes"][0];
+    assert!(ipv6_prefix.as_str().unwrap().contains(':'));
+    assert_eq!(find_network("nothing-cut-yet")["properties"]["subnets"], json!([]));
     assert!(all.iter().any(|network| network["location"] == "westeurope"));
     assert_no_placeholder(&all);
     let path =
@@ -143,15 +147,18 @@ async fn urls_ignore_letter_case() {
     assert_no_placeholder(&all);
     let seed = seed();
     let base = "/resourcegroups";
-    let kind = "providers/Microsoft.ContainerService/managedclusters";
+    let resource_type = "providers/Microsoft.ContainerService/managedclusters";
     let (group, name) = (seed.resource_group.to_uppercase(), seed.imported_cluster_name.to_uppercase());
-    let one = azure.get(&format!("{base}/{group}/{kind}/{name}?{version}")).await.json();
-    assert_eq!((&one["name"], &one["location"]), (&json!(seed.imported_cluster_name), &json!(seed.location)));
-    assert_eq!(one["properties"]["provisioningState"], "Succeeded");
+    let single = azure.get(&format!("{base}/{group}/{resource_type}/{name}?{version}")).await.json();
+    assert_eq!(
+        (&single["name"], &single["location"]),
+        (&json!(seed.imported_cluster_name), &json!(seed.location))
+    );
+    assert_eq!(single["properties"]["provisioningState"], "Succeeded");
     for (group, name, code) in
         [("rancher", "missing", "ResourceNotFound"), ("missing", "missing", "ResourceGroupNotFound")]
     {
-        let response = azure.get(&format!("{base}/{group}/{kind}/{name}?{version}")).await;
+        let response = azure.get(&format!("{base}/{group}/{resource_type}/{name}?{version}")).await;
         assert_eq!(response.error(), (404, code.to_owned()));
     }
 }
@@ -161,24 +168,24 @@ async fn lists_are_paged() {
     let azure = Azure::start().await;
     let token = azure.token.clone();
     let base = format!("{PUBLIC}/subscriptions/{}/providers", seed().subscription_id);
-    for (path, size) in [
+    for (path, page_size) in [
         ("Microsoft.Network/virtualNetworks?api-version=2023-11-01", 3),
         ("Microsoft.ContainerService/managedClusters?api-version=2024-02-01", 2),
         ("Microsoft.Compute/skus?api-version=2021-07-01&$filter=location%20eq%20'westus'", 400),
     ] {
         azure.control().set_page_size(None);
         let url = format!("{base}/{path}");
-        let whole = azure.fetch(&url, Some(&token)).await;
-        assert!(whole.json().get("nextLink").is_none());
-        azure.control().set_page_size(Some(size));
+        let unpaged = azure.fetch(&url, Some(&token)).await;
+        assert!(unpaged.json().get("nextLink").is_none());
+        azure.control().set_page_size(Some(page_size));
         let (mut next, mut items) = (Some(url), Vec::new());
         while let Some(url) = next {
             assert!(url.starts_with(&base), "{url}");
             let page = azure.fetch(&url, Some(&token)).await;
-            assert!((1..=size).contains(&page.items().len()));
+            assert!((1..=page_size).contains(&page.items().len()));
             items.extend(page.items());
             next = page.json()["nextLink"].as_str().map(str::to_owned);
         }
-        assert_eq!(items, whole.items(), "{path}");
+        assert_eq!(items, unpaged.items(), "{path}");
     }
 }

@@ -1,10 +1,10 @@
-//! The life of a pool.
+//! Creation, changes and deletion of agent pools.
 
 use serde_json::{Value, json};
 
 use super::{Azure, cluster, pool, small};
 
-fn user(count: u32) -> Value {
+fn user_pool(count: u32) -> Value {
     json!({"properties": {"count": count, "vmSize": "Standard_D2s_v3", "mode": "User"}})
 }
 
@@ -15,7 +15,7 @@ async fn pool_can_be_created_updated_and_deleted() {
     let path = pool("c", "work");
     azure.get(&path).await.assert_error(404, "NotFound", "'work'");
     azure.delete(&path).await.expect(204);
-    let created = azure.put(&path, &user(2)).await.expect(201);
+    let created = azure.put(&path, &user_pool(2)).await.expect(201);
     assert_eq!(
         (created.state(), created.at("/name"), created.at("/properties/name")),
         ("Creating".to_owned(), json!("work"), json!(null))
@@ -43,9 +43,9 @@ async fn pool_can_be_created_updated_and_deleted() {
     let put = azure.put(&path, &labels).await.expect(200);
     assert_eq!(put.state(), "Updating");
     azure.finish(&put).await;
-    let now = azure.get(&path).await;
+    let read = azure.get(&path).await;
     assert_eq!(
-        (now.at("/properties/nodeLabels"), now.at("/properties/count"), now.at("/properties/unknown")),
+        (read.at("/properties/nodeLabels"), read.at("/properties/count"), read.at("/properties/unknown")),
         (json!({"a": "b"}), json!(3), json!(1))
     );
     let put = azure
@@ -53,9 +53,9 @@ async fn pool_can_be_created_updated_and_deleted() {
         .await
         .expect(200);
     azure.finish(&put).await;
-    let now = azure.get(&path).await;
+    let read = azure.get(&path).await;
     assert_eq!(
-        (now.at("/properties/nodeLabels"), now.at("/properties/nodeTaints")),
+        (read.at("/properties/nodeLabels"), read.at("/properties/nodeTaints")),
         (json!({"c": "d"}), json!(null))
     );
 
@@ -91,8 +91,8 @@ async fn autoscaling_clamps_the_count() {
     let put =
         azure.put(&path, &json!({"properties": {"enableAutoScaling": false, "count": 1}})).await.expect(200);
     azure.finish(&put).await;
-    let now = azure.get(&path).await;
-    assert_eq!((now.at("/properties/count"), now.at("/properties/minCount")), (json!(1), json!(null)));
+    let read = azure.get(&path).await;
+    assert_eq!((read.at("/properties/count"), read.at("/properties/minCount")), (json!(1), json!(null)));
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn concurrent_operations_are_rejected() {
     let busy = |words: &str| format!("Operation is not allowed: Another {words} is in progress");
     for response in [
         azure.put(&cluster("c"), &small()).await,
-        azure.put(&pool("c", "work"), &user(1)).await,
+        azure.put(&pool("c", "work"), &user_pool(1)).await,
         azure.delete(&pool("c", "system")).await,
         azure.send(http::Method::PATCH, &cluster("c"), Some(&json!({"tags": {}}))).await,
         azure.post(&format!("{}/stop", cluster("c"))).await,
@@ -115,22 +115,23 @@ async fn concurrent_operations_are_rejected() {
         );
     }
     azure.finish(&created).await;
-    let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
-    for response in [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user(1)).await]
+    let work = azure.put(&pool("c", "work"), &user_pool(1)).await.expect(201);
+    for response in
+        [azure.put(&cluster("c"), &small()).await, azure.put(&pool("c", "more"), &user_pool(1)).await]
     {
         response.assert_error(409, "OperationNotAllowed", &busy("agentpool operation (work - Creating)"));
     }
-    // Only a deletion of the cluster is accepted meanwhile.
+    // While a pool is being created, only a deletion of its cluster is accepted.
     let deletion = azure.delete(&cluster("c")).await.expect(202);
     let (status, body) = azure.status_of(&work).await;
     assert_eq!((&*status, &body["error"]["code"]), ("Failed", &json!("NotLatestOperation")));
-    azure.put(&pool("c", "more"), &user(1)).await.assert_error(
+    azure.put(&pool("c", "more"), &user_pool(1)).await.assert_error(
         409,
         "OperationNotAllowed",
         &busy("operation (Deleting)"),
     );
     azure.finish(&deletion).await;
-    // A cluster whose provisioning never ends.
+    // This seeded cluster remains in the state `Creating`.
     let seeded = with_location(small(), "westeurope");
     azure.put(&cluster("on-its-way"), &seeded).await.assert_error(
         409,
@@ -144,7 +145,7 @@ fn with_location(body: Value, region: &str) -> Value {
 }
 
 #[tokio::test]
-async fn immutable_properties_and_system_pool_are_kept() {
+async fn immutable_properties_and_last_system_pool_are_protected() {
     let azure = Azure::start().await;
     azure.create_cluster("c", &small()).await;
     for (key, value) in [
@@ -170,7 +171,7 @@ async fn immutable_properties_and_system_pool_are_kept() {
         "OperationNotAllowed",
         "at least one agent pool",
     );
-    let work = azure.put(&pool("c", "work"), &user(1)).await.expect(201);
+    let work = azure.put(&pool("c", "work"), &user_pool(1)).await.expect(201);
     azure.finish(&work).await;
     azure.delete(&pool("c", "system")).await.assert_error(
         400,
@@ -183,6 +184,10 @@ async fn immutable_properties_and_system_pool_are_kept() {
     azure.finish(&system).await;
     let deletion = azure.delete(&pool("c", "system")).await.expect(202);
     azure.finish(&deletion).await;
-    azure.put(&pool("missing", "p"), &user(1)).await.assert_error(404, "ParentResourceNotFound", "'missing'");
+    azure.put(&pool("missing", "p"), &user_pool(1)).await.assert_error(
+        404,
+        "ParentResourceNotFound",
+        "'missing'",
+    );
     azure.get(&pool("missing", "p")).await.expect(404);
 }

@@ -17,15 +17,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::Azure;
-use super::inside::{AGENT, KubeClient, PODS, container};
+use super::inside::{AGENT, KubeClient, PODS, container_status};
 
 const IMAGE: &str = "registry.example/tests/agent:1";
 const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The containers that started, in order.
-struct Started(UnboundedReceiver<Container>);
+struct StartedContainers(UnboundedReceiver<Container>);
 
-impl Started {
+impl StartedContainers {
     async fn next(&mut self) -> Container {
         tokio::time::timeout(TIMEOUT, self.0.recv()).await.expect("a program starts").unwrap()
     }
@@ -49,21 +49,21 @@ fn image(sender: UnboundedSender<Container>) -> BuiltInImage {
     BuiltInImage { image: "tests/agent".to_owned(), run: Arc::new(run) }
 }
 
-async fn start() -> (Azure, Started) {
+async fn start() -> (Azure, StartedContainers) {
     start_with(Options { control_listen: Some("127.0.0.1:0".parse().unwrap()), ..Options::default() }).await
 }
 
-async fn start_with(options: Options) -> (Azure, Started) {
+async fn start_with(options: Options) -> (Azure, StartedContainers) {
     let (sender, receiver) = unbounded_channel();
     let azure = Azure::start_with_options("ready", Options { images: vec![image(sender)], ..options }).await;
-    (azure, Started(receiver))
+    (azure, StartedContainers(receiver))
 }
 
 fn is_ready(pods: &Value) -> bool {
-    container(pods, 0)["ready"] == true
+    container_status(pods, 0)["ready"] == true
 }
 
-/// A GET over a connection of the pod, with the TLS server name `fqdn`.
+/// Sends a GET request over TLS on a connection of a pod; returns the raw response.
 async fn fetch(
     stream: TcpStream,
     fqdn: &str,
@@ -80,12 +80,12 @@ async fn fetch(
         .with_root_certificates(roots)
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from(fqdn.to_owned()).unwrap();
-    let stream = connector.connect(name, stream).await?;
-    exchange(stream, fqdn, token, path).await
+    let server_name = ServerName::try_from(fqdn.to_owned()).unwrap();
+    let stream = connector.connect(server_name, stream).await?;
+    send_get(stream, fqdn, token, path).await
 }
 
-async fn exchange(
+async fn send_get(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     fqdn: &str,
     token: &str,
@@ -107,9 +107,9 @@ async fn program_runs_with_the_environment_and_network_of_its_pod() {
     let data = json!({"token": BASE64_STANDARD.encode(&kube.token)});
     kube.create("/api/v1/namespaces/default/secrets", &json!({"metadata": {"name": "s"}, "data": data}))
         .await;
-    let spec = json!({"volumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    let container_spec = json!({"volumeMounts": [{"name": "ca", "mountPath": "/ca"}],
         "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}]});
-    kube.deploy(IMAGE, 2, spec).await;
+    kube.deploy(IMAGE, 2, container_spec).await;
     let (first, second) = (started.next().await, started.next().await);
     assert_ne!(first.pod, second.pod);
     assert_eq!((&*first.namespace, &first.fqdn), ("default", &kube.fqdn));
@@ -124,18 +124,23 @@ async fn program_runs_with_the_environment_and_network_of_its_pod() {
         assert!(response.starts_with("HTTP/1.1 200") && response.contains(&first.pod), "{response}");
     }
 
-    let pods = kube.until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
-    assert!(!is_ready(&pods), "readiness is that of the program");
+    let pods =
+        kube.wait_until(PODS, "running", |pods| pods["items"][1]["status"]["phase"] == "Running").await;
+    assert!(!is_ready(&pods), "the program decides whether its container is ready");
     (first.ready)(true);
-    kube.until(AGENT, "one is available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
+    kube.wait_until(AGENT, "one is available", |deployment| deployment["status"]["availableReplicas"] == 1)
+        .await;
     (second.ready)(true);
-    kube.until(AGENT, "both are available", |deployment| deployment["status"]["availableReplicas"] == 2)
+    kube.wait_until(AGENT, "both are available", |deployment| deployment["status"]["availableReplicas"] == 2)
         .await;
     (second.ready)(false);
-    kube.until(AGENT, "one is left", |deployment| deployment["status"]["unavailableReplicas"] == 1).await;
+    kube.wait_until(AGENT, "one is unavailable", |deployment| {
+        deployment["status"]["unavailableReplicas"] == 1
+    })
+    .await;
 
     let logs = format!("/api/v1/namespaces/default/pods/{}/log", first.pod);
-    let followed = async { kube.get(&format!("{logs}?follow=true")).await.text };
+    let following = async { kube.get(&format!("{logs}?follow=true")).await.text };
     let deleting = async {
         (first.log)("line two");
         assert_eq!(kube.get(&format!("{logs}?tailLines=1")).await.text, "line two\n");
@@ -145,27 +150,31 @@ async fn program_runs_with_the_environment_and_network_of_its_pod() {
         second.stop.cancelled().await;
     };
     let (followed, ()) =
-        tokio::time::timeout(TIMEOUT, futures_util::future::join(followed, deleting)).await.unwrap();
+        tokio::time::timeout(TIMEOUT, futures_util::future::join(following, deleting)).await.unwrap();
     assert_eq!(followed, "started\nline two\n");
-    kube.until(PODS, "the pods are gone", |pods| pods["items"].as_array().is_some_and(Vec::is_empty)).await;
+    kube.wait_until(PODS, "the pods are gone", |pods| pods["items"].as_array().is_some_and(Vec::is_empty))
+        .await;
     assert!(started.is_empty());
 }
 
 #[tokio::test]
-async fn pod_reaches_no_other_cluster_and_no_credentials() {
+async fn pod_cannot_reach_other_clusters_or_metadata_services() {
     let (azure, mut started) = start().await;
     let (own, other) =
         (KubeClient::new(&azure, "made-elsewhere").await, KubeClient::new(&azure, "private-one").await);
     own.deploy(IMAGE, 1, json!({})).await;
     let pod = started.next().await;
-    let shared = azure.sandbox.kubernetes_address();
-    for (host, port) in [("10.0.0.1", 443), ("127.0.0.1", shared.port()), ("::ffff:127.0.0.1", shared.port())]
-    {
-        for (target, expected) in [(&own, true), (&other, false)] {
+    let kubernetes_address = azure.sandbox.kubernetes_address();
+    for (host, port) in [
+        ("10.0.0.1", 443),
+        ("127.0.0.1", kubernetes_address.port()),
+        ("::ffff:127.0.0.1", kubernetes_address.port()),
+    ] {
+        for (target, is_reachable) in [(&own, true), (&other, false)] {
             let stream = (pod.connect)(host.to_owned(), port).await.unwrap();
             let response =
                 fetch(stream, &target.fqdn, target.authority.as_bytes(), &target.token, "/version").await;
-            assert_eq!(response.is_ok(), expected, "{host} {}: {response:?}", target.fqdn);
+            assert_eq!(response.is_ok(), is_reachable, "{host} {}: {response:?}", target.fqdn);
         }
     }
     for (host, port) in [
@@ -178,19 +187,19 @@ async fn pod_reaches_no_other_cluster_and_no_credentials() {
         let result = (pod.connect)(host.to_owned(), port).await;
         assert!(result.is_err(), "{host}:{port}");
     }
-    let outside = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = outside.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
     let mut stream = (pod.connect)("127.0.0.1".to_owned(), port).await.unwrap();
-    let (mut accepted, _) = outside.accept().await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
     stream.write_all(b"hello").await.unwrap();
     stream.shutdown().await.unwrap();
-    let mut text = String::new();
-    accepted.read_to_string(&mut text).await.unwrap();
+    let mut received = String::new();
+    accepted.read_to_string(&mut received).await.unwrap();
     accepted.write_all(b"after the end").await.unwrap();
     drop(accepted);
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    assert_eq!((&*text, &*answer), ("hello", "after the end"), "each direction ends separately");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert_eq!((&*received, &*response), ("hello", "after the end"), "each direction is closed separately");
 }
 
 #[tokio::test]
@@ -204,11 +213,11 @@ async fn program_that_returns_is_restarted_with_a_backoff() {
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     kube.deploy(IMAGE, 1, json!({})).await;
     let waiting = |pods: &Value| {
-        let status = container(pods, 0);
+        let status = container_status(pods, 0);
         status["restartCount"] == 1 && status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
     };
-    let pods = kube.until(PODS, "it waits for its second restart", waiting).await;
-    assert_eq!(container(&pods, 0)["lastState"]["terminated"]["exitCode"], 1);
+    let pods = kube.wait_until(PODS, "the container waits for its second restart", waiting).await;
+    assert_eq!(container_status(&pods, 0)["lastState"]["terminated"]["exitCode"], 1);
     assert_eq!(pods["items"][0]["status"]["phase"], "Running");
     let logs = format!(
         "/api/v1/namespaces/default/pods/{}/log",
@@ -229,25 +238,25 @@ async fn changed_template_replaces_the_program() {
     kube.deploy(IMAGE, 1, json!({"env": [{"name": "N", "value": "1"}]})).await;
     let first = started.next().await;
     (first.ready)(true);
-    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
+    kube.wait_until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
     let containers = json!([{"name": "agent", "image": IMAGE, "env": [{"name": "N", "value": "2"}]}]);
     let change = json!({"spec": {"template": {"spec": {"containers": containers}}}});
     kube.send(Method::PATCH, AGENT, Some(&change)).await.expect(200);
     let second = started.next().await;
     assert_eq!(second.environment["N"], "2");
-    assert!(!first.stop.is_cancelled(), "the old one runs until the new one is ready");
+    assert!(!first.stop.is_cancelled(), "the old program runs until the new one is ready");
     (second.ready)(true);
     first.stop.cancelled().await;
     let complete = |deployment: &Value| {
         let status = &deployment["status"];
         [&status["updatedReplicas"], &status["replicas"], &status["availableReplicas"]] == [1; 3]
     };
-    kube.until(AGENT, "the rollout ends", complete).await;
+    kube.wait_until(AGENT, "the rollout ends", complete).await;
     assert!(started.is_empty());
 }
 
 #[tokio::test]
-async fn programs_start_again_after_a_restart() {
+async fn programs_start_again_after_a_sandbox_restart() {
     let directory = tempfile::tempdir().unwrap();
     let options = || Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
     let (azure, mut started) = start_with(options()).await;
@@ -255,7 +264,7 @@ async fn programs_start_again_after_a_restart() {
     kube.deploy(IMAGE, 1, json!({})).await;
     let first = started.next().await;
     (first.ready)(true);
-    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
+    kube.wait_until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
     azure.sandbox.stop().await;
     assert!(first.stop.is_cancelled());
 
@@ -263,10 +272,10 @@ async fn programs_start_again_after_a_restart() {
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     let second = started.next().await;
     assert_eq!(second.pod, first.pod);
-    let pods = kube.until(PODS, "not ready at its start", |pods| !is_ready(pods)).await;
-    assert_eq!(container(&pods, 0)["restartCount"], 1);
+    let pods = kube.wait_until(PODS, "not ready at its start", |pods| !is_ready(pods)).await;
+    assert_eq!(container_status(&pods, 0)["restartCount"], 1);
     (second.ready)(true);
-    kube.until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
+    kube.wait_until(AGENT, "available", |deployment| deployment["status"]["availableReplicas"] == 1).await;
 }
 
 #[tokio::test]
@@ -276,12 +285,12 @@ async fn control_api_switches_programs_off_and_on() {
     kube.deploy(IMAGE, 1, json!({})).await;
     let first = started.next().await;
     (first.ready)(true);
-    kube.until(PODS, "ready", is_ready).await;
+    kube.wait_until(PODS, "ready", is_ready).await;
     let path = "/kubernetes/agents";
     azure.send_to_control("PUT", path, Some(r#"{"enabled": false}"#)).await.expect(204);
     assert_eq!(azure.send_to_control("GET", path, None).await.json(), json!({"enabled": false}));
     first.stop.cancelled().await;
-    let pods = kube.until(PODS, "not ready", |pods| !is_ready(pods)).await;
+    let pods = kube.wait_until(PODS, "not ready", |pods| !is_ready(pods)).await;
     assert_eq!(pods["items"][0]["metadata"]["name"], first.pod, "the pod remains");
     (first.ready)(true);
     assert!(!is_ready(&kube.get(PODS).await.json()), "a stopped program has no effect");
@@ -290,9 +299,9 @@ async fn control_api_switches_programs_off_and_on() {
     assert_eq!(started.next().await.pod, first.pod);
 
     let clusters = azure.send_to_control("GET", "/kubernetes/clusters", None).await.json();
-    let shown = clusters.as_array().unwrap().iter().find(|cluster| cluster["fqdn"] == *kube.fqdn).unwrap();
-    assert_eq!((&shown["name"], &shown["found"]), (&json!("private-one"), &json!(false)));
-    assert_eq!(shown["address"], azure.sandbox.kubernetes_address().to_string());
+    let listed = clusters.as_array().unwrap().iter().find(|cluster| cluster["fqdn"] == *kube.fqdn).unwrap();
+    assert_eq!((&listed["name"], &listed["found"]), (&json!("private-one"), &json!(false)));
+    assert_eq!(listed["address"], azure.sandbox.kubernetes_address().to_string());
 }
 
 #[tokio::test]
@@ -306,8 +315,8 @@ async fn container_waits_for_its_secret_and_its_image() {
         .expect(204);
     let env = json!({"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}]});
     kube.deploy(IMAGE, 1, env).await;
-    let reason = |pods: &Value| container(pods, 0)["state"]["waiting"]["reason"].clone();
-    let pods = kube.until(PODS, "no image", |pods| reason(pods) == "ImagePullBackOff").await;
+    let reason = |pods: &Value| container_status(pods, 0)["state"]["waiting"]["reason"].clone();
+    let pods = kube.wait_until(PODS, "no image", |pods| reason(pods) == "ImagePullBackOff").await;
     assert_eq!(pods["items"][0]["status"]["phase"], "Pending");
     assert!(started.is_empty());
     assert_eq!(
@@ -315,8 +324,8 @@ async fn container_waits_for_its_secret_and_its_image() {
         json!({"unpullable": ["tests/agent"]})
     );
     azure.control().set_unpullable_images(Vec::new());
-    let pods = kube.until(PODS, "no secret", |pods| reason(pods) == "CreateContainerConfigError").await;
-    assert_eq!(container(&pods, 0)["state"]["waiting"]["message"], "secret \"s\" not found");
+    let pods = kube.wait_until(PODS, "no secret", |pods| reason(pods) == "CreateContainerConfigError").await;
+    assert_eq!(container_status(&pods, 0)["state"]["waiting"]["message"], "secret \"s\" not found");
     kube.create(
         "/api/v1/namespaces/default/secrets",
         &json!({"metadata": {"name": "s"}, "stringData": {"a": "b"}}),
@@ -326,7 +335,7 @@ async fn container_waits_for_its_secret_and_its_image() {
 }
 
 #[tokio::test]
-async fn connections_of_pods_are_cut_and_slowed_down() {
+async fn control_api_cuts_and_slows_connections_of_pods() {
     let (azure, mut started) = start().await;
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     kube.deploy(IMAGE, 1, json!({})).await;
@@ -337,29 +346,29 @@ async fn connections_of_pods_are_cut_and_slowed_down() {
         let stream = (pod.connect)("localhost".to_owned(), port).await.unwrap();
         (stream, server.accept().await.unwrap().0)
     };
-    let (mut near, mut far) = connect().await;
+    let (mut pod_side, mut server_side) = connect().await;
     assert_eq!(azure.send_to_control("GET", "/kubernetes/network", None).await.json()["connections"], 1);
     azure.send_to_control("DELETE", "/kubernetes/network/connections", None).await.expect(204);
     let mut byte = [0];
-    assert!(near.read_exact(&mut byte).await.is_err());
-    assert!(far.read_exact(&mut byte).await.is_err());
+    assert!(pod_side.read_exact(&mut byte).await.is_err());
+    assert!(server_side.read_exact(&mut byte).await.is_err());
 
-    let (mut near, mut far) = connect().await;
+    let (mut pod_side, mut server_side) = connect().await;
     let limit = r#"{"read_bytes_per_second": 1000}"#;
     azure.send_to_control("PUT", "/kubernetes/network", Some(limit)).await.expect(204);
-    far.write_all(&[1]).await.unwrap();
-    near.read_exact(&mut byte).await.unwrap();
+    server_side.write_all(&[1]).await.unwrap();
+    pod_side.read_exact(&mut byte).await.unwrap();
     let began = std::time::Instant::now();
-    far.write_all(&[1; 500]).await.unwrap();
-    near.read_exact(&mut [0; 500]).await.unwrap();
+    server_side.write_all(&[1; 500]).await.unwrap();
+    pod_side.read_exact(&mut [0; 500]).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     azure
         .send_to_control("PUT", "/kubernetes/network", Some(r#"{"read_bytes_per_second": null}"#))
         .await
         .expect(204);
-    let sending = async { far.write_all(&vec![1; 1 << 20]).await.unwrap() };
+    let sending = async { server_side.write_all(&vec![1; 1 << 20]).await.unwrap() };
     let mut received = vec![0; 1 << 20];
-    let receiving = async { near.read_exact(&mut received).await.unwrap() };
+    let receiving = async { pod_side.read_exact(&mut received).await.unwrap() };
     tokio::time::timeout(TIMEOUT, futures_util::future::join(sending, receiving))
         .await
         .expect("at full speed");

@@ -13,18 +13,19 @@ fn page(text: &str) -> Page {
 async fn recordings_apply_to_one_subscription() {
     let azure = Azure::start().await;
     let control = azure.control();
-    let id = "00000000-0000-0000-0000-000000000101";
+    let subscription_id = "00000000-0000-0000-0000-000000000101";
     let networks = vec![
         page(r#"{"body": {"value": [{"z": 1, "a": null}], "nextLink": "https://old.example/"}}"#),
         page(r#"{"body": {"value": []}}"#),
         page(r#"{"body": {"value": [{"last": true}], "nextLink": "https://old.example/"}}"#),
     ];
-    control.play(id, "virtualNetworks", networks).unwrap();
-    let odd = page(r#"{"status": 400, "headers": {"Content-Type": "text/plain"}, "body": "plain text"}"#);
-    control.play(id, "vmSizes", vec![odd]).unwrap();
+    control.play(subscription_id, "virtualNetworks", networks).unwrap();
+    let plain_text =
+        page(r#"{"status": 400, "headers": {"Content-Type": "text/plain"}, "body": "plain text"}"#);
+    control.play(subscription_id, "vmSizes", vec![plain_text]).unwrap();
     let forbidden =
         page(r#"{"status": 403, "body": {"error": {"message": "no", "code": "X"}}, "delay_ms": 20}"#);
-    control.play(id, "subscription", vec![forbidden]).unwrap();
+    control.play(subscription_id, "subscription", vec![forbidden]).unwrap();
     control.script_login(Login {
         client_id: None,
         secret: "good~secret".to_owned(),
@@ -42,7 +43,7 @@ async fn recordings_apply_to_one_subscription() {
         let (login, management, scope) = cloud_hosts;
         let response = azure.login(login, PLAYED_TENANT, "11111111-1", "good~secret", scope).await;
         let token = response.json()["access_token"].as_str().unwrap().to_owned();
-        let base = format!("{management}/subscriptions/{id}");
+        let base = format!("{management}/subscriptions/{subscription_id}");
         let url = format!("{base}/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01");
         let first = azure.fetch(&url, Some(&token)).await;
         assert!(first.text.starts_with(r#"{"value":[{"z": 1, "a": null}],"nextLink":"#), "{}", first.text);
@@ -62,13 +63,13 @@ async fn recordings_apply_to_one_subscription() {
             (response.status.as_u16(), &*response.text),
             (403, r#"{"error": {"message": "no", "code": "X"}}"#)
         );
-        let revealed =
+        let challenge =
             azure.fetch(&subscription, None).await.headers["www-authenticate"].to_str().unwrap().to_owned();
-        assert!(revealed.contains(PLAYED_TENANT));
+        assert!(challenge.contains(PLAYED_TENANT));
     }
-    let others =
+    let seeded_networks =
         azure.get("/providers/Microsoft.Network/virtualNetworks?api-version=2023-11-01").await.items();
-    assert!(others.iter().all(|network| network.get("z").is_none()), "another subscription");
+    assert!(seeded_networks.iter().all(|network| network.get("z").is_none()), "another subscription");
 }
 
 #[tokio::test]
@@ -91,10 +92,10 @@ async fn recordings_are_exact_and_removable() {
     let response = azure.login(host, PLAYED_TENANT, "another", "bad~secret", PUBLIC_SCOPE).await;
     assert_eq!(response.json()["error_codes"], json!([90_002]), "another application");
 
-    let id = "00000000-0000-0000-0000-00000000ABCD";
+    let subscription_id = "00000000-0000-0000-0000-00000000ABCD";
     let tenant = page(r#"{"body": "99999999-86f1-41af-91ab-2d7cd011db47"}"#);
-    control.play(id, "tenant", vec![tenant]).unwrap();
-    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2019-11-01", id.to_lowercase());
+    control.play(subscription_id, "tenant", vec![tenant]).unwrap();
+    let url = format!("{PUBLIC}/subscriptions/{}?api-version=2019-11-01", subscription_id.to_lowercase());
     let challenge = azure.fetch(&url, None).await.headers["www-authenticate"].to_str().unwrap().to_owned();
     assert!(challenge.contains("/99999999-86f1-41af-91ab-2d7cd011db47\""), "{challenge}");
 
@@ -103,9 +104,12 @@ async fn recordings_are_exact_and_removable() {
     assert_eq!(azure.get(path).await.json()["played"], 1);
     control.play(seed().subscription_id, "subscription", Vec::new()).unwrap();
     assert_eq!(azure.get(path).await.json()["subscriptionId"], seed().subscription_id);
-    assert_eq!(control.play(id, "token", Vec::new()), Err(InvalidRecording::Route("token".to_owned())));
     assert_eq!(
-        control.play(id, "skus", vec![page(r#"{"status": 99, "body": 1}"#)]),
+        control.play(subscription_id, "token", Vec::new()),
+        Err(InvalidRecording::Route("token".to_owned()))
+    );
+    assert_eq!(
+        control.play(subscription_id, "skus", vec![page(r#"{"status": 99, "body": 1}"#)]),
         Err(InvalidRecording::Status(99))
     );
 }

@@ -6,14 +6,14 @@ use serde_json::json;
 
 use super::{Azure, PUBLIC, azure_client, cluster, pool, seed, small};
 
-const FILE: &str = "sandbox-azure.json";
+const STATE_FILE: &str = "sandbox-azure.json";
 
 #[tokio::test]
 async fn restart_continues_running_operations() {
     let (directory, clock) = (tempfile::tempdir().unwrap(), Clock::manual(1_790_000_000_000));
     let start = || Azure::start_with("ready", clock.clone(), Some(directory.path()));
     let azure = start().await;
-    assert!(!directory.path().join(FILE).exists(), "nothing was changed yet");
+    assert!(!directory.path().join(STATE_FILE).exists(), "nothing was changed yet");
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
     let done = azure.create_cluster("done", &small()).await;
     let running = azure.put(&cluster("under-way"), &small()).await.expect(201);
@@ -23,7 +23,7 @@ async fn restart_continues_running_operations() {
         ..ScriptedOutcome::default()
     });
     let to_fail = azure.put(&pool("done", "system"), &json!({"properties": {"count": 2}})).await.expect(200);
-    // Without a shutdown: no destructor runs.
+    // No destructor runs, as if the process were killed.
     std::mem::forget(azure.sandbox);
 
     let azure = start().await;
@@ -47,22 +47,22 @@ async fn restart_continues_running_operations() {
     azure.get(&cluster("made-elsewhere")).await.expect(404);
     assert_eq!(azure.status_of(&deletion).await.0, "Succeeded");
     azure.get(&cluster("entra-only")).await.expect(200);
-    let mut left: Vec<_> =
+    let mut file_names: Vec<_> =
         std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    left.sort_unstable();
-    let files = [FILE, "sandbox-ca.key", "sandbox-ca.pem", "sandbox-kubernetes.json"];
-    assert_eq!(left, files, "no temporary file is left");
+    file_names.sort_unstable();
+    let files = [STATE_FILE, "sandbox-ca.key", "sandbox-ca.pem", "sandbox-kubernetes.json"];
+    assert_eq!(file_names, files, "no temporary file is left");
 }
 
 #[tokio::test]
-async fn foreign_state_file_is_rejected() {
+async fn invalid_state_file_is_rejected_and_left_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let azure = Azure::start().await;
     azure.put("/resourceGroups/new", &json!({"location": "westus2"})).await.expect(201);
     let other = Azure::start().await;
     other.get("/resourceGroups/new").await.expect(404);
 
-    let file = directory.path().join(FILE);
+    let file = directory.path().join(STATE_FILE);
     std::fs::write(&file, "{\"something\": \"else\"}").unwrap();
     let options = Options { state_dir: Some(directory.path().to_owned()), ..Options::default() };
     assert!(matches!(Sandbox::start(options).await, Err(Error::State(_))));
@@ -85,7 +85,7 @@ async fn stored_authority_is_trusted_after_a_restart() {
     assert_eq!(azure_client::builder(&second).build().unwrap().get(&url).send().await.unwrap().status(), 401);
 
     let other = Sandbox::start(Options::default()).await.unwrap();
-    let distrusting =
+    let client =
         azure_client::builder(&second).resolve("management.azure.com", other.address()).build().unwrap();
-    assert!(distrusting.get(&url).send().await.is_err(), "another authority");
+    assert!(client.get(&url).send().await.is_err(), "another authority");
 }

@@ -30,7 +30,7 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
 ";
 const APPLY: &str = "kubectl apply -f agent.yaml";
 
-/// The body of a command with one file.
+/// The body of a request that runs a command with the file `agent.yaml`.
 fn body(command: &str, manifest: &str) -> Value {
     let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
     archive.start_file("agent.yaml", zip::write::SimpleFileOptions::default()).unwrap();
@@ -43,7 +43,7 @@ async fn start(azure: &Azure, name: &str, body: &Value) -> ArmResponse {
     azure.send(Method::POST, &format!("{}/runCommand", cluster(name)), Some(body)).await
 }
 
-/// Runs a command to its end; returns the properties of its result.
+/// Runs a command and waits until it ends; returns the properties of its result.
 async fn run(azure: &Azure, name: &str, body: &Value) -> Value {
     let started = start(azure, name, body).await.expect(202);
     azure.advance_secs(5);
@@ -61,8 +61,8 @@ async fn command_applies_a_manifest_in_a_private_cluster() {
     let running = azure.get(location).await.expect(202);
     assert_eq!((running.header("location"), &*running.text), (location, ""));
     let pods = kube.get("/api/v1/namespaces/aks-command/pods").await.items_of_list();
-    let name = pods[0]["metadata"]["name"].as_str().unwrap().to_owned();
-    assert!(location.contains(name.strip_prefix("command-").unwrap()), "{location} {name}");
+    let pod_name = pods[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    assert!(location.contains(pod_name.strip_prefix("command-").unwrap()), "{location} {pod_name}");
 
     azure.advance_secs(2);
     let done = azure.get(location).await.expect(200).json();
@@ -73,7 +73,7 @@ async fn command_applies_a_manifest_in_a_private_cluster() {
     assert_eq!(properties["logs"], logs);
     assert!(properties["startedAt"].as_str().unwrap() < properties["finishedAt"].as_str().unwrap());
     assert!(properties.get("reason").is_none());
-    assert_eq!(done["id"].as_str().unwrap(), name.strip_prefix("command-").unwrap());
+    assert_eq!(done["id"].as_str().unwrap(), pod_name.strip_prefix("command-").unwrap());
     let secret = kube.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(200);
     assert_eq!(secret.at("/data/token"), BASE64_STANDARD.encode("abc"));
     assert!(kube.get("/api/v1/namespaces/aks-command/pods").await.items_of_list().is_empty());
@@ -161,32 +161,32 @@ async fn entra_cluster_needs_a_token_with_rights() {
 #[tokio::test]
 async fn command_needs_a_node_of_a_running_cluster() {
     let azure = Azure::start().await;
-    let reason =
+    let reason_prefix =
         "KubernetesOperationError: Failed to run command due to cluster perf issue, container command-";
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     let nodes = kube.get("/api/v1/nodes").await.items_of_list();
-    let cordon = async |on: bool| {
+    let set_unschedulable = async |unschedulable: bool| {
         for node in &nodes {
             let path = format!("/api/v1/nodes/{}", node["metadata"]["name"].as_str().unwrap());
-            let body = json!({"spec": {"unschedulable": on}});
+            let body = json!({"spec": {"unschedulable": unschedulable}});
             kube.send(Method::PATCH, &path, Some(&body)).await.expect(200);
         }
     };
-    cordon(true).await;
+    set_unschedulable(true).await;
     let properties = run(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await;
     assert_eq!(properties["provisioningState"], "Failed");
-    assert!(properties["reason"].as_str().unwrap().starts_with(reason), "{properties}");
+    assert!(properties["reason"].as_str().unwrap().starts_with(reason_prefix), "{properties}");
     assert!(properties.get("exitCode").is_none());
     kube.get("/api/v1/namespaces/cattle-system").await.expect(404);
-    cordon(false).await;
+    set_unschedulable(false).await;
     let stopped = azure.post(&format!("{}/stop", cluster("made-elsewhere"))).await.expect(202);
     azure.finish(&stopped).await;
     let properties = run(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await;
-    assert!(properties["reason"].as_str().unwrap().starts_with(reason), "{properties}");
+    assert!(properties["reason"].as_str().unwrap().starts_with(reason_prefix), "{properties}");
 }
 
 #[tokio::test]
-async fn commands_fail_on_demand() {
+async fn scripted_outcomes_and_faults_fail_commands() {
     let azure = Azure::start().await;
     let control = azure.control();
     control.add_outcome(ScriptedOutcome {
@@ -215,18 +215,18 @@ async fn commands_fail_on_demand() {
 async fn command_survives_a_restart_and_runs_once() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::manual(1_790_000_000_000);
-    let restart = async || Azure::start_with("ready", clock.clone(), Some(directory.path())).await;
-    let azure = restart().await;
+    let start_sandbox = async || Azure::start_with("ready", clock.clone(), Some(directory.path())).await;
+    let azure = start_sandbox().await;
     let started = start(&azure, "made-elsewhere", &body(APPLY, MANIFEST)).await.expect(202);
     azure.sandbox.stop().await;
     clock.advance(std::time::Duration::from_secs(5));
-    let azure = restart().await;
+    let azure = start_sandbox().await;
     let done = azure.get(started.header("location")).await.expect(200);
     assert!(done.at("/properties/logs").as_str().unwrap().starts_with("namespace/cattle-system created"));
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     kube.delete("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await;
     azure.sandbox.stop().await;
-    let azure = restart().await;
+    let azure = start_sandbox().await;
     azure.get(started.header("location")).await.expect(200);
     let kube = KubeClient::new(&azure, "made-elsewhere").await;
     kube.get("/api/v1/namespaces/cattle-system/secrets/cattle-credentials").await.expect(404);
