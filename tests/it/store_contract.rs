@@ -47,10 +47,11 @@ mod schema;
 mod users_and_tokens;
 mod work;
 
-/// The owners of the objects in the tests, without audit records. The second one is an administrator.
+/// The users who own the objects of the tests. `OTHER_OWNER` is an administrator.
 const OWNER: &str = "owner-a";
 const OTHER_OWNER: &str = "owner-b";
 
+/// Adds the owners without audit records.
 async fn add_owners(db: &TestDb) {
     let sql = "insert into users (id, name, admin, created_ms) values ('owner-a', 'owner-a', false, 1), \
                ('owner-b', 'owner-b', true, 1)";
@@ -58,7 +59,7 @@ async fn add_owners(db: &TestDb) {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "for optional columns")]
-fn text(value: &str) -> Option<String> {
+fn some(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
@@ -95,11 +96,11 @@ fn credential(id: &str) -> CredentialRow {
         uuid: format!("uuid-{id}"),
         owner: OWNER.to_owned(),
         name: "my azure 'ü' \"x\"".to_owned(),
-        description: text(""),
+        description: some(""),
         labels: BTreeMap::from([("cattle.io/creator".to_owned(), "norman".to_owned())]),
-        subscription_id: text("s"),
-        client_id: text("c"),
-        environment: text("AzurePublicCloud"),
+        subscription_id: some("s"),
+        client_id: some("c"),
+        environment: some("AzurePublicCloud"),
         secret: Some(sealed("k1")),
         created_ms: 1_787_220_672_000,
         updated_ms: 1_787_220_672_001,
@@ -179,7 +180,7 @@ async fn add_cluster(store: &Store, row: &ClusterRow) {
     clusters::insert(store, row, None, &audit()).await.unwrap();
 }
 
-async fn add_due_cluster(store: &Store, id: &str, next_run_ms: Option<i64>) {
+async fn add_scheduled_cluster(store: &Store, id: &str, next_run_ms: Option<i64>) {
     let work = WorkColumns { next_run_ms, ..cluster(id).work };
     add_cluster(store, &ClusterRow { work, ..cluster(id) }).await;
 }
@@ -201,7 +202,7 @@ async fn set_role(store: &Store, id: &str, role: &str, audit: &AuditRow) -> Resu
     members::update(store, id, MemberUpdate { role: Some(role), ..MemberUpdate::default() }, audit).await
 }
 
-fn registration(cluster_id: &str, name: &str) -> RegistrationTokenRow {
+fn registration_token(cluster_id: &str, name: &str) -> RegistrationTokenRow {
     RegistrationTokenRow {
         cluster_id: cluster_id.to_owned(),
         name: name.to_owned(),
@@ -216,12 +217,12 @@ fn audit() -> AuditRow {
     audit_record(&uuid::Uuid::now_v7().to_string(), 1)
 }
 
-/// Runs a statement outside the store, to corrupt data.
+/// Runs a statement on the database, for states that the store does not produce.
 async fn execute(db: &TestDb, statement: &'static str) {
     databases::execute_on(&db.url, statement).await;
 }
 
-/// Deletes a credential, with a plain audit record.
+/// Deletes a credential, with a new audit record.
 async fn delete_credential(store: &Store, id: &str, now_ms: i64) -> Option<Deletion> {
     credentials::delete(store, id, now_ms, |_| audit()).await.unwrap()
 }

@@ -26,12 +26,13 @@ async fn audit_records_are_filtered_and_paged(db: &TestDb) {
         },
     ];
     audit::insert_many(store, &rows).await.unwrap();
-    let again = [AuditRow { outcome: "x".to_owned(), ..audit_record("1", 10) }, audit_record("5", i64::MAX)];
-    audit::insert_many(store, &again).await.unwrap();
+    let second_batch =
+        [AuditRow { outcome: "x".to_owned(), ..audit_record("1", 10) }, audit_record("5", i64::MAX)];
+    audit::insert_many(store, &second_batch).await.unwrap();
 
     let all = Filter::default();
     let list = audit::list(store, 100, &all).await.unwrap();
-    let expected: Vec<AuditRow> = [&again[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
+    let expected: Vec<AuditRow> = [&second_batch[1]].into_iter().chain(rows.iter().rev()).cloned().collect();
     assert_eq!(list, expected);
 
     let ids = async |limit, filter: Filter| {
@@ -43,10 +44,10 @@ async fn audit_records_are_filtered_and_paged(db: &TestDb) {
     assert_eq!(ids(2, before(30, "4")).await, "3,2");
     assert_eq!(ids(2, before(20, "3")).await, "2,1");
     assert_eq!(ids(2, before(10, "1")).await, "");
-    assert_eq!(ids(9, Filter { user: text("user-b"), ..all.clone() }).await, "2");
-    assert_eq!(ids(9, Filter { object_type: text("cluster"), ..all.clone() }).await, "3");
-    assert_eq!(ids(9, Filter { object_id: text("cc-a"), ..all.clone() }).await, "5,3,2,1");
-    assert_eq!(ids(9, Filter { action: text(""), ..all.clone() }).await, "4");
+    assert_eq!(ids(9, Filter { user: some("user-b"), ..all.clone() }).await, "2");
+    assert_eq!(ids(9, Filter { object_type: some("cluster"), ..all.clone() }).await, "3");
+    assert_eq!(ids(9, Filter { object_id: some("cc-a"), ..all.clone() }).await, "5,3,2,1");
+    assert_eq!(ids(9, Filter { action: some(""), ..all.clone() }).await, "4");
 }
 
 async fn insert_many_updates_counts(db: &TestDb) {
@@ -79,8 +80,8 @@ async fn old_records_are_pruned_in_batches(db: &TestDb) {
     assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 500);
     assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 100);
     assert_eq!(audit::prune(store, 600, 500).await.unwrap(), 0);
-    let left = audit::list(store, 1_000, &Filter::default()).await.unwrap();
-    assert_eq!((left.len(), left[399].at_ms), (400, 600));
+    let remaining = audit::list(store, 1_000, &Filter::default()).await.unwrap();
+    assert_eq!((remaining.len(), remaining[399].at_ms), (400, 600));
 }
 
 /// The IDs of all audit records, sorted.
@@ -94,7 +95,7 @@ async fn record_ids(store: &Store) -> Vec<String> {
 async fn change_is_written_with_its_audit_record(db: &TestDb) {
     let store = &db.store;
     let record = |id: &str| audit_record(id, 1);
-    let (removed, member) = (NewClusterEvent::default(), member("c-a:m", "c-a", "user-b"));
+    let (event, member) = (NewClusterEvent::default(), member("c-a:m", "c-a", "user-b"));
     users::ensure(store, &user("user-b", "bob"), None, |_| record("01")).await.unwrap();
     users::ensure(store, &user("user-c", "cid"), None, |_| record("02")).await.unwrap();
     users::ensure(store, &user("user-c", "cid"), Some(true), |_| record("03")).await.unwrap();
@@ -104,23 +105,23 @@ async fn change_is_written_with_its_audit_record(db: &TestDb) {
     credentials::insert(store, &credential("cc-a"), &record("07")).await.unwrap();
     credentials::update(store, &credential("cc-a"), true, &record("08")).await.unwrap();
     clusters::insert(store, &cluster("c-a"), Some(NameScope::All), &record("09")).await.unwrap();
-    let named = Some(NameScope::VisibleTo(OWNER));
-    clusters::update(store, &cluster("c-a"), None, named, &record("10")).await.unwrap();
+    let scope = Some(NameScope::VisibleTo(OWNER));
+    clusters::update(store, &cluster("c-a"), None, scope, &record("10")).await.unwrap();
     members::insert(store, &member, &record("11")).await.unwrap();
     set_role(store, &member.id, "read-only", &record("12")).await.unwrap();
     members::delete(store, &member.id, &record("13")).await.unwrap();
-    let registration = registration("c-a", "x");
+    let registration = registration_token("c-a", "x");
     registration_tokens::insert(store, &registration, &sealed("k1"), &record("14")).await.unwrap();
     registration_tokens::delete(store, "c-a", "x", &record("15")).await.unwrap();
-    clusters::remove(store, "c-a", |_| (removed.clone(), record("16"))).await.unwrap();
+    clusters::remove(store, "c-a", |_| (event.clone(), record("16"))).await.unwrap();
     credentials::delete(store, "cc-a", 1, |_| record("17")).await.unwrap().unwrap();
     let setting = SettingRow { name: "s".to_owned(), value: "1".to_owned(), updated_ms: 1 };
     settings::put(store, &setting, &record("18")).await.unwrap();
     settings::delete(store, "s", &record("19")).await.unwrap();
     remove_user(store, "user-c", &record("20")).await.unwrap();
     audit::insert(store, &record("21")).await.unwrap();
-    let all: Vec<String> = (1..=21).map(|number| format!("{number:02}")).collect();
-    assert_eq!(record_ids(store).await, all);
+    let expected_ids: Vec<String> = (1..=21).map(|number| format!("{number:02}")).collect();
+    assert_eq!(record_ids(store).await, expected_ids);
     let nul = AuditRow { request_id: "a\0b".to_owned(), ..record("22") };
     settings::put(store, &setting, &nul).await.unwrap();
     let filter = Filter { until_ms: Some(2), ..Filter::default() };
@@ -133,29 +134,29 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     add_user(store, &user("user-b", "bob")).await;
     add_token(store, &token("t", "user-b")).await;
     add_credential(store, &credential("cc-a")).await;
-    let used = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
+    let used = ClusterRow { credential_id: some("cc-a"), ..cluster("c-a") };
     add_cluster(store, &used).await;
     let before = record_ids(store).await;
     users::ensure(store, &user("user-b", "x"), None, |_| audit()).await.unwrap_err();
-    let same = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.unwrap();
-    assert_eq!(same, Ensured::Unchanged(user("user-b", "bob")));
+    let ensured = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.unwrap();
+    assert_eq!(ensured, Ensured::Unchanged(user("user-b", "bob")));
     assert!(!remove_user(store, "user-x", &audit()).await.unwrap());
     assert!(!tokens::upsert(store, &token("t", "user-b"), &audit()).await.unwrap());
     assert!(!tokens::delete(store, "x", &audit()).await.unwrap());
     let missing = tokens::insert(store, &token("u", "user-b"), Some("x"), &audit()).await.unwrap_err();
     assert!(matches!(missing, Error::Conflict { table: "tokens", .. }), "{missing:?}");
-    let moved = CredentialRow { subscription_id: None, ..credential("cc-a") };
-    let in_use = credentials::update(store, &moved, true, &audit()).await.unwrap_err();
+    let changed = CredentialRow { subscription_id: None, ..credential("cc-a") };
+    let in_use = credentials::update(store, &changed, true, &audit()).await.unwrap_err();
     assert!(matches!(in_use, Error::InUse { table: "credentials", .. }), "{in_use:?}");
     assert_eq!(delete_credential(store, "cc-x", 1).await, None);
     let erased = credentials::erase(store, "cc-x", |_| audit()).await.unwrap();
     assert_eq!(erased, None);
-    let old = CredentialRow { version: 9, ..credential("cc-a") };
-    credentials::update(store, &old, false, &audit()).await.unwrap_err();
-    let old = ClusterRow { version: 9, ..used.clone() };
-    clusters::update(store, &old, None, None, &audit()).await.unwrap_err();
-    let named = Some(NameScope::VisibleTo(OWNER));
-    let taken = clusters::insert(store, &cluster("c-b"), named, &audit()).await.unwrap_err();
+    let outdated = CredentialRow { version: 9, ..credential("cc-a") };
+    credentials::update(store, &outdated, false, &audit()).await.unwrap_err();
+    let outdated = ClusterRow { version: 9, ..used.clone() };
+    clusters::update(store, &outdated, None, None, &audit()).await.unwrap_err();
+    let scope = Some(NameScope::VisibleTo(OWNER));
+    let taken = clusters::insert(store, &cluster("c-b"), scope, &audit()).await.unwrap_err();
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterName }), "{taken:?}");
     assert!(
         clusters::remove(store, "c-x", |_| -> (NewClusterEvent, AuditRow) { unreachable!("there is none") })
@@ -174,7 +175,7 @@ async fn failed_audit_record_rolls_the_change_back(db: &TestDb) {
     let store = &db.store;
     let record = audit();
     users::ensure(store, &user("user-b", "bob"), None, |_| record.clone()).await.unwrap();
-    // A record with that ID exists already.
+    // The first change wrote a record with this ID.
     credentials::insert(store, &credential("cc-a"), &record).await.unwrap_err();
     assert_eq!(find_credential(store, "cc-a").await, None);
     remove_user(store, "user-b", &record).await.unwrap_err();

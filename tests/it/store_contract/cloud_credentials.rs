@@ -16,7 +16,7 @@ async fn credentials_are_read_as_written(db: &TestDb) {
     let store = &db.store;
     let full = CredentialRow {
         annotations: BTreeMap::from([("a/b".to_owned(), "\u{1F980} \u{2028} <&> \\ \n".to_owned())]),
-        tenant_id: text("t"),
+        tenant_id: some("t"),
         ..credential("cc-b")
     };
     let bare = CredentialRow {
@@ -54,10 +54,10 @@ async fn credential_update_requires_latest_version(db: &TestDb) {
         description: None,
         labels: BTreeMap::new(),
         annotations: BTreeMap::from([("a".to_owned(), "b".to_owned())]),
-        tenant_id: text("t2"),
-        subscription_id: text("s2"),
-        client_id: text("c2"),
-        environment: text("AzureChinaCloud"),
+        tenant_id: some("t2"),
+        subscription_id: some("s2"),
+        client_id: some("c2"),
+        environment: some("AzureChinaCloud"),
         secret: Some(sealed("k2")),
         updated_ms: 99,
         ..row.clone()
@@ -67,9 +67,9 @@ async fn credential_update_requires_latest_version(db: &TestDb) {
     assert_eq!(read, CredentialRow { version: 2, ..changed.clone() });
     let late = credentials::update(store, &row, false, &audit()).await.unwrap_err();
     assert!(matches!(&late, Error::Conflict { table: "credentials", id } if id == "cc-a"), "{late:?}");
-    let foreign =
+    let altered =
         CredentialRow { uuid: "u".to_owned(), owner: "o".to_owned(), created_ms: 0, secret: None, ..read };
-    assert_eq!(credentials::update(store, &foreign, false, &audit()).await.unwrap(), 3);
+    assert_eq!(credentials::update(store, &altered, false, &audit()).await.unwrap(), 3);
     let read = read_credential(store, "cc-a").await;
     assert_eq!(
         read,
@@ -85,8 +85,8 @@ fn erasure(credential_id: &str, record_id: &str) -> Erasure {
     Erasure { credential_id: credential_id.to_owned(), audit }
 }
 
-async fn erasures(store: &Store) -> Vec<String> {
-    let filter = Filter { action: text("erase"), ..Filter::default() };
+async fn erasure_record_ids(store: &Store) -> Vec<String> {
+    let filter = Filter { action: some("erase"), ..Filter::default() };
     audit::list(store, 10, &filter).await.unwrap().into_iter().map(|row| row.id).collect()
 }
 
@@ -95,7 +95,7 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
     for id in ["cc-a", "cc-b", "cc-c"] {
         add_credential(store, &credential(id)).await;
     }
-    let rows = ["c-a", "c-b", "c-c"].map(|id| ClusterRow { credential_id: text("cc-a"), ..cluster(id) });
+    let rows = ["c-a", "c-b", "c-c"].map(|id| ClusterRow { credential_id: some("cc-a"), ..cluster(id) });
     for row in &rows {
         add_cluster(store, row).await;
     }
@@ -115,29 +115,29 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
         credentials::pending(store).await.unwrap(),
         [PendingRow { credential: kept, clusters: vec![using("c-a"), using("c-b"), using("c-c")] }]
     );
-    // Clusters that use it may change; no other cluster may start to use it.
-    let late = ClusterRow { credential_id: text("cc-a"), ..cluster("c-d") };
-    let refused = clusters::insert(store, &late, None, &audit()).await.unwrap_err();
-    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
-    let other = ClusterRow { credential_id: text("cc-c"), ..cluster("c-e") };
+    // Clusters that use the deleted credential may change; no other cluster may start to use it.
+    let new_cluster = ClusterRow { credential_id: some("cc-a"), ..cluster("c-d") };
+    let rejected = clusters::insert(store, &new_cluster, None, &audit()).await.unwrap_err();
+    assert!(matches!(rejected, Error::Dangling { table: "clusters", .. }), "{rejected:?}");
+    let other = ClusterRow { credential_id: some("cc-c"), ..cluster("c-e") };
     add_cluster(store, &other).await;
-    let (record, freed) = (audit(), erasure("cc-c", "1"));
-    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
-    let moved = ClusterRow { credential_id: text("cc-a"), ..other };
-    let refused = clusters::update(store, &moved, None, None, records).await.unwrap_err();
-    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
-    let without = ClusterRow { credential_id: None, ..cluster("c-f") };
-    add_cluster(store, &without).await;
+    let (record, last_use) = (audit(), erasure("cc-c", "1"));
+    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&last_use) };
+    let moved = ClusterRow { credential_id: some("cc-a"), ..other };
+    let rejected = clusters::update(store, &moved, None, None, records).await.unwrap_err();
+    assert!(matches!(rejected, Error::Dangling { table: "clusters", .. }), "{rejected:?}");
+    let no_credential = ClusterRow { credential_id: None, ..cluster("c-f") };
+    add_cluster(store, &no_credential).await;
     let records = UpdateRecords { change: &record, changes_credential: true, erasure: None };
-    let moved = ClusterRow { credential_id: text("cc-a"), ..without };
-    let refused = clusters::update(store, &moved, None, None, records).await.unwrap_err();
-    assert!(matches!(refused, Error::Dangling { table: "clusters", .. }), "{refused:?}");
+    let moved = ClusterRow { credential_id: some("cc-a"), ..no_credential };
+    let rejected = clusters::update(store, &moved, None, None, records).await.unwrap_err();
+    assert!(matches!(rejected, Error::Dangling { table: "clusters", .. }), "{rejected:?}");
     let [first, second, third] = rows;
     assert_eq!(clusters::update(store, &first, None, None, &audit()).await.unwrap(), 2);
-    // A cluster stops using the credential in three ways.
-    let (record, freed) = (audit(), erasure("cc-a", "2"));
-    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
-    let first = ClusterRow { credential_id: text("cc-c"), version: 2, ..first };
+    // Clusters stop using the credential by a change, a removal and a deletion by the worker; the last of these erases it.
+    let (record, last_use) = (audit(), erasure("cc-a", "2"));
+    let records = UpdateRecords { change: &record, changes_credential: true, erasure: Some(&last_use) };
+    let first = ClusterRow { credential_id: some("cc-c"), version: 2, ..first };
     clusters::update(store, &first, None, None, records).await.unwrap();
     let removed = clusters::remove(store, &second.id, |_| RemovalRecords {
         event: NewClusterEvent::default(),
@@ -147,13 +147,13 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
     assert!(removed.await.unwrap().is_some());
     assert!(!credentials::erase_unused(store, &erasure("cc-a", "4")).await.unwrap());
     assert!(find_credential(store, "cc-a").await.is_some());
-    assert!(erasures(store).await.is_empty());
+    assert!(erasure_record_ids(store).await.is_empty());
     let gone = clusters::delete_claimed(store, &third.id, 0, &[], Some(&erasure("cc-a", "5"))).await;
     assert!(gone.unwrap());
     assert_eq!(find_credential(store, "cc-a").await, None);
-    assert_eq!(erasures(store).await, ["5"]);
+    assert_eq!(erasure_record_ids(store).await, ["5"]);
     assert!(credentials::pending(store).await.unwrap().is_empty());
-    // A credential that was not deleted stays when its last use ends.
+    // A credential that was not deleted is kept even if no cluster uses it.
     assert!(!credentials::erase_unused(store, &erasure("cc-c", "6")).await.unwrap());
     assert!(find_credential(store, "cc-c").await.is_some());
 }
@@ -161,27 +161,27 @@ async fn deleted_credential_is_kept_for_its_clusters(db: &TestDb) {
 async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     let store = &db.store;
     add_credential(store, &credential("cc-a")).await;
-    let row = ClusterRow { credential_id: text("cc-a"), ..cluster("c-a") };
+    let row = ClusterRow { credential_id: some("cc-a"), ..cluster("c-a") };
     add_cluster(store, &row).await;
     assert_eq!(clusters::using_credential(store, "cc-a").await.unwrap(), std::slice::from_ref(&row));
     assert!(clusters::using_credential(store, "cc-b").await.unwrap().is_empty());
-    let missing = ClusterRow { credential_id: text("cc-x"), ..cluster("c-b") };
+    let missing = ClusterRow { credential_id: some("cc-x"), ..cluster("c-b") };
     let dangling = clusters::insert(store, &missing, None, &audit()).await.unwrap_err();
     assert!(matches!(dangling, Error::Dangling { table: "clusters", .. }), "{dangling:?}");
-    let missing = ClusterRow { credential_id: text("cc-x"), ..row.clone() };
+    let missing = ClusterRow { credential_id: some("cc-x"), ..row.clone() };
     let dangling = clusters::update(store, &missing, None, None, &audit()).await.unwrap_err();
     assert!(matches!(dangling, Error::Dangling { table: "clusters", .. }), "{dangling:?}");
     let erase = async |id: &str| credentials::erase(store, id, |_| audit()).await.unwrap();
     assert_eq!(erase("cc-a").await.map(|clusters| clusters.len()), Some(1));
-    let left = read_cluster(store, "c-a").await;
-    assert_eq!((left.credential_id, left.version, left.work.next_run_ms), (None, 2, Some(0)));
+    let detached = read_cluster(store, "c-a").await;
+    assert_eq!((detached.credential_id, detached.version, detached.work.next_run_ms), (None, 2, Some(0)));
     assert_eq!(find_credential(store, "cc-a").await, None);
     for gone in ["cc-a", "a\0b"] {
         assert_eq!(erase(gone).await, None);
     }
     // A credential whose deletion is pending can be erased too, and so can an unused one.
     add_credential(store, &credential("cc-b")).await;
-    let row = ClusterRow { credential_id: text("cc-b"), ..cluster("c-b") };
+    let row = ClusterRow { credential_id: some("cc-b"), ..cluster("c-b") };
     add_cluster(store, &row).await;
     delete_credential(store, "cc-b", 1).await.unwrap();
     assert_eq!(erase("cc-b").await.map(|clusters| clusters.len()), Some(1));
@@ -190,12 +190,12 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     // A worker that processes a cluster during the erasure does not overwrite the wake-up.
     add_credential(store, &credential("cc-d")).await;
     let work = WorkColumns { next_run_ms: Some(10), ..cluster("c-d").work };
-    add_cluster(store, &ClusterRow { credential_id: text("cc-d"), work, ..cluster("c-d") }).await;
-    let held = clusters::claim(store, "a", 10, 100, 9).await.unwrap();
-    let held = held.into_iter().find(|row| row.id == "c-d").unwrap();
+    add_cluster(store, &ClusterRow { credential_id: some("cc-d"), work, ..cluster("c-d") }).await;
+    let claimed = clusters::claim(store, "a", 10, 100, 9).await.unwrap();
+    let claimed = claimed.into_iter().find(|row| row.id == "c-d").unwrap();
     erase("cc-d").await.unwrap();
-    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work };
-    assert!(clusters::release(store, "c-d", &work, held.generation, 20, &[]).await.unwrap());
+    let work = WorkColumns { next_run_ms: Some(5_000), ..claimed.work };
+    assert!(clusters::release(store, "c-d", &work, claimed.generation, 20, &[]).await.unwrap());
     assert_eq!(read_cluster(store, "c-d").await.work.next_run_ms, Some(20));
 }
 
@@ -219,9 +219,9 @@ async fn concurrent_last_uses_erase_the_credential(db: &TestDb) {
         let moves = rows.into_iter().enumerate().map(|(number, row)| {
             let (old, new) = (old.clone(), new.clone());
             async move {
-                let (record, freed) = (audit(), erasure(&old, &format!("{round}-{number}")));
+                let (record, last_use) = (audit(), erasure(&old, &format!("{round}-{number}")));
                 let records =
-                    UpdateRecords { change: &record, changes_credential: true, erasure: Some(&freed) };
+                    UpdateRecords { change: &record, changes_credential: true, erasure: Some(&last_use) };
                 let moved = ClusterRow { credential_id: Some(new), ..row };
                 clusters::update(store, &moved, None, None, records).await.unwrap();
             }
@@ -246,8 +246,8 @@ async fn credential_secrets_are_rewrapped_in_pages(db: &TestDb) {
     assert_eq!(page, [("cc-a".to_owned(), 1, sealed("k1"))]);
     let page = credentials::sealed_by_others(store, "k2", "cc-a", 10).await.unwrap();
     assert_eq!(page, [("cc-d".to_owned(), 1, sealed("k0"))]);
-    let under = credentials::sealed_by(store, "k1", 10).await.unwrap();
-    assert_eq!(under, [("cc-a".to_owned(), 1, sealed("k1"))]);
+    let page = credentials::sealed_by(store, "k1", 10).await.unwrap();
+    assert_eq!(page, [("cc-a".to_owned(), 1, sealed("k1"))]);
     assert_eq!(credentials::sealed_by(store, "k9", 10).await.unwrap(), []);
 
     assert!(credentials::rewrap(store, "cc-a", 1, &sealed("k2")).await.unwrap());
@@ -262,19 +262,19 @@ async fn credential_update_waits_for_new_cluster(db: &TestDb) {
     use sqlx::Connection as _;
     let store = &db.store;
     add_credential(store, &credential("cc-a")).await;
-    // A cluster that uses it is inserted, and its transaction is not committed yet.
+    // The transaction that inserts a cluster with this credential is not committed yet.
     let insert = "insert into clusters (id, uuid, owner, name, spec, status, credential_id, created_ms, updated_ms, version)
                   values ('c-a', 'u', 'o', 'n', '{}', '{}', 'cc-a', 1, 1, 1)";
-    let moved = CredentialRow { subscription_id: text("other"), ..credential("cc-a") };
+    let changed = CredentialRow { subscription_id: some("other"), ..credential("cc-a") };
     let audit = audit();
-    let update = credentials::update(store, &moved, true, &audit);
+    let update = credentials::update(store, &changed, true, &audit);
     macro_rules! race {
         ($connection:expr, $begin:literal) => {{
             let mut connection = $connection.unwrap();
             sqlx::raw_sql($begin).execute(&mut connection).await.unwrap();
             sqlx::raw_sql(insert).execute(&mut connection).await.unwrap();
             let commit = async {
-                // Long enough for the change to reach the lock; a change that does not wait fails the test.
+                // Long enough for the update to reach the lock; an update that does not wait fails the test.
                 tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 sqlx::raw_sql("commit").execute(&mut connection).await.unwrap();
             };

@@ -4,11 +4,11 @@ use super::*;
 
 on_both_databases!(
     clusters_are_read_as_written,
-    aks_identity_is_unique,
+    aks_identity_and_cluster_id_are_unique,
     cluster_update_requires_latest_version,
     concurrent_inserts_of_one_name_succeed_once,
     proved_claim_replaces_unproved_claim,
-    unproved_claim_is_valid_once_something_was_created,
+    unproved_claim_is_valid_after_creation_was_started,
     claim_identity_requires_lease_and_version,
     migration_4_drops_unused_claims
 );
@@ -17,8 +17,8 @@ async fn clusters_are_read_as_written(db: &TestDb) {
     let store = &db.store;
     add_credential(store, &credential("cc-a")).await;
     let full = ClusterRow {
-        credential_id: text("cc-a"),
-        aks_identity: text("s/g/n"),
+        credential_id: some("cc-a"),
+        aks_identity: some("s/g/n"),
         identity_proved: true,
         created_ms: 9,
         ..cluster("c-a")
@@ -37,15 +37,15 @@ async fn clusters_are_read_as_written(db: &TestDb) {
     assert!(!remove_cluster(store, "c-a").await);
 }
 
-async fn aks_identity_is_unique(db: &TestDb) {
+async fn aks_identity_and_cluster_id_are_unique(db: &TestDb) {
     let store = &db.store;
-    let identity = |id: &str| ClusterRow { aks_identity: text("s/g/n"), ..cluster(id) };
-    clusters::insert(store, &identity("c-a"), None, &audit()).await.unwrap();
-    let taken = clusters::insert(store, &identity("c-b"), None, &audit()).await.unwrap_err();
+    let with_identity = |id: &str| ClusterRow { aks_identity: some("s/g/n"), ..cluster(id) };
+    clusters::insert(store, &with_identity("c-a"), None, &audit()).await.unwrap();
+    let taken = clusters::insert(store, &with_identity("c-b"), None, &audit()).await.unwrap_err();
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
     add_cluster(store, &cluster("c-b")).await;
     add_cluster(store, &cluster("c-c")).await;
-    let taken = clusters::update(store, &identity("c-b"), None, None, &audit()).await.unwrap_err();
+    let taken = clusters::update(store, &with_identity("c-b"), None, None, &audit()).await.unwrap_err();
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
     let taken = clusters::insert(store, &cluster("c-b"), None, &audit()).await.unwrap_err();
     assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterId }), "{taken:?}");
@@ -58,25 +58,25 @@ async fn cluster_update_requires_latest_version(db: &TestDb) {
     let changed = ClusterRow {
         name: "n".to_owned(),
         spec: r#"{"b":1, "a":2}"#.to_owned(),
-        credential_id: text("cc-a"),
-        aks_identity: text("s/g/n"),
+        credential_id: some("cc-a"),
+        aks_identity: some("s/g/n"),
         updated_ms: 9,
         ..cluster("c-a")
     };
     assert_eq!(clusters::update(store, &changed, None, None, &audit()).await.unwrap(), 2);
     let read = read_cluster(store, "c-a").await;
-    assert_eq!(read, ClusterRow { version: 2, ..changed.clone() }, "JSON keeps its spelling");
+    assert_eq!(read, ClusterRow { version: 2, ..changed.clone() }, "JSON is stored as written");
     let late = clusters::update(store, &changed, None, None, &audit()).await.unwrap_err();
     assert!(matches!(&late, Error::Conflict { table: "clusters", id } if id == "c-a"), "{late:?}");
 }
 
 async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
-    // A second server of the database.
-    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    // Another server with the same database.
+    let other_store = Store::connect(&db.url, &Options::default()).await.unwrap();
     for round in 0..4 {
         let mut writers = tokio::task::JoinSet::new();
         for number in 0..8 {
-            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            let store = if number % 2 == 0 { db.store.clone() } else { other_store.clone() };
             writers.spawn(async move {
                 let name = if number < 4 { format!("Näme{round}") } else { format!("nÄME{round}") };
                 let row = ClusterRow { name, ..cluster(&format!("c-{round}-{number}")) };
@@ -86,15 +86,15 @@ async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
             });
         }
         let outcomes = writers.join_all().await;
-        let refused = |outcome: &&Result<(), Error>| {
+        let is_rejected = |outcome: &&Result<(), Error>| {
             matches!(outcome, Err(Error::Duplicate { what: Unique::ClusterName }))
         };
-        assert_eq!(outcomes.iter().filter(refused).count(), 7, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(is_rejected).count(), 7, "{outcomes:?}");
     }
     let names: Vec<String> =
         clusters::list(&db.store, None).await.unwrap().into_iter().map(|row| row.name).collect();
     assert_eq!(names.len(), 4, "{names:?}");
-    // A user who sees none of them may use the name.
+    // A user who sees none of these clusters may use the name.
     let row = ClusterRow { owner: OTHER_OWNER.to_owned(), name: "näme0".to_owned(), ..cluster("c-z") };
     let scope = NameScope::VisibleTo(OTHER_OWNER);
     assert!(!clusters::is_name_taken(&db.store, "näme0", "", scope).await.unwrap());
@@ -105,45 +105,45 @@ async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
 
 /// A row that claims the AKS cluster `s/g/n`.
 fn claiming(id: &str, identity_proved: bool) -> ClusterRow {
-    ClusterRow { aks_identity: text("s/g/n"), identity_proved, ..cluster(id) }
+    ClusterRow { aks_identity: some("s/g/n"), identity_proved, ..cluster(id) }
 }
 
-async fn claim_of(store: &Store, id: &str) -> (Option<String>, bool) {
+async fn read_claim(store: &Store, id: &str) -> (Option<String>, bool) {
     let row = read_cluster(store, id).await;
     (row.aks_identity, row.identity_proved)
 }
 
-fn assert_claimed(error: &Error) {
+fn assert_already_claimed(error: &Error) {
     assert!(matches!(error, Error::Duplicate { what: Unique::ClusterIdentity }), "{error:?}");
 }
 
 async fn proved_claim_replaces_unproved_claim(db: &TestDb) {
     let store = &db.store;
     let holder = async || clusters::by_aks_identity(store, "s/g/n").await.unwrap().map(|row| row.id);
-    // Earlier versions write claims without asking Azure. Such claims are unique among themselves.
+    // Earlier versions of the server claimed without asking Azure. Only one such claim can exist, but it is not valid.
     add_cluster(store, &claiming("c-a", false)).await;
     let again = clusters::insert(store, &claiming("c-b", false), None, &audit()).await;
-    assert_claimed(&again.unwrap_err());
+    assert_already_claimed(&again.unwrap_err());
     assert_eq!(holder().await, None, "the claim is not valid");
 
     add_cluster(store, &claiming("c-b", true)).await;
-    assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-b"), (None, false)));
+    assert_eq!((holder().await, read_claim(store, "c-a").await), (some("c-b"), (None, false)));
     let stale = clusters::update(store, &claiming("c-a", false), None, None, &audit()).await;
     assert!(matches!(stale, Err(Error::Conflict { .. })), "{stale:?}");
     for proved in [false, true] {
         let late = clusters::insert(store, &claiming("c-c", proved), None, &audit()).await;
-        assert_claimed(&late.unwrap_err());
-        let released = ClusterRow { version: 2, ..claiming("c-a", proved) };
-        let late = clusters::update(store, &released, None, None, &audit()).await;
-        assert_claimed(&late.unwrap_err());
+        assert_already_claimed(&late.unwrap_err());
+        let reclaiming = ClusterRow { version: 2, ..claiming("c-a", proved) };
+        let late = clusters::update(store, &reclaiming, None, None, &audit()).await;
+        assert_already_claimed(&late.unwrap_err());
     }
-    assert_claimed(&clusters::claim_identity(store, "c-a", 0, 2, "s/g/n").await.unwrap_err());
+    assert_already_claimed(&clusters::claim_identity(store, "c-a", 0, 2, "s/g/n").await.unwrap_err());
     remove_cluster(store, "c-b").await;
     assert!(clusters::claim_identity(store, "c-a", 0, 2, "s/g/n").await.unwrap());
-    assert_eq!((holder().await, claim_of(store, "c-a").await), (text("c-a"), (text("s/g/n"), true)));
+    assert_eq!((holder().await, read_claim(store, "c-a").await), (some("c-a"), (some("s/g/n"), true)));
 }
 
-async fn unproved_claim_is_valid_once_something_was_created(db: &TestDb) {
+async fn unproved_claim_is_valid_after_creation_was_started(db: &TestDb) {
     let store = &db.store;
     for statement in [
         "update clusters set claimed = (1 = 1) where id = 'c-a'",
@@ -154,7 +154,7 @@ async fn unproved_claim_is_valid_once_something_was_created(db: &TestDb) {
         }
         execute(db, statement).await;
         let late = clusters::insert(store, &claiming("c-b", true), None, &audit()).await;
-        assert_claimed(&late.unwrap_err());
+        assert_already_claimed(&late.unwrap_err());
         let holder = clusters::by_aks_identity(store, "s/g/n").await.unwrap().unwrap();
         assert_eq!(holder.id, "c-a");
     }
@@ -162,15 +162,15 @@ async fn unproved_claim_is_valid_once_something_was_created(db: &TestDb) {
 
 async fn claim_identity_requires_lease_and_version(db: &TestDb) {
     let store = &db.store;
-    add_due_cluster(store, "c-a", Some(1)).await;
+    add_scheduled_cluster(store, "c-a", Some(1)).await;
     let row = clusters::claim(store, "w", 1, 9, 1).await.unwrap().remove(0);
     let claim =
         async |fence, version| clusters::claim_identity(store, "c-a", fence, version, "s/g/n").await.unwrap();
     assert!(!claim(row.work.fence + 1, row.version).await, "another lease");
     assert!(!claim(row.work.fence, row.version + 1).await, "another version");
-    assert_eq!(claim_of(store, "c-a").await, (None, false));
+    assert_eq!(read_claim(store, "c-a").await, (None, false));
     assert!(claim(row.work.fence, row.version).await);
-    assert_eq!(claim_of(store, "c-a").await, (text("s/g/n"), true));
+    assert_eq!(read_claim(store, "c-a").await, (some("s/g/n"), true));
     // An update of a row that was read before the claim must not undo it.
     let conflict = clusters::update(store, &row, None, None, &audit()).await.unwrap_err();
     assert!(matches!(conflict, Error::Conflict { .. }), "{conflict:?}");
@@ -193,10 +193,10 @@ async fn migration_4_drops_unused_claims(db: &TestDb) {
     assert_eq!(applied, ["0004_identity_proved"]);
     for (id, expected) in [
         ("c-new", (None, false)),
-        ("c-made", (text("s/g/made"), true)),
-        ("c-active", (text("s/g/active"), true)),
+        ("c-made", (some("s/g/made"), true)),
+        ("c-active", (some("s/g/active"), true)),
         ("c-none", (None, false)),
     ] {
-        assert_eq!(claim_of(&db.store, id).await, expected, "{id}");
+        assert_eq!(read_claim(&db.store, id).await, expected, "{id}");
     }
 }

@@ -52,38 +52,38 @@ async fn strongest_role_determines_rights(db: &TestDb) {
     {
         add_member(store, &membership(id, "user-m", role)).await;
     }
-    let strongest = async || members::find(store, "c-a", "user-m").await.unwrap().map(|row| row.role);
-    // The number of revocations since the last call.
-    let take_revocations = async || {
+    let strongest_role = async || members::find(store, "c-a", "user-m").await.unwrap().map(|row| row.role);
+    // Deletes all revocations; returns the number of those in `c-a`.
+    let take_revocation_count = async || {
         let count = revocations::list(store, "c-a", 10).await.unwrap().len();
         execute(db, "delete from cluster_revocations").await;
         count
     };
-    assert_eq!(strongest().await.as_deref(), Some("cluster-owner"));
+    assert_eq!(strongest_role().await.as_deref(), Some("cluster-owner"));
     // Rights are lost only with the last membership of the strongest role.
     for (deleted, remaining, revoked) in
         [("1", "cluster-owner", 0), ("2", "cluster-owner", 0), ("4", "cluster-member", 1)]
     {
         assert!(members::delete(store, &format!("c-a:{deleted}"), &audit()).await.unwrap());
-        let outcome = (strongest().await, take_revocations().await);
+        let outcome = (strongest_role().await, take_revocation_count().await);
         assert_eq!(outcome, (Some(remaining.to_owned()), revoked), "{deleted}");
     }
     add_member(store, &membership("5", "user-m", "cluster-member")).await;
     for (demoted, remaining, revoked) in [("c-a:5", "cluster-member", 0), ("c-a:3", "read-only", 1)] {
         assert!(set_role(store, demoted, "read-only", &audit()).await.unwrap());
-        let outcome = (strongest().await, take_revocations().await);
+        let outcome = (strongest_role().await, take_revocation_count().await);
         assert_eq!(outcome, (Some(remaining.to_owned()), revoked), "{demoted}");
     }
-    // Deleting the last two at the same time revokes the rights too.
+    // Deleting the last two memberships at the same time revokes the rights too.
     let (audit_3, audit_5) = (audit(), audit());
     let (deleted_3, deleted_5) =
         tokio::join!(members::delete(store, "c-a:3", &audit_3), members::delete(store, "c-a:5", &audit_5));
     assert!(deleted_3.unwrap() && deleted_5.unwrap());
-    assert_eq!((strongest().await, take_revocations().await), (None, 1));
+    assert_eq!((strongest_role().await, take_revocation_count().await), (None, 1));
     // The user who owns the cluster keeps all rights without a membership.
     add_member(store, &membership("6", OWNER, "cluster-owner")).await;
     assert!(members::delete(store, "c-a:6", &audit()).await.unwrap());
-    assert_eq!(take_revocations().await, 0);
+    assert_eq!(take_revocation_count().await, 0);
 }
 
 async fn labels_annotations_and_role_change_separately(db: &TestDb) {
@@ -194,13 +194,13 @@ async fn lost_rights_cause_revocations(db: &TestDb) {
     watches::claim(store, "one", 1, 2, 10).await.unwrap();
     assert_eq!(revocations::pending_clusters(store, "one").await.unwrap(), ["c-a", "c-b"]);
     let first = revocations::list(store, "c-b", 1).await.unwrap().remove(0);
-    assert!(!revocations::delete(store, &first).await.unwrap(), "it is not scanned yet");
+    assert!(!revocations::delete(store, &first).await.unwrap(), "the revocation is not scanned yet");
     assert!(revocations::set_scanned(store, &first, 50).await.unwrap());
     assert!(!revocations::set_scanned(store, &first, 60).await.unwrap());
     let scanned = RevocationRow { scanned_ms: Some(50), ..first.clone() };
     let last = revocations::list(store, "c-b", 10).await.unwrap().pop();
     assert_eq!(last, Some(scanned.clone()), "those that were never scanned come first");
-    // Another revocation resets the row: it is deleted only after a first search (`set_scanned`) and another one.
+    // A new revocation of the same user clears `scanned_ms`: the row is deleted only after it was scanned again.
     users::set_enabled(store, &first.user_id, true, |_| audit()).await.unwrap();
     users::set_enabled(store, &first.user_id, false, |_| audit()).await.unwrap();
     assert!(!revocations::delete(store, &scanned).await.unwrap());
@@ -256,9 +256,9 @@ async fn deleted_cluster_has_no_revocations(db: &TestDb) {
     assert!(watches::renew(store, "one", 9).await.unwrap().is_empty());
 }
 
-/// Adds a cluster that has been active.
+/// Adds a cluster that has been active, and is not due.
 async fn add_active_cluster(store: &Store, id: &str) {
-    add_due_cluster(store, id, Some(1)).await;
+    add_scheduled_cluster(store, id, Some(1)).await;
     let claimed = clusters::claim(store, "worker", 1, 2, 10).await.unwrap();
     let row = claimed.into_iter().find(|row| row.id == id).unwrap();
     let work = WorkColumns { activated_ms: Some(7), next_run_ms: None, ..row.work };

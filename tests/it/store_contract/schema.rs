@@ -7,7 +7,7 @@ on_both_databases!(
     concurrent_migrations_succeed,
     stamp_rejects_other_kind_of_server,
     insert_if_absent_keeps_first_value,
-    probe_space_leaves_nothing,
+    probe_space_leaves_no_row,
     replicas_store_heartbeats,
     settings_are_written_listed_and_deleted,
     strings_with_nul_are_rejected_and_never_found,
@@ -68,8 +68,8 @@ async fn concurrent_migrations_succeed(db: &TestDb) {
         "events",
         "replicas",
     ] {
-        let drop: &'static str = format!("drop table {table}").leak();
-        execute(db, drop).await;
+        let statement: &'static str = format!("drop table {table}").leak();
+        execute(db, statement).await;
     }
     execute(db, "drop table _sqlx_migrations").await;
     let mut servers = tokio::task::JoinSet::new();
@@ -104,10 +104,10 @@ async fn insert_if_absent_keeps_first_value(db: &TestDb) {
     assert_eq!(instance::insert_if_absent(store, "a", "1").await.unwrap(), "1");
     assert_eq!(instance::insert_if_absent(store, "a", "2").await.unwrap(), "1");
     instance::put(store, "a", "3").await.unwrap();
-    assert_eq!(instance::get(store, "a").await.unwrap(), text("3"));
+    assert_eq!(instance::get(store, "a").await.unwrap(), some("3"));
 }
 
-async fn probe_space_leaves_nothing(db: &TestDb) {
+async fn probe_space_leaves_no_row(db: &TestDb) {
     instance::probe_space(&db.store, &"x".repeat(40_000)).await.unwrap();
     instance::probe_space(&db.store, "again").await.unwrap();
     assert_eq!(instance::get(&db.store, "space-probe").await.unwrap(), None);
@@ -145,8 +145,8 @@ async fn settings_are_written_listed_and_deleted(db: &TestDb) {
     settings::put(store, &setting("b", "1"), &audit()).await.unwrap();
     settings::put(store, &setting("a", ""), &audit()).await.unwrap();
     settings::put(store, &SettingRow { updated_ms: 4, ..setting("b", "2") }, &audit()).await.unwrap();
-    let b = SettingRow { updated_ms: 4, ..setting("b", "2") };
-    assert_eq!(settings::list(store).await.unwrap(), [setting("a", ""), b]);
+    let latest = SettingRow { updated_ms: 4, ..setting("b", "2") };
+    assert_eq!(settings::list(store).await.unwrap(), [setting("a", ""), latest]);
     assert!(settings::delete(store, "b", &audit()).await.unwrap());
     assert!(!settings::delete(store, "b", &audit()).await.unwrap());
 }
@@ -167,16 +167,16 @@ async fn strings_with_nul_are_rejected_and_never_found(db: &TestDb) {
     assert!(clusters::using_credential(store, nul).await.unwrap().is_empty());
     assert!(!remove_cluster(store, nul).await);
     assert!(!settings::delete(store, nul, &audit()).await.unwrap());
-    let filter = Filter { object_id: text(nul), ..Filter::default() };
+    let filter = Filter { object_id: some(nul), ..Filter::default() };
     assert!(audit::list(store, 9, &filter).await.unwrap().is_empty());
 
-    let refused =
+    let rejected =
         credentials::insert(store, &CredentialRow { name: nul.to_owned(), ..credential("cc-a") }, &audit())
             .await;
-    assert!(matches!(refused, Err(Error::Nul)), "{refused:?}");
-    let refused =
+    assert!(matches!(rejected, Err(Error::Nul)), "{rejected:?}");
+    let rejected =
         clusters::insert(store, &ClusterRow { spec: nul.to_owned(), ..cluster("c-a") }, None, &audit()).await;
-    assert!(matches!(refused, Err(Error::Nul)), "{refused:?}");
+    assert!(matches!(rejected, Err(Error::Nul)), "{rejected:?}");
     // In JSON columns NUL is written as an escape, which is ordinary text.
     let labels = BTreeMap::from([(nul.to_owned(), nul.to_owned())]);
     let row = CredentialRow { labels, ..credential("cc-a") };
@@ -259,20 +259,20 @@ async fn postgres_uses_the_schema_of_the_url() {
 
 async fn writes_change_the_version(db: &TestDb) {
     let store = &db.store;
-    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    let other_store = Store::connect(&db.url, &Options::default()).await.unwrap();
     let mut version = store.version();
     add_user(store, &user("user-a", "a")).await;
     assert!(store.clone().version() > version, "clones share the version");
     version = store.version();
     users::list(store).await.unwrap();
-    assert_eq!(store.version(), version, "reading changes nothing");
+    assert_eq!(store.version(), version, "reading does not change the version");
     assert!(users::ensure(store, &user("user-a", "b"), None, |_| audit()).await.is_err());
     assert!(store.version() > version, "a failed change may have been written");
     version = store.version();
     instance::put(store, "a", "b").await.unwrap();
     assert!(store.version() > version);
     version = store.version();
-    add_user(&other, &user("user-b", "b")).await;
+    add_user(&other_store, &user("user-b", "b")).await;
     assert_eq!(store.version(), version, "another server has its own version");
-    other.close().await;
+    other_store.close().await;
 }

@@ -47,7 +47,7 @@ async fn users_are_unique_by_name(db: &TestDb) {
     assert_eq!(
         found,
         [user("user-b", "bob"), user("user-n", "user-b")],
-        "the ID of one and the name of another"
+        "one user by ID and another by name"
     );
     assert!(remove_user(store, "user-n", &audit()).await.unwrap());
     assert!(users::find(store, "nobody").await.unwrap().is_empty());
@@ -102,24 +102,24 @@ async fn upsert_replaces_a_token(db: &TestDb) {
     let store = &db.store;
     add_user(store, &user("user-a", "ann")).await;
     add_user(store, &user("user-b", "bob")).await;
-    let row = async || tokens::find(store, "t").await.unwrap().unwrap().0;
+    let read_row = async || tokens::find(store, "t").await.unwrap().unwrap().0;
     assert!(
         tokens::upsert(store, &TokenRow { expires_ms: Some(1), ..token("t", "user-a") }, &audit())
             .await
             .unwrap()
     );
-    assert_eq!(row().await.expires_ms, Some(1));
+    assert_eq!(read_row().await.expires_ms, Some(1));
     assert!(tokens::upsert(store, &token("t", "user-a"), &audit()).await.unwrap());
-    assert_eq!(row().await, token("t", "user-a"));
+    assert_eq!(read_row().await, token("t", "user-a"));
     let later = TokenRow { created_ms: 77, ..token("t", "user-a") };
     assert!(
         !tokens::upsert(store, &later, &audit()).await.unwrap(),
         "a new creation time alone changes nothing"
     );
-    assert_eq!(row().await.created_ms, 10);
+    assert_eq!(read_row().await.created_ms, 10);
     let other = TokenRow { hash: vec![1], created_ms: 78, ..token("t", "user-b") };
     assert!(tokens::upsert(store, &other, &audit()).await.unwrap());
-    assert_eq!(row().await, other);
+    assert_eq!(read_row().await, other);
     let dangling = tokens::upsert(store, &token("t", "user-z"), &audit()).await.unwrap_err();
     assert!(matches!(dangling, Error::Dangling { .. }), "{dangling:?}");
 }
@@ -133,18 +133,21 @@ async fn delete_expired_keeps_valid_tokens(db: &TestDb) {
         tokens::insert(store, &row, None, &audit()).await.unwrap();
     }
     assert_eq!(tokens::delete_expired(store, 100).await.unwrap(), 2);
-    let left = tokens::list(store, None).await.unwrap();
-    assert_eq!(left.iter().map(|(token, _)| token.name.as_str()).collect::<Vec<_>>(), ["later", "never"]);
+    let remaining = tokens::list(store, None).await.unwrap();
+    assert_eq!(
+        remaining.iter().map(|(token, _)| token.name.as_str()).collect::<Vec<_>>(),
+        ["later", "never"]
+    );
 }
 
 async fn last_administrator_survives_every_race(db: &TestDb) {
-    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    let other_store = Store::connect(&db.url, &Options::default()).await.unwrap();
     for round in 0..6 {
         let ids: Vec<String> = (0..3).map(|number| format!("user-{round}-{number}")).collect();
         for id in &ids {
             users::ensure(&db.store, &administrator(id), None, |_| audit()).await.unwrap();
         }
-        // Users of the previous round must not be successors.
+        // Remove all other users, so that one of these can become the last administrator.
         for earlier in users::list(&db.store).await.unwrap() {
             if !ids.contains(&earlier.id) {
                 users::remove(&db.store, &earlier.id, None, |_| vec![audit()]).await.unwrap();
@@ -152,7 +155,7 @@ async fn last_administrator_survives_every_race(db: &TestDb) {
         }
         let mut attempts = tokio::task::JoinSet::new();
         for (number, id) in ids.iter().cycle().take(9).enumerate() {
-            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            let store = if number % 2 == 0 { db.store.clone() } else { other_store.clone() };
             let id = id.clone();
             attempts.spawn(async move {
                 let outcome = match number % 4 {
@@ -172,21 +175,21 @@ async fn last_administrator_survives_every_race(db: &TestDb) {
         while let Some(attempt) = attempts.join_next().await {
             attempt.unwrap();
         }
-        let left = users::list(&db.store).await.unwrap();
-        let left: Vec<_> = left.into_iter().filter(|user| user.admin && user.enabled).collect();
-        assert!(!left.is_empty(), "round {round}");
+        let remaining = users::list(&db.store).await.unwrap();
+        let remaining: Vec<_> = remaining.into_iter().filter(|user| user.admin && user.enabled).collect();
+        assert!(!remaining.is_empty(), "round {round}");
     }
 }
 
 async fn no_object_is_left_without_an_owner(db: &TestDb) {
-    let other = Store::connect(&db.url, &Options::default()).await.unwrap();
+    let other_store = Store::connect(&db.url, &Options::default()).await.unwrap();
     users::ensure(&db.store, &administrator("user-heir"), None, |_| audit()).await.unwrap();
     for round in 0..8 {
         let owner = format!("user-{round}");
         users::ensure(&db.store, &user(&owner, &owner), None, |_| audit()).await.unwrap();
         let mut attempts = tokio::task::JoinSet::new();
         for number in 0..6 {
-            let store = if number % 2 == 0 { db.store.clone() } else { other.clone() };
+            let store = if number % 2 == 0 { db.store.clone() } else { other_store.clone() };
             let (owner, name) = (owner.clone(), format!("{round}-{number}"));
             attempts.spawn(async move {
                 let outcome = match number {
@@ -245,10 +248,10 @@ async fn users_are_disabled_and_removed_with_their_records(db: &TestDb) {
     assert_eq!(changed, Some(disabled.clone()));
     let unchanged = users::set_enabled(store, "user-b", false, |_| unreachable!("nothing changed")).await;
     assert_eq!(unchanged.unwrap(), Some(disabled.clone()));
-    let refused = clusters::insert(store, &owned_cluster, None, &audit()).await;
-    assert!(matches!(refused, Err(Error::NoOwner { .. })), "{refused:?}");
-    let refused = users::ensure(store, &ben, None, |_: &Ensured| audit()).await;
-    assert!(matches!(refused, Err(Error::Disabled { .. })), "{refused:?}");
+    let rejected = clusters::insert(store, &owned_cluster, None, &audit()).await;
+    assert!(matches!(rejected, Err(Error::NoOwner { .. })), "{rejected:?}");
+    let rejected = users::ensure(store, &ben, None, |_: &Ensured| audit()).await;
+    assert!(matches!(rejected, Err(Error::Disabled { .. })), "{rejected:?}");
     users::set_enabled(store, "user-b", true, |_| audit()).await.unwrap();
     clusters::insert(store, &owned_cluster, None, &audit()).await.unwrap();
     credentials::insert(store, &owned_credential, &audit()).await.unwrap();
@@ -257,16 +260,16 @@ async fn users_are_disabled_and_removed_with_their_records(db: &TestDb) {
     let account = users::accounts(store, Some("user-b"), 5).await.unwrap().remove(0);
     assert_eq!((account.clusters, account.credentials, account.tokens), (1, 1, 0));
     let no_records = |_: &users::RemovedUser| -> Vec<AuditRow> { unreachable!("nothing changed") };
-    let kept = users::remove(store, "user-b", None, no_records).await.unwrap();
-    assert_eq!(kept, Removal::Owns(ben.clone(), owned.clone()));
-    for unfit in ["user-b", "user-z", "user\0"] {
+    let removal = users::remove(store, "user-b", None, no_records).await.unwrap();
+    assert_eq!(removal, Removal::Owns(ben.clone(), owned.clone()));
+    for new_owner in ["user-b", "user-z", "user\0"] {
         assert_eq!(
-            users::remove(store, "user-b", Some(unfit), no_records).await.unwrap(),
+            users::remove(store, "user-b", Some(new_owner), no_records).await.unwrap(),
             Removal::NoNewOwner
         );
     }
     assert_eq!(users::remove(store, "user-z", None, no_records).await.unwrap(), Removal::NoUser);
-    // If its audit record cannot be written, the change is rolled back.
+    // The second record cannot be written, because its ID is taken. The removal is rolled back.
     let record = audit();
     let failed =
         users::remove(store, "user-b", Some("user-a"), |_| vec![record.clone(), record.clone()]).await;

@@ -17,16 +17,16 @@ on_both_databases!(
 async fn release_all_frees_leases_of_dead_workers(db: &TestDb) {
     let store = &db.store;
     for id in ["c-1", "c-2"] {
-        add_due_cluster(store, id, Some(10)).await;
+        add_scheduled_cluster(store, id, Some(10)).await;
     }
     let held = clusters::claim(store, "dead", 100, 1_000, 1).await.unwrap();
-    assert_eq!(clusters::release_all(store).await.unwrap(), 1, "one was claimed");
+    assert_eq!(clusters::release_all(store).await.unwrap(), 1, "one cluster was claimed");
     let claimed = clusters::claim(store, "new", 101, 1_000, 10).await.unwrap();
     assert_eq!(claimed.len(), 2);
-    let late = &held[0];
+    let held_cluster = &held[0];
     assert!(
-        !clusters::record(store, &late.id, &late.work, 1, 102).await.unwrap(),
-        "its fencing token is old"
+        !clusters::record(store, &held_cluster.id, &held_cluster.work, 1, 102).await.unwrap(),
+        "the fencing token is old"
     );
 }
 
@@ -35,17 +35,20 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     for (id, next_run_ms) in
         [("c-late", Some(50)), ("c-first", Some(10)), ("c-idle", None), ("c-future", Some(101))]
     {
-        add_due_cluster(store, id, next_run_ms).await;
+        add_scheduled_cluster(store, id, next_run_ms).await;
     }
     let claimed = clusters::claim(store, "a", 100, 200, 10).await.unwrap();
     let mut ids: Vec<_> = claimed.iter().map(|row| row.id.as_str()).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["c-first", "c-late"]);
-    assert!(clusters::claim(store, "b", 100, 300, 10).await.unwrap().is_empty(), "they are claimed");
+    assert!(
+        clusters::claim(store, "b", 100, 300, 10).await.unwrap().is_empty(),
+        "the due clusters are claimed"
+    );
     clusters::wake_all(store, 95).await.unwrap();
-    let next = async |id| read_cluster(store, id).await.work.next_run_ms;
+    let read_next_run = async |id| read_cluster(store, id).await.work.next_run_ms;
     assert_eq!(
-        (next("c-future").await, next("c-late").await, next("c-idle").await),
+        (read_next_run("c-future").await, read_next_run("c-late").await, read_next_run("c-idle").await),
         (Some(95), Some(50), None)
     );
 
@@ -54,7 +57,7 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
         phase: "creating".to_owned(),
         claimed: true,
         status: r#"{"x":1}"#.to_owned(),
-        operation: text("op"),
+        operation: some("op"),
         attempts: 3,
         next_run_ms: Some(500),
         ..first.work.clone()
@@ -63,49 +66,49 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     assert_eq!(read_cluster(store, "c-first").await.work, work);
     let others = clusters::claim(store, "b", 199, 300, 10).await.unwrap();
     assert!(others.iter().all(|row| row.id != "c-first"), "the lease is unchanged");
-    let due = WorkColumns { next_run_ms: Some(240), ..work.clone() };
-    assert!(clusters::release(store, "c-first", &due, 1, 100, &[]).await.unwrap());
+    let rescheduled = WorkColumns { next_run_ms: Some(240), ..work.clone() };
+    assert!(clusters::release(store, "c-first", &rescheduled, 1, 100, &[]).await.unwrap());
 
-    // Another worker claims it; writes of the first one are rejected.
-    let taken = clusters::claim(store, "b", 241, 300, 10).await.unwrap();
-    let taken = taken.iter().find(|row| row.id == "c-first").unwrap();
-    assert_eq!(taken.work.fence, work.fence + 1);
+    // Another worker claims the cluster; writes of the first worker are rejected.
+    let reclaimed = clusters::claim(store, "b", 241, 300, 10).await.unwrap();
+    let reclaimed = reclaimed.iter().find(|row| row.id == "c-first").unwrap();
+    assert_eq!(reclaimed.work.fence, work.fence + 1);
     assert!(!clusters::record(store, "c-first", &work, 1, 100).await.unwrap());
     assert!(!clusters::delete_claimed(store, "c-first", work.fence, &[], None).await.unwrap());
-    assert!(clusters::delete_claimed(store, "c-first", taken.work.fence, &[], None).await.unwrap());
+    assert!(clusters::delete_claimed(store, "c-first", reclaimed.work.fence, &[], None).await.unwrap());
     assert!(clusters::get(store, "c-first").await.unwrap().is_none());
 }
 
 async fn agent_rollouts_are_limited(db: &TestDb) {
     let store = &db.store;
     for id in ["c-1", "c-2", "c-3"] {
-        add_due_cluster(store, id, Some(10)).await;
+        add_scheduled_cluster(store, id, Some(10)).await;
     }
     let fence = clusters::claim(store, "a", 10, 1_000, 10).await.unwrap()[0].work.fence;
-    let begin =
+    let begin_rollout =
         async |id, now_ms| clusters::begin_rollout(store, id, fence, now_ms, now_ms + 100, 2).await.unwrap();
-    assert!(begin("c-1", 10).await && begin("c-2", 20).await);
-    assert!(!begin("c-3", 30).await, "two others have one");
-    assert!(begin("c-1", 30).await, "the cluster has one itself");
+    assert!(begin_rollout("c-1", 10).await && begin_rollout("c-2", 20).await);
+    assert!(!begin_rollout("c-3", 30).await, "two other clusters have a rollout");
+    assert!(begin_rollout("c-1", 30).await, "the cluster has a rollout itself");
     // A rollout ends after its time, or when it is ended explicitly.
-    assert!(begin("c-3", 120).await);
-    assert!(!begin("c-2", 121).await);
+    assert!(begin_rollout("c-3", 120).await);
+    assert!(!begin_rollout("c-2", 121).await);
     clusters::end_rollout(store, "c-1", fence, None).await.unwrap();
-    assert!(begin("c-2", 121).await);
+    assert!(begin_rollout("c-2", 121).await);
     // Without the lease, no rollout can start.
     assert!(!clusters::begin_rollout(store, "c-1", fence - 1, 500, 600, 2).await.unwrap());
 }
 
 async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
     let store = &db.store;
-    add_due_cluster(store, "c-a", Some(10)).await;
+    add_scheduled_cluster(store, "c-a", Some(10)).await;
     let held = clusters::claim(store, "a", 10, 100, 1).await.unwrap().remove(0);
     let changed =
-        ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: text("[]"), ..held.clone() };
+        ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: some("[]"), ..held.clone() };
     assert_eq!(clusters::update(store, &changed, Some(Wake(20)), None, &audit()).await.unwrap(), 2);
     let work = WorkColumns {
         applied_generation: 1,
-        applied_spec: text("{}"),
+        applied_spec: some("{}"),
         activated_ms: Some(30),
         next_run_ms: Some(90_000),
         ..held.work.clone()
@@ -138,7 +141,7 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     };
     let times = |rows: &[ClusterEventRow]| rows.iter().map(|row| row.at_ms).collect::<Vec<_>>();
     for id in ["c-a", "c-b"] {
-        add_due_cluster(store, id, Some(1)).await;
+        add_scheduled_cluster(store, id, Some(1)).await;
     }
     let held = clusters::claim(store, "w", 1, 2, 10).await.unwrap();
     let work = held.into_iter().find(|row| row.id == "c-a").unwrap().work;
@@ -188,13 +191,13 @@ async fn cluster_secrets_are_rewrapped_and_deleted_with_cluster(db: &TestDb) {
     cluster_secrets::put(store, "c-a", "other", &sealed("k2"), 2).await.unwrap();
     assert_eq!(cluster_secrets::get(store, "c-a", "token").await.unwrap(), Some(sealed("k1")));
     assert_eq!(cluster_secrets::key_ids(store).await.unwrap(), ["k1", "k2"]);
-    let old = cluster_secrets::sealed_by_others(store, "k2", ("", ""), 10).await.unwrap();
-    assert_eq!(old, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
-    assert_eq!(cluster_secrets::sealed_by(store, "k1", 10).await.unwrap(), old);
+    let page = cluster_secrets::sealed_by_others(store, "k2", ("", ""), 10).await.unwrap();
+    assert_eq!(page, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
+    assert_eq!(cluster_secrets::sealed_by(store, "k1", 10).await.unwrap(), page);
     assert_eq!(cluster_secrets::sealed_by(store, "k1", 0).await.unwrap(), []);
-    let new = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
-    assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.unwrap());
-    assert!(!cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &new).await.unwrap());
+    let rewrapped = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
+    assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &rewrapped).await.unwrap());
+    assert!(!cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &rewrapped).await.unwrap());
     let event =
         NewClusterEvent { kind: "gone".to_owned(), data: "{}".to_owned(), ..NewClusterEvent::default() };
     for (removed, events) in [(true, 1), (false, 1)] {
@@ -209,7 +212,7 @@ async fn cluster_secrets_are_rewrapped_and_deleted_with_cluster(db: &TestDb) {
 async fn registration_tokens_are_unique_by_name(db: &TestDb) {
     let store = &db.store;
     add_cluster(store, &cluster("c-a")).await;
-    let row = registration("c-a", "default-token");
+    let row = registration_token("c-a", "default-token");
     let stored_secret = async || {
         let name = registration_tokens::secret_name("default-token");
         cluster_secrets::get(store, "c-a", &name).await.unwrap()
@@ -228,25 +231,25 @@ async fn registration_tokens_are_unique_by_name(db: &TestDb) {
     assert!(matches!(dangling, Err(Error::Dangling { .. })));
     assert!(registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
     assert!(!registration_tokens::delete(store, "c-a", "default-token", &audit()).await.unwrap());
-    assert_eq!(stored_secret().await, None, "it is deleted with its token");
+    assert_eq!(stored_secret().await, None, "the secret is deleted with its token");
 }
 
 async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     let store = &db.store;
-    add_due_cluster(store, "c-a", Some(10)).await;
-    let next = async || read_cluster(store, "c-a").await.work.next_run_ms;
+    add_scheduled_cluster(store, "c-a", Some(10)).await;
+    let read_next_run = async || read_cluster(store, "c-a").await.work.next_run_ms;
     let held = clusters::claim(store, "a", 100, 200, 1).await.unwrap().remove(0);
     let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::wake(store, "c-a").await.unwrap());
     assert!(!clusters::wake(store, "c-none").await.unwrap());
     assert!(clusters::record(store, "c-a", &work, 1, 110).await.unwrap());
     assert!(clusters::release(store, "c-a", &work, 1, 120, &[]).await.unwrap());
-    assert_eq!(next().await, Some(120), "immediately, not at the worker's time");
+    assert_eq!(read_next_run().await, Some(120), "immediately, not at the time that the worker set");
     clusters::wake(store, "c-a").await.unwrap();
     let held = clusters::claim(store, "a", 130, 200, 1).await.unwrap().remove(0);
     let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::release(store, "c-a", &work, 1, 140, &[]).await.unwrap());
-    assert_eq!(next().await, Some(5_000), "the wake-up was processed");
+    assert_eq!(read_next_run().await, Some(5_000), "the wake-up was processed");
 }
 
 async fn agent_sessions_are_listed_for_other_running_servers(db: &TestDb) {
@@ -275,14 +278,14 @@ async fn agent_sessions_are_listed_for_other_running_servers(db: &TestDb) {
     {
         agent_sessions::put(store, cluster_id, replica_id).await.unwrap();
     }
-    let found = async || -> Vec<(String, String)> {
+    let list_others = async || -> Vec<(String, String)> {
         let rows = agent_sessions::list_others(store, "own", 50).await.unwrap().into_iter();
         rows.map(|row| (row.cluster_id, row.address)).collect()
     };
     let pair = |id: &str, address: &str| (id.to_owned(), address.to_owned());
-    assert_eq!(found().await, [pair("c-a", "other:1"), pair("c-b", "other:1")]);
+    assert_eq!(list_others().await, [pair("c-a", "other:1"), pair("c-b", "other:1")]);
     agent_sessions::delete(store, "c-b", "other").await.unwrap();
-    assert_eq!(found().await, [pair("c-a", "other:1")]);
+    assert_eq!(list_others().await, [pair("c-a", "other:1")]);
     assert!(remove_cluster(store, "c-a").await);
-    assert_eq!(found().await, []);
+    assert_eq!(list_others().await, []);
 }
