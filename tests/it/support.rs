@@ -32,9 +32,9 @@ pub(crate) mod schema;
 pub(crate) mod test_clusters;
 
 /// A condition of a cluster object; `null` if it is absent.
-pub(crate) fn condition<'a>(cluster: &'a Value, kind: &str) -> &'a Value {
+pub(crate) fn condition<'a>(cluster: &'a Value, condition_type: &str) -> &'a Value {
     let conditions = cluster["conditions"].as_array().unwrap();
-    conditions.iter().find(|condition| condition["type"] == kind).unwrap_or(&Value::Null)
+    conditions.iter().find(|condition| condition["type"] == condition_type).unwrap_or(&Value::Null)
 }
 
 /// Advances tokio's time, by which timeouts of requests and connections expire. Sockets are real, so time must not be paused

@@ -28,7 +28,7 @@ pub(crate) const PARAMS: &str =
     r#"{"cluster":{"address":"169.254.169.254:80","caCert":"Y2FuYXJ5LWNh","token":"canary-of-the-account"}}"#;
 
 impl Listener {
-    /// Starts a TLS listener at the address that agents get, like that of `serve --sandbox`.
+    /// Starts a TLS listener at `address`, which manifests of agents then contain, as with `serve --sandbox`.
     pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -62,7 +62,7 @@ pub(crate) fn agent_headers(token: &str, params: &str) -> HeaderMap {
 /// A connected agent. Dropping it cuts its connection.
 pub(crate) struct TestAgent {
     pub(crate) session: Session,
-    frozen: watch::Sender<bool>,
+    freeze_sender: watch::Sender<bool>,
     _stop: DropGuard,
 }
 
@@ -99,26 +99,28 @@ impl TestAgent {
         let (session, driver) =
             remotedialer::connect_over(stream, &request, Arc::new(tls), SessionConfig::client(), dialer)
                 .await?;
-        let (frozen, mut is_frozen) = watch::channel(false);
+        let (freeze_sender, mut freeze_receiver) = watch::channel(false);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
             let mut driver = pin!(driver);
             let mut freeze_signal =
-                Box::pin(async move { is_frozen.wait_for(|frozen| *frozen).await.map(drop).ok() });
-            let mut frozen = false;
+                Box::pin(
+                    async move { freeze_receiver.wait_for(|is_frozen| *is_frozen).await.map(drop).ok() },
+                );
+            let mut is_frozen = false;
             let driving = std::future::poll_fn(|context| {
-                frozen = frozen || freeze_signal.as_mut().poll(context).is_ready();
-                if frozen { Poll::Pending } else { driver.as_mut().poll(context).map(drop) }
+                is_frozen = is_frozen || freeze_signal.as_mut().poll(context).is_ready();
+                if is_frozen { Poll::Pending } else { driver.as_mut().poll(context).map(drop) }
             });
             stopped.run_until_cancelled(driving).await;
         });
-        Ok(Self { session, frozen, _stop: stop.drop_guard() })
+        Ok(Self { session, freeze_sender, _stop: stop.drop_guard() })
     }
 
     /// Stops reading and writing, like a suspended process or a lost network.
     pub(crate) fn freeze(&self) {
-        self.frozen.send_replace(true);
+        self.freeze_sender.send_replace(true);
     }
 
     /// Waits until the session is closed; returns the reason.

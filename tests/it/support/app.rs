@@ -123,8 +123,8 @@ impl TestApp {
     }
 
     /// See [`seed_credential`].
-    pub(crate) fn credential(&self, more: &Value) -> Value {
-        seed_credential(&self.seed, more)
+    pub(crate) fn credential(&self, extra_fields: &Value) -> Value {
+        seed_credential(&self.seed, extra_fields)
     }
 
     /// Stores the credential of the seed account for a user; returns its ID.
@@ -160,8 +160,8 @@ impl TestApp {
         }
     }
 
-    /// Runs the due steps and advances the clock by a tick, or, if no step is due, to the first tick at which one is, at most by
-    /// `max`. Returns the time that passed. The worker looks for due steps at every tick; at the skipped ones, it finds none.
+    /// Runs the due steps. Then advances the clock: by a tick if a step ran, otherwise to the first tick at which a step is due,
+    /// by at most `max`. Returns the time that passed. At the skipped ticks, the worker would find no due step.
     pub(crate) async fn advance_to_next_step(&self, max: Duration) -> Duration {
         let stop = CancellationToken::new();
         let mut has_run = false;
@@ -219,7 +219,7 @@ impl TestApp {
                 response = &mut call => break response,
                 () = tokio::time::sleep(Duration::from_millis(40)) => {
                     let requests = self.control.requests();
-                    if requests.len() == count && requests.iter().all(|seen| seen.status.is_some()) {
+                    if requests.len() == count && requests.iter().all(|request| request.status.is_some()) {
                         self.clock.advance(Duration::from_secs(1));
                     }
                     count = requests.len();
@@ -232,15 +232,15 @@ impl TestApp {
     /// Waits until some request to Azure has no response and nothing has changed for 200 ms: no new request, no new response.
     pub(crate) async fn wait_until_azure_hangs(&self) {
         let started = Instant::now();
-        let (mut last, mut unchanged) = (Vec::new(), 0);
-        while unchanged < 10 {
-            assert!(started.elapsed() < Duration::from_mins(1), "{last:?}");
+        let (mut last_statuses, mut quiet_polls) = (Vec::new(), 0);
+        while quiet_polls < 10 {
+            assert!(started.elapsed() < Duration::from_mins(1), "{last_statuses:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
             let statuses: Vec<Option<u16>> =
-                self.control.requests().into_iter().map(|seen| seen.status).collect();
-            let is_quiet = statuses == last && statuses.contains(&None);
-            unchanged = if is_quiet { unchanged + 1 } else { 0 };
-            last = statuses;
+                self.control.requests().into_iter().map(|request| request.status).collect();
+            let is_quiet = statuses == last_statuses && statuses.contains(&None);
+            quiet_polls = if is_quiet { quiet_polls + 1 } else { 0 };
+            last_statuses = statuses;
         }
     }
 
@@ -255,7 +255,7 @@ impl TestApp {
             .control
             .requests()
             .into_iter()
-            .map(|seen| format!("{} {}", seen.method, seen.path))
+            .map(|request| format!("{} {}", request.method, request.path))
             .collect();
         self.control.clear_requests();
         requests
@@ -318,7 +318,7 @@ impl TestAppBuilder {
         Self { max_pages: Some(max_pages), ..self }
     }
 
-    /// Lets clusters of the sandbox run the agent, as `serve --sandbox` does.
+    /// Provides the image of the agent to clusters of the sandbox, as `serve --sandbox` does.
     #[must_use]
     pub(crate) fn built_in_agent(self) -> Self {
         Self { images: vec![app::built_in_agent_image()], ..self }
@@ -408,13 +408,13 @@ pub(crate) fn azure_options(sandbox: &Sandbox, clock: &Clock) -> azure::Options 
     }
 }
 
-/// A body with the credential of the seed account, and more fields.
-pub(crate) fn seed_credential(seed: &Seed, more: &Value) -> Value {
+/// A body with the credential of the seed account and with extra fields.
+pub(crate) fn seed_credential(seed: &Seed, extra_fields: &Value) -> Value {
     let mut body = json!({
         "tenantId": seed.tenant_id, "subscriptionId": seed.subscription_id, "clientId": seed.client_id,
         "clientSecret": seed.client_secret,
     });
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+    body.as_object_mut().unwrap().extend(extra_fields.as_object().cloned().unwrap_or_default());
     body
 }
 
@@ -435,14 +435,14 @@ async fn new_data_dir(fixture: Option<&str>) -> TempDir {
     directory
 }
 
-/// Copies a data directory of a server with a sandbox, and marks its database as one of a server with Azure, like that of
-/// [`TestApp`].
-async fn copy_data(fixture: &str, to: &std::path::Path) {
+/// Copies a data directory of a server with a sandbox, and changes the stamp of its database to `azure`, because [`TestApp`]
+/// uses its sandbox as if it were Azure.
+async fn copy_data(fixture: &str, directory: &std::path::Path) {
     for entry in std::fs::read_dir(super::fixtures::path(fixture)).unwrap() {
         let path = entry.unwrap().path();
-        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        std::fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
     }
-    let url = store::sqlite_url(&to.join("norman-aks.db"));
+    let url = store::sqlite_url(&directory.join("norman-aks.db"));
     let store = Store::connect(&url, &store::Options::default()).await.unwrap();
     store::instance::put(&store, "stamp", "azure").await.unwrap();
     store.close().await;

@@ -85,7 +85,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Sends a request as it is, from an address.
+/// Sends a request unchanged, as if from `peer`.
 pub(crate) async fn exchange(router: &Router, mut request: Request<Body>, peer: SocketAddr) -> Response {
     request.extensions_mut().insert(ConnectInfo(peer));
     router.clone().oneshot(request).await.unwrap()

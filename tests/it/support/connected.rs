@@ -108,7 +108,7 @@ impl ConnectedCluster {
         token
     }
 
-    /// Sends a request into the cluster; returns the response with a body that may still be streaming.
+    /// Sends a request to the cluster through the kubectl proxy; the body of the response may still be streaming.
     pub(crate) async fn send_to_cluster(&self, method: Method, path: &str, token: &str) -> Response {
         self.app.call(method, &format!("/k8s/clusters/{CLUSTER_ID}{path}")).token(token).response().await
     }

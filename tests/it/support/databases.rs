@@ -27,11 +27,11 @@ pub(crate) struct TestDb {
     pub(crate) url: String,
     /// The content of the key file that its servers share.
     pub(crate) keys: String,
-    _owner: Owner,
+    _cleanup: Cleanup,
 }
 
 /// Removes the database when dropped.
-enum Owner {
+enum Cleanup {
     Directory { _directory: tempfile::TempDir },
     Server { server: String, database: String },
 }
@@ -42,7 +42,12 @@ pub(crate) async fn sqlite() -> TestDb {
     let file = directory.path().join("norman-aks.db");
     copy_migrated(&file).await;
     let url = sqlite_url(&file);
-    TestDb { store: open(&url).await, url, keys: keys(), _owner: Owner::Directory { _directory: directory } }
+    TestDb {
+        store: open(&url).await,
+        url,
+        keys: generate_keys(),
+        _cleanup: Cleanup::Directory { _directory: directory },
+    }
 }
 
 /// Writes an empty, migrated SQLite database to `file`, which is much faster than the migrations.
@@ -61,29 +66,29 @@ pub(crate) async fn copy_migrated(file: &Path) {
 pub(crate) async fn postgres() -> Option<TestDb> {
     let server = server()?.to_owned();
     let database = format!("norman_aks_test_{}", uuid::Uuid::new_v4().simple());
-    let template = template(&server).await;
+    let template = template_clause(&server).await;
     execute(&server, &format!("create database {database}{template}")).await.expect("create database");
-    let url = url_of(&server, &database);
+    let url = database_url(&server, &database);
     let store = open(&url).await;
-    Some(TestDb { store, url, keys: keys(), _owner: Owner::Server { server, database } })
+    Some(TestDb { store, url, keys: generate_keys(), _cleanup: Cleanup::Server { server, database } })
 }
 
 /// The clause of `create database` that copies a migrated database, which is much faster than the migrations. It is empty
 /// for the server of `TEST_POSTGRES_URL`, where the migrated database would remain.
-async fn template(server: &str) -> &'static str {
+async fn template_clause(server: &str) -> &'static str {
     static CREATED: OnceCell<()> = OnceCell::const_new();
     if std::env::var_os("TEST_POSTGRES_URL").is_some() {
         return "";
     }
     let create = async || {
         execute(server, "create database migrated").await.expect("create the template");
-        open(&url_of(server, "migrated")).await.close().await;
+        open(&database_url(server, "migrated")).await.close().await;
     };
     CREATED.get_or_init(create).await;
     " template migrated"
 }
 
-fn url_of(server: &str, database: &str) -> String {
+fn database_url(server: &str, database: &str) -> String {
     let mut url = Url::parse(server).expect("URL of the server");
     url.set_path(database);
     url.to_string()
@@ -112,14 +117,14 @@ fn server() -> Option<&'static str> {
     match server {
         Ok(server) => Some(server),
         Err(reason) => {
-            let required = std::env::var_os("NORMAN_AKS_TEST_REQUIRE_POSTGRES").is_some();
-            assert!(!required, "PostgreSQL is required here, but {reason}");
+            let is_required = std::env::var_os("NORMAN_AKS_TEST_REQUIRE_POSTGRES").is_some();
+            assert!(!is_required, "PostgreSQL is required here, but {reason}");
             None
         }
     }
 }
 
-fn keys() -> String {
+fn generate_keys() -> String {
     KeyRing::generate().expose_secret().to_owned()
 }
 
@@ -131,8 +136,8 @@ async fn open(url: &str) -> Store {
     store
 }
 
-async fn execute(server: &str, statement: &str) -> sqlx::Result<()> {
-    let mut connection = PgConnectOptions::from_str(server)?.connect().await?;
+async fn execute(url: &str, statement: &str) -> sqlx::Result<()> {
+    let mut connection = PgConnectOptions::from_str(url)?.connect().await?;
     sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await.map(drop)
 }
 
@@ -154,7 +159,7 @@ pub(crate) async fn execute_on(url: &str, statement: &'static str) {
     }
 }
 
-impl Drop for Owner {
+impl Drop for Cleanup {
     /// Uses its own runtime, because that of the test may be shutting down.
     fn drop(&mut self) {
         let Self::Server { server, database } = self else { return };
@@ -172,7 +177,7 @@ impl Drop for Owner {
 /// Starts a server that listens only on a socket in a temporary directory.
 fn start_server() -> Result<String, String> {
     /// $1: directory of PostgreSQL's programs. `cat` waits until the test process ends.
-    const WATCH: &str = r#"
+    const WATCH_SCRIPT: &str = r#"
         trap '' INT TERM HUP
         set -eu
         directory=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
@@ -203,13 +208,13 @@ fn start_server() -> Result<String, String> {
         end
     "#;
     /// Keeps the pipe open until this process ends.
-    static WATCHED: OnceLock<Child> = OnceLock::new();
-    let programs = programs().ok_or(
+    static WATCH_PROCESS: OnceLock<Child> = OnceLock::new();
+    let programs = programs_directory().ok_or(
         "TEST_POSTGRES_URL is not set and PostgreSQL is neither in PATH nor in /usr/lib/postgresql/*/bin \
          (Debian: apt-get install postgresql)",
     )?;
     let mut watch = Command::new("/bin/sh")
-        .args(["-c", WATCH, "watch"])
+        .args(["-c", WATCH_SCRIPT, "watch"])
         .arg(&programs)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -224,22 +229,24 @@ fn start_server() -> Result<String, String> {
         watch.wait().ok();
         return Err(format!("the server of {} does not start: {}", programs.display(), line.trim()));
     };
-    WATCHED.get_or_init(|| watch);
+    WATCH_PROCESS.get_or_init(|| watch);
     Ok(format!("postgres://norman@localhost/postgres?host={directory}"))
 }
 
 /// The directory of `initdb` and `postgres`: in PATH, or the newest version in Debian's directory.
-fn programs() -> Option<PathBuf> {
-    let usable = |directory: &Path| directory.join("initdb").exists() && directory.join("postgres").exists();
+fn programs_directory() -> Option<PathBuf> {
+    let has_programs =
+        |directory: &Path| directory.join("initdb").exists() && directory.join("postgres").exists();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(directory) = std::env::split_paths(&path).find(|directory| usable(directory)) {
+    if let Some(directory) = std::env::split_paths(&path).find(|directory| has_programs(directory)) {
         return Some(directory);
     }
     let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
-    let number = |directory: &Path| directory.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let version =
+        |directory: &Path| directory.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     versions
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|directory| usable(&directory.join("bin")))
-        .max_by_key(|directory| number(directory))
+        .filter(|directory| has_programs(&directory.join("bin")))
+        .max_by_key(|directory| version(directory))
         .map(|directory| directory.join("bin"))
 }

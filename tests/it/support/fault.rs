@@ -27,7 +27,7 @@ pub(crate) fn for_all(effect: Effect) -> Fault {
     Fault { effect: Some(effect), ..Fault::default() }
 }
 
-/// Lets the next long-running operation of a kind fail.
+/// Makes the next long-running operation of a kind fail.
 pub(crate) fn outcome(kind: OperationKind, code: &str, message: &str) -> ScriptedOutcome {
     ScriptedOutcome {
         kind: Some(kind),

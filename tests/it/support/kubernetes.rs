@@ -19,14 +19,14 @@ use tokio::sync::broadcast;
 
 use super::listener::{Listener, certificate};
 
-/// The only host name that is resolved.
+/// The host name of the API, which [`FakeCluster::options`] resolves.
 pub(crate) const HOST: &str = "fake-5a4d.hcp.westeurope.azmk8s.io";
 
-/// The valid tokens.
+/// The tokens that the API accepts.
 pub(crate) const ADMIN_TOKEN: &str = "admin-token";
 pub(crate) const ACCOUNT_TOKEN: &str = "account-token";
 
-/// Aborts a stream when sent to it.
+/// The line that aborts the streams to which it is sent.
 const ABORT: &str = "\0";
 
 /// The first event of a watch for JSON.
@@ -59,9 +59,9 @@ struct Shared {
     requests: Mutex<Vec<RecordedRequest>>,
     objects: Mutex<BTreeMap<String, Value>>,
     /// The number of open streams, sessions and unanswered requests.
-    open: AtomicUsize,
+    open_count: AtomicUsize,
     lines: broadcast::Sender<String>,
-    nodes: usize,
+    node_count: usize,
     /// Whether the cluster role `cluster-admin` exists.
     has_cluster_admin: bool,
 }
@@ -71,14 +71,14 @@ impl FakeCluster {
         Self::start_with(3, true).await
     }
 
-    pub(crate) async fn start_with(nodes: usize, has_cluster_admin: bool) -> Self {
+    pub(crate) async fn start_with(node_count: usize, has_cluster_admin: bool) -> Self {
         let (authority, tls) = certificate(&[HOST]);
         let shared = Arc::new(Shared {
             requests: Mutex::default(),
             objects: Mutex::default(),
-            open: AtomicUsize::new(0),
+            open_count: AtomicUsize::new(0),
             lines: broadcast::channel(64).0,
-            nodes,
+            node_count,
             has_cluster_admin,
         });
         let app = Router::new().fallback(respond).with_state(Arc::clone(&shared));
@@ -113,9 +113,9 @@ impl FakeCluster {
     }
 
     /// Sends a part of a line to every stream.
-    pub(crate) fn send_part(&self, piece: &str) {
+    pub(crate) fn send_part(&self, part: &str) {
         // There may be no stream.
-        let _ = self.shared.lines.send(piece.to_owned());
+        let _ = self.shared.lines.send(part.to_owned());
     }
 
     /// Aborts every stream, like a killed process.
@@ -123,31 +123,31 @@ impl FakeCluster {
         self.send_part(ABORT);
     }
 
-    /// Waits until the number of open streams, sessions and requests is `wanted`.
-    pub(crate) async fn wait_for_open(&self, wanted: usize) {
+    /// Waits until the number of open streams, sessions and requests is `count`.
+    pub(crate) async fn wait_for_open(&self, count: usize) {
         for _ in 0..500 {
-            if self.shared.open.load(Ordering::SeqCst) == wanted {
+            if self.shared.open_count.load(Ordering::SeqCst) == count {
                 return;
             }
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        panic!("{} are open, not {wanted}", self.shared.open.load(Ordering::SeqCst));
+        panic!("{} are open, not {count}", self.shared.open_count.load(Ordering::SeqCst));
     }
 }
 
-/// Counts as open until it is dropped.
-struct Open(Arc<Shared>);
+/// Counts an open stream, session or request until it is dropped.
+struct OpenGuard(Arc<Shared>);
 
-impl Open {
+impl OpenGuard {
     fn new(shared: &Arc<Shared>) -> Self {
-        shared.open.fetch_add(1, Ordering::SeqCst);
+        shared.open_count.fetch_add(1, Ordering::SeqCst);
         Self(Arc::clone(shared))
     }
 }
 
-impl Drop for Open {
+impl Drop for OpenGuard {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.open_count.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -156,12 +156,13 @@ async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Re
     let (parts, body) = incoming.into_parts();
     let path_and_query = parts.uri.path_and_query().unwrap().to_string();
     let path = parts.uri.path().to_owned();
-    let open = Open::new(&shared);
+    let open = OpenGuard::new(&shared);
     let body = axum::body::to_bytes(body, 64 << 20).await.unwrap_or_default();
     let request = RecordedRequest { method: parts.method, path_and_query, headers: parts.headers, body };
     shared.requests.lock().unwrap().push(request.clone());
-    let valid = [ADMIN_TOKEN, ACCOUNT_TOKEN].map(|token| format!("Bearer {token}"));
-    if !request.header("authorization").iter().any(|value| valid.iter().any(|valid| valid == value)) {
+    let authorizations = [ADMIN_TOKEN, ACCOUNT_TOKEN].map(|token| format!("Bearer {token}"));
+    if !request.header("authorization").iter().any(|value| authorizations.iter().any(|valid| valid == value))
+    {
         return status(401, "Unauthorized");
     }
     match (request.method.as_str(), path.as_str()) {
@@ -214,13 +215,13 @@ async fn respond(State(shared): State<Arc<Shared>>, mut incoming: Request) -> Re
         }
         (method, path) => {
             let is_merge = request.header("content-type") == ["application/merge-patch+json"];
-            object(&shared, method, path, &request.body, is_merge)
+            respond_with_object(&shared, method, path, &request.body, is_merge)
         }
     }
 }
 
 /// A stream with a first line and the lines of [`FakeCluster::send_line`], in the requested content type.
-fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Response {
+fn stream(shared: &Arc<Shared>, open: OpenGuard, accept: Option<&HeaderValue>) -> Response {
     let lines = shared.lines.subscribe();
     let is_json = accept.is_some_and(|accept| accept == "application/json");
     let first = if is_json { format!("{FIRST_EVENT}\n") } else { "first\n".to_owned() };
@@ -239,11 +240,11 @@ fn stream(shared: &Arc<Shared>, open: Open, accept: Option<&HeaderValue>) -> Res
     response
 }
 
-/// The same over WebSocket, with a message for each line. Like Kubernetes, it requires an `Origin` header.
+/// The lines of [`stream`] over WebSocket, one per message. Like Kubernetes, requires an `Origin` header.
 fn websocket(
     shared: &Arc<Shared>,
     request: &RecordedRequest,
-    open: Open,
+    open: OpenGuard,
     upgrade: hyper::upgrade::OnUpgrade,
 ) -> Response {
     if request.header("origin").first().is_none_or(|origin| !origin.starts_with("https://")) {
@@ -274,23 +275,23 @@ fn websocket(
     (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
-/// A page of nodes by `limit` and `continue`.
+/// A page of nodes, by the query parameters `limit` and `continue`.
 fn nodes(shared: &Shared, query: &str) -> Value {
-    let get = |name: &str| {
+    let parameter = |name: &str| {
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         pairs.filter(|(key, _)| *key == name).find_map(|(_, value)| value.parse::<usize>().ok())
     };
-    let (from, limit) = (get("continue").unwrap_or(0), get("limit").unwrap_or(usize::MAX));
-    let to = shared.nodes.min(from.saturating_add(limit));
-    let items: Vec<_> = (from..to)
+    let (start, limit) = (parameter("continue").unwrap_or(0), parameter("limit").unwrap_or(usize::MAX));
+    let end = shared.node_count.min(start.saturating_add(limit));
+    let items: Vec<_> = (start..end)
         .map(|number| json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("n{number}")}}))
         .collect();
-    let more = if to < shared.nodes { to.to_string() } else { String::new() };
-    json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {"continue": more}, "items": items})
+    let next = if end < shared.node_count { end.to_string() } else { String::new() };
+    json!({"apiVersion": "v1", "kind": "NodeList", "metadata": {"continue": next}, "items": items})
 }
 
 /// Stores and returns objects by path; a merge patch changes nothing.
-fn object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool) -> Response {
+fn respond_with_object(shared: &Shared, method: &str, path: &str, body: &[u8], is_merge: bool) -> Response {
     let mut objects = shared.objects.lock().unwrap();
     match method {
         "PATCH" if is_merge => match objects.get(path) {

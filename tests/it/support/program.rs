@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::Value;
 
 /// Longer than any step takes on a machine that is busy with other tests.
-const DEADLINE: Duration = Duration::from_mins(1);
+const STEP_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A command in a directory, without environment variables.
 pub(crate) fn command(directory: &Path, arguments: &[&str]) -> Command {
@@ -113,8 +113,8 @@ impl Server {
                 return found;
             }
             let ended = self.child.try_wait().unwrap();
-            let text = || format!("{what}: {ended:?}\n{}\n{}", self.stdout(), self.stderr());
-            assert!(ended.is_none() && started.elapsed() < DEADLINE, "{}", text());
+            let details = || format!("{what}: {ended:?}\n{}\n{}", self.stdout(), self.stderr());
+            assert!(ended.is_none() && started.elapsed() < STEP_TIMEOUT, "{}", details());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -137,11 +137,11 @@ impl Server {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(started.elapsed() < DEADLINE, "still running\n{}", self.stderr());
+            assert!(started.elapsed() < STEP_TIMEOUT, "still running\n{}", self.stderr());
             thread::sleep(Duration::from_millis(20));
         };
         // Wait for the thread that reads standard error.
-        while Arc::strong_count(&self.stderr) > 1 && started.elapsed() < DEADLINE {
+        while Arc::strong_count(&self.stderr) > 1 && started.elapsed() < STEP_TIMEOUT {
             thread::sleep(Duration::from_millis(10));
         }
         (status, self.stderr())
@@ -183,7 +183,7 @@ pub(crate) fn sandbox_file(data_dir: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(data_dir.join("sandbox.json")).unwrap()).unwrap()
 }
 
-/// Sends a request.
+/// Sends a request; returns the response.
 pub(crate) async fn reply(request: reqwest::RequestBuilder) -> Reply {
     let response = request.send().await.unwrap();
     let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -17,76 +17,77 @@ impl Document {
     }
 
     /// The problems of a response to an operation.
-    pub(crate) fn problems(&self, path: &str, method: &str, status: u16, answer: &Value) -> Vec<String> {
+    pub(crate) fn problems(&self, path: &str, method: &str, status: u16, body: &Value) -> Vec<String> {
         let responses = &self.0["paths"][path][method]["responses"];
         let Some(response) = responses.get(status.to_string()) else {
             return vec![format!("{method} {path} does not document status {status}")];
         };
-        let schema = &self.resolved(response)["content"]["application/json"]["schema"];
+        let schema = &self.resolve(response)["content"]["application/json"]["schema"];
         if schema.is_null() {
             return vec![format!("{method} {path} has no schema for status {status}")];
         }
         let mut problems = Vec::new();
-        self.compare(schema, answer, "", &mut problems);
+        self.compare(schema, body, "", &mut problems);
         problems
     }
 
-    fn resolved<'a>(&'a self, value: &'a Value) -> &'a Value {
+    fn resolve<'a>(&'a self, value: &'a Value) -> &'a Value {
         match value.get("$ref").and_then(Value::as_str) {
             Some(reference) => {
                 let target = self.0.pointer(reference.strip_prefix('#').unwrap());
-                self.resolved(target.unwrap_or_else(|| panic!("{reference} leads nowhere")))
+                self.resolve(target.unwrap_or_else(|| panic!("{reference} leads nowhere")))
             }
             None => value,
         }
     }
 
-    fn compare(&self, schema: &Value, value: &Value, place: &str, problems: &mut Vec<String>) {
-        let schema = self.resolved(schema);
+    fn compare(&self, schema: &Value, value: &Value, location: &str, problems: &mut Vec<String>) {
+        let schema = self.resolve(schema);
         let Some(keywords) = schema.as_object() else { return };
         for part in keywords.get("allOf").and_then(Value::as_array).into_iter().flatten() {
-            self.compare(part, value, place, problems);
+            self.compare(part, value, location, problems);
         }
-        for choice in ["oneOf", "anyOf"].iter().filter_map(|name| keywords.get(*name)?.as_array()) {
+        for choices in ["oneOf", "anyOf"].iter().filter_map(|name| keywords.get(*name)?.as_array()) {
             let fits = |schema: &Value| {
                 let mut problems = Vec::new();
-                self.compare(schema, value, place, &mut problems);
+                self.compare(schema, value, location, &mut problems);
                 problems.is_empty()
             };
-            let found = choice.iter().filter(|schema| fits(schema)).count();
-            if found == 0 || found > 1 && keywords.contains_key("oneOf") {
-                problems.push(format!("{place}: {found} of the choices fit {value}"));
+            let matches = choices.iter().filter(|schema| fits(schema)).count();
+            if matches == 0 || matches > 1 && keywords.contains_key("oneOf") {
+                problems.push(format!("{location}: {matches} of the choices fit {value}"));
             }
         }
         if let Some(types) = keywords.get("type") {
             let types = types.as_array().map_or_else(|| vec![types], |types| types.iter().collect());
-            if !types.iter().any(|name| is_a(value, name.as_str().unwrap())) {
-                problems.push(format!("{place}: {value} is not of type {types:?}"));
+            if !types.iter().any(|name| has_type(value, name.as_str().unwrap())) {
+                problems.push(format!("{location}: {value} is not of type {types:?}"));
                 return;
             }
         }
-        if let Some(known) = keywords.get("enum").and_then(Value::as_array)
-            && !known.contains(value)
+        if let Some(allowed) = keywords.get("enum").and_then(Value::as_array)
+            && !allowed.contains(value)
         {
-            problems.push(format!("{place}: {value} is none of {known:?}"));
+            problems.push(format!("{location}: {value} is none of {allowed:?}"));
         }
-        if let (Some(least), Some(number)) = (keywords.get("minimum").and_then(Value::as_f64), value.as_f64())
-            && number < least
+        if let (Some(minimum), Some(number)) =
+            (keywords.get("minimum").and_then(Value::as_f64), value.as_f64())
+            && number < minimum
         {
-            problems.push(format!("{place}: {number} is below {least}"));
+            problems.push(format!("{location}: {number} is below {minimum}"));
         }
         let is_date = keywords.get("format").is_some_and(|format| format == "date-time");
         if let Some(text) = value.as_str().filter(|_| is_date)
             && time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).is_err()
         {
-            problems.push(format!("{place}: {text:?} is not a date"));
+            problems.push(format!("{location}: {text:?} is not a date"));
         }
         match value {
-            Value::Object(object) => self.compare_object(keywords, object, place, problems),
-            Value::Array(list) => {
-                for (at, element) in list.iter().enumerate() {
-                    let place = format!("{place}[{at}]");
-                    self.compare(keywords.get("items").unwrap_or(&Value::Null), element, &place, problems);
+            Value::Object(object) => self.compare_object(keywords, object, location, problems),
+            Value::Array(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    let location = format!("{location}[{index}]");
+                    self.compare(keywords.get("items").unwrap_or(&Value::Null), element, &location, problems);
                 }
             }
             _ => {}
@@ -97,38 +98,40 @@ impl Document {
         &self,
         keywords: &Map<String, Value>,
         object: &Map<String, Value>,
-        place: &str,
+        location: &str,
         problems: &mut Vec<String>,
     ) {
         for name in keywords.get("required").and_then(Value::as_array).into_iter().flatten() {
             if !object.contains_key(name.as_str().unwrap()) {
-                problems.push(format!("{place}: {name} is missing"));
+                problems.push(format!("{location}: {name} is missing"));
             }
         }
         let properties = keywords.get("properties").and_then(Value::as_object);
         let additional = keywords.get("additionalProperties");
         for (name, value) in object {
-            let place = format!("{place}.{name}");
+            let location = format!("{location}.{name}");
             match (properties.and_then(|properties| properties.get(name)), additional) {
                 (Some(schema), _) => {
-                    if self.resolved(schema)["writeOnly"] == true {
-                        problems.push(format!("{place} must not be in a response"));
+                    if self.resolve(schema)["writeOnly"] == true {
+                        problems.push(format!("{location} must not be in a response"));
                     }
-                    self.compare(schema, value, &place, problems);
+                    self.compare(schema, value, &location, problems);
                 }
                 (None, Some(Value::Object(_))) => {
-                    self.compare(&additional.cloned().unwrap_or_default(), value, &place, problems);
+                    self.compare(&additional.cloned().unwrap_or_default(), value, &location, problems);
                 }
                 (None, Some(Value::Bool(true))) => {}
-                // The document must be complete.
-                (None, _) if properties.is_some() => problems.push(format!("{place} is not in the document")),
+                // Every property must be documented.
+                (None, _) if properties.is_some() => {
+                    problems.push(format!("{location} is not in the document"));
+                }
                 (None, _) => {}
             }
         }
     }
 }
 
-fn is_a(value: &Value, name: &str) -> bool {
+fn has_type(value: &Value, name: &str) -> bool {
     match name {
         "array" => value.is_array(),
         "boolean" => value.is_boolean(),
@@ -143,7 +146,7 @@ fn is_a(value: &Value, name: &str) -> bool {
 }
 
 #[test]
-fn differences_from_the_document_are_found() {
+fn problems_finds_differences_from_the_document() {
     let document = Document::new(serde_json::json!({
         "components": {
             "schemas": {
