@@ -51,17 +51,17 @@ impl Canary {
         format!("{}~+/\"&< %41\\", self.core)
     }
 
-    /// The core unchanged, in hexadecimal, and in base64 at each of the three offsets.
-    fn spellings(&self) -> Vec<String> {
+    /// The core as it is, in upper case, in hexadecimal, and in base64 at each of the three offsets in a group of bytes.
+    fn encodings(&self) -> Vec<String> {
         let hexadecimal = to_hexadecimal(&self.core);
-        let mut spellings =
+        let mut encodings =
             vec![self.core.clone(), self.core.to_uppercase(), hexadecimal.to_uppercase(), hexadecimal];
-        for before in 0..3 {
-            let encoded = STANDARD.encode([&[b' '; 2][..before], self.core.as_bytes()].concat());
+        for offset in 0..3 {
+            let encoded = STANDARD.encode([&[b' '; 2][..offset], self.core.as_bytes()].concat());
             // The first and last characters depend on the neighbouring bytes.
-            spellings.push(encoded[4..encoded.len() - 4].to_owned());
+            encodings.push(encoded[4..encoded.len() - 4].to_owned());
         }
-        spellings
+        encodings
     }
 }
 
@@ -74,21 +74,21 @@ impl Outputs {
         self.0.push((source.into(), String::from_utf8_lossy(text.as_ref()).into_owned()));
     }
 
-    /// The canaries that were found, with the surrounding text.
-    fn sightings(&self, canaries: &[Canary]) -> Vec<String> {
-        let mut sightings = Vec::new();
+    /// Finds the canaries in the outputs; returns each with the text before it.
+    fn find_leaks(&self, canaries: &[Canary]) -> Vec<String> {
+        let mut leaks = Vec::new();
         for canary in canaries {
-            for spelling in canary.spellings() {
+            for encoding in canary.encodings() {
                 for (source, text) in &self.0 {
-                    if let Some(at) = text.find(&spelling) {
-                        let around: String = text[..at].chars().rev().take(300).collect();
-                        let around: String = around.chars().rev().collect();
-                        sightings.push(format!("{} in {source}: …{around}[HERE]", canary.name));
+                    if let Some(position) = text.find(&encoding) {
+                        let context: String = text[..position].chars().rev().take(300).collect();
+                        let context: String = context.chars().rev().collect();
+                        leaks.push(format!("{} in {source}: …{context}[HERE]", canary.name));
                     }
                 }
             }
         }
-        sightings
+        leaks
     }
 }
 
@@ -104,8 +104,8 @@ struct LeakCheck {
 }
 
 impl LeakCheck {
-    /// A new canary.
-    fn canary(&mut self, name: &str) -> Canary {
+    /// Creates a canary that the outputs are searched for.
+    fn add_canary(&mut self, name: &str) -> Canary {
         let canary = Canary::new(name);
         self.canaries.push(canary.clone());
         canary
@@ -117,10 +117,12 @@ impl LeakCheck {
         Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 0).to_bits() + self.client_ips)
     }
 
-    async fn send(&mut self, what: &str, request: reqwest::RequestBuilder) -> (u16, String) {
+    async fn send(&mut self, description: &str, request: reqwest::RequestBuilder) -> (u16, String) {
         let response = reply(request.header("x-forwarded-for", self.next_client_ip().to_string())).await;
-        self.outputs
-            .add(format!("the response to {what}"), format!("{:?}\n{}", response.headers, response.text));
+        self.outputs.add(
+            format!("the response to {description}"),
+            format!("{:?}\n{}", response.headers, response.text),
+        );
         (response.status, response.text)
     }
 
@@ -131,10 +133,10 @@ impl LeakCheck {
         path: &str,
         body: impl Into<reqwest::Body>,
     ) -> (u16, String) {
-        let what = format!("{method} {path}");
+        let description = format!("{method} {path}");
         let request = self.server.http.request(method, format!("{}{path}", self.server.url));
         let request = request.bearer_auth(&self.token).body(body);
-        self.send(&what, request).await
+        self.send(&description, request).await
     }
 
     /// Sends a request to the sandbox's control API.
@@ -144,8 +146,8 @@ impl LeakCheck {
         assert!((200..300).contains(&response.status), "{path}: {}", response.text);
     }
 
-    /// Sets Entra's outcome for logins with a secret.
-    async fn login(&self, canary: &Canary, outcome: &Value) {
+    /// Sets Entra's response to logins with a secret.
+    async fn script_login(&self, canary: &Canary, outcome: &Value) {
         let body = json!({"secret": canary.secret(), "outcome": outcome});
         self.control_sandbox(Method::POST, "/logins", &body).await;
     }
@@ -157,54 +159,56 @@ fn inline_credential(sandbox: &Value, secret: &str) -> Value {
 }
 
 /// The path that checks the credential in a body.
-const CHECK: &str = "/api/v1/credentials/check";
+const CHECK_PATH: &str = "/api/v1/credentials/check";
 
-/// The body for [`CHECK`].
-fn checked_credential(sandbox: &Value, secret: &str) -> String {
+/// The body for [`CHECK_PATH`].
+fn check_body(sandbox: &Value, secret: &str) -> String {
     json!({"tenantId": sandbox["tenant_id"], "subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"],
         "clientSecret": secret})
     .to_string()
 }
 
-fn stored_credential(sandbox: &Value, secret: &str) -> Value {
+fn stored_credential_body(sandbox: &Value, secret: &str) -> Value {
     json!({"name": "hunted", "azurecredentialConfig": {"tenantId": sandbox["tenant_id"],
         "subscriptionId": sandbox["subscription_id"], "clientId": sandbox["client_id"], "clientSecret": secret}})
 }
 
 /// Credentials in bodies: valid, invalid, and repeated in responses of Azure or of a proxy before it.
 async fn send_credentials_in_bodies(check: &mut LeakCheck, sandbox: &Value) {
-    let good = check.canary("a good secret in the body");
-    check.login(&good, &json!("token")).await;
-    let wrong = check.canary("a wrong secret in the body");
-    for (canary, expected) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
+    let good = check.add_canary("a good secret in the body");
+    check.script_login(&good, &json!("token")).await;
+    let wrong = check.add_canary("a wrong secret in the body");
+    for (canary, expected_error) in [(&good, None), (&wrong, Some("AADSTS7000215"))] {
         for action in ["aksCheckCredentials"].into_iter().chain(LISTINGS) {
             let body = inline_credential(sandbox, &canary.secret()).to_string();
             let (status, text) = check.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
-            match expected {
-                // Upgrades require a cluster too.
+            match expected_error {
+                // `aksUpgrades` requires a cluster too, which the body does not have.
                 None => assert!(status == 200 || action == "aksUpgrades", "{action}: {text}"),
                 Some(code) => assert!(text.contains(code) || action == "aksUpgrades", "{action}: {text}"),
             }
         }
         let (status, text) =
-            check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
+            check.send_as_admin(Method::POST, CHECK_PATH, check_body(sandbox, &canary.secret())).await;
         assert_eq!(status, 200, "{text}");
-        assert_eq!(text.contains(r#""verdict":"usable""#), expected.is_none(), "{text}");
+        assert_eq!(text.contains(r#""verdict":"usable""#), expected_error.is_none(), "{text}");
     }
-    let echoed = check.canary("a secret that Entra repeats");
-    let text = echoed.secret();
-    let form: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
-    let sentence =
-        format!("AADSTS7000215: {text} (client_secret={form}, {}) is wrong", STANDARD.encode(&text));
-    let body = json!({"error": "invalid_client", "error_description": sentence, "error_codes": [7_000_215]});
-    let page = json!({"status": 401, "body": body, "headers": {"x-ms-request-id": text.replace('\\', "")}});
-    check.login(&echoed, &json!({"answer": page})).await;
-    let gateway = check.canary("a secret that a gateway repeats");
-    let text = gateway.secret().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
-    let page = json!({"status": 403, "body": format!("<html><pre>client_secret={text}</pre></html>"),
+    let repeated_by_entra = check.add_canary("a secret that Entra repeats");
+    let secret = repeated_by_entra.secret();
+    let form: String = url::form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let description =
+        format!("AADSTS7000215: {secret} (client_secret={form}, {}) is wrong", STANDARD.encode(&secret));
+    let body =
+        json!({"error": "invalid_client", "error_description": description, "error_codes": [7_000_215]});
+    let page = json!({"status": 401, "body": body, "headers": {"x-ms-request-id": secret.replace('\\', "")}});
+    check.script_login(&repeated_by_entra, &json!({"answer": page})).await;
+    let repeated_by_gateway = check.add_canary("a secret that a gateway repeats");
+    let secret =
+        repeated_by_gateway.secret().replace('&', "&amp;").replace('<', "&lt;").replace('"', "&#34;");
+    let page = json!({"status": 403, "body": format!("<html><pre>client_secret={secret}</pre></html>"),
         "headers": {"content-type": "text/html"}});
-    check.login(&gateway, &json!({"answer": page})).await;
-    for canary in [&echoed, &gateway] {
+    check.script_login(&repeated_by_gateway, &json!({"answer": page})).await;
+    for canary in [&repeated_by_entra, &repeated_by_gateway] {
         for action in ["aksCheckCredentials", "aksLocations", "aksVMSizesV2"] {
             let body = inline_credential(sandbox, &canary.secret()).to_string();
             let (status, text) = check.send_as_admin(Method::POST, &format!("/meta/{action}"), body).await;
@@ -212,45 +216,45 @@ async fn send_credentials_in_bodies(check: &mut LeakCheck, sandbox: &Value) {
             assert!(text.contains("****"), "the response was forwarded, masked: {text}");
         }
         let (status, text) =
-            check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &canary.secret())).await;
+            check.send_as_admin(Method::POST, CHECK_PATH, check_body(sandbox, &canary.secret())).await;
         assert!(status == 200 && !text.contains(r#""verdict":"usable""#), "{status} {text}");
     }
 
-    let token = check.canary("an access token of Azure that Azure repeats");
-    let holder = check.canary("the secret of that token");
+    let token = check.add_canary("an access token of Azure that Azure repeats");
+    let login_secret = check.add_canary("the secret that gets this token");
     let page = json!({"body": {"token_type": "Bearer", "expires_in": 3599, "access_token": token.core}});
-    check.login(&holder, &json!({"answer": page})).await;
-    let repeated = json!({"error": {"code": "Forbidden", "message": format!("not with Authorization: Bearer {}", token.core)}});
+    check.script_login(&login_secret, &json!({"answer": page})).await;
+    let error = json!({"error": {"code": "Forbidden", "message": format!("not with Authorization: Bearer {}", token.core)}});
     let fault = json!({"operation": "managedClusters",
-        "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
+        "effect": {"status": {"status": 403, "body": error.to_string()}}});
     check.control_sandbox(Method::POST, "/faults", &fault).await;
-    let body = inline_credential(sandbox, &holder.secret()).to_string();
+    let body = inline_credential(sandbox, &login_secret.secret()).to_string();
     let (_, text) = check.send_as_admin(Method::POST, "/meta/aksClusters", body.clone()).await;
     assert!(text.contains("Bearer ****"), "{text}");
     check.send_as_admin(Method::POST, "/meta/aksLocations", body).await;
     let fault = json!({"operation": "permissions",
-        "effect": {"status": {"status": 403, "body": repeated.to_string()}}});
+        "effect": {"status": {"status": 403, "body": error.to_string()}}});
     check.control_sandbox(Method::POST, "/faults", &fault).await;
     let (_, text) =
-        check.send_as_admin(Method::POST, CHECK, checked_credential(sandbox, &holder.secret())).await;
+        check.send_as_admin(Method::POST, CHECK_PATH, check_body(sandbox, &login_secret.secret())).await;
     assert!(text.contains("notChecked"), "{text}");
-    let unusable = check.canary("an access token in an answer that cannot be used");
-    let holder = check.canary("the secret of that answer");
+    let unusable = check.add_canary("an access token in an invalid response");
+    let login_secret = check.add_canary("the secret of that login");
     let page = json!({"body": {"token_type": "Bearer", "expires_in": unusable.core, "access_token": unusable.secret()}});
-    check.login(&holder, &json!({"answer": page})).await;
+    check.script_login(&login_secret, &json!({"answer": page})).await;
     check
         .send_as_admin(
             Method::POST,
             "/meta/aksLocations",
-            inline_credential(sandbox, &holder.secret()).to_string(),
+            inline_credential(sandbox, &login_secret.secret()).to_string(),
         )
         .await;
     for effect in ["cut_before_answer", "cut_in_body", "truncated_body", "invalid_json"] {
         check
             .control_sandbox(Method::POST, "/faults", &json!({"operation": "token", "effect": effect}))
             .await;
-        let canary = check.canary(&format!("a secret whose login ends with {effect}"));
-        check.login(&canary, &json!("token")).await;
+        let canary = check.add_canary(&format!("a secret whose login ends with {effect}"));
+        check.script_login(&canary, &json!("token")).await;
         let (status, text) = check
             .send_as_admin(
                 Method::POST,
@@ -263,15 +267,15 @@ async fn send_credentials_in_bodies(check: &mut LeakCheck, sandbox: &Value) {
     }
 }
 
-/// Stored credentials, from creation to deletion.
+/// Uses a stored credential from creation to deletion; returns its ID.
 async fn use_stored_credential(check: &mut LeakCheck, sandbox: &Value) -> String {
-    let created = check.canary("a stored secret");
-    check.login(&created, &json!("token")).await;
+    let created = check.add_canary("a stored secret");
+    check.script_login(&created, &json!("token")).await;
     let (status, text) = check
         .send_as_admin(
             Method::POST,
             "/v3/cloudcredentials",
-            stored_credential(sandbox, &created.secret()).to_string(),
+            stored_credential_body(sandbox, &created.secret()).to_string(),
         )
         .await;
     assert_eq!(status, 201, "{text}");
@@ -296,11 +300,11 @@ async fn use_stored_credential(check: &mut LeakCheck, sandbox: &Value) -> String
         assert!(status == 200 && text.contains("verdict"), "{status} {text}");
     };
     use_credential(check).await;
-    let changed = check.canary("a stored secret after a change");
-    check.login(&changed, &json!("token")).await;
-    let repeated = check.canary("a stored secret that Entra repeats");
+    let changed = check.add_canary("a stored secret after a change");
+    check.script_login(&changed, &json!("token")).await;
+    let repeated = check.add_canary("a stored secret that Entra repeats");
     let page = json!({"status": 401, "body": {"error": "invalid_client", "error_description": format!("AADSTS7000215: {}", repeated.secret())}});
-    check.login(&repeated, &json!({"answer": page})).await;
+    check.script_login(&repeated, &json!({"answer": page})).await;
     for canary in [changed, repeated] {
         let change = json!({"azurecredentialConfig": {"clientSecret": canary.secret()}});
         let (status, text) = check.send_as_admin(Method::PUT, &path, change.to_string()).await;
@@ -327,7 +331,7 @@ async fn use_stored_credential(check: &mut LeakCheck, sandbox: &Value) -> String
 
 /// Secrets in the wrong fields and in the wrong parts of a request.
 async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str) {
-    let broken = check.canary("a secret in a body that is not JSON");
+    let broken = check.add_canary("a secret in a body that is not JSON");
     let escaped = json!(broken.secret()).to_string();
     for body in [
         format!("{{\"clientSecret\":{escaped}"),
@@ -351,7 +355,7 @@ async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str
         for (method, path) in [
             (Method::POST, "/meta/aksLocations"),
             (Method::POST, "/meta/aksCheckCredentials"),
-            (Method::POST, CHECK),
+            (Method::POST, CHECK_PATH),
             (Method::POST, "/v3/cloudcredentials"),
             (Method::PUT, &*format!("/v3/cloudcredentials/{id}")),
             (Method::POST, "/v3/clusters"),
@@ -359,7 +363,7 @@ async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str
             check.send_as_admin(method, path, body.clone()).await;
         }
     }
-    let misdirected = check.canary("a secret sent to a wrong path");
+    let misdirected = check.add_canary("a secret sent to a wrong path");
     let body = inline_credential(sandbox, &misdirected.secret()).to_string();
     for (method, path) in [
         (Method::POST, "/meta/aksNothing"),
@@ -374,7 +378,7 @@ async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str
         let (status, text) = check.send_as_admin(method.clone(), path, body.clone()).await;
         assert!(status >= 400, "{method} {path}: {text}");
     }
-    let large = check.canary("a secret in a body that is too large");
+    let large = check.add_canary("a secret in a body that is too large");
     for (path, status) in [("/meta/aksLocations", 400), ("/v3/cloudcredentials", 413)] {
         let body = inline_credential(sandbox, &large.secret()).to_string() + &" ".repeat(2 << 20);
         // The connection may be closed before the whole body is sent.
@@ -385,7 +389,7 @@ async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str
             check.outputs.add("the response to a body that is too large", text);
         }
     }
-    let half = check.canary("a secret in a body that ends in the middle");
+    let half = check.add_canary("a secret in a body that ends in the middle");
     let address: SocketAddr = check.server.url.strip_prefix("http://").unwrap().parse().unwrap();
     for path in ["/meta/aksLocations", "/v3/cloudcredentials"] {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -396,16 +400,16 @@ async fn send_misplaced_secrets(check: &mut LeakCheck, sandbox: &Value, id: &str
         );
         stream.write_all(request.as_bytes()).await.unwrap();
         stream.shutdown().await.unwrap();
-        let mut answer = Vec::new();
-        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut answer).await;
-        check.outputs.add("the response to half a body", answer);
+        let mut response = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut response).await;
+        check.outputs.add("the response to half a body", response);
     }
 }
 
 /// Tokens in every form, valid and invalid, over HTTP/1.1 and HTTP/2.
 async fn send_tokens(check: &mut LeakCheck, tokens: [String; 3]) {
     let http_2 = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let wrong = ["bearer", "basic", "cookie"].map(|form| check.canary(&format!("a wrong {form} token")));
+    let wrong = ["bearer", "basic", "cookie"].map(|form| check.add_canary(&format!("a wrong {form} token")));
     let wrong = wrong.map(|canary| format!("token-wrong:{}", canary.core));
     for (tokens, expected) in [(tokens, 200), (wrong, 401)] {
         let [bearer, basic, cookie] = tokens;
@@ -429,7 +433,7 @@ async fn send_tokens(check: &mut LeakCheck, tokens: [String; 3]) {
     }
 }
 
-/// Adds all files below a directory except those with these names.
+/// Adds all files below a directory except those named in `except`.
 fn add_files(outputs: &mut Outputs, directory: &Path, except: &[&str]) {
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
@@ -477,7 +481,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         url.set_password(Some(&password.core)).unwrap();
         canaries.push(password);
     }
-    let configured = |arguments: &[&str]| -> Command {
+    let configured_command = |arguments: &[&str]| -> Command {
         let mut command = command(directory.path(), arguments);
         command.args(["--sandbox", "--data-dir=data", "--encryption-key-file=keys", "--log-format=json"]);
         if let Some(url) = &database {
@@ -488,7 +492,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     };
     let mut outputs = Outputs::default();
     let tokens = ["bearer", "basic", "cookie"].map(|form| {
-        let output = configured(&["token", "create", "--user", form]).output().unwrap();
+        let output = configured_command(&["token", "create", "--user", form]).output().unwrap();
         assert!(output.status.success(), "{}", output_text(&output));
         outputs.add("the log of `token create`", &output.stderr);
         let token = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
@@ -497,7 +501,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         token
     });
 
-    let mut serve = configured(&[
+    let mut serve = configured_command(&[
         "serve",
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
@@ -516,13 +520,13 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     let id = use_stored_credential(&mut check, &sandbox).await;
     send_misplaced_secrets(&mut check, &sandbox, &id).await;
     send_tokens(&mut check, tokens).await;
-    let in_query = check.canary("a secret in a query");
-    let query = format!("/v3/no?clientSecret={}", in_query.core);
-    reply(check.server.http.get(format!("{}{query}", check.server.url)).bearer_auth(&check.token)).await;
+    let query_secret = check.add_canary("a secret in a query");
+    let path = format!("/v3/no?clientSecret={}", query_secret.core);
+    reply(check.server.http.get(format!("{}{path}", check.server.url)).bearer_auth(&check.token)).await;
     check.send("GET /metrics", check.server.http.get(metrics)).await;
 
     let LeakCheck { server, mut outputs, canaries, .. } = check;
-    // The files while the server runs, with the write-ahead log, and again after its stop.
+    // Read the files while the server runs, with the write-ahead log, and again after it stopped.
     add_files(&mut outputs, &directory.path().join("data"), &["sandbox.json"]);
     outputs.add("the log", server.stop());
     add_files(&mut outputs, &directory.path().join("data"), &["sandbox.json"]);
@@ -530,23 +534,23 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         add_tables(&mut outputs, url.as_str()).await;
     }
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"], &["migrate"]] {
-        let mut command = configured(arguments);
+        let mut command = configured_command(arguments);
         let output = command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", &bootstrap).output().unwrap();
         outputs.add(format!("{arguments:?}"), output_text(&output));
     }
     fs::write(directory.path().join("keys"), stdout_of(directory.path(), &["key", "generate"])).unwrap();
     outputs.add(
         "a start with another key",
-        output_text(&configured(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
+        output_text(&configured_command(&["serve", "--listen=127.0.0.1:0"]).output().unwrap()),
     );
 
     assert!(canaries.len() >= 25, "{}", canaries.len());
-    let logged = outputs.0.iter().find(|(source, _)| source == "the log").unwrap();
+    let (_, log) = outputs.0.iter().find(|(source, _)| source == "the log").unwrap();
     for library in ["\"sqlx", "\"hyper", "\"h2", "\"norman_aks::request\""] {
-        assert!(logged.1.contains(&format!("\"target\":{library}")), "nothing of {library}\" is in the log");
+        assert!(log.contains(&format!("\"target\":{library}")), "nothing of {library}\" is in the log");
     }
-    let sightings = outputs.sightings(&canaries);
-    assert!(sightings.is_empty(), "{} sightings:\n{}", sightings.len(), sightings.join("\n\n"));
+    let leaks = outputs.find_leaks(&canaries);
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n\n"));
 }
 
 #[tokio::test]
@@ -585,8 +589,8 @@ fn search_finds_secrets_in_all_encodings() {
     ] {
         let mut outputs = Outputs::default();
         outputs.add("here", format!("before {hidden} after"));
-        assert!(!outputs.sightings(std::slice::from_ref(&canary)).is_empty(), "{hidden}");
-        assert!(outputs.sightings(&[Canary::new("y")]).is_empty());
+        assert!(!outputs.find_leaks(std::slice::from_ref(&canary)).is_empty(), "{hidden}");
+        assert!(outputs.find_leaks(&[Canary::new("y")]).is_empty());
     }
 }
 
@@ -639,24 +643,24 @@ async fn debug_output_of_public_types_has_no_secrets() {
     let (_, secret) = bearer.expose_secret().split_once(':').unwrap();
     canaries.push(Canary { name: "a token".to_owned(), core: secret.to_owned() });
     outputs.add("PlainToken", format!("{token:?}"));
-    let line = KeyRing::generate();
-    let key = line.expose_secret().split_once(':').unwrap().1.trim_end_matches('=').to_owned();
+    let key_line = KeyRing::generate();
+    let key = key_line.expose_secret().split_once(':').unwrap().1.trim_end_matches('=').to_owned();
     canaries.push(Canary { name: "a key".to_owned(), core: key });
-    let ring = KeyRing::parse(line.expose_secret()).unwrap();
+    let ring = KeyRing::parse(key_line.expose_secret()).unwrap();
     outputs.add(
         "KeyRing",
-        format!("{line:?} {ring:?} {:?}", Vault::new(KeyRing::parse(line.expose_secret()).unwrap())),
+        format!("{key_line:?} {ring:?} {:?}", Vault::new(KeyRing::parse(key_line.expose_secret()).unwrap())),
     );
     let path = app.data_dir.path().join("keys");
-    fs::write(&path, line.expose_secret().replace(':', "")).unwrap();
+    fs::write(&path, key_line.expose_secret().replace(':', "")).unwrap();
     let store =
         norman_aks::store::Store::connect("sqlite:/nowhere/at/all", &norman_aks::store::Options::default())
             .await;
     outputs.add("store::Error", format!("{:?}", store.err()));
     let db = databases::sqlite().await;
     let opened = Secrets::open(&path, false, db.store.clone(), app.clock.clone()).await;
-    let error = opened.err().expect("no key file");
+    let error = opened.err().expect("the key file is invalid");
     outputs.add("secrets::Error", format!("{error:?} {error}"));
-    let sightings = outputs.sightings(&canaries);
-    assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
+    let leaks = outputs.find_leaks(&canaries);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n\n"));
 }

@@ -14,12 +14,12 @@ use crate::support::app::{NOW_MS, TestApp};
 use crate::support::databases;
 use crate::support::test_clusters;
 
-async fn value(app: &TestApp, name: &str) -> String {
+async fn setting_value(app: &TestApp, name: &str) -> String {
     let setting = app.get(&format!("/v3/settings/{name}")).send().await.expect(200);
     setting.json()["value"].as_str().unwrap().to_owned()
 }
 
-async fn change(app: &TestApp, name: &str, value: &str) -> Value {
+async fn change_setting(app: &TestApp, name: &str, value: &str) -> Value {
     let changed = app.put(&format!("/v3/settings/{name}")).json(&json!({"value": value})).send().await;
     assert_eq!(changed.status, StatusCode::OK, "{name}: {}", changed.text());
     changed.json()
@@ -76,20 +76,24 @@ async fn every_user_reads_all_settings_with_their_source() {
         assert_eq!(app.get(&format!("/v3/settings/{id}")).token(&ann).send().await.json(), *setting);
         assert_eq!((&setting["type"], &setting["name"]), (&json!("setting"), &json!(id)));
         assert!(setting["links"]["update"].is_null() && setting["links"]["remove"].is_null(), "{setting}");
-        let (fixed, source) = match id {
+        let (is_read_only, source) = match id {
             "server-url" | "install-uuid" | "cluster-review" => (true, "env"),
             "k8s-version" | "server-version" => (true, "default"),
             _ => (false, "default"),
         };
-        assert_eq!((&setting["readOnly"], &setting["source"]), (&json!(fixed), &json!(source)), "{id}");
+        assert_eq!(
+            (&setting["readOnly"], &setting["source"]),
+            (&json!(is_read_only), &json!(source)),
+            "{id}"
+        );
         assert_eq!(setting["customized"], false);
-        let own = app.get(&format!("/v3/settings/{id}")).send().await.json();
-        assert_eq!(own["links"]["update"].is_string(), !fixed, "{own}");
+        let for_admin = app.get(&format!("/v3/settings/{id}")).send().await.json();
+        assert_eq!(for_admin["links"]["update"].is_string(), !is_read_only, "{for_admin}");
     }
-    assert_eq!(value(&app, "server-url").await, "https://fixed.example.org");
-    assert_eq!(value(&app, "aks-refresh").await, "300");
-    // One ID for each installation, by which clients distinguish servers.
-    assert!(uuid::Uuid::parse_str(&value(&app, "install-uuid").await).is_ok());
+    assert_eq!(setting_value(&app, "server-url").await, "https://fixed.example.org");
+    assert_eq!(setting_value(&app, "aks-refresh").await, "300");
+    // Clients distinguish installations by this ID.
+    assert!(uuid::Uuid::parse_str(&setting_value(&app, "install-uuid").await).is_ok());
     let unknown = app.get("/v3/settings/telemetry-opt").send().await;
     assert_eq!(
         (unknown.status, norman_error(&unknown).message),
@@ -116,24 +120,24 @@ async fn only_administrators_change_settings_that_are_not_read_only() {
     expect_status(&ann, "aks-refresh", StatusCode::FORBIDDEN).await;
     expect_status(&ann, "none", StatusCode::NOT_FOUND).await;
     for name in ["server-url", "install-uuid", "k8s-version", "server-version"] {
-        let before = value(&app, name).await;
+        let before = setting_value(&app, name).await;
         expect_status(&app.admin, name, StatusCode::FORBIDDEN).await;
         expect_status(&ann, name, StatusCode::FORBIDDEN).await;
-        assert_eq!(value(&app, name).await, before);
-        // Terraform resets a setting before it removes it from its state, and repeats the current values.
-        for harmless in ["", before.as_str()] {
+        assert_eq!(setting_value(&app, name).await, before);
+        // Terraform resets a setting before removing it from the state, and repeats unchanged values.
+        for value in ["", before.as_str()] {
             let path = format!("/v3/settings/{name}");
-            let response = app.put(&path).json(&json!({"value": harmless})).send().await;
+            let response = app.put(&path).json(&json!({"value": value})).send().await;
             assert_eq!(
                 (response.status, &response.json()["value"]),
                 (StatusCode::OK, &json!(before)),
                 "{name}"
             );
-            let response = app.put(&path).token(&ann).json(&json!({"value": harmless})).send().await;
+            let response = app.put(&path).token(&ann).json(&json!({"value": value})).send().await;
             assert_eq!(response.status, StatusCode::FORBIDDEN, "{name}");
         }
     }
-    assert_eq!(value(&app, "aks-refresh").await, "300");
+    assert_eq!(setting_value(&app, "aks-refresh").await, "300");
     let delete = app.delete("/v3/settings/aks-refresh").send().await;
     assert_eq!(
         (delete.status, norman_error(&delete).code),
@@ -151,32 +155,32 @@ async fn only_administrators_change_settings_that_are_not_read_only() {
 async fn change_is_immediate_and_empty_value_restores_the_default() {
     let app = TestApp::with_advisory_review().await;
     let before = app.get("/v3/settings/aks-refresh").send().await.json();
-    let changed = change(&app, "aks-refresh", "600").await;
+    let changed = change_setting(&app, "aks-refresh", "600").await;
     assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), changed);
-    let seen = ["value", "default", "customized", "source"].map(|key| changed[key].clone());
-    assert_eq!(seen, [json!("600"), json!("300"), json!(true), json!("db")]);
+    let fields = ["value", "default", "customized", "source"].map(|key| changed[key].clone());
+    assert_eq!(fields, [json!("600"), json!("300"), json!(true), json!("db")]);
     let list = app.get("/v3/settings?name=aks-refresh").send().await.json();
     assert_eq!(list["data"], json!([changed]));
     // Other fields that clients send back are ignored.
-    let all = json!({"value": "700", "default": "1", "customized": false, "source": "env", "name": "server-url",
+    let full_body = json!({"value": "700", "default": "1", "customized": false, "source": "env", "name": "server-url",
         "id": "x", "readOnly": true, "links": {}, "type": "setting"});
-    let whole = app.put("/v3/settings/aks-refresh").json(&all).send().await.json();
+    let stored = app.put("/v3/settings/aks-refresh").json(&full_body).send().await.json();
     assert_eq!(
-        (&whole["id"], &whole["value"], &whole["default"]),
+        (&stored["id"], &stored["value"], &stored["default"]),
         (&json!("aks-refresh"), &json!("700"), &json!("300"))
     );
-    let nothing = app.put("/v3/settings/aks-refresh").json(&json!({})).send().await;
-    assert_eq!(nothing.json(), whole);
+    let unchanged = app.put("/v3/settings/aks-refresh").json(&json!({})).send().await;
+    assert_eq!(unchanged.json(), stored);
     for value in ["0", "-1", "5m", "31536001"] {
-        let refused = app.put("/v3/settings/aks-refresh").json(&json!({"value": value})).send().await;
-        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
-        let NormanError { code, field, message } = norman_error(&refused);
+        let rejected = app.put("/v3/settings/aks-refresh").json(&json!({"value": value})).send().await;
+        assert_eq!(rejected.status, StatusCode::UNPROCESSABLE_ENTITY, "{value}");
+        let NormanError { code, field, message } = norman_error(&rejected);
         assert_eq!((code.as_str(), field.as_str()), ("InvalidFormat", "value"));
         assert!(message.starts_with("aks-refresh must be a whole number"), "{message}");
     }
-    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), whole, "nothing was stored");
-    let posted = app.post("/v3/settings/aks-refresh?_method=PUT").json(&json!({"value": ""})).send().await;
-    assert_eq!(posted.json(), before);
+    assert_eq!(app.get("/v3/settings/aks-refresh").send().await.json(), stored, "nothing was stored");
+    let reset = app.post("/v3/settings/aks-refresh?_method=PUT").json(&json!({"value": ""})).send().await;
+    assert_eq!(reset.json(), before);
 }
 
 #[tokio::test]
@@ -189,9 +193,9 @@ async fn manifests_and_kubeconfigs_use_the_settings() {
     assert_eq!(empty["config"], "", "clients send no token over plain HTTP");
     assert!(empty["message"].as_str().unwrap().contains("setting server-url"), "{empty}");
 
-    change(&app, "server-url", "https://aks.example.org/").await;
-    change(&app, "cacerts", PEM).await;
-    change(&app, "agent-image", "mine.example.org/agent:7").await;
+    change_setting(&app, "server-url", "https://aks.example.org/").await;
+    change_setting(&app, "cacerts", PEM).await;
+    change_setting(&app, "agent-image", "mine.example.org/agent:7").await;
     let (token, manifest) = registration(&app, &cluster).await;
     let url = token["manifestUrl"].as_str().unwrap();
     assert!(url.starts_with("https://aks.example.org/v3/import/"), "{url}");
@@ -223,10 +227,10 @@ async fn kubeconfig_tokens_have_the_configured_ttl() {
         app.get(&format!("/v3/tokens/{name}")).send().await.json()
     };
     assert_eq!(new_token().await["ttl"], 30 * 24 * 3_600_000_i64);
-    change(&app, "kubeconfig-default-token-ttl-minutes", "90").await;
+    change_setting(&app, "kubeconfig-default-token-ttl-minutes", "90").await;
     let token = new_token().await;
     assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(5_400_000), &json!("2026-11-22T13:30:00Z")));
-    change(&app, "kubeconfig-default-token-ttl-minutes", "0").await;
+    change_setting(&app, "kubeconfig-default-token-ttl-minutes", "0").await;
     let token = new_token().await;
     assert_eq!((&token["ttl"], &token["expiresAt"]), (&json!(0), &json!("")));
 }
@@ -236,47 +240,47 @@ async fn clusters_are_refreshed_at_the_configured_interval() {
     let app = TestApp::with_advisory_review().await;
     let cluster = test_clusters::import(&app, &app.admin, "one").await;
     app.settle().await;
-    let state = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
-    assert_eq!(state["state"], "active", "{}", state["transitioningMessage"]);
+    let imported = app.get(&format!("/v3/clusters/{cluster}")).send().await.json();
+    assert_eq!(imported["state"], "active", "{}", imported["transitioningMessage"]);
     let count_reads = async |time: Duration| {
         app.take_azure_requests();
         app.advance(time).await;
         let name = format!("/managedClusters/{}", app.seed.imported_cluster_name);
         app.take_azure_requests()
             .iter()
-            .filter(|seen| seen.starts_with("GET ") && seen.ends_with(&name))
+            .filter(|request| request.starts_with("GET ") && request.ends_with(&name))
             .count()
     };
-    let (usual, often) = (Duration::from_mins(20), Duration::from_mins(5));
-    assert_eq!(count_reads(usual).await, 4);
-    change(&app, "aks-refresh", "30").await;
-    let seen = count_reads(often).await;
-    assert!((8..=10).contains(&seen), "{seen}");
-    change(&app, "aks-refresh", "86400").await;
-    assert!(count_reads(usual).await <= 1);
+    let (twenty_minutes, five_minutes) = (Duration::from_mins(20), Duration::from_mins(5));
+    assert_eq!(count_reads(twenty_minutes).await, 4);
+    change_setting(&app, "aks-refresh", "30").await;
+    let reads = count_reads(five_minutes).await;
+    assert!((8..=10).contains(&reads), "{reads}");
+    change_setting(&app, "aks-refresh", "86400").await;
+    assert!(count_reads(twenty_minutes).await <= 1);
     // A shorter interval takes effect immediately, not only after a day.
-    change(&app, "aks-refresh", "").await;
-    let seen = count_reads(usual).await;
-    assert!((3..=4).contains(&seen), "{seen}");
+    change_setting(&app, "aks-refresh", "").await;
+    let reads = count_reads(twenty_minutes).await;
+    assert!((3..=4).contains(&reads), "{reads}");
 }
 
 #[tokio::test]
 async fn inactive_aks_driver_rejects_new_clusters() {
     let app = TestApp::with_advisory_review().await;
-    let driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
-    let seen = driver().await;
-    assert_eq!((&seen["active"], &seen["state"]), (&json!(true), &json!("active")));
-    change(&app, "kev2-operators", r#"[{"name":"aks","active":false}]"#).await;
-    let seen = driver().await;
-    assert_eq!((&seen["active"], &seen["state"]), (&json!(false), &json!("inactive")));
+    let read_driver = async || app.get("/v3/kontainerdrivers/azurekubernetesservice").send().await.json();
+    let driver = read_driver().await;
+    assert_eq!((&driver["active"], &driver["state"]), (&json!(true), &json!("active")));
+    change_setting(&app, "kev2-operators", r#"[{"name":"aks","active":false}]"#).await;
+    let driver = read_driver().await;
+    assert_eq!((&driver["active"], &driver["state"]), (&json!(false), &json!("inactive")));
     let credential = app.store_credential(&app.admin).await;
     let body = test_clusters::absent_body("one", &credential);
-    let refused = app.post("/v3/clusters").json(&body).send().await;
+    let rejected = app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(
-        norman_error(&refused).message,
+        norman_error(&rejected).message,
         "aks operator is inactive: an administrator can activate it in the setting kev2-operators"
     );
-    change(&app, "kev2-operators", "").await;
+    change_setting(&app, "kev2-operators", "").await;
     assert_eq!(app.post("/v3/clusters").json(&body).send().await.status, StatusCode::CREATED);
 }
 
@@ -284,20 +288,26 @@ async fn inactive_aks_driver_rejects_new_clusters() {
 async fn changes_reach_other_servers_and_survive_a_restart() {
     let db = databases::sqlite().await;
     let clock = Clock::manual(NOW_MS);
-    let one = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
-    let two = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
-    let read = async |app: &TestApp| value(app, "aks-refresh").await;
-    assert_eq!((read(&one).await, read(&two).await), ("300".to_owned(), "300".to_owned()));
-    change(&one, "aks-refresh", "900").await;
+    let first = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
+    let second = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
+    let refresh_setting = async |app: &TestApp| setting_value(app, "aks-refresh").await;
+    assert_eq!(
+        (refresh_setting(&first).await, refresh_setting(&second).await),
+        ("300".to_owned(), "300".to_owned())
+    );
+    change_setting(&first, "aks-refresh", "900").await;
     clock.advance(Duration::from_secs(2));
-    assert_eq!(read(&two).await, "900");
-    let id = value(&one, "install-uuid").await;
-    assert_eq!(value(&two, "install-uuid").await, id);
-    for app in [one, two] {
+    assert_eq!(refresh_setting(&second).await, "900");
+    let id = setting_value(&first, "install-uuid").await;
+    assert_eq!(setting_value(&second, "install-uuid").await, id);
+    for app in [first, second] {
         app.server.stop().await;
     }
-    let three = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
-    assert_eq!((read(&three).await, value(&three, "install-uuid").await), ("900".to_owned(), id));
+    let restarted = TestApp::builder().advisory_review().database(&db).clock(&clock).start().await;
+    assert_eq!(
+        (refresh_setting(&restarted).await, setting_value(&restarted, "install-uuid").await),
+        ("900".to_owned(), id)
+    );
 }
 
 #[tokio::test]
@@ -305,7 +315,7 @@ async fn every_attempt_to_change_a_setting_is_audited() {
     let db = databases::sqlite().await;
     let app = TestApp::builder().advisory_review().database(&db).start().await;
     let ann = app.token("ann").await;
-    change(&app, "aks-refresh", "900").await;
+    change_setting(&app, "aks-refresh", "900").await;
     for (token, name, value) in
         [(&app.admin, "aks-refresh", "0"), (&ann, "aks-refresh", "1"), (&ann, "none", "1")]
     {
@@ -318,12 +328,12 @@ async fn every_attempt_to_change_a_setting_is_audited() {
     let filter = Filter { object_type: Some("setting".to_owned()), ..Filter::default() };
     let mut rows = list(&db.store, 100, &filter).await.unwrap();
     rows.reverse();
-    let seen: Vec<_> = rows
+    let records: Vec<_> = rows
         .iter()
         .map(|row| (row.user_name.as_str(), row.object_id.as_str(), row.outcome.as_str()))
         .collect();
     assert_eq!(
-        seen,
+        records,
         [
             ("admin", "aks-refresh", "done"),
             ("admin", "aks-refresh", "refused"),

@@ -16,13 +16,13 @@ use crate::support::program::{Server, command, log_lines, output_text, reply, sa
 /// Longer than any step takes on a busy machine.
 const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
-const SANDBOX: [&str; 4] = ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data"];
-const SERVE: [&str; 3] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data"];
+const SANDBOX_ARGS: [&str; 4] = ["serve", "--sandbox", "--listen=127.0.0.1:0", "--data-dir=data"];
+const SERVE_ARGS: [&str; 3] = ["serve", "--listen=127.0.0.1:0", "--data-dir=data"];
 
-/// Starts a sandbox in a new directory; returns its file for scripts as well.
+/// Starts a server with a sandbox in a new directory; returns the content of `sandbox.json` as well.
 fn start_sandbox(flags: &[&str]) -> (TempDir, Server, Value) {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &[&SANDBOX[..], flags].concat());
+    let server = Server::start(directory.path(), &[&SANDBOX_ARGS[..], flags].concat());
     let sandbox = sandbox_file(&directory.path().join("data"));
     (directory, server, sandbox)
 }
@@ -30,8 +30,8 @@ fn start_sandbox(flags: &[&str]) -> (TempDir, Server, Value) {
 /// Makes the sandbox slow or faulty.
 async fn inject_fault(server: &Server, sandbox: &Value, fault: &Value) {
     let request = server.http.post(format!("{}/faults", str_at(sandbox, "control_url")));
-    let added = reply(request.header("content-type", "application/json").body(fault.to_string())).await;
-    assert_eq!(added.status, 201, "{}", added.text);
+    let response = reply(request.header("content-type", "application/json").body(fault.to_string())).await;
+    assert_eq!(response.status, 201, "{}", response.text);
 }
 
 fn str_at<'a>(object: &'a Value, key: &str) -> &'a str {
@@ -54,14 +54,14 @@ fn admin_token(directory: &Path) -> String {
     fs::read_to_string(directory.join("data/admin-token")).unwrap().trim_end().to_owned()
 }
 
-fn credential(name: &str) -> Value {
+fn credential_body(name: &str) -> Value {
     json!({"name": name, "azurecredentialConfig": {"clientId": "c", "clientSecret": "s", "subscriptionId": "u"}})
 }
 
 /// The words of a shell command with single quotes.
 fn shell_words(line: &str) -> Vec<String> {
     let mut is_quoted = false;
-    // Spaces outside of quotes separate words.
+    // Replace the spaces outside of quotes, which separate words, by NUL.
     let marked = line.chars().filter_map(|c| match c {
         '\'' => {
             is_quoted = !is_quoted;
@@ -155,23 +155,23 @@ async fn sandbox_file_for_scripts_has_working_values() {
 
 #[tokio::test]
 async fn data_survives_sigkill() {
-    let (directory, server, first) = start_sandbox(&[]);
-    let authority = fs::read(str_at(&first, "ca_file")).unwrap();
-    let token = str_at(&first, "token_key");
-    let created = server.post("/v3/cloudcredentials", token, &credential("kept")).await;
+    let (directory, server, sandbox) = start_sandbox(&[]);
+    let authority = fs::read(str_at(&sandbox, "ca_file")).unwrap();
+    let token = str_at(&sandbox, "token_key");
+    let created = server.post("/v3/cloudcredentials", token, &credential_body("kept")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     server.signal("KILL");
     assert!(!server.wait_for_exit().0.success());
 
-    let server = Server::start(directory.path(), &SANDBOX);
-    let second = sandbox_file(&directory.path().join("data"));
+    let server = Server::start(directory.path(), &SANDBOX_ARGS);
+    let restarted_sandbox = sandbox_file(&directory.path().join("data"));
     for key in ["token_key", "credential_id", "ca_file"] {
-        assert_eq!(first[key], second[key], "{key}");
+        assert_eq!(sandbox[key], restarted_sandbox[key], "{key}");
     }
-    assert_eq!(authority, fs::read(str_at(&second, "ca_file")).unwrap());
+    assert_eq!(authority, fs::read(str_at(&restarted_sandbox, "ca_file")).unwrap());
     let path = format!("/v3/cloudcredentials/{}", str_at(&created.json(), "id"));
     assert_eq!(server.get(&path, token).await.json()["name"], "kept");
-    let seeded = str_at(&second, "credential_id");
+    let seeded = str_at(&restarted_sandbox, "credential_id");
     let listed = server.get(&format!("/meta/aksLocations?cloudCredentialId={seeded}"), token).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
     let check = stdout_of(directory.path(), &["check", "--sandbox", "--data-dir=data"]);
@@ -182,7 +182,7 @@ async fn data_survives_sigkill() {
 #[tokio::test]
 async fn first_start_creates_token_and_key() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &SERVE);
+    let server = Server::start(directory.path(), &SERVE_ARGS);
     for file in ["admin-token", "encryption.keys", "norman-aks.db"] {
         assert_eq!(mode(&directory.path().join("data").join(file)), 0o600, "{file}");
     }
@@ -192,7 +192,7 @@ async fn first_start_creates_token_and_key() {
     let logged = server.stop();
     assert!(logged.contains("encryption key created") && !logged.contains(secret), "{logged}");
 
-    let server = Server::start(directory.path(), &SERVE);
+    let server = Server::start(directory.path(), &SERVE_ARGS);
     assert_eq!(admin_token(directory.path()), token, "no second token is created");
     assert_eq!(server.get("/v3/cloudcredentials", &token).await.status, 200);
     server.stop();
@@ -201,9 +201,9 @@ async fn first_start_creates_token_and_key() {
 #[tokio::test]
 async fn missing_encryption_key_is_reported_by_id() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &SERVE);
+    let server = Server::start(directory.path(), &SERVE_ARGS);
     let token = admin_token(directory.path());
-    let created = server.post("/v3/cloudcredentials", &token, &credential("encrypted")).await;
+    let created = server.post("/v3/cloudcredentials", &token, &credential_body("encrypted")).await;
     assert_eq!(created.status, 201, "{}", created.text);
     server.stop();
 
@@ -211,13 +211,13 @@ async fn missing_encryption_key_is_reported_by_id() {
     let original = fs::read_to_string(&keys).unwrap();
     let (id, key) = original.trim_end().split_once(':').unwrap();
     fs::write(&keys, stdout_of(directory.path(), &["key", "generate"])).unwrap();
-    let error = failure_output(directory.path(), &SERVE);
+    let error = failure_output(directory.path(), &SERVE_ARGS);
     assert!(error.contains(&format!("need the encryption key {id}")) && !error.contains(key), "{error}");
     fs::remove_file(&keys).unwrap();
-    let error = failure_output(directory.path(), &SERVE);
+    let error = failure_output(directory.path(), &SERVE_ARGS);
     assert!(error.contains(id) && !keys.exists(), "no other key is created: {error}");
     fs::write(&keys, &original).unwrap();
-    Server::start(directory.path(), &SERVE).stop();
+    Server::start(directory.path(), &SERVE_ARGS).stop();
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn bootstrap_token_is_replaced_by_the_next() {
     let directory = tempfile::tempdir().unwrap();
     let mut previous = "token-first:none";
     for token in ["token-first:one", "token-first:two", "token-second:three"] {
-        let mut command = command(directory.path(), &SERVE);
+        let mut command = command(directory.path(), &SERVE_ARGS);
         let server = Server::spawn(command.env("NORMAN_AKS_BOOTSTRAP_TOKEN", token));
         assert!(!directory.path().join("data/admin-token").exists());
         assert_eq!(server.get("/v3/clusters", token).await.status, 200, "{token}");
@@ -238,7 +238,7 @@ async fn bootstrap_token_is_replaced_by_the_next() {
 #[test]
 fn backtrace_warning_is_not_the_first_log_line() {
     let directory = tempfile::tempdir().unwrap();
-    let mut server = Server::spawn(command(directory.path(), &SANDBOX).env("RUST_BACKTRACE", "1"));
+    let mut server = Server::spawn(command(directory.path(), &SANDBOX_ARGS).env("RUST_BACKTRACE", "1"));
     let warning = "RUST_BACKTRACE is set";
     server.wait_for(warning, |server| server.stderr().contains(warning).then_some(()));
     let logged = server.stderr();
@@ -248,7 +248,7 @@ fn backtrace_warning_is_not_the_first_log_line() {
 
 #[test]
 fn sandbox_and_azure_cannot_share_a_database() {
-    for (first, second) in [(&SANDBOX[..], &SERVE[..]), (&SERVE, &SANDBOX)] {
+    for (first, second) in [(&SANDBOX_ARGS[..], &SERVE_ARGS[..]), (&SERVE_ARGS, &SANDBOX_ARGS)] {
         let directory = tempfile::tempdir().unwrap();
         Server::start(directory.path(), first).stop();
         let error = failure_output(directory.path(), second);
@@ -278,15 +278,15 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     let metrics_url = format!("http://{}/metrics", server.listener_address("metrics"));
     let rendered = reply(server.http.get(metrics_url)).await;
     assert!(rendered.header("content-type").starts_with("text/plain; version=0.0.4"), "{rendered:?}");
-    // Without a value here: no snapshot is due, no list is stale, no role is pending, and there is no Rancher.
-    let absent = [
+    // These have no value here: no snapshot is due, no list is stale, no role is pending, and there is no Rancher.
+    let absent_metrics = [
         "norman_aks_snapshots_total",
         "norman_aks_stale_responses_total",
         "norman_aks_access_waits_total",
         "norman_aks_rancher_up",
         "norman_aks_rancher_decisions_total",
     ];
-    for metric in metrics::ALL.iter().filter(|metric| !absent.contains(&metric.name)) {
+    for metric in metrics::ALL.iter().filter(|metric| !absent_metrics.contains(&metric.name)) {
         assert!(
             rendered.text.contains(&format!("# TYPE {}", metric.name)),
             "{}\n{}",
@@ -313,10 +313,10 @@ async fn requests_and_failures_appear_in_metrics_and_json_logs() {
     assert!(requests.iter().all(|line| line["request_id"].as_str().is_some_and(|id| id.len() == 36)));
     let request = requests.iter().find(|line| line["request_id"] == *failed_id).unwrap();
     assert_eq!((&request["status"], &request["path"]), (&json!(400), &json!("/meta/aksVirtualNetworks")));
-    let causes: Vec<_> = lines.iter().filter(|line| line["message"] == "action failed").collect();
-    assert_eq!(causes.len(), 1, "one line per failure: {causes:?}");
-    assert_eq!(causes[0]["request_id"], *failed_id);
-    assert!(causes[0]["error"].as_str().unwrap().contains("403 (AuthorizationFailed)"), "{}", causes[0]);
+    let failures: Vec<_> = lines.iter().filter(|line| line["message"] == "action failed").collect();
+    assert_eq!(failures.len(), 1, "one line per failure: {failures:?}");
+    assert_eq!(failures[0]["request_id"], *failed_id);
+    assert!(failures[0]["error"].as_str().unwrap().contains("403 (AuthorizationFailed)"), "{}", failures[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -326,7 +326,7 @@ async fn tls_listener_uses_configured_certificate() {
     fs::write(directory.path().join("cert.pem"), certificate.cert.pem()).unwrap();
     fs::write(directory.path().join("key.pem"), certificate.signing_key.serialize_pem()).unwrap();
     let tls = ["--tls-listen=127.0.0.1:0", "--tls-cert=cert.pem", "--tls-key=key.pem", "--log-format=json"];
-    let mut server = Server::start(directory.path(), &[&SERVE[..], &tls].concat());
+    let mut server = Server::start(directory.path(), &[&SERVE_ARGS[..], &tls].concat());
     let address: std::net::SocketAddr = server.listener_address("the API over TLS").parse().unwrap();
     let trusted = reqwest::Certificate::from_pem(certificate.cert.pem().as_bytes()).unwrap();
     let http = reqwest::Client::builder()
@@ -343,7 +343,7 @@ async fn tls_listener_uses_configured_certificate() {
     server.stop();
 
     fs::write(directory.path().join("cert.pem"), "no certificate").unwrap();
-    let error = failure_output(directory.path(), &[&SERVE[..], &tls[..3]].concat());
+    let error = failure_output(directory.path(), &[&SERVE_ARGS[..], &tls[..3]].concat());
     assert!(error.contains("cert.pem"), "{error}");
 }
 
@@ -356,36 +356,36 @@ async fn keys_are_rotated_while_the_server_runs() {
     let rotate = ["key", "rotate", "--sandbox", "--data-dir=data"];
 
     stdout_of(directory.path(), &["key", "generate", "--append", "data/encryption.keys"]);
-    let both = fs::read_to_string(&keys).unwrap();
-    let (new, old) = both.trim_end().split_once('\n').unwrap();
-    let (new_id, old_id) = (new.split(':').next().unwrap(), old.split(':').next().unwrap());
+    let new_and_old = fs::read_to_string(&keys).unwrap();
+    let (new_key, old_key) = new_and_old.trim_end().split_once('\n').unwrap();
+    let (new_id, old_id) = (new_key.split(':').next().unwrap(), old_key.split(':').next().unwrap());
     let error = failure_output(directory.path(), &rotate);
     assert!(error.contains("running server") && error.contains(new_id), "{error}");
 
-    let reloads = |server: &Server| server.stderr().matches("encryption keys reloaded").count();
+    let reload_count = |server: &Server| server.stderr().matches("encryption keys reloaded").count();
     server.signal("HUP");
-    server.wait_for("the new key", |server| (reloads(server) == 1).then_some(()));
+    server.wait_for("the new key", |server| (reload_count(server) == 1).then_some(()));
     assert_eq!(stdout_of(directory.path(), &rotate), format!("re-encrypted 1 secret with {new_id}\n"));
     assert_eq!(stdout_of(directory.path(), &rotate), format!("re-encrypted 0 secrets with {new_id}\n"));
-    fs::write(&keys, format!("{new}\n")).unwrap();
+    fs::write(&keys, format!("{new_key}\n")).unwrap();
     server.signal("HUP");
-    server.wait_for("the removal of the old key", |server| (reloads(server) == 2).then_some(()));
+    server.wait_for("the removal of the old key", |server| (reload_count(server) == 2).then_some(()));
     let listed = server.get(&path, token).await;
     assert_eq!(listed.status, 200, "{}", listed.text);
     server.stop();
 
-    let server = Server::start(directory.path(), &SANDBOX);
+    let server = Server::start(directory.path(), &SANDBOX_ARGS);
     assert_eq!(server.get(&path, token).await.status, 200);
     server.stop();
-    fs::write(&keys, format!("{old}\n")).unwrap();
-    let error = failure_output(directory.path(), &SANDBOX);
+    fs::write(&keys, format!("{old_key}\n")).unwrap();
+    let error = failure_output(directory.path(), &SANDBOX_ARGS);
     assert!(error.contains(new_id) && !error.contains(&format!("key {old_id}")), "{error}");
 }
 
 #[tokio::test]
 async fn cli_token_changes_reach_a_running_server() {
     let directory = tempfile::tempdir().unwrap();
-    let server = Server::start(directory.path(), &SERVE);
+    let server = Server::start(directory.path(), &SERVE_ARGS);
     let created = stdout_of(directory.path(), &["token", "create", "--user", "ann", "--data-dir=data"]);
     let token = created.trim_end();
     assert_eq!(server.get("/v3/clusters", token).await.status, 200);

@@ -20,7 +20,7 @@ const VM_SIZES: &str = "aksVMSizesV2";
 /// The length of the encrypted data key after the header of a snapshot.
 const WRAPPED_KEY_LEN: usize = 60;
 /// The actions whose lists are saved.
-const SAVED: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES, "aksVersions"];
+const SAVED_ACTIONS: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES, "aksVersions"];
 
 async fn get_list(app: &TestApp, action: &str) -> TestResponse {
     let body = app.credential(&json!({"region": "eastus"}));
@@ -32,10 +32,10 @@ fn cache_status(response: &TestResponse) -> (&str, &str, u16) {
     (response.header("x-norman-aks-cache"), response.header("age"), response.status.as_u16())
 }
 
-/// A server with all [`SAVED`] lists in its cache.
+/// A server with all [`SAVED_ACTIONS`] lists in its cache.
 async fn start_with_lists() -> TestApp {
     let app = TestApp::with_advisory_review().await;
-    for action in SAVED {
+    for action in SAVED_ACTIONS {
         assert_eq!(cache_status(&get_list(&app, action).await), ("miss", "0", 200), "{action}");
     }
     app
@@ -46,7 +46,7 @@ async fn restart_and_restore(app: &TestApp) -> TestApp {
     wait_until_restored(restart(app).await).await
 }
 
-/// Waits until the lists are restored. The server itself waits only briefly for them when it starts.
+/// Waits until the lists are restored. A starting server waits only briefly for them.
 async fn wait_until_restored(app: TestApp) -> TestApp {
     let started = Instant::now();
     while app.server.listings.cache_bytes() == 0 {
@@ -88,7 +88,7 @@ async fn lists_are_served_after_a_restart_with_their_age() {
     assert_eq!((&first.body, first.header("etag")), (&original.body, original.header("etag")));
     let requests = after.take_azure_requests();
     assert_eq!((requests.len(), login_count(&requests)), (1, 1), "one login and no list: {requests:?}");
-    for action in SAVED {
+    for action in SAVED_ACTIONS {
         assert_eq!(cache_status(&get_list(&after, action).await), ("hit", "90", 200), "{action}");
     }
     let body = after.credential(&json!({"region": "eastus"}));
@@ -103,9 +103,9 @@ async fn stored_credential_gets_its_lists_after_a_stop() {
     let id = before.store_credential(&before.admin).await;
     let path = format!("/meta/{VM_SIZES}?cloudCredentialId={id}&region=eastus");
     assert_eq!(cache_status(&before.get(&path).send().await), ("miss", "0", 200));
-    let next = TestApp::builder().advisory_review().restart_of(&before);
+    let builder = TestApp::builder().advisory_review().restart_of(&before);
     before.server.stop().await;
-    let after = wait_until_restored(next.start().await).await;
+    let after = wait_until_restored(builder.start().await).await;
     after.take_azure_requests();
     assert_eq!(cache_status(&after.get(&path).send().await), ("hit", "0", 200));
     let requests = after.take_azure_requests();
@@ -140,7 +140,7 @@ async fn rejected_login_evicts_all_lists() {
     after.server.save_lists().await;
     let last = restart(&after).await;
     for app in [&after, &last] {
-        for action in SAVED {
+        for action in SAVED_ACTIONS {
             assert_eq!(cache_status(&get_list(app, action).await).0, "miss", "{action}");
         }
     }
@@ -152,13 +152,17 @@ async fn lists_are_served_while_azure_fails() {
     before.server.save_lists().await;
     for effect in [fault::status(503), fault::status(429), Effect::CutBeforeAnswer, Effect::InvalidJson] {
         let after = restart_and_restore(&before).await;
-        let what = format!("{effect:?}");
+        let effect_name = format!("{effect:?}");
         after.control.add_fault(login_fault(effect));
         after.clock.advance(Duration::from_secs(10));
         let response = get_list(&after, VM_SIZES).await;
-        assert_eq!((response.header("x-norman-aks-cache"), response.status.as_u16()), ("hit", 200), "{what}");
+        assert_eq!(
+            (response.header("x-norman-aks-cache"), response.status.as_u16()),
+            ("hit", 200),
+            "{effect_name}"
+        );
         // Lists of objects that users create are not saved.
-        assert_ne!(get_list(&after, "aksVirtualNetworks").await.status, 200, "{what}");
+        assert_ne!(get_list(&after, "aksVirtualNetworks").await.status, 200, "{effect_name}");
         after.control.clear_faults();
     }
 }
@@ -199,13 +203,13 @@ async fn other_secret_gets_no_restored_list() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
-    let mut other = after.credential(&json!({"region": "eastus"}));
-    other["clientSecret"] = after.seed.client_secret_2.into();
-    let response = after.post("/meta/aksVMSizesV2").json(&other).send().await;
+    let mut body = after.credential(&json!({"region": "eastus"}));
+    body["clientSecret"] = after.seed.client_secret_2.into();
+    let response = after.post("/meta/aksVMSizesV2").json(&body).send().await;
     assert_eq!(cache_status(&response), ("miss", "0", 200));
-    other["clientSecret"] = "guessed".into();
+    body["clientSecret"] = "guessed".into();
     after.control.add_fault(login_fault(fault::status(503)));
-    let response = after.post("/meta/aksVMSizesV2").json(&other).send().await;
+    let response = after.post("/meta/aksVMSizesV2").json(&body).send().await;
     assert_eq!(response.status, 503, "no list for a guessed secret while Entra fails: {}", response.text());
 }
 
@@ -213,33 +217,34 @@ async fn other_secret_gets_no_restored_list() {
 async fn unusable_snapshot_is_discarded_and_overwritten() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
-    let good = std::fs::read(snapshot_file(&before)).unwrap();
-    let header = String::from_utf8(good.iter().copied().take_while(|byte| *byte != b'\n').collect()).unwrap();
+    let valid = std::fs::read(snapshot_file(&before)).unwrap();
+    let header =
+        String::from_utf8(valid.iter().copied().take_while(|byte| *byte != b'\n').collect()).unwrap();
     let [format, version, key_id] = header.split(' ').collect::<Vec<_>>().try_into().unwrap();
-    let with_header = |new: String| [new.as_bytes(), &good[header.len()..]].concat();
+    let with_header = |new: String| [new.as_bytes(), &valid[header.len()..]].concat();
     let with_flipped_bit = |index: usize| {
-        let mut bytes = good.clone();
+        let mut bytes = valid.clone();
         bytes[index] ^= 1;
         bytes
     };
-    for (what, bytes) in [
+    for (defect, bytes) in [
         ("empty", Vec::new()),
-        ("truncated", good[..good.len() / 2].to_vec()),
-        ("without the last byte", good[..good.len() - 1].to_vec()),
-        ("longer", [&good[..], b"x"].concat()),
+        ("truncated", valid[..valid.len() / 2].to_vec()),
+        ("without the last byte", valid[..valid.len() - 1].to_vec()),
+        ("longer", [&valid[..], b"x"].concat()),
         ("altered wrapped key", with_flipped_bit(header.len() + 20)),
-        ("altered content", with_flipped_bit(good.len() - 100)),
+        ("altered content", with_flipped_bit(valid.len() - 100)),
         ("another file format", b"SQLite format 3\0".to_vec()),
         ("of another version", with_header(format!("{format} 0.0.9 {key_id}"))),
         ("of another key", with_header(format!("{format} {version} key-other"))),
     ] {
         std::fs::write(snapshot_file(&before), &bytes).unwrap();
         let after = restart(&before).await;
-        assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("miss", "0", 200), "{what}");
+        assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("miss", "0", 200), "{defect}");
         after.server.save_lists().await;
-        assert_ne!(std::fs::read(snapshot_file(&after)).unwrap(), bytes, "{what}");
+        assert_ne!(std::fs::read(snapshot_file(&after)).unwrap(), bytes, "{defect}");
         let last = restart_and_restore(&after).await;
-        assert_eq!(cache_status(&get_list(&last, VM_SIZES).await), ("hit", "0", 200), "{what}");
+        assert_eq!(cache_status(&get_list(&last, VM_SIZES).await), ("hit", "0", 200), "{defect}");
     }
 }
 
@@ -294,10 +299,10 @@ async fn unchanged_lists_are_not_written_again() {
 async fn replaced_key_invalidates_snapshots_but_not_the_running_cache() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
-    let keys = before.data_dir.path().join("encryption.keys");
-    let old = std::fs::read_to_string(&keys).unwrap();
-    let new = STANDARD.encode([9; 32]);
-    std::fs::write(&keys, format!("key-new:{new}\n{old}")).unwrap();
+    let key_file = before.data_dir.path().join("encryption.keys");
+    let old_keys = std::fs::read_to_string(&key_file).unwrap();
+    let new_key = STANDARD.encode([9; 32]);
+    std::fs::write(&key_file, format!("key-new:{new_key}\n{old_keys}")).unwrap();
     before.server.secrets.reload().await.unwrap();
     assert_eq!(cache_status(&get_list(&before, VM_SIZES).await), ("hit", "0", 200));
     let old_snapshot = std::fs::read(snapshot_file(&before)).unwrap();
@@ -338,10 +343,11 @@ async fn snapshot_is_encrypted_and_contains_no_secret() {
         wrapped_key: wrapped_key.to_vec(),
         ciphertext: ciphertext.to_vec(),
     };
-    let plain = app.server.secrets.open_snapshot(version, sealed).unwrap();
-    let contains = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+    let plaintext = app.server.secrets.open_snapshot(version, sealed).unwrap();
+    let contains =
+        |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     for text in ["Standard_D2s_v5", "eastus", app.seed.subscription_id] {
-        assert!(contains(&plain, text) && !contains(&content, text), "{text}");
+        assert!(contains(&plaintext, text) && !contains(&content, text), "{text}");
     }
     let admin_secret = app.admin.split_once(':').unwrap().1;
     let hex = |text: &str| text.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
@@ -349,10 +355,10 @@ async fn snapshot_is_encrypted_and_contains_no_secret() {
         for encoded in
             [secret.to_owned(), STANDARD.encode(secret).trim_end_matches('=').to_owned(), hex(secret)]
         {
-            assert!(!contains(&plain, &encoded) && !contains(&content, &encoded), "{encoded}");
+            assert!(!contains(&plaintext, &encoded) && !contains(&content, &encoded), "{encoded}");
         }
     }
-    for part in [app.seed.client_id, app.seed.tenant_id, "Bearer", "eyJ", "aksConfig"] {
-        assert!(!contains(&plain, part), "{part}");
+    for text in [app.seed.client_id, app.seed.tenant_id, "Bearer", "eyJ", "aksConfig"] {
+        assert!(!contains(&plaintext, text), "{text}");
     }
 }

@@ -6,19 +6,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The production code of all packages, without comments and tests.
-fn code() -> String {
+fn production_code() -> String {
     let mut code = String::new();
     for directory in ["src", "crates"] {
-        append(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut code);
+        append_code(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory), &mut code);
     }
     code
 }
 
-fn append(path: &Path, code: &mut String) {
+fn append_code(path: &Path, code: &mut String) {
     let is_test_code = path.file_name().is_some_and(|name| name == "tests" || name == "tests.rs");
     if path.is_dir() && !is_test_code {
         for entry in std::fs::read_dir(path).unwrap() {
-            append(&entry.unwrap().path(), code);
+            append_code(&entry.unwrap().path(), code);
         }
     } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test_code {
         let text = std::fs::read_to_string(path).unwrap();
@@ -32,8 +32,8 @@ fn append(path: &Path, code: &mut String) {
 fn log_keys(code: &str) -> BTreeSet<String> {
     let calls = code.split("tracing::").skip(1).filter_map(|rest| {
         let (name, rest) = rest.split_once("!(")?;
-        let is_log = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        is_log.then(|| rest.split(");").next().unwrap_or_default())
+        let is_macro_name = name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        is_macro_name.then(|| rest.split(");").next().unwrap_or_default())
     });
     let fields = calls.flat_map(|call| call.split(','));
     let keys = fields.map(|field| field.split(" = ").next().unwrap_or_default().trim());
@@ -42,21 +42,21 @@ fn log_keys(code: &str) -> BTreeSet<String> {
 
 #[test]
 fn stable_names_exist() {
-    let code = code();
+    let code = production_code();
     let keys = log_keys(&code);
-    let (mut section, mut seen, mut missing) = ("", 0, Vec::new());
+    let (mut section, mut count, mut missing) = ("", 0, Vec::new());
     for line in include_str!("../fixtures/stable-names.txt").lines() {
         if let Some(heading) = line.strip_prefix('[') {
             section = heading.trim_end_matches(']');
         } else if !line.is_empty() && !line.starts_with('#') {
             let is_key = section == "log keys";
             let exists = if is_key { keys.contains(line) } else { code.contains(&format!("\"{line}\"")) };
-            seen += 1;
+            count += 1;
             if !exists {
                 missing.push(format!("{section}: {line}"));
             }
         }
     }
-    assert!(seen > 250, "only {seen} names were read");
+    assert!(count > 250, "only {count} names were read");
     assert_eq!(missing, [""; 0], "names that users rely on are missing");
 }

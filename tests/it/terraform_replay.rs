@@ -1,5 +1,5 @@
 //! Replays recorded requests of the unmodified `rancher2` provider of Terraform, and checks each response as the provider
-//! would: `checks.rs` has the fields that it reads, and the differences that its next plan would show.
+//! would. `checks.rs` checks the fields that the provider reads, and that its next plan would show no differences.
 
 mod checks;
 mod go_client;
@@ -19,7 +19,7 @@ use self::replacements::Replacements;
 use crate::support::app::{TestApp, TestResponse};
 use crate::support::fixtures;
 
-/// The server's URL in the recording, and here.
+/// The server's URL in the recording, and in this test.
 const RECORDED_BASE: &str = "http://rancher.test";
 const BASE: &str = "https://norman.test";
 
@@ -65,8 +65,9 @@ fn read_scenario(scenario: &str) -> Vec<Exchange> {
         else {
             continue;
         };
-        let number = reference.strip_prefix("(as in n=").and_then(|rest| rest.split(' ').next());
-        exchanges[index].response.body = match number {
+        let earlier_number = reference.strip_prefix("(as in n=").and_then(|text| text.split(' ').next());
+        // References without a number are to the schemas.
+        exchanges[index].response.body = match earlier_number {
             Some(number) => {
                 let earlier = exchanges.iter().find(|exchange| exchange.n.to_string() == number).unwrap();
                 earlier.response.body.clone()
@@ -81,7 +82,7 @@ fn read_scenario(scenario: &str) -> Vec<Exchange> {
 /// The state that the provider waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    Steady,
+    NotWaiting,
     Creating,
     Updating,
     Removing,
@@ -91,7 +92,7 @@ impl Phase {
     /// Whether the state is valid while waiting, or ends the wait successfully.
     fn accepts(self, state: &str) -> bool {
         match self {
-            Self::Steady => state == "active",
+            Self::NotWaiting => state == "active",
             Self::Creating => true,
             Self::Updating => ["updating", "upgrading", "active"].contains(&state),
             Self::Removing => state == "removing",
@@ -103,7 +104,7 @@ struct Replay {
     app: TestApp,
     /// Recorded strings and their replacements.
     replacements: Replacements,
-    /// The object that was written last, and read last, by kind.
+    /// The objects that the provider wrote last and read last, by kind.
     written: BTreeMap<&'static str, Value>,
     read: BTreeMap<&'static str, Value>,
     kubeconfig_token: String,
@@ -140,7 +141,7 @@ impl Replay {
             written: BTreeMap::new(),
             read: BTreeMap::new(),
             kubeconfig_token: String::new(),
-            phase: Phase::Steady,
+            phase: Phase::NotWaiting,
             problems: Vec::new(),
         }
     }
@@ -154,11 +155,11 @@ impl Replay {
             assert!(self.problems.len() < 20, "{}", self.problems.join("\n"));
         }
         assert!(self.problems.is_empty(), "{}", self.problems.join("\n"));
-        let left = self.app.get("/v3/clusters").send().await.json();
-        assert_eq!(left["data"], json!([]));
+        let clusters = self.app.get("/v3/clusters").send().await.json();
+        assert_eq!(clusters["data"], json!([]));
     }
 
-    /// Sends one request, and waits as the provider does.
+    /// Replays an exchange, and waits as the provider does; returns the problems.
     async fn exchange(&mut self, exchange: &Exchange) -> Vec<String> {
         let path = self.replacements.in_text(&exchange.request.path);
         let method: Method = exchange.request.method.parse().unwrap();
@@ -169,37 +170,39 @@ impl Replay {
         }
         let expected = self.replacements.in_json(&exchange.response.body);
         let mut waited = Duration::ZERO;
-        let answer = loop {
-            let answer = self.send(&method, &path, &body).await;
-            let ends = exchange.response.status == 404 || expected["state"] == "active";
-            let waits = kind == "cluster" && method == Method::GET && self.phase != Phase::Steady && ends;
-            if !waits
-                || answer.status == exchange.response.status && answer.json()["state"] == expected["state"]
+        let response = loop {
+            let response = self.send(&method, &path, &body).await;
+            let ends_wait = exchange.response.status == 404 || expected["state"] == "active";
+            let is_waiting =
+                kind == "cluster" && method == Method::GET && self.phase != Phase::NotWaiting && ends_wait;
+            if !is_waiting
+                || response.status == exchange.response.status
+                    && response.json()["state"] == expected["state"]
             {
-                break answer;
+                break response;
             }
-            if answer.status != 200 {
-                return vec![format!("{} while waiting: {}", answer.status, answer.text())];
+            if response.status != 200 {
+                return vec![format!("{} while waiting: {}", response.status, response.text())];
             }
-            let now = answer.json();
-            if !self.phase.accepts(now["state"].as_str().unwrap_or_default()) {
-                return vec![format!("{} ends a wait for {:?}", now["state"], self.phase)];
+            let cluster = response.json();
+            if !self.phase.accepts(cluster["state"].as_str().unwrap_or_default()) {
+                return vec![format!("{} ends a wait for {:?}", cluster["state"], self.phase)];
             }
             if waited >= TIMEOUT {
-                return vec![format!("never {}: {}", expected["state"], now["transitioningMessage"])];
+                return vec![format!("never {}: {}", expected["state"], cluster["transitioningMessage"])];
             }
             self.app.advance(POLL_INTERVAL).await;
             waited += POLL_INTERVAL;
         };
-        if answer.status != exchange.response.status {
+        if response.status != exchange.response.status {
             return vec![format!(
                 "{} instead of {}: {}",
-                answer.status,
+                response.status,
                 exchange.response.status,
-                answer.text()
+                response.text()
             )];
         }
-        self.check(exchange, kind, &method, &path, body, &answer)
+        self.check(exchange, kind, &method, &path, body, &response)
     }
 
     async fn send(&self, method: &Method, path: &str, body: &Value) -> TestResponse {
@@ -217,22 +220,22 @@ impl Replay {
         method: &Method,
         path: &str,
         body: Value,
-        answer: &TestResponse,
+        response: &TestResponse,
     ) -> Vec<String> {
         if kind == "ping" {
-            return checks::check_equal("the body", &json!(answer.text()), &json!("pong"));
+            return checks::check_equal("the body", &json!(response.text()), &json!("pong"));
         }
         if exchange.response.status == 404 || method == Method::DELETE && kind == "cloudCredential" {
-            self.phase = Phase::Steady;
+            self.phase = Phase::NotWaiting;
             return Vec::new();
         }
-        let (ours, expected) = (answer.json(), &exchange.response.body);
+        let (ours, expected) = (response.json(), &exchange.response.body);
         if method == Method::POST || method == Method::PUT {
             self.learn_id(expected, &ours);
         }
         let expected = self.replacements.in_json(expected);
         let problems = match kind {
-            "root" => checks::check_root(answer.header("x-api-schemas"), BASE),
+            "root" => checks::check_root(response.header("x-api-schemas"), BASE),
             "schemas" => checks::check_schemas(&ours, &expected),
             "setting" => checks::check_setting(&ours, &expected),
             "nodeDriver" => checks::check_node_driver(&ours),
@@ -275,7 +278,7 @@ impl Replay {
                 }
                 if state == "active" {
                     problems.extend(checks::check_applied(&ours, written));
-                    self.phase = Phase::Steady;
+                    self.phase = Phase::NotWaiting;
                 }
             } else if ours["state"] != "active" || !checks::check_applied(&ours, written).is_empty() {
                 // A PUT that changes nothing in Azure does not wait.
@@ -283,7 +286,7 @@ impl Replay {
             }
         } else {
             problems.extend(checks::check_credential(&ours, written));
-            self.phase = Phase::Steady;
+            self.phase = Phase::NotWaiting;
         }
         problems.extend(checks::check_equal("id", &ours["id"], &expected["id"]));
         self.read.insert(kind, ours);
@@ -308,13 +311,13 @@ impl Replay {
             let user = config.auth_infos.into_iter().next()?.auth_info?;
             Some((cluster.server?, user.token?.expose_secret().to_owned()))
         };
-        let (server, recorded) = server_and_token(expected).unwrap();
+        let (server, recorded_token) = server_and_token(expected).unwrap();
         let Some((our_server, token)) = server_and_token(ours) else {
             return vec![format!("not a kubeconfig: {ours}")];
         };
-        let name = |token: &str| token.split_once(':').map(|(name, _)| name.to_owned());
-        let Some(ours) = name(&token) else { return vec!["a token without a colon".to_owned()] };
-        self.replacements.add(&name(&recorded).unwrap(), &ours);
+        let token_name = |token: &str| token.split_once(':').map(|(name, _)| name.to_owned());
+        let Some(our_name) = token_name(&token) else { return vec!["a token without a colon".to_owned()] };
+        self.replacements.add(&token_name(&recorded_token).unwrap(), &our_name);
         self.kubeconfig_token = token;
         checks::check_equal("server", &json!(our_server), &json!(server))
     }
@@ -323,11 +326,11 @@ impl Replay {
     fn repeat_state(&self, kind: &str, body: &mut Value) {
         let (read, written) = (&self.read[kind], body.as_object_mut().unwrap());
         for key in ["annotations", "labels"] {
-            let map = written[key].as_object_mut().unwrap();
-            map.retain(|key, _| !checks::is_ignored_key(key));
+            let entries = written[key].as_object_mut().unwrap();
+            entries.retain(|key, _| !checks::is_ignored_key(key));
             let ignored =
                 read[key].as_object().unwrap().iter().filter(|(key, _)| checks::is_ignored_key(key));
-            map.extend(ignored.map(|(key, value)| (key.clone(), value.clone())));
+            entries.extend(ignored.map(|(key, value)| (key.clone(), value.clone())));
         }
         for key in checks::REPEATED_STRINGS {
             if written.contains_key(key) {
@@ -370,21 +373,21 @@ async fn replay(scenario: &str) {
 }
 
 #[tokio::test]
-async fn credential_lifecycle() {
+async fn provider_manages_a_credential() {
     replay("credential").await;
 }
 
 #[tokio::test]
-async fn minimal_cluster_lifecycle() {
+async fn provider_manages_a_minimal_cluster() {
     replay("aks-minimal").await;
 }
 
 #[tokio::test]
-async fn full_cluster_lifecycle() {
+async fn provider_manages_a_full_cluster() {
     replay("aks-full").await;
 }
 
 #[tokio::test]
-async fn imported_cluster_lifecycle() {
+async fn provider_manages_an_imported_cluster() {
     replay("aks-imported").await;
 }

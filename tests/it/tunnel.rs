@@ -1,4 +1,4 @@
-//! The tunnels of agents: access to open one, requests through it, and misbehaving agents.
+//! The tunnels of agents: authentication of agents, requests through a tunnel, and misbehaving agents.
 
 use std::io;
 use std::sync::Arc;
@@ -39,20 +39,20 @@ impl PrivateCluster {
         let app = TestApp::builder().cluster_access(unresolved).start().await;
         let connected = ConnectedCluster::new(app, cluster).await;
         let listener = Listener::start(&connected.app).await;
-        let token = token(&connected, CLUSTER_ID).await;
+        let token = registration_token(&connected, CLUSTER_ID).await;
         Self { connected, listener, token }
     }
 
-    /// An agent through which the cluster responds.
+    /// Connects an agent, and waits until the cluster can be used through it.
     async fn connect_agent(&self) -> TestAgent {
-        let before = self.usable_sessions();
+        let before = self.usable_session_count();
         let agent =
             TestAgent::connect(self.listener.address, &self.token, self.connected.kubernetes.address).await;
-        self.wait_for_usable(before + 1).await;
+        self.wait_for_usable_sessions(before + 1).await;
         agent
     }
 
-    /// An agent that answers pings but connects to nothing.
+    /// Connects an agent that responds to pings, but whose connections to the cluster get no data.
     async fn connect_black_hole(&self) -> TestAgent {
         let dialer = async |_: Target| {
             let (near, far) = tokio::io::duplex(1 << 20);
@@ -62,15 +62,16 @@ impl PrivateCluster {
         TestAgent::connect_with(self.listener.address, &self.token, dialer).await.unwrap()
     }
 
-    fn usable_sessions(&self) -> usize {
+    fn usable_session_count(&self) -> usize {
         self.connected.app.server.cluster_access.sessions().usable(CLUSTER_ID).len()
     }
 
-    async fn wait_for_usable(&self, wanted: usize) {
-        wait_for("sessions", || self.usable_sessions() == wanted).await;
+    async fn wait_for_usable_sessions(&self, count: usize) {
+        wait_for("sessions", || self.usable_session_count() == count).await;
     }
 
-    async fn get_inside(&self, path: &str) -> StatusCode {
+    /// Sends a GET request to the cluster; returns the status of the response.
+    async fn get_status(&self, path: &str) -> StatusCode {
         let response = self.connected.send_to_cluster(Method::GET, path, &self.connected.owner_token).await;
         let status = response.status();
         // Printed if the test fails.
@@ -93,7 +94,7 @@ impl PrivateCluster {
     }
 }
 
-async fn token(connected: &ConnectedCluster, cluster: &str) -> String {
+async fn registration_token(connected: &ConnectedCluster, cluster: &str) -> String {
     let path = format!("/v3/clusterregistrationtokens/{cluster}:default-token");
     let response = connected.app.get(&path).token(&connected.owner_token).send().await;
     response.json()["token"].as_str().unwrap_or_else(|| panic!("{}", response.text())).to_owned()
@@ -120,12 +121,12 @@ async fn rejected_agents_get_ranchers_status_and_text() {
         (400, "illegal base64 data at input byte 0".to_owned())
     );
     let params = BASE64_STANDARD.encode(PARAMS);
-    let why = "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header";
-    let twice = format!("{why}Error during upgrade for host [{CLUSTER_ID}]: {why}");
+    let reason = "websocket: the client is not using the websocket protocol: 'upgrade' token not found in 'Connection' header";
+    let repeated = format!("{reason}Error during upgrade for host [{CLUSTER_ID}]: {reason}");
     for method in [Method::GET, Method::POST] {
-        assert_eq!(cluster.register(method, &cluster.token, &params).await, (400, twice.clone()));
+        assert_eq!(cluster.register(method, &cluster.token, &params).await, (400, repeated.clone()));
     }
-    assert_eq!(cluster.usable_sessions(), 0);
+    assert_eq!(cluster.usable_session_count(), 0);
 }
 
 #[tokio::test]
@@ -143,19 +144,20 @@ async fn agents_need_https_but_no_api_token() {
 #[tokio::test]
 async fn private_cluster_is_reached_through_its_agent() {
     let cluster = PrivateCluster::start().await;
-    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200, "it is unreachable");
+    assert_ne!(cluster.get_status("/api/v1/nodes").await, 200, "the cluster is unreachable");
     let agent = cluster.connect_agent().await;
-    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
-    let seen = cluster.connected.kubernetes.take_requests();
-    let request = seen.iter().find(|seen| seen.path_and_query.starts_with("/api/v1/nodes")).unwrap();
+    assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
+    let requests = cluster.connected.kubernetes.take_requests();
+    let request =
+        requests.iter().find(|request| request.path_and_query.starts_with("/api/v1/nodes")).unwrap();
     assert_eq!(request.header("impersonate-user").len(), 1);
-    // Nothing that the agent sends about the cluster is used.
-    for text in seen.iter().map(|seen| format!("{seen:?}")) {
+    // Nothing in `PARAMS`, which the agent sends about the cluster, is used.
+    for text in requests.iter().map(|request| format!("{request:?}")) {
         assert!(!text.contains("canary"), "{text}");
     }
     drop(agent);
-    cluster.wait_for_usable(0).await;
-    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200);
+    cluster.wait_for_usable_sessions(0).await;
+    assert_ne!(cluster.get_status("/api/v1/nodes").await, 200);
     cluster.connect_agent().await;
 }
 
@@ -164,26 +166,26 @@ async fn request_succeeds_through_the_other_agent_when_one_is_frozen() {
     let cluster = PrivateCluster::start().await;
     let _healthy = cluster.connect_agent().await;
     let newest = cluster.connect_agent().await;
-    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+    assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
     newest.freeze();
     let started = Instant::now();
-    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
-    assert!(started.elapsed() < Duration::from_secs(10), "sent through the other agent after 3 s");
-    while_time_passes(Duration::from_secs(1), cluster.wait_for_usable(1)).await;
+    assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
+    assert!(started.elapsed() < Duration::from_secs(10), "the server changes to the other agent after 3 s");
+    while_time_passes(Duration::from_secs(1), cluster.wait_for_usable_sessions(1)).await;
 }
 
 #[tokio::test]
 async fn agent_that_reaches_nothing_is_never_used_and_is_disconnected() {
     let cluster = PrivateCluster::start().await;
     let (first, second) = (cluster.connect_black_hole().await, cluster.connect_black_hole().await);
-    assert_eq!(cluster.usable_sessions(), 0);
+    assert_eq!(cluster.usable_session_count(), 0);
     let closed = async { tokio::join!(first.session.closed(), second.session.closed()) };
-    // Steps shorter than the time after which a session without pings is closed.
+    // The steps are shorter than the time after which a session without pings is closed.
     let (reason, _) = while_time_passes(Duration::from_secs(5), closed).await;
     assert!(reason.to_string().contains("does not respond through this agent"), "{reason}");
     // An agent that works can connect again.
     let _agent = cluster.connect_agent().await;
-    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+    assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
 }
 
 #[tokio::test]
@@ -192,23 +194,23 @@ async fn working_session_is_not_displaced_by_others() {
     let _agent = cluster.connect_agent().await;
     let _idle = (cluster.connect_black_hole().await, cluster.connect_black_hole().await);
     for _ in 0..20 {
-        assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+        assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
     }
-    assert_eq!(cluster.usable_sessions(), 1);
+    assert_eq!(cluster.usable_session_count(), 1);
 }
 
 #[tokio::test]
 async fn token_of_one_cluster_opens_no_session_of_another() {
     let cluster = PrivateCluster::start().await;
-    let other = "c-other";
-    cluster.connected.insert_cluster(other, &cluster.connected.status(), Some("t")).await;
-    let token = token(&cluster.connected, other).await;
+    let other_id = "c-other";
+    cluster.connected.insert_cluster(other_id, &cluster.connected.status(), Some("t")).await;
+    let token = registration_token(&cluster.connected, other_id).await;
     let _agent =
         TestAgent::connect(cluster.listener.address, &token, cluster.connected.kubernetes.address).await;
     let sessions = cluster.connected.app.server.cluster_access.sessions().clone();
-    wait_for("the other cluster's session", || sessions.has_usable(other)).await;
+    wait_for("the other cluster's session", || sessions.has_usable(other_id)).await;
     assert!(!sessions.has_usable(CLUSTER_ID));
-    assert_ne!(cluster.get_inside("/api/v1/nodes").await, 200);
+    assert_ne!(cluster.get_status("/api/v1/nodes").await, 200);
 }
 
 #[tokio::test]
@@ -224,23 +226,23 @@ async fn deleting_the_token_ends_its_sessions() {
 #[tokio::test]
 async fn session_of_an_embedded_rancher_stays_open_and_unused() {
     let cluster = PrivateCluster::start().await;
-    let embedded = async |token: &str| {
+    let connect_embedded = async |token: &str| {
         let mut headers = http::HeaderMap::new();
         headers.insert("authorization", format!("Bearer stv-cluster-{token}").parse().unwrap());
         let dialer = async |target: Target| -> io::Result<TcpStream> { panic!("{target:?}") };
         TestAgent::connect_with_headers(cluster.listener.address, headers, dialer).await
     };
-    let rejected = embedded("wrong").await.err().unwrap().to_string();
+    let rejected = connect_embedded("wrong").await.err().unwrap().to_string();
     assert!(rejected.contains("401") && rejected.contains("failed authentication"), "{rejected}");
-    let session = embedded(&cluster.token).await.unwrap();
-    // A session of an agent is checked at once, and then used.
+    let embedded = connect_embedded(&cluster.token).await.unwrap();
+    // Unlike this session, that of an agent is checked immediately and then used.
     let _agent = cluster.connect_agent().await;
-    assert_eq!(cluster.get_inside("/api/v1/nodes").await, 200);
+    assert_eq!(cluster.get_status("/api/v1/nodes").await, 200);
     assert_eq!(cluster.connected.app.server.cluster_access.sessions().count(), (1, 1));
-    assert!(!session.session.is_closed());
+    assert!(!embedded.session.is_closed());
     let path = format!("/v3/clusterregistrationtokens/{CLUSTER_ID}:default-token");
     cluster.connected.app.delete(&path).token(&cluster.connected.owner_token).send().await;
-    assert!(session.close_reason().await.contains("the registration token was deleted"));
+    assert!(embedded.close_reason().await.contains("the registration token was deleted"));
 }
 
 #[tokio::test]
@@ -269,9 +271,9 @@ async fn cluster_events_record_agent_connections() {
     let cluster = PrivateCluster::start().await;
     let agent = cluster.connect_agent().await;
     drop(agent);
-    cluster.wait_for_usable(0).await;
+    cluster.wait_for_usable_sessions(0).await;
     let path = format!("/api/v1/clusters/{CLUSTER_ID}/events");
-    let kinds = async || {
+    let event_kinds = async || {
         let call = cluster
             .connected
             .app
@@ -283,51 +285,53 @@ async fn cluster_events_record_agent_connections() {
         events.iter().map(|event| event["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for _ in 0..500 {
-        if kinds().await == ["agentConnected", "agentDisconnected"] {
+        if event_kinds().await == ["agentConnected", "agentDisconnected"] {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?}", kinds().await);
+    panic!("{:?}", event_kinds().await);
 }
 
-/// Sends a request that changes the protocol; returns the connection after the head of the response.
+/// Sends the head of a request for an upgrade; returns the connection after the head of the response.
 async fn upgrade_connection(cluster: &PrivateCluster, head: &str) -> TcpStream {
     let mut stream = TcpStream::connect(cluster.listener.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
-    let mut seen = Vec::new();
-    while !seen.ends_with(b"\r\n\r\n") {
-        seen.push(timeout(TEST_TIMEOUT, stream.read_u8()).await.unwrap().unwrap());
+    let mut response_head = Vec::new();
+    while !response_head.ends_with(b"\r\n\r\n") {
+        response_head.push(timeout(TEST_TIMEOUT, stream.read_u8()).await.unwrap().unwrap());
     }
-    let seen = String::from_utf8(seen).unwrap();
-    assert!(seen.starts_with("HTTP/1.1 101 "), "{seen}");
+    let response_head = String::from_utf8(response_head).unwrap();
+    assert!(response_head.starts_with("HTTP/1.1 101 "), "{response_head}");
     stream
 }
 
 #[tokio::test]
 async fn upgraded_streams_carry_100_mb_each_way() {
-    const LEN: usize = 100_000_000;
+    const TOTAL_BYTES: usize = 100_000_000;
     let cluster = PrivateCluster::start().await;
     let _agent = cluster.connect_agent().await;
     let path = format!("/k8s/clusters/{CLUSTER_ID}/api/v1/namespaces/a/pods/b/exec?command=sh");
-    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-    for (method, upgrade, more) in [("POST", "SPDY/3.1", ""), ("GET", "websocket", key)] {
+    let websocket_headers = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
+    for (method, upgrade, extra_headers) in
+        [("POST", "SPDY/3.1", ""), ("GET", "websocket", websocket_headers)]
+    {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nConnection: Upgrade\r\n\
-             Upgrade: {upgrade}\r\n{more}\r\n",
+             Upgrade: {upgrade}\r\n{extra_headers}\r\n",
             cluster.connected.owner_token
         );
         let (mut reader, mut writer) = upgrade_connection(&cluster, &head).await.into_split();
         let sending = tokio::spawn(async move {
             let piece = vec![b'a'; 100_000];
-            for _ in 0..LEN / piece.len() {
+            for _ in 0..TOTAL_BYTES / piece.len() {
                 writer.write_all(&piece).await.unwrap();
             }
             writer
         });
         let (mut received, mut buffer) = (0, vec![0; 256 * 1024]);
         let expected = vec![b'A'; buffer.len()];
-        while received < LEN {
+        while received < TOTAL_BYTES {
             let read =
                 timeout(TEST_TIMEOUT, reader.read(&mut buffer)).await.expect("the stream stalls").unwrap();
             assert!(read > 0, "{method}: closed after {received} bytes");
@@ -352,7 +356,7 @@ async fn watch_streams_through_the_tunnel_and_ends_with_it() {
     cluster.connected.kubernetes.send_line("second");
     assert_eq!(next().await.unwrap().unwrap().into_data().unwrap(), "second\n");
     drop(agent);
-    // A failure, or an end between two lines: the client repeats the request in both cases.
+    // The stream fails, or ends between two lines. Clients repeat the request in both cases.
     assert!(next().await.is_none_or(|frame| frame.is_err()));
 }
 

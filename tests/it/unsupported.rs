@@ -44,10 +44,11 @@ async fn password_login_names_the_reason_in_its_code() {
 async fn types_without_objects_are_listed_empty() {
     let app = TestApp::start().await;
     let schemas = app.get("/v3/schemas").send().await.json();
-    for (kind, path) in [("rkeK8sSystemImage", "/v3/rkek8ssystemimages"), ("feature", "/v3/features")] {
-        let schema = schemas["data"].as_array().unwrap().iter().find(|schema| schema["id"] == kind).unwrap();
-        assert_eq!(schema["collectionMethods"], json!(["GET"]), "{kind}");
-        assert_eq!(schema["links"]["collection"], format!("http://norman.test{path}"), "{kind}");
+    for (schema_id, path) in [("rkeK8sSystemImage", "/v3/rkek8ssystemimages"), ("feature", "/v3/features")] {
+        let schema =
+            schemas["data"].as_array().unwrap().iter().find(|schema| schema["id"] == schema_id).unwrap();
+        assert_eq!(schema["collectionMethods"], json!(["GET"]), "{schema_id}");
+        assert_eq!(schema["links"]["collection"], format!("http://norman.test{path}"), "{schema_id}");
         let list = app.get(path).send().await;
         assert_eq!((list.status, &list.json()["data"]), (StatusCode::OK, &json!([])), "{}", list.text());
     }

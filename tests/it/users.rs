@@ -21,15 +21,15 @@ async fn set_enabled(app: &TestApp, id: &str, enabled: bool) -> TestResponse {
     app.put(&format!("/v3/users/{id}")).json(&json!({"enabled": enabled})).send().await
 }
 
-/// The code and message of a 422.
-fn invalid(response: &TestResponse) -> (String, String) {
+/// The code and message of a response with status 422.
+fn validation_error(response: &TestResponse) -> (String, String) {
     assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", response.text());
     let NormanError { code, message, .. } = norman_error(response);
     (code, message)
 }
 
 /// The audit records of the last changes, newest first: action, type, object, detail.
-async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
+async fn audit_records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
     let list = app.get(&format!("/api/v1/audit?limit={count}")).send().await.json();
     let records = list["data"].as_array().unwrap().iter().map(|record| {
         ["action", "objectType", "objectId", "detail"].map(|key| record[key].as_str().unwrap().to_owned())
@@ -37,7 +37,7 @@ async fn records(app: &TestApp, count: usize) -> Vec<[String; 4]> {
     records.collect()
 }
 
-/// A response whose body is still streaming.
+/// Opens a stream and reads its first frame; returns the rest of the body.
 async fn open_stream(app: &App, path: &str, token: &str) -> Body {
     let response = Call::new(&app.router(), Method::GET, path, token).response().await;
     assert_eq!(response.status(), StatusCode::OK, "{path}");
@@ -55,8 +55,11 @@ async fn wait_for_end(mut body: Body) {
 #[tokio::test]
 async fn disabled_user_is_denied_until_enabled_again() {
     let connected = ConnectedCluster::start().await;
-    let url = json!({"value": "https://norman.test"});
-    assert_eq!(connected.app.put("/v3/settings/server-url").json(&url).send().await.status, StatusCode::OK);
+    let server_url = json!({"value": "https://norman.test"});
+    assert_eq!(
+        connected.app.put("/v3/settings/server-url").json(&server_url).send().await.status,
+        StatusCode::OK
+    );
     let ben = connected.add_member("ben", "cluster-member").await;
     let path = format!("/v3/clusters/{CLUSTER_ID}?action=generateKubeconfig");
     let kubeconfig =
@@ -65,7 +68,7 @@ async fn disabled_user_is_denied_until_enabled_again() {
         kubeconfig.split("token: \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let basic = format!("Basic {}", BASE64_STANDARD.encode(&ben));
     let cookie = format!("R_SESS={ben}");
-    let version = format!("/k8s/clusters/{CLUSTER_ID}/version");
+    let version_path = format!("/k8s/clusters/{CLUSTER_ID}/version");
     let statuses = async || {
         let get = |path| connected.app.get(path).anonymous();
         let bearer = format!("Bearer {ben}");
@@ -73,8 +76,8 @@ async fn disabled_user_is_denied_until_enabled_again() {
             get("/v3/users").header("authorization", &bearer).send().await.status.as_u16(),
             get("/v3/users").header("authorization", &basic).send().await.status.as_u16(),
             get("/v3/users").header("cookie", &cookie).send().await.status.as_u16(),
-            get(&version).header("authorization", &bearer).send().await.status.as_u16(),
-            get(&version)
+            get(&version_path).header("authorization", &bearer).send().await.status.as_u16(),
+            get(&version_path)
                 .header("authorization", &format!("Bearer {kubeconfig_token}"))
                 .send()
                 .await
@@ -96,9 +99,9 @@ async fn disabled_user_is_denied_until_enabled_again() {
     assert_eq!((&disabled.json()["enabled"], &disabled.json()["state"]), (&json!(false), &json!("inactive")));
     assert_eq!(statuses().await, [401; 7]);
     let detail = ["update", "user", id.as_str(), "ben is disabled"].map(str::to_owned);
-    assert_eq!(records(&connected.app, 1).await, [detail]);
+    assert_eq!(audit_records(&connected.app, 1).await, [detail]);
 
-    // The user's objects remain visible to owners and administrators, and are effective again afterwards.
+    // The user's objects remain visible to owners and administrators. Once the user is enabled, they are effective again.
     let bindings = connected
         .app
         .get("/v3/clusterroletemplatebindings")
@@ -107,8 +110,8 @@ async fn disabled_user_is_denied_until_enabled_again() {
         .await
         .json();
     assert!(bindings["data"].as_array().unwrap().iter().any(|binding| binding["userId"] == id.as_str()));
-    let listed = connected.app.get("/v3/users?enabled=false").send().await.json();
-    assert_eq!(listed["data"][0]["id"], id.as_str(), "{listed}");
+    let disabled_users = connected.app.get("/v3/users?enabled=false").send().await.json();
+    assert_eq!(disabled_users["data"][0]["id"], id.as_str(), "{disabled_users}");
     assert_eq!(set_enabled(&connected.app, &id, true).await.json()["enabled"], true);
     assert_eq!(statuses().await, before);
 }
@@ -127,7 +130,7 @@ async fn open_streams_of_disabled_and_removed_users_end() {
         streams.push(open_stream(&connected.app.server, &watch, token).await);
         streams.push(open_stream(&connected.app.server, &events, token).await);
     }
-    let mut other = open_stream(&connected.app.server, &watch, &connected.owner_token).await;
+    let mut owners_stream = open_stream(&connected.app.server, &watch, &connected.owner_token).await;
     assert_eq!(
         set_enabled(&connected.app, &connected.app.user_id(&ben).await, false).await.status,
         StatusCode::OK
@@ -138,29 +141,29 @@ async fn open_streams_of_disabled_and_removed_users_end() {
     futures_util::future::join_all(streams.into_iter().map(wait_for_end)).await;
     connected.kubernetes.wait_for_open(1).await;
     connected.kubernetes.send_line("still here");
-    assert_eq!(other.frame().await.unwrap().unwrap().into_data().unwrap(), "still here\n");
+    assert_eq!(owners_stream.frame().await.unwrap().unwrap().into_data().unwrap(), "still here\n");
 }
 
 #[tokio::test]
 async fn another_server_denies_a_disabled_user_too() {
     let Some(db) = databases::postgres().await else { return };
-    let one = TestApp::builder().advisory_review().database(&db).start().await;
-    let two = TestApp::builder().advisory_review().database(&db).with_azure_of(&one).start().await;
-    let ben = one.token("ben").await;
-    let cluster = test_clusters::import(&one, &ben, "shop").await;
-    let status = async || two.get("/v3/users").token(&ben).send().await.status.as_u16();
+    let first = TestApp::builder().advisory_review().database(&db).start().await;
+    let second = TestApp::builder().advisory_review().database(&db).with_azure_of(&first).start().await;
+    let ben = first.token("ben").await;
+    let cluster = test_clusters::import(&first, &ben, "shop").await;
+    let status = async || second.get("/v3/users").token(&ben).send().await.status.as_u16();
     assert_eq!(status().await, 200, "the second server accepts the token");
-    let stream = open_stream(&two.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
-    let id = one.user_id(&ben).await;
-    assert_eq!(set_enabled(&one, &id, false).await.status, StatusCode::OK);
-    two.clock.advance(Duration::from_secs(2));
+    let stream = open_stream(&second.server, &format!("/api/v1/clusters/{cluster}/events"), &ben).await;
+    let id = first.user_id(&ben).await;
+    assert_eq!(set_enabled(&first, &id, false).await.status, StatusCode::OK);
+    second.clock.advance(Duration::from_secs(2));
     assert_eq!(status().await, 401);
     wait_for_end(stream).await;
-    assert_eq!(set_enabled(&one, &id, true).await.status, StatusCode::OK);
+    assert_eq!(set_enabled(&first, &id, true).await.status, StatusCode::OK);
     assert_eq!(status().await, 200);
     let path = format!("/api/v1/users/{id}?handOverTo=admin");
-    assert_eq!(one.delete(&path).send().await.status, StatusCode::OK);
-    two.clock.advance(Duration::from_secs(2));
+    assert_eq!(first.delete(&path).send().await.status, StatusCode::OK);
+    second.clock.advance(Duration::from_secs(2));
     assert_eq!(status().await, 401);
 }
 
@@ -172,9 +175,9 @@ async fn removal_hands_everything_over_or_lists_it() {
     let cluster =
         test_clusters::create(&app, &ann, &test_clusters::import_body(&app, "shop", &credential)).await;
     let cids_credential = app.store_credential(&cid).await;
-    let other = test_clusters::import_absent(&app, &cid, "other", &cids_credential).await;
+    let other_cluster = test_clusters::import_absent(&app, &cid, "other", &cids_credential).await;
     let ann_id = app.user_id(&ann).await;
-    let membership = json!({"clusterId": other, "userId": ann_id, "roleTemplateId": "read-only"});
+    let membership = json!({"clusterId": other_cluster, "userId": ann_id, "roleTemplateId": "read-only"});
     let binding =
         app.post("/v3/clusterroletemplatebindings").token(&cid).json(&membership).send().await.json();
     let binding = binding["id"].as_str().unwrap().to_owned();
@@ -191,22 +194,22 @@ async fn removal_hands_everything_over_or_lists_it() {
         assert_eq!(&user[key], value, "{key}: {account}");
     }
 
-    // Nothing changes if there is no successor, or no valid one.
-    let disabled = app.user_id(&app.token("dan").await).await;
-    assert_eq!(set_enabled(&app, &disabled, false).await.status, StatusCode::OK);
+    // Nothing changes without a new owner, or with an invalid one.
+    let disabled_id = app.user_id(&app.token("dan").await).await;
+    assert_eq!(set_enabled(&app, &disabled_id, false).await.status, StatusCode::OK);
     for path in [format!("/v3/users/{ann_id}"), format!("/api/v1/users/{ann_id}")] {
-        let (code, message) = invalid(&app.delete(&path).send().await);
+        let (code, message) = validation_error(&app.delete(&path).send().await);
         assert_eq!(code, "InvalidAction");
-        for named in [&format!("{cluster} (shop)"), &format!("{credential} (azure)"), "handOverTo"] {
-            assert!(message.contains(named), "{named}: {message}");
+        for expected in [&format!("{cluster} (shop)"), &format!("{credential} (azure)"), "handOverTo"] {
+            assert!(message.contains(expected), "{expected}: {message}");
         }
     }
-    for unfit in ["nobody", "dan", &disabled, "ann", &ann_id] {
-        let refused = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo={unfit}")).send().await;
-        assert_eq!(invalid(&refused).0, "InvalidReference", "{unfit}");
+    for new_owner in ["nobody", "dan", &disabled_id, "ann", &ann_id] {
+        let rejected = app.delete(&format!("/api/v1/users/{ann_id}?handOverTo={new_owner}")).send().await;
+        assert_eq!(validation_error(&rejected).0, "InvalidReference", "{new_owner}");
     }
     let misspelled = app.delete(&format!("/api/v1/users/{ann_id}?handoverto=ben")).send().await;
-    assert_eq!(invalid(&misspelled).0, "InvalidOption");
+    assert_eq!(validation_error(&misspelled).0, "InvalidOption");
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ann).send().await.status, 200);
     assert_eq!(app.get(&format!("/v3/clusters/{cluster}")).token(&ben).send().await.status, 404);
 
@@ -231,8 +234,8 @@ async fn removal_hands_everything_over_or_lists_it() {
         ["update", "cluster", &cluster, &detail],
     ]
     .map(|record| record.map(str::to_owned));
-    let found: BTreeSet<_> = records(&app, 4).await.into_iter().collect();
-    assert_eq!(found, BTreeSet::from(expected), "one request, one transaction");
+    let recorded: BTreeSet<_> = audit_records(&app, 4).await.into_iter().collect();
+    assert_eq!(recorded, BTreeSet::from(expected), "one request, one transaction");
 
     assert_eq!(app.get("/v3/users").token(&ann).send().await.status, 401);
     assert_eq!(app.get(&format!("/v3/users/{ann_id}")).send().await.status, 404);
@@ -242,8 +245,8 @@ async fn removal_hands_everything_over_or_lists_it() {
     assert!(owned["links"]["update"].is_string(), "{owned}");
     let listing = format!("/meta/aksLocations?cloudCredentialId={credential}");
     assert_eq!(app.get(&listing).token(&ben).send().await.status, 200);
-    let name = json!({"name": "shop", "description": "of ben"});
-    app.put(&format!("/v3/clusters/{cluster}")).token(&ben).json(&name).send().await.expect(200);
+    let change = json!({"name": "shop", "description": "of ben"});
+    app.put(&format!("/v3/clusters/{cluster}")).token(&ben).json(&change).send().await.expect(200);
 }
 
 #[tokio::test]
@@ -251,7 +254,7 @@ async fn only_administrators_manage_users_and_not_themselves() {
     let app = TestApp::with_advisory_review().await;
     let (ann, ben) = (app.token("ann").await, app.token("ben").await);
     let (ann_id, ben_id) = (app.user_id(&ann).await, app.user_id(&ben).await);
-    let own = app.user_id(&app.admin).await;
+    let admin_id = app.user_id(&app.admin).await;
     for (id, expected) in [(&ann_id, 403), (&ben_id, 404)] {
         let path = format!("/v3/users/{id}");
         let put = app.put(&path).token(&ann).json(&json!({"enabled": false})).send().await;
@@ -263,12 +266,12 @@ async fn only_administrators_manage_users_and_not_themselves() {
     {
         assert_eq!(app.call(method, &path).token(&ann).send().await.status, 403, "{path}");
     }
-    for refused in [
-        set_enabled(&app, &own, false).await,
-        app.delete(&format!("/v3/users/{own}")).send().await,
-        app.delete(&format!("/api/v1/users/{own}?handOverTo=ann")).send().await,
+    for rejected in [
+        set_enabled(&app, &admin_id, false).await,
+        app.delete(&format!("/v3/users/{admin_id}")).send().await,
+        app.delete(&format!("/api/v1/users/{admin_id}?handOverTo=ann")).send().await,
     ] {
-        let (code, message) = invalid(&refused);
+        let (code, message) = validation_error(&rejected);
         assert!(code == "InvalidAction" && message.contains("yourself"), "{message}");
     }
     let renamed = app.put(&format!("/v3/users/{ann_id}")).json(&json!({"name": "anna"})).send().await;
@@ -282,12 +285,12 @@ async fn only_administrators_manage_users_and_not_themselves() {
     app.post(&format!("/v3/users/{ben_id}?_method=DELETE")).send().await.expect(200);
 }
 
-/// Runs a command; returns its exit code and its messages.
+/// Runs a command on the data directory of `app`; returns its exit code and its output, standard error first.
 fn run_command(app: &TestApp, arguments: &[&str]) -> (Option<i32>, String) {
     let directory = app.data_dir.path();
     let data_dir = directory.display().to_string();
-    let all = [arguments, &["--data-dir", &data_dir]].concat();
-    let output = program::command(directory, &all).output().unwrap();
+    let all_arguments = [arguments, &["--data-dir", &data_dir]].concat();
+    let output = program::command(directory, &all_arguments).output().unwrap();
     (
         output.status.code(),
         String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap(),
@@ -313,19 +316,19 @@ async fn commands_manage_users_beside_a_running_server() {
     assert_eq!(code, Some(0), "{list}");
     let line = list.lines().find(|line| line.starts_with("ben ")).unwrap();
     assert!(line.contains(" disabled ") && line.contains(&id_of_name(&app, "ben").await), "{list}");
-    let (code, refused) = run_command(&app, &["token", "create", "--user", "ben"]);
-    assert!(code == Some(1) && refused.contains("norman-aks user enable ben"), "{refused}");
+    let (code, rejected) = run_command(&app, &["token", "create", "--user", "ben"]);
+    assert!(code == Some(1) && rejected.contains("norman-aks user enable ben"), "{rejected}");
     assert!(run_command(&app, &["token", "list"]).1.contains("user disabled"));
     assert_eq!(run_command(&app, &["user", "enable", "ben"]).0, Some(0));
     assert_eq!(status().await, 200);
 
-    let (code, refused) = run_command(&app, &["user", "remove", "ben"]);
+    let (code, rejected) = run_command(&app, &["user", "remove", "ben"]);
     assert!(
-        code == Some(1) && refused.contains(&credential) && refused.contains("--hand-over-to"),
-        "{refused}"
+        code == Some(1) && rejected.contains(&credential) && rejected.contains("--hand-over-to"),
+        "{rejected}"
     );
-    let (code, refused) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "eve"]);
-    assert!(code == Some(1) && refused.contains("eve"), "{refused}");
+    let (code, rejected) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "eve"]);
+    assert!(code == Some(1) && rejected.contains("eve"), "{rejected}");
     assert_eq!(status().await, 200);
     let (code, done) = run_command(&app, &["user", "remove", "ben", "--hand-over-to", "admin"]);
     let expected = "norman-aks: removed user ben with 1 token and 0 memberships; handed over 0 clusters and 1 cloud \
@@ -341,10 +344,10 @@ async fn commands_manage_users_beside_a_running_server() {
         &["user", "remove", "admin"],
         &["token", "create", "--user", "admin", "--no-admin"],
     ] {
-        let (code, refused) = run_command(&app, arguments);
+        let (code, rejected) = run_command(&app, arguments);
         assert!(
-            code == Some(1) && refused.contains("last enabled administrator"),
-            "{arguments:?}: {refused}"
+            code == Some(1) && rejected.contains("last enabled administrator"),
+            "{arguments:?}: {rejected}"
         );
     }
 }
@@ -357,15 +360,15 @@ async fn id_of_name(app: &TestApp, name: &str) -> String {
 #[tokio::test]
 async fn bootstrap_token_of_a_disabled_user_stays_invalid() {
     let app = TestApp::with_advisory_review().await;
-    let boss = app.server.tokens.create("boss", Some(true), None, "").await.unwrap();
-    let boss = secrecy::ExposeSecret::expose_secret(&boss.to_bearer()).to_owned();
+    let other_admin = app.server.tokens.create("boss", Some(true), None, "").await.unwrap();
+    let other_admin = secrecy::ExposeSecret::expose_secret(&other_admin.to_bearer()).to_owned();
     let bootstrap = "token-boot:a-long-enough-secret-of-the-bootstrap-token";
     let status = async || app.get("/v3/users").token(bootstrap).send().await.status.as_u16();
     app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 200);
     let path = format!("/v3/users/{}", app.user_id(bootstrap).await);
-    app.put(&path).token(&boss).json(&json!({"enabled": false})).send().await.expect(200);
-    // As at every start of a server.
+    app.put(&path).token(&other_admin).json(&json!({"enabled": false})).send().await.expect(200);
+    // Servers do this at every start.
     app.server.tokens.ensure_bootstrap(&bootstrap.into()).await.unwrap();
     assert_eq!(status().await, 401);
 }
@@ -376,9 +379,9 @@ async fn disabled_user_gets_no_new_token() {
     let ben = app.token("ben").await;
     let id = app.user_id(&ben).await;
     assert_eq!(set_enabled(&app, &id, false).await.status, StatusCode::OK);
-    // As for a request that was authenticated before.
-    let refused = app.server.tokens.create("ben", None, None, "").await.unwrap_err();
-    assert!(refused.to_string().contains("user enable ben"), "{refused}");
+    // As in a request that was authenticated before the user was disabled.
+    let rejected = app.server.tokens.create("ben", None, None, "").await.unwrap_err();
+    assert!(rejected.to_string().contains("user enable ben"), "{rejected}");
     let account = app.get(&format!("/api/v1/users/{id}")).send().await.json();
     assert_eq!(account["user"]["tokens"], 1, "{account}");
     assert_eq!(account["user"]["enabled"], Value::Bool(false));

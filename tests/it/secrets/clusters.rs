@@ -98,10 +98,10 @@ async fn add_administrator_credentials(check: &mut LeakCheck) {
 
 /// Uses registration tokens from creation to deletion, and sends them in all places where a user could put one by mistake.
 async fn use_registration_tokens(check: &mut LeakCheck, id: &str) {
-    let tokens = "/v3/clusterregistrationtokens";
-    let default_token = format!("{tokens}/{id}:default-token");
-    let first = check.send_unsearched(Method::GET, &default_token, &Value::Null).await;
-    let second = check.send_unsearched(Method::POST, tokens, &json!({"clusterId": id, "name": "more"})).await;
+    let base = "/v3/clusterregistrationtokens";
+    let default_token_path = format!("{base}/{id}:default-token");
+    let first = check.send_unsearched(Method::GET, &default_token_path, &Value::Null).await;
+    let second = check.send_unsearched(Method::POST, base, &json!({"clusterId": id, "name": "more"})).await;
     for (token, name) in [(&first, "a registration token"), (&second, "a registration token that is deleted")]
     {
         let secret = token["token"].as_str().unwrap().to_owned();
@@ -140,9 +140,9 @@ async fn use_registration_tokens(check: &mut LeakCheck, id: &str) {
         }
         // With an API token, more of the URL is processed. Filters are left out: responses repeat them on purpose.
         for (method, path) in [
-            (Method::GET, format!("{tokens}/{secret}")),
-            (Method::GET, format!("{tokens}/{id}:{secret}")),
-            (Method::DELETE, format!("{tokens}/{id}:{secret}")),
+            (Method::GET, format!("{base}/{secret}")),
+            (Method::GET, format!("{base}/{id}:{secret}")),
+            (Method::DELETE, format!("{base}/{id}:{secret}")),
             (Method::GET, format!("/v3/clusters/{secret}")),
             (Method::PUT, format!("/v3/clusters/{secret}")),
             (Method::DELETE, format!("/v3/clusters/{secret}")),
@@ -157,11 +157,11 @@ async fn use_registration_tokens(check: &mut LeakCheck, id: &str) {
         }
         for body in [json!({"clusterId": secret}), json!({"clusterId": id, "name": "more", "token": secret})]
         {
-            let (status, text) = check.send_as_admin(Method::POST, tokens, body.to_string()).await;
+            let (status, text) = check.send_as_admin(Method::POST, base, body.to_string()).await;
             assert!(status >= 400, "{text}");
         }
     }
-    let deleted = check.send_unsearched(Method::DELETE, &format!("{tokens}/{id}:more"), &Value::Null).await;
+    let deleted = check.send_unsearched(Method::DELETE, &format!("{base}/{id}:more"), &Value::Null).await;
     assert_eq!(deleted["id"], second["id"]);
     let manifest = format!("/v3/import/{}_{id}.yaml", second["token"].as_str().unwrap());
     assert_eq!(check.send_without_token("GET", &manifest, false).await, [400, 400]);
@@ -226,7 +226,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     let bootstrap = Canary::new("the bootstrap token");
     let token = format!("token-boot:{}", bootstrap.core);
     let arguments = ["--sandbox", "--data-dir=data", "--encryption-key-file=keys", "--log-format=json"];
-    let configured = |subcommand: &[&str]| -> Command {
+    let configured_command = |subcommand: &[&str]| -> Command {
         let mut command = command(directory.path(), subcommand);
         command.args(arguments).env("RUST_LOG", TRACE_ALL);
         if let Some(db) = db {
@@ -234,7 +234,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         }
         command
     };
-    let mut serve = configured(&[
+    let mut serve = configured_command(&[
         "serve",
         "--listen=127.0.0.1:0",
         "--metrics-listen=127.0.0.1:0",
@@ -263,9 +263,9 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     {
         assert_eq!(check.send_as_admin(Method::GET, path, "").await.0, 200, "{path}");
     }
-    let default_token = format!("/v3/clusterregistrationtokens/{id}:default-token");
-    let token = check.send_unsearched(Method::GET, &default_token, &Value::Null).await;
-    // The server uses the administrator's certificate, and the cluster's API returns faulty responses.
+    let default_token_path = format!("/v3/clusterregistrationtokens/{id}:default-token");
+    let token = check.send_unsearched(Method::GET, &default_token_path, &Value::Null).await;
+    // The cluster's API returns faulty responses to requests that the server sends with the administrator's certificate.
     for effect in ["cut_before_answer", "truncated_body", "invalid_json"] {
         check.control_sandbox(Method::POST, "/kubernetes/faults", &json!({"effect": effect})).await;
         check.send_as_admin(Method::GET, &format!("/k8s/clusters/{id}/version"), "").await;
@@ -290,7 +290,7 @@ async fn search_for_secrets(db: Option<&TestDb>) {
         add_tables(&mut outputs, &db.url).await;
     }
     for arguments in [["check"].as_slice(), &["token", "list"], &["key", "rotate"]] {
-        outputs.add(format!("{arguments:?}"), output_text(&configured(arguments).output().unwrap()));
+        outputs.add(format!("{arguments:?}"), output_text(&configured_command(arguments).output().unwrap()));
     }
     assert_eq!(canaries.len(), 8, "{:?}", canaries.iter().map(|canary| &canary.name).collect::<Vec<_>>());
     // Without requests and lines of libraries in the log, the search would prove nothing.
@@ -304,8 +304,8 @@ async fn search_for_secrets(db: Option<&TestDb>) {
     ] {
         assert!(log.contains(&expected), "{expected} is not in the log");
     }
-    let sightings = outputs.sightings(&canaries);
-    assert!(sightings.is_empty(), "{} sightings:\n{}", sightings.len(), sightings.join("\n\n"));
+    let leaks = outputs.find_leaks(&canaries);
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n\n"));
 }
 
 #[tokio::test]
@@ -394,6 +394,6 @@ async fn cluster_types_and_errors_do_not_print_secrets() {
         token: SecretString::from(canary.core.clone()),
     };
     outputs.add("RegistrationToken", format!("{registration_token:?}"));
-    let sightings = outputs.sightings(&[token, key, canary]);
-    assert!(sightings.is_empty(), "{}", sightings.join("\n\n"));
+    let leaks = outputs.find_leaks(&[token, key, canary]);
+    assert!(leaks.is_empty(), "{}", leaks.join("\n\n"));
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{STEP_TIMEOUT, inject_fault, start_sandbox, str_at};
 use crate::support::program::{Reply, Server, reply};
 
-/// A sandbox with a request that waits for Azure.
+/// Starts a server with a sandbox, and a request that waits for Azure for `latency_ms`.
 async fn start_slow_request(latency_ms: u64) -> (TempDir, Server, tokio::task::JoinHandle<Option<Reply>>) {
     let (directory, server, sandbox) = start_sandbox(&["--sandbox-control-listen=127.0.0.1:0"]);
     inject_fault(&server, &sandbox, &json!({"operation": "skus", "latency_ms": latency_ms})).await;

@@ -18,9 +18,9 @@ pub(super) const REPEATED_STRINGS: [&str; 5] = [
 
 /// The attributes of an object that the provider reads. Each string is a list, separated by whitespace.
 struct Attributes {
-    /// The server may choose the value of an attribute that is not configured.
+    /// Attributes whose value the server may choose if they are not configured.
     computed: &'static str,
-    /// Any value of an attribute that is not configured is a difference.
+    /// Attributes for which any value is a difference if they are not configured.
     configured: &'static str,
 }
 
@@ -63,7 +63,7 @@ fn is_https_url(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with("https://"))
 }
 
-/// Checks that these keys are set.
+/// Checks that the keys are set.
 fn check_required(object: &Value, keys: &[&str]) -> Vec<String> {
     let unset = keys.iter().filter(|key| !is_set(&object[**key]));
     unset.map(|key| format!("{key} is not set: {object}")).collect()
@@ -92,7 +92,7 @@ pub(super) fn check_schemas(ours: &Value, expected: &Value) -> Vec<String> {
         ));
         // The provider does not change or delete objects of other types.
         let is_managed = id == "cluster" || id == "cloudCredential";
-        let used_methods = |kind: &str| match (kind, is_managed, id.as_str().unwrap()) {
+        let used_methods = |field: &str| match (field, is_managed, id.as_str().unwrap()) {
             ("resourceMethods", true, _) => vec!["GET", "PUT", "DELETE"],
             ("collectionMethods", true, _)
             | ("collectionMethods", _, "token" | "clusterRegistrationToken") => {
@@ -100,15 +100,15 @@ pub(super) fn check_schemas(ours: &Value, expected: &Value) -> Vec<String> {
             }
             _ => vec!["GET"],
         };
-        for kind in ["resourceMethods", "collectionMethods"] {
-            let offered = schema[kind].as_array().cloned().unwrap_or_default();
-            for method in used_methods(kind) {
+        for field in ["resourceMethods", "collectionMethods"] {
+            let offered = schema[field].as_array().cloned().unwrap_or_default();
+            for method in used_methods(field) {
                 // Nodes and projects are only listed.
-                let is_unused = kind == "resourceMethods" && (id == "node" || id == "project");
+                let is_unused = field == "resourceMethods" && (id == "node" || id == "project");
                 let is_recorded =
-                    expected_schema[kind].as_array().is_some_and(|methods| methods.contains(&json!(method)));
+                    expected_schema[field].as_array().is_some_and(|methods| methods.contains(&json!(method)));
                 if is_recorded && !is_unused && !offered.contains(&json!(method)) {
-                    problems.push(format!("{id} has no {method} in {kind}"));
+                    problems.push(format!("{id} has no {method} in {field}"));
                 }
             }
         }
@@ -119,7 +119,7 @@ pub(super) fn check_schemas(ours: &Value, expected: &Value) -> Vec<String> {
 pub(super) fn check_setting(ours: &Value, expected: &Value) -> Vec<String> {
     let mut problems = check_equal("id", &ours["id"], &expected["id"]);
     let Some(value) = ours["value"].as_str() else { return vec![format!("value is not a string: {ours}")] };
-    // Parsed with HashiCorp's go-version, and compared with 2.6.0.
+    // The provider parses the version with HashiCorp's go-version, and compares it with 2.6.0.
     if ours["id"] == "server-version" {
         let numbers: Vec<&str> =
             value.trim_start_matches('v').split('-').next().unwrap().split('.').collect();
@@ -332,7 +332,7 @@ fn check_attributes(parent: &str, attributes: &Attributes, ours: &Value, written
 }
 
 #[test]
-fn every_kind_of_difference_is_found() {
+fn check_cluster_finds_every_kind_of_difference() {
     let written = json!({
         "name": "one", "description": "words", "labels": {"team": "a"},
         "aksConfig": {

@@ -67,7 +67,7 @@ impl Replay {
     }
 
     async fn exchange(&mut self, exchange: &Exchange) {
-        let is_cluster = exchange.method == "GET" && exchange.path.starts_with("/v3/clusters/");
+        let reads_cluster = exchange.method == "GET" && exchange.path.starts_with("/v3/clusters/");
         let transitional = ["provisioning", "updating", "removing"];
         let mut waited = Duration::ZERO;
         loop {
@@ -81,13 +81,13 @@ impl Replay {
             if response.status == exchange.status
                 && (includes(&ours, &expected)
                     // The worker may be faster than in the recording.
-                    || is_cluster && transitional.contains(&expected["state"].as_str().unwrap_or_default()))
+                    || reads_cluster && transitional.contains(&expected["state"].as_str().unwrap_or_default()))
             {
                 return;
             }
             let Exchange { step, method, path, status, .. } = exchange;
             assert!(
-                is_cluster && transitional.contains(&state) && waited < TIMEOUT,
+                reads_cluster && transitional.contains(&state) && waited < TIMEOUT,
                 "step {step}, {method} {path}: {} instead of {status} {expected}: {}",
                 response.status,
                 response.text()
@@ -106,8 +106,8 @@ async fn replay(scenario: &str) {
     for exchange in &exchanges {
         replay.exchange(exchange).await;
     }
-    let left = replay.app.get("/v3/clusters").send().await.json();
-    assert_eq!(left["data"], serde_json::json!([]));
+    let clusters = replay.app.get("/v3/clusters").send().await.json();
+    assert_eq!(clusters["data"], serde_json::json!([]));
     let pending = replay.app.get("/api/v1/cloudcredentials/pending").send().await.json();
     assert_eq!(pending["cloudCredentials"], serde_json::json!([]), "every secret is erased");
 }

@@ -8,7 +8,7 @@ pub(super) struct Replacements(Vec<(String, String)>);
 impl Replacements {
     /// Adds a pair, unless the recorded string has a replacement.
     pub(super) fn add(&mut self, recorded: &str, ours: &str) {
-        if !self.0.iter().any(|(known, _)| known == recorded) {
+        if !self.0.iter().any(|(existing, _)| existing == recorded) {
             self.0.push((recorded.to_owned(), ours.to_owned()));
         }
     }
