@@ -180,7 +180,11 @@ fn start_server() -> Result<String, String> {
     const WATCH_SCRIPT: &str = r#"
         trap '' INT TERM HUP
         set -eu
-        directory=$(mktemp -d /tmp/norman-aks-postgres.XXXXXX)
+        # In memory if there is room: on a disk, creating and dropping a database for each test takes a sixth of the time.
+        base=/tmp
+        free=$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')
+        [ "${free:-0}" -lt 1000000 ] || base=/dev/shm
+        directory=$(mktemp -d "$base/norman-aks-postgres.XXXXXX")
         as=
         if [ "$(id -u)" = 0 ]; then
             # PostgreSQL does not run as root.
