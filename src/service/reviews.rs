@@ -20,6 +20,7 @@ use aks::spec::{AksConfig, ClusterSpec, Object};
 use aks::{ids, input};
 use azure::Azure;
 use clock::Clock;
+use tokio::time::Instant;
 
 use super::actor::Actor;
 use super::audit::{Action, AuditLog};
@@ -160,18 +161,15 @@ impl Reviews {
             return data;
         };
         while wait.next_attempt(&self.inner.clock).await {
-            let access_data = Box::pin(gather::cluster_and_permissions(
-                &self.inner.azure,
-                access,
-                by,
-                subject,
-                AZURE_TIMEOUT,
-            ))
-            .await;
+            // For both reads of the attempt.
+            let deadline = Instant::now() + AZURE_TIMEOUT;
+            let access_data =
+                Box::pin(gather::cluster_and_permissions(&self.inner.azure, access, by, subject, deadline))
+                    .await;
             if is_transient(&access_data) {
                 continue;
             }
-            data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
+            data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;
             if !is_transient(&data) {
                 count_wait("ended");
                 return data;
@@ -227,7 +225,8 @@ impl Reviews {
         access: &AzureAccess,
         subject: &Subject<'_>,
     ) -> AzureData {
-        let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, AZURE_TIMEOUT)).await;
+        let deadline = Instant::now() + AZURE_TIMEOUT;
+        let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;
         if let Some(id) = access.credential_id() {
             self.inner.audit_log.record(by.event(action, credentials::OBJECT, id, &Ok(()))).await;
         }

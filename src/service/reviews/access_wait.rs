@@ -12,8 +12,8 @@ const MAX_WAIT: Duration = Duration::from_secs(45);
 /// The intervals between attempts; the last one repeats.
 const INTERVALS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(10)];
 
-/// The age of a request after which no attempt starts. Each of the two reads of an attempt takes up to 10 s, and the server's
-/// limit for a request is 60 s.
+/// The age of a request after which no attempt starts. An attempt takes up to 10 s, and the server's limit for a request is
+/// 60 s.
 const MAX_REQUEST_AGE: Duration = Duration::from_secs(46);
 
 /// The wait of one request. An attempt to save that is repeated continues the same wait.

@@ -1,7 +1,5 @@
 //! Reads the data of a review from Azure. The parts are requested concurrently; a failure of one does not affect the others.
 
-use std::time::Duration;
-
 use aks::arm::{ManagedCluster, Resource, Subscription, VmSku};
 use aks::cluster_details::ClusterDetails;
 use aks::provision::upstream::{self, ReadContext};
@@ -22,15 +20,15 @@ use crate::service::actor::Actor;
 use crate::service::credentials::AzureAccess;
 use crate::service::observation::{PROVIDER, is_unregistered};
 
-/// Reads all data that the review of `subject` needs, within `limit`.
+/// Reads all data that the review of `subject` needs, until `deadline`.
 pub(super) async fn all(
     azure: &Azure,
     access: &AzureAccess,
     by: &Actor,
     subject: &Subject<'_>,
-    limit: Duration,
+    deadline: Instant,
 ) -> AzureData {
-    let arm = match azure.arm(access.credential(), Instant::now() + limit) {
+    let arm = match azure.arm(access.credential(), deadline) {
         Ok(arm) => arm.with_priority(Priority::Caller(by.caller.budget_id())),
         Err(error) => {
             let denial = denial::from_login_error(&error);
@@ -80,11 +78,11 @@ pub(super) async fn cluster_and_permissions(
     access: &AzureAccess,
     by: &Actor,
     subject: &Subject<'_>,
-    limit: Duration,
+    deadline: Instant,
 ) -> AzureData {
     let mut data = AzureData::default();
     let needed = review::needed_data(subject).into_iter().collect();
-    let Ok(arm) = azure.arm(access.credential(), Instant::now() + limit) else { return data };
+    let Ok(arm) = azure.arm(access.credential(), deadline) else { return data };
     let arm = arm.with_new_token().with_priority(Priority::Caller(by.caller.budget_id()));
     let reader = Reader { arm, needed, spec: subject.spec };
     // Sequential, so that a failing login is tried once.
