@@ -11,8 +11,10 @@ use super::settings::{self as s, Setting};
 use super::{parse, read_with_default};
 
 /// Settings that are rejected alongside Rancher, because they only concern a server with a database.
-const STORAGE_SETTINGS: [&Setting; 8] = [
+const STORAGE_SETTINGS: [&Setting; 10] = [
     &s::DATABASE_URL,
+    &s::DATABASE_POOL,
+    &s::DATABASE_WAIT_SECONDS,
     &s::NO_MIGRATE,
     &s::ENCRYPTION_KEY_FILE,
     &s::BOOTSTRAP_TOKEN,

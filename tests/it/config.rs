@@ -296,6 +296,11 @@ fn errors_name_setting_origin_and_remedy() {
             "database-url (flag --database-url) cannot be used with rancher-url, where nothing is stored; remove the setting",
         ),
         (
+            sources().flag(&settings::RANCHER_URL, "https://r.example").env("NORMAN_AKS_DATABASE_POOL", "3"),
+            "database-pool (variable NORMAN_AKS_DATABASE_POOL) cannot be used with rancher-url, where nothing is stored; \
+             remove the setting",
+        ),
+        (
             sources()
                 .flag(&settings::RANCHER_URL, "https://r.example")
                 .flag(&settings::RANCHER_CA_FILE, "/ca.pem")
