@@ -85,7 +85,7 @@ pub(super) fn parse_checksum(text: &str) -> Result<String, SettingsError> {
 
 /// Parses the address of the API server that Kubernetes sets in pods.
 pub(super) fn parse_in_cluster_address(host: &str, port: &str) -> Result<Endpoint, SettingsError> {
-    let parsed = port.parse().ok().filter(|port| *port != 0);
+    let parsed = parse_port(port).filter(|port| *port != 0);
     let port = parsed.ok_or_else(|| SettingsError::InvalidPort(port.to_owned()))?;
     Ok(Endpoint { host: without_brackets(host).to_owned(), port })
 }
@@ -103,8 +103,13 @@ pub(crate) fn parse_endpoint(text: &str) -> Option<Endpoint> {
         && unbracketed.contains(':') == (unbracketed.len() != host.len())
         && !unbracketed.contains(['/', '@', '[', ']'])
         && !unbracketed.contains(char::is_whitespace);
-    let port = port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())??;
+    let port = parse_port(port)?;
     is_valid.then(|| Endpoint { host: unbracketed.to_ascii_lowercase(), port })
+}
+
+/// Digits only; `str::parse` would also accept `+443`.
+fn parse_port(text: &str) -> Option<u16> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 fn without_brackets(host: &str) -> &str {

@@ -106,6 +106,7 @@ fn missing_and_invalid_values_are_named_with_remedy() {
         (KUBERNETES_PORT, "", "KUBERNETES_SERVICE_PORT is not set; run the agent in a pod"),
         (KUBERNETES_PORT, "tcp://10.0.0.1:443", "KUBERNETES_SERVICE_PORT is \"tcp://10.0.0.1:443\""),
         (KUBERNETES_PORT, "0", "KUBERNETES_SERVICE_PORT is \"0\""),
+        (KUBERNETES_PORT, "+443", "KUBERNETES_SERVICE_PORT is \"+443\""),
         (API_SERVER, "name.azmk8s.io", "NORMAN_AKS_API_SERVER is \"name.azmk8s.io\", which is not host:port"),
         (API_SERVER, "https://name.azmk8s.io:443", "NORMAN_AKS_API_SERVER is"),
     ] {
