@@ -143,8 +143,9 @@ impl Vault {
     pub fn open_bytes(&self, context: &str, sealed: Sealed) -> Result<Vec<u8>, Error> {
         let data_key = self.unwrap_key(context, &sealed)?;
         let Sealed { key_id, ciphertext, .. } = sealed;
-        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &data_key).map_err(|_| Error::Encryption)?;
-        decrypt_in_place(&cipher, &data_aad(context), ciphertext).ok_or(Error::Tampered { key_id })
+        let cipher = RandomizedNonceKey::new(&AES_256_GCM, &data_key).ok();
+        let plain = cipher.and_then(|cipher| decrypt_in_place(&cipher, &data_aad(context), ciphertext));
+        plain.ok_or(Error::Tampered { key_id })
     }
 
     /// Seals with a key that need not be the active one.

@@ -177,7 +177,7 @@ fn reject_other_drivers(body: &Object) -> Result<(), Invalid> {
         return Ok(());
     }
     let other_config = body.iter().find(|(key, value)| key.ends_with("Config") && !value.is_null());
-    match other_config.filter(|(key, _)| key.as_str() != CONFIG_KEY) {
+    match other_config {
         None => Ok(()),
         Some((key, _)) => {
             let message = format!("only Azure credentials are supported: send {CONFIG_KEY} instead of {key}");

@@ -99,7 +99,7 @@ pub(super) fn of_operations(
             denied.iter().any(|operation| operation.is_needed && operation.purposes.contains(purpose))
         };
         // Skip operations all of whose purposes are denied anyway: the reasons above cover them.
-        for condition in CONDITIONS_WITH_REASON {
+        for (condition, code) in CONDITION_CODES {
             let conditional = denied.iter().filter(|operation| {
                 operation.condition == Some(condition)
                     && !operation.is_needed
@@ -107,10 +107,9 @@ pub(super) fn of_operations(
             });
             let actions: Vec<&str> = conditional.map(|operation| operation.action).collect();
             if !actions.is_empty() {
-                let (code, task) = (condition_code(condition), condition.describe());
                 reasons.push(missing_actions_reason(
                     code,
-                    task,
+                    condition.describe(),
                     scope,
                     &actions,
                     assignments,
@@ -122,14 +121,14 @@ pub(super) fn of_operations(
     reasons
 }
 
-/// The conditions that have a reason of their own.
-const CONDITIONS_WITH_REASON: [Condition; 6] = [
-    Condition::NewResourceGroup,
-    Condition::OwnNetwork,
-    Condition::Monitoring,
-    Condition::LocalAccounts,
-    Condition::NoLocalAccounts,
-    Condition::PrivateCluster,
+/// The conditions that have a reason of their own, with its code.
+const CONDITION_CODES: [(Condition, &str); 6] = [
+    (Condition::NewResourceGroup, "newResourceGroupDenied"),
+    (Condition::OwnNetwork, "ownNetworkDenied"),
+    (Condition::Monitoring, "monitoringDenied"),
+    (Condition::LocalAccounts, "localAccountsDenied"),
+    (Condition::NoLocalAccounts, "noLocalAccountsDenied"),
+    (Condition::PrivateCluster, "privateClusterDenied"),
 ];
 
 fn is_registration(operation: &AssessedOperation) -> bool {
@@ -171,18 +170,6 @@ fn describe_purpose(purpose: Purpose) -> &'static str {
         Purpose::Change => "change clusters",
         Purpose::Import => "import clusters",
         Purpose::Delete => "delete clusters",
-    }
-}
-
-fn condition_code(condition: Condition) -> &'static str {
-    match condition {
-        Condition::NewResourceGroup => "newResourceGroupDenied",
-        Condition::UnregisteredProvider(_) => "registrationDenied",
-        Condition::OwnNetwork => "ownNetworkDenied",
-        Condition::Monitoring => "monitoringDenied",
-        Condition::LocalAccounts => "localAccountsDenied",
-        Condition::NoLocalAccounts => "noLocalAccountsDenied",
-        Condition::PrivateCluster => "privateClusterDenied",
     }
 }
 
