@@ -64,7 +64,7 @@ pub use imports::region_mismatch;
 pub use input::{Before, Facts, Purpose, Subject};
 pub use rule::Rule;
 pub use rules::rules;
-pub use sources::CODES as LOGIN_ERRORS;
+pub use sources::CODES_DOC as LOGIN_ERRORS;
 pub use unknown_field::UnknownField;
 
 pub(crate) use pool::surge_nodes;

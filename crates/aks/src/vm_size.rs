@@ -1,15 +1,15 @@
 //! Whether a VM size can be used for the nodes of a pool. Used by the review of a cluster and by the catalog.
 
 use crate::arm::{CalendarDate, Usage, VmSku};
-use crate::review::sources::{LIMITS, SYSTEM_POOLS, ZONES, learn};
+use crate::review::sources::{LIMITS_DOC, SYSTEM_POOLS_DOC, ZONES_DOC, learn};
 
-pub(crate) const SKUS: &str = learn!("List resource SKUs", "rest/api/compute/resource-skus/list");
-pub(crate) const EPHEMERAL: &str =
+pub(crate) const SKUS_DOC: &str = learn!("List resource SKUs", "rest/api/compute/resource-skus/list");
+pub(crate) const EPHEMERAL_DOC: &str =
     learn!("Ephemeral OS disks in AKS", "azure/aks/concepts-storage#ephemeral-os-disk");
-pub(crate) const QUOTAS: &str = learn!("vCPU quotas", "azure/virtual-machines/quotas");
-pub(crate) const ARM: &str =
+pub(crate) const QUOTAS_DOC: &str = learn!("vCPU quotas", "azure/virtual-machines/quotas");
+pub(crate) const ARM_DOC: &str =
     learn!("Use ARM64 virtual machines in AKS, limitations", "azure/aks/use-arm64-vms");
-pub(crate) const RETIREMENT: &str = learn!(
+pub(crate) const RETIREMENT_DOC: &str = learn!(
     "Retired and previous-generation VM size series",
     "azure/virtual-machines/sizes/retirement/retirement-overview"
 );
@@ -179,15 +179,15 @@ impl Obstacle {
     /// Source of the rule.
     pub(crate) const fn source(&self) -> &'static str {
         match self {
-            Self::NotInRegion | Self::NotForSubscription => SKUS,
-            Self::TooFewVcpus | Self::BasicTier => LIMITS,
-            Self::TooSmallForSystemPool(_) | Self::WeakForSystemPool(_) => SYSTEM_POOLS,
-            Self::Architecture => ARM,
+            Self::NotInRegion | Self::NotForSubscription => SKUS_DOC,
+            Self::TooFewVcpus | Self::BasicTier => LIMITS_DOC,
+            Self::TooSmallForSystemPool(_) | Self::WeakForSystemPool(_) => SYSTEM_POOLS_DOC,
+            Self::Architecture => ARM_DOC,
             Self::Windows => WINDOWS,
-            Self::NoEphemeralDisk | Self::EphemeralDiskTooLarge { .. } => EPHEMERAL,
-            Self::Zones { .. } => ZONES,
-            Self::Retired(_) | Self::Retires(_) => RETIREMENT,
-            Self::Quota(_) => QUOTAS,
+            Self::NoEphemeralDisk | Self::EphemeralDiskTooLarge { .. } => EPHEMERAL_DOC,
+            Self::Zones { .. } => ZONES_DOC,
+            Self::Retired(_) | Self::Retires(_) => RETIREMENT_DOC,
+            Self::Quota(_) => QUOTAS_DOC,
         }
     }
 }

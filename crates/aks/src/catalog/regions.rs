@@ -4,11 +4,11 @@ use super::vm_sizes::{self, Demand, not_in_region_reason};
 use super::{Reason, Verdict, verdict};
 use crate::arm::{KubernetesVersion, Location, Usage, VmSku};
 use crate::regions;
-use crate::review::sources::{SUPPORTED, ZONES, learn};
+use crate::review::sources::{SUPPORTED_DOC, ZONES_DOC, learn};
 use crate::versions::{self, is_official};
 
-const PROVIDERS_GET: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
-const REGIONS: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
+const PROVIDERS_GET_DOC: &str = learn!("Providers, Get", "rest/api/resources/providers/get");
+const REGIONS_DOC: &str = learn!("List Azure regions", "rest/api/resources/subscriptions/list-locations");
 
 /// The requested cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -138,7 +138,7 @@ fn aks_reason(aks_regions: Result<&[String], &str>, region: &str) -> Option<Reas
         code: "aksNotInRegion",
         message: format!("Azure does not offer AKS to this subscription in {region}"),
         remedy: "use another region".to_owned(),
-        source: PROVIDERS_GET,
+        source: PROVIDERS_GET_DOC,
         verdict: Verdict::Unusable,
     })
 }
@@ -180,7 +180,7 @@ fn version_reason(
         Some(_) => return None,
     };
     let remedy = "use a version that aksVersions lists for the region".to_owned();
-    Some(Reason { code, message, remedy, source: SUPPORTED, verdict })
+    Some(Reason { code, message, remedy, source: SUPPORTED_DOC, verdict })
 }
 
 fn too_few_zones_reason(requested: usize, region: &AssessedRegion) -> Reason {
@@ -189,7 +189,7 @@ fn too_few_zones_reason(requested: usize, region: &AssessedRegion) -> Reason {
         code: "tooFewZones",
         message: format!("{requested} zones are requested, but only {usable} can be used in {name}"),
         remedy: "use fewer zones, or another region or size".to_owned(),
-        source: ZONES,
+        source: ZONES_DOC,
         verdict: Verdict::Unusable,
     }
 }
@@ -199,7 +199,7 @@ fn unknown_part_reason(code: &'static str, problem: &str, cause: &str) -> Reason
         code,
         message: format!("{problem}: {cause}"),
         remedy: "try again, or look it up in the Azure portal".to_owned(),
-        source: REGIONS,
+        source: REGIONS_DOC,
         verdict: Verdict::Limited,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Reason, Verdict, verdict};
 use crate::arm::{Usage, VmSku};
-use crate::vm_size::{self, Obstacle, QUOTAS, Quota, REGIONAL_QUOTA, Requirements};
+use crate::vm_size::{self, Obstacle, QUOTAS_DOC, Quota, REGIONAL_QUOTA, Requirements};
 
 /// The requested nodes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,7 +142,7 @@ fn unknown_quota_reason(name: &str, region: &str, cause: Option<&str>) -> Reason
         code: "quotaUnknown",
         message: format!("the quota for {name} in {region} is unknown: {cause}"),
         remedy: remedy.to_owned(),
-        source: QUOTAS,
+        source: QUOTAS_DOC,
         verdict: Verdict::Limited,
     }
 }

@@ -4,17 +4,17 @@
 use super::azure::{Block, DenialKind};
 use super::input::RuleInput;
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{CODES, PROVIDERS, ROLES, STATES};
+use super::sources::{CODES_DOC, PROVIDERS_DOC, ROLES_DOC, STATES_DOC};
 use crate::rights::lacks;
 use crate::shell;
 
 const CREDENTIAL_KEY: &str = "azureCredentialSecret";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("credential-refused", CODES, credential).scope(Scope::Any).resting_on_azure(),
-    Rule::error("subscription-usable", STATES, subscription).scope(Scope::Any).resting_on_azure(),
-    Rule::error("role-assigned", ROLES, role).scope(Scope::Any).resting_on_azure(),
-    Rule::error("provider-registered", PROVIDERS, provider).scope(Scope::New).needs(&[Block::Provider]),
+    Rule::error("credential-refused", CODES_DOC, credential).scope(Scope::Any).resting_on_azure(),
+    Rule::error("subscription-usable", STATES_DOC, subscription).scope(Scope::Any).resting_on_azure(),
+    Rule::error("role-assigned", ROLES_DOC, role).scope(Scope::Any).resting_on_azure(),
+    Rule::error("provider-registered", PROVIDERS_DOC, provider).scope(Scope::New).needs(&[Block::Provider]),
 ];
 
 /// Appended to a remedy if Azure may need some minutes to replicate new objects.

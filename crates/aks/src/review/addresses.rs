@@ -5,15 +5,15 @@ use super::cidr;
 use super::input::RuleInput;
 use super::pool::{Pool, max_nodes, surge_nodes};
 use super::rule::{FieldFindings, Rule};
-use super::sources::{PLANNING, learn};
+use super::sources::{PLANNING_DOC, learn};
 use super::subnets::{prefixes, used_subnets};
 use crate::spec::NodePool;
 
-const KUBENET: &str = learn!("Use kubenet networking in AKS, limitations", "azure/aks/configure-kubenet");
+const KUBENET_DOC: &str = learn!("Use kubenet networking in AKS, limitations", "azure/aks/configure-kubenet");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("subnet-fits", PLANNING, subnet_fits).needs(&[Block::Networks]),
-    Rule::warning("pod-range-fits", KUBENET, pod_range_fits),
+    Rule::error("subnet-fits", PLANNING_DOC, subnet_fits).needs(&[Block::Networks]),
+    Rule::warning("pod-range-fits", KUBENET_DOC, pod_range_fits),
 ];
 
 /// The number of addresses that Azure reserves in every subnet.

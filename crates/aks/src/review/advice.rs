@@ -5,26 +5,28 @@ use super::input::RuleInput;
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
 use super::sizes::for_each_new_pool;
-use super::sources::{AUTHORIZED_RANGES, AUTOSCALER, CNI, IDENTITIES, MONITOR, SSH, ZONES, learn};
+use super::sources::{
+    AUTHORIZED_RANGES_DOC, AUTOSCALER_DOC, CNI_DOC, IDENTITIES_DOC, MONITOR_DOC, SSH_DOC, ZONES_DOC, learn,
+};
 use crate::vm_size;
 
-const POOLS: &str = learn!("Manage system node pools", "azure/aks/use-system-pools");
-const SPOT: &str = learn!("Add a spot node pool", "azure/aks/spot-node-pool");
-const SECRETS: &str =
+const POOLS_DOC: &str = learn!("Manage system node pools", "azure/aks/use-system-pools");
+const SPOT_DOC: &str = learn!("Add a spot node pool", "azure/aks/spot-node-pool");
+const SECRETS_DOC: &str =
     learn!("Application credentials", "entra/identity-platform/howto-create-service-principal-portal");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::advice("advice-azure-cni", CNI, azure_cni),
-    Rule::advice("advice-api-access", AUTHORIZED_RANGES, api_access),
-    Rule::advice("advice-separate-pools", POOLS, separate_pools),
-    Rule::advice("advice-autoscaling", AUTOSCALER, autoscaling),
-    Rule::advice("advice-zones", ZONES, zones).needs(&[Block::Sizes]),
-    Rule::advice("advice-managed-identity", IDENTITIES, managed_identity),
-    Rule::advice("advice-monitoring", MONITOR, monitoring),
-    Rule::advice("advice-size", POOLS, system_size).needs(&[Block::Sizes]),
-    Rule::advice("advice-spot", SPOT, spot).needs(&[Block::Sizes]),
-    Rule::advice("advice-secret-age", SECRETS, secret_age).scope(Scope::Any),
-    Rule::advice("advice-ssh-key-age", SSH, ssh_key_age),
+    Rule::advice("advice-azure-cni", CNI_DOC, azure_cni),
+    Rule::advice("advice-api-access", AUTHORIZED_RANGES_DOC, api_access),
+    Rule::advice("advice-separate-pools", POOLS_DOC, separate_pools),
+    Rule::advice("advice-autoscaling", AUTOSCALER_DOC, autoscaling),
+    Rule::advice("advice-zones", ZONES_DOC, zones).needs(&[Block::Sizes]),
+    Rule::advice("advice-managed-identity", IDENTITIES_DOC, managed_identity),
+    Rule::advice("advice-monitoring", MONITOR_DOC, monitoring),
+    Rule::advice("advice-size", POOLS_DOC, system_size).needs(&[Block::Sizes]),
+    Rule::advice("advice-spot", SPOT_DOC, spot).needs(&[Block::Sizes]),
+    Rule::advice("advice-secret-age", SECRETS_DOC, secret_age).scope(Scope::Any),
+    Rule::advice("advice-ssh-key-age", SSH_DOC, ssh_key_age),
 ];
 
 fn azure_cni(input: &RuleInput<'_>, findings: &mut FieldFindings) {

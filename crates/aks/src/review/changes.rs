@@ -12,27 +12,29 @@ use super::input::RuleInput;
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{
-    AGENT_POOLS, CREATE_POOLS, MANAGED_CLUSTERS, MONITOR, NODE_GROUP, OUTBOUND, PRIVATE_CLUSTERS, SSH, learn,
+    AGENT_POOLS_DOC, CREATE_POOLS_DOC, MANAGED_CLUSTERS_DOC, MONITOR_DOC, NODE_GROUP_DOC, OUTBOUND_DOC,
+    PRIVATE_CLUSTERS_DOC, SSH_DOC, learn,
 };
 use crate::spec::rules::{RegionMutability, Violation, fixed_violations};
 use crate::spec::{AksConfig, NodePool};
 
-const ZONES: &str = learn!("Availability zones in AKS", "azure/aks/reliability-availability-zones-configure");
-const RANGES: &str = learn!("Use kubenet networking in AKS", "azure/aks/configure-kubenet");
-const IPAM: &str = learn!("Update Azure CNI IPAM mode", "azure/aks/update-azure-cni");
-const BALANCER: &str =
+const ZONES_DOC: &str =
+    learn!("Availability zones in AKS", "azure/aks/reliability-availability-zones-configure");
+const RANGES_DOC: &str = learn!("Use kubenet networking in AKS", "azure/aks/configure-kubenet");
+const IPAM_DOC: &str = learn!("Update Azure CNI IPAM mode", "azure/aks/update-azure-cni");
+const BALANCER_DOC: &str =
     learn!("Use a public standard load balancer in AKS, limitations", "azure/aks/load-balancer-standard");
-const POLICY: &str = learn!("Secure traffic with network policies", "azure/aks/use-network-policies");
-const IDENTITY: &str =
+const POLICY_DOC: &str = learn!("Secure traffic with network policies", "azure/aks/use-network-policies");
+const IDENTITY_DOC: &str =
     learn!("Use a user-assigned managed identity in AKS", "azure/aks/user-assigned-managed-identity");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("fixed-in-azure", MANAGED_CLUSTERS, fixed).scope(Scope::Existing),
-    Rule::error("fixed-in-azure-pool", CREATE_POOLS, fixed_pool).scope(Scope::Existing),
-    Rule::error("fixed-zones", ZONES, fixed_zones).scope(Scope::Existing),
-    Rule::error("not-managed", MANAGED_CLUSTERS, not_managed).scope(Scope::Existing),
-    Rule::error("set-too-late", MANAGED_CLUSTERS, set_too_late).scope(Scope::Existing),
-    Rule::warning("without-effect", MANAGED_CLUSTERS, without_effect).scope(Scope::Existing),
+    Rule::error("fixed-in-azure", MANAGED_CLUSTERS_DOC, fixed).scope(Scope::Existing),
+    Rule::error("fixed-in-azure-pool", CREATE_POOLS_DOC, fixed_pool).scope(Scope::Existing),
+    Rule::error("fixed-zones", ZONES_DOC, fixed_zones).scope(Scope::Existing),
+    Rule::error("not-managed", MANAGED_CLUSTERS_DOC, not_managed).scope(Scope::Existing),
+    Rule::error("set-too-late", MANAGED_CLUSTERS_DOC, set_too_late).scope(Scope::Existing),
+    Rule::warning("without-effect", MANAGED_CLUSTERS_DOC, without_effect).scope(Scope::Existing),
     Rule::error("fixed-identity", "docs/contract/aks-config.md#kinds-of-fields", identifying_keys)
         .scope(Scope::Any),
 ];
@@ -59,22 +61,22 @@ const fn fixed_key(
 
 #[rustfmt::skip]
 const FIXED_KEYS: [FixedKey; 16] = [
-    fixed_key("dnsPrefix", MANAGED_CLUSTERS, None, |spec| spec.dns_prefix.as_ref()),
-    fixed_key("dnsServiceIp", RANGES, None, |spec| spec.dns_service_ip.as_ref()),
-    fixed_key("networkPlugin", IPAM, None, |spec| spec.network_plugin.as_ref()),
-    fixed_key("nodeResourceGroup", NODE_GROUP, None, |spec| spec.node_resource_group.as_ref()),
-    fixed_key("podCidr", RANGES, None, |spec| spec.pod_cidr.as_ref()),
-    fixed_key("serviceCidr", RANGES, None, |spec| spec.service_cidr.as_ref()),
-    fixed_key("subnet", CREATE_POOLS, None, |spec| spec.subnet.as_ref()),
-    fixed_key("virtualNetwork", CREATE_POOLS, None, |spec| spec.virtual_network.as_ref()),
-    fixed_key("virtualNetworkResourceGroup", CREATE_POOLS, None, |spec| spec.virtual_network_resource_group.as_ref()),
-    fixed_key("linuxAdminUsername", MANAGED_CLUSTERS, None, |spec| spec.linux_admin_username.as_ref()),
-    fixed_key("loadBalancerSku", BALANCER, Some("--load-balancer-sku"), |spec| spec.load_balancer_sku.as_ref()),
-    fixed_key("networkPolicy", POLICY, Some("--network-policy"), |spec| spec.network_policy.as_ref()),
-    fixed_key("outboundType", OUTBOUND, Some("--outbound-type"), |spec| spec.outbound_type.as_ref()),
-    fixed_key("privateDnsZone", PRIVATE_CLUSTERS, Some("--private-dns-zone"), |spec| spec.private_dns_zone.as_ref()),
-    fixed_key("sshPublicKey", SSH, Some("--ssh-key-value"), |spec| spec.ssh_public_key.as_ref()),
-    fixed_key("userAssignedIdentity", IDENTITY, Some("--assign-identity"), |spec| spec.user_assigned_identity.as_ref()),
+    fixed_key("dnsPrefix", MANAGED_CLUSTERS_DOC, None, |spec| spec.dns_prefix.as_ref()),
+    fixed_key("dnsServiceIp", RANGES_DOC, None, |spec| spec.dns_service_ip.as_ref()),
+    fixed_key("networkPlugin", IPAM_DOC, None, |spec| spec.network_plugin.as_ref()),
+    fixed_key("nodeResourceGroup", NODE_GROUP_DOC, None, |spec| spec.node_resource_group.as_ref()),
+    fixed_key("podCidr", RANGES_DOC, None, |spec| spec.pod_cidr.as_ref()),
+    fixed_key("serviceCidr", RANGES_DOC, None, |spec| spec.service_cidr.as_ref()),
+    fixed_key("subnet", CREATE_POOLS_DOC, None, |spec| spec.subnet.as_ref()),
+    fixed_key("virtualNetwork", CREATE_POOLS_DOC, None, |spec| spec.virtual_network.as_ref()),
+    fixed_key("virtualNetworkResourceGroup", CREATE_POOLS_DOC, None, |spec| spec.virtual_network_resource_group.as_ref()),
+    fixed_key("linuxAdminUsername", MANAGED_CLUSTERS_DOC, None, |spec| spec.linux_admin_username.as_ref()),
+    fixed_key("loadBalancerSku", BALANCER_DOC, Some("--load-balancer-sku"), |spec| spec.load_balancer_sku.as_ref()),
+    fixed_key("networkPolicy", POLICY_DOC, Some("--network-policy"), |spec| spec.network_policy.as_ref()),
+    fixed_key("outboundType", OUTBOUND_DOC, Some("--outbound-type"), |spec| spec.outbound_type.as_ref()),
+    fixed_key("privateDnsZone", PRIVATE_CLUSTERS_DOC, Some("--private-dns-zone"), |spec| spec.private_dns_zone.as_ref()),
+    fixed_key("sshPublicKey", SSH_DOC, Some("--ssh-key-value"), |spec| spec.ssh_public_key.as_ref()),
+    fixed_key("userAssignedIdentity", IDENTITY_DOC, Some("--assign-identity"), |spec| spec.user_assigned_identity.as_ref()),
 ];
 
 /// The value of a key in Azure.
@@ -184,7 +186,7 @@ fn fixed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         }
     }
     if let Some((old, new)) = changed_flag(input, |spec| spec.private_cluster) {
-        add("privateCluster", PRIVATE_CLUSTERS, &old, &new);
+        add("privateCluster", PRIVATE_CLUSTERS_DOC, &old, &new);
     }
 }
 
@@ -202,7 +204,7 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         }
     }
     if let Some((old, new)) = changed_flag(input, |spec| spec.managed_identity) {
-        add("managedIdentity", IDENTITY, &old, &new, "with az aks update --enable-managed-identity");
+        add("managedIdentity", IDENTITY_DOC, &old, &new, "with az aks update --enable-managed-identity");
     }
     // The workspace is used only when monitoring is turned on.
     let monitoring = input
@@ -221,7 +223,7 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         if let (Some(old), Some(new)) = (old, read(input.requested))
             && !eq_trimmed_ignoring_case(old, new)
         {
-            add(key, MONITOR, old, new, "by switching monitoring off and on again");
+            add(key, MONITOR_DOC, old, new, "by switching monitoring off and on again");
         }
     }
 }
@@ -230,15 +232,15 @@ fn not_managed(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 type ReadPoolValue = fn(&NodePool) -> Option<String>;
 
 const FIXED_POOL_KEYS: [(&str, &str, ReadPoolValue); 7] = [
-    ("maxPods", CREATE_POOLS, |pool| pool.max_pods.map(|pods| pods.to_string())),
-    ("osDiskSizeGB", AGENT_POOLS, |pool| {
+    ("maxPods", CREATE_POOLS_DOC, |pool| pool.max_pods.map(|pods| pods.to_string())),
+    ("osDiskSizeGB", AGENT_POOLS_DOC, |pool| {
         pool.os_disk_size_gb.filter(|size| *size != 0).map(|size| size.to_string())
     }),
-    ("osDiskType", AGENT_POOLS, |pool| pool.os_disk_type.clone()),
-    ("osType", AGENT_POOLS, |pool| pool.os_type.clone()),
-    ("vmSize", CREATE_POOLS, |pool| pool.vm_size.clone()),
-    ("vnetSubnetID", AGENT_POOLS, |pool| pool.vnet_subnet_id.clone()),
-    ("availabilityZones", ZONES, |pool| {
+    ("osDiskType", AGENT_POOLS_DOC, |pool| pool.os_disk_type.clone()),
+    ("osType", AGENT_POOLS_DOC, |pool| pool.os_type.clone()),
+    ("vmSize", CREATE_POOLS_DOC, |pool| pool.vm_size.clone()),
+    ("vnetSubnetID", AGENT_POOLS_DOC, |pool| pool.vnet_subnet_id.clone()),
+    ("availabilityZones", ZONES_DOC, |pool| {
         let zones: BTreeSet<&str> = pool.zones()?.iter().map(String::as_str).collect();
         Some(zones.into_iter().collect::<Vec<_>>().join(", "))
     }),
@@ -312,7 +314,7 @@ fn set_too_late(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let identity = |spec: &AksConfig| spec.managed_identity;
     let identity_before = input.stored().and_then(identity).or(input.current.and_then(identity));
     if identity_before.is_none() && input.requested.managed_identity == Some(true) {
-        add("managedIdentity", IDENTITY, Some("--enable-managed-identity"));
+        add("managedIdentity", IDENTITY_DOC, Some("--enable-managed-identity"));
     }
     for (pool, key, source, _, change) in pool_changes(&input.pools()) {
         if matches!(change, Change::FromUnset) {

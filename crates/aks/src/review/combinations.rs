@@ -2,24 +2,24 @@
 
 use super::input::{Outbound, RuleInput};
 use super::rule::{FieldFindings, Rule};
-use super::sources::{CNI, FIELDS, OPERATOR, OUTBOUND, learn};
+use super::sources::{CNI_DOC, FIELDS_DOC, OPERATOR_DOC, OUTBOUND_DOC, learn};
 
-const BALANCER: &str =
+const BALANCER_DOC: &str =
     learn!("Use a public standard load balancer in AKS", "azure/aks/load-balancer-standard");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("network-plugin", OPERATOR, plugin),
-    Rule::error("network-policy", OPERATOR, policy),
-    Rule::error("azure-policy-plugin", OPERATOR, azure_policy),
-    Rule::error("outbound-type", OPERATOR, outbound_type),
-    Rule::error("routing-plugin", OPERATOR, routing_plugin),
-    Rule::error("routing-subnet", OPERATOR, routing_subnet),
+    Rule::error("network-plugin", OPERATOR_DOC, plugin),
+    Rule::error("network-policy", OPERATOR_DOC, policy),
+    Rule::error("azure-policy-plugin", OPERATOR_DOC, azure_policy),
+    Rule::error("outbound-type", OPERATOR_DOC, outbound_type),
+    Rule::error("routing-plugin", OPERATOR_DOC, routing_plugin),
+    Rule::error("routing-subnet", OPERATOR_DOC, routing_subnet),
     Rule::error("own-network-complete", "docs/contract/provisioning.md#pool-body", own_network),
-    Rule::error("nat-gateway-network", OUTBOUND, nat_gateway),
-    Rule::error("load-balancer-sku", FIELDS, load_balancer_sku),
-    Rule::error("load-balancer-standard", BALANCER, needs_standard),
-    Rule::warning("load-balancer-basic-retired", BALANCER, basic_retired),
-    Rule::warning("pod-range-plugin", CNI, pod_range),
+    Rule::error("nat-gateway-network", OUTBOUND_DOC, nat_gateway),
+    Rule::error("load-balancer-sku", FIELDS_DOC, load_balancer_sku),
+    Rule::error("load-balancer-standard", BALANCER_DOC, needs_standard),
+    Rule::warning("load-balancer-basic-retired", BALANCER_DOC, basic_retired),
+    Rule::warning("pod-range-plugin", CNI_DOC, pod_range),
 ];
 
 fn plugin(input: &RuleInput<'_>, findings: &mut FieldFindings) {

@@ -3,7 +3,7 @@
 use super::azure::{Block, Read};
 use super::input::{Purpose, RuleInput};
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{IMPORT, NODE_GROUP};
+use super::sources::{IMPORT_DOC, NODE_GROUP_DOC};
 
 /// The name of the rule that an imported cluster must exist in Azure.
 pub(super) const IMPORT_EXISTS: &str = "import-exists";
@@ -12,10 +12,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("cluster-new", "docs/contract/provisioning.md#creation", cluster_new)
         .needs(&[Block::Cluster])
         .scope(Scope::New),
-    Rule::error("node-resource-group-new", NODE_GROUP, node_group_new)
+    Rule::error("node-resource-group-new", NODE_GROUP_DOC, node_group_new)
         .needs(&[Block::NodeGroup])
         .scope(Scope::New),
-    Rule::error(IMPORT_EXISTS, IMPORT, import_exists).needs(&[Block::Cluster]).scope(Scope::Imports),
+    Rule::error(IMPORT_EXISTS, IMPORT_DOC, import_exists).needs(&[Block::Cluster]).scope(Scope::Imports),
     Rule::warning("import-local-accounts", "docs/contract/provisioning.md#limits-of-imports", local_accounts)
         .needs(&[Block::Cluster])
         .scope(Scope::Imports),

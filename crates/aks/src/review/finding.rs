@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::sources::SAVING;
+use super::sources::SAVING_DOC;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -100,7 +100,7 @@ impl Review {
     pub fn rejection_message(&self) -> Option<String> {
         let (first, further) = (self.first_error()?, self.errors().count() - 1);
         let sentence = first.sentence();
-        if further == 0 || first.source == SAVING {
+        if further == 0 || first.source == SAVING_DOC {
             return Some(sentence);
         }
         Some(format!("{sentence} (and {further} more: POST /api/v1/aks/review lists all)"))

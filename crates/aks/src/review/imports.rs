@@ -3,15 +3,15 @@
 use super::finding::Finding;
 use super::input::{Purpose, RuleInput};
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{IMPORT, MANAGED_CLUSTERS};
+use super::sources::{IMPORT_DOC, MANAGED_CLUSTERS_DOC};
 use crate::provision::imported::{RemainingEntries, remaining_entries};
 use crate::regions::normalize;
 use crate::spec::AksConfig;
 
-const REGION_RULE: Rule = Rule::warning("region-matches", MANAGED_CLUSTERS, region).scope(Scope::Any);
+const REGION_RULE: Rule = Rule::warning("region-matches", MANAGED_CLUSTERS_DOC, region).scope(Scope::Any);
 
 pub(super) const RULES: &[Rule] =
-    &[REGION_RULE, Rule::warning("entries-stay", IMPORT, entries_stay).scope(Scope::Existing)];
+    &[REGION_RULE, Rule::warning("entries-stay", IMPORT_DOC, entries_stay).scope(Scope::Existing)];
 
 fn region(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let existing = || input.azure.existing().map(|existing| &existing.spec);

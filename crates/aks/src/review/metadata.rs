@@ -8,22 +8,22 @@ use super::rule::{FieldFindings, Rule};
 use super::sources::learn;
 use crate::provision::OWNER_TAG;
 
-const TAGS: &str = learn!(
+const TAGS_DOC: &str = learn!(
     "Use tags to organize resources, limitations",
     "azure/azure-resource-manager/management/tag-resources"
 );
-const LABELS: &str = learn!("Use labels in an AKS cluster", "azure/aks/use-labels");
+const LABELS_DOC: &str = learn!("Use labels in an AKS cluster", "azure/aks/use-labels");
 // Azure rejects a taint without `=` as `invalid taint spec` (github.com/hashicorp/terraform-provider-azurerm/pull/32269); the
 // Azure CLI also rejects an empty value.
-const TAINTS: &str = learn!("Use node taints in an AKS cluster", "azure/aks/use-node-taints");
+const TAINTS_DOC: &str = learn!("Use node taints in an AKS cluster", "azure/aks/use-node-taints");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("tags", TAGS, tags),
-    Rule::error("tag-count", TAGS, tag_count),
-    Rule::error("node-labels", LABELS, labels),
-    Rule::warning("node-labels-reserved", LABELS, reserved_labels),
-    Rule::error("node-taints", TAINTS, taints),
-    Rule::warning("node-taints-empty", TAINTS, taints_without_value),
+    Rule::error("tags", TAGS_DOC, tags),
+    Rule::error("tag-count", TAGS_DOC, tag_count),
+    Rule::error("node-labels", LABELS_DOC, labels),
+    Rule::warning("node-labels-reserved", LABELS_DOC, reserved_labels),
+    Rule::error("node-taints", TAINTS_DOC, taints),
+    Rule::warning("node-taints-empty", TAINTS_DOC, taints_without_value),
 ];
 
 /// Azure allows 50 tags, and this server adds one that marks the owner.

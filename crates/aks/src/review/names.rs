@@ -3,35 +3,41 @@
 use super::azure::{Block, list};
 use super::input::{RuleInput, SubnetRef};
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{NODE_GROUP, SYSTEM_POOLS, learn};
+use super::sources::{NODE_GROUP_DOC, SYSTEM_POOLS_DOC, learn};
 use crate::spec::AksConfig;
 use crate::{regions, resource_group};
 
-const NAMING: &str =
+const NAMING_DOC: &str =
     learn!("Naming rules for resources", "azure/azure-resource-manager/management/resource-name-rules");
-const REGIONS: &str =
+const REGIONS_DOC: &str =
     learn!("List locations of a subscription", "rest/api/resources/subscriptions/list-locations");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("cluster-name", NAMING, |input, findings| check_formats(input, findings, &CLUSTER_FORMATS))
-        .scope(Scope::Any),
-    Rule::error("resource-group-name", NAMING, |input, findings| {
+    Rule::error("cluster-name", NAMING_DOC, |input, findings| {
+        check_formats(input, findings, &CLUSTER_FORMATS);
+    })
+    .scope(Scope::Any),
+    Rule::error("resource-group-name", NAMING_DOC, |input, findings| {
         check_formats(input, findings, &GROUP_FORMATS);
     })
     .scope(Scope::Any),
-    Rule::error("node-resource-group-name", NODE_GROUP, |input, findings| {
+    Rule::error("node-resource-group-name", NODE_GROUP_DOC, |input, findings| {
         check_formats(input, findings, &NODE_GROUP_FORMATS);
     }),
-    Rule::error("node-resource-group-own", NODE_GROUP, node_group_is_cluster_group),
-    Rule::error("dns-prefix", NAMING, |input, findings| check_formats(input, findings, &DNS_PREFIX_FORMATS)),
-    Rule::error("pool-name", SYSTEM_POOLS, pool_names),
-    Rule::error("network-name", NAMING, |input, findings| check_formats(input, findings, &NETWORK_FORMATS)),
-    Rule::error("subnet-id", NAMING, subnet_ids),
-    Rule::error("workspace-name", NAMING, |input, findings| {
+    Rule::error("node-resource-group-own", NODE_GROUP_DOC, node_group_is_cluster_group),
+    Rule::error("dns-prefix", NAMING_DOC, |input, findings| {
+        check_formats(input, findings, &DNS_PREFIX_FORMATS);
+    }),
+    Rule::error("pool-name", SYSTEM_POOLS_DOC, pool_names),
+    Rule::error("network-name", NAMING_DOC, |input, findings| {
+        check_formats(input, findings, &NETWORK_FORMATS);
+    }),
+    Rule::error("subnet-id", NAMING_DOC, subnet_ids),
+    Rule::error("workspace-name", NAMING_DOC, |input, findings| {
         check_formats(input, findings, &WORKSPACE_FORMATS);
     }),
-    Rule::error("region-name", REGIONS, region_name).scope(Scope::Any),
-    Rule::error("region-exists", REGIONS, region_exists).needs(&[Block::Regions]).scope(Scope::New),
+    Rule::error("region-name", REGIONS_DOC, region_name).scope(Scope::Any),
+    Rule::error("region-exists", REGIONS_DOC, region_exists).needs(&[Block::Regions]).scope(Scope::New),
 ];
 
 /// The format of a name, and the key of `aksConfig` that contains the name.

@@ -7,15 +7,15 @@ use ipnet::{IpNet, Ipv4Net};
 use super::cidr;
 use super::input::RuleInput;
 use super::rule::{FieldFindings, Rule};
-use super::sources::{CNI_PREREQUISITES, PLANNING, SERVICE_OVERLAP};
+use super::sources::{CNI_PREREQUISITES_DOC, PLANNING_DOC, SERVICE_OVERLAP_DOC};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("range-form", PLANNING, range_format),
-    Rule::error("service-range-size", PLANNING, service_range_size),
-    Rule::error("ranges-reserved", CNI_PREREQUISITES, reserved_ranges),
-    Rule::error("ranges-apart", PLANNING, ranges_overlap),
-    Rule::error("dns-address", PLANNING, dns_address),
-    Rule::warning("managed-network-apart", SERVICE_OVERLAP, managed_network_overlap),
+    Rule::error("range-form", PLANNING_DOC, range_format),
+    Rule::error("service-range-size", PLANNING_DOC, service_range_size),
+    Rule::error("ranges-reserved", CNI_PREREQUISITES_DOC, reserved_ranges),
+    Rule::error("ranges-apart", PLANNING_DOC, ranges_overlap),
+    Rule::error("dns-address", PLANNING_DOC, dns_address),
+    Rule::warning("managed-network-apart", SERVICE_OVERLAP_DOC, managed_network_overlap),
 ];
 
 /// Azure's defaults.

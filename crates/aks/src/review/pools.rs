@@ -3,27 +3,27 @@
 use super::input::RuleInput;
 use super::pool::{Pool, max_nodes};
 use super::rule::{FieldFindings, Rule};
-use super::sources::{AGENT_POOLS, AUTOSCALER, LIMITS, SYSTEM_POOLS, learn};
+use super::sources::{AGENT_POOLS_DOC, AUTOSCALER_DOC, LIMITS_DOC, SYSTEM_POOLS_DOC, learn};
 use crate::spec::rules::Violation;
 
-const SURGE: &str =
+const SURGE_DOC: &str =
     learn!("Customize node surge upgrade", "azure/aks/upgrade-aks-cluster#customize-node-surge-upgrade");
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("pool-mode", "docs/contract/aks-config.md#node-pool-fields", mode),
-    Rule::error("pool-count", LIMITS, count),
-    Rule::error("pool-scaling", AUTOSCALER, scaling),
+    Rule::error("pool-count", LIMITS_DOC, count),
+    Rule::error("pool-scaling", AUTOSCALER_DOC, scaling),
     Rule::error(
         "pool-scaling-off",
         "docs/contract/provisioning.md#pool-differences",
         limits_without_autoscaling,
     ),
-    Rule::error("pool-limits", LIMITS, cluster_limits),
-    Rule::error("pods-of-a-node", LIMITS, max_pods),
-    Rule::error("pods-of-system-pools", SYSTEM_POOLS, system_pool_pods),
-    Rule::error("pool-surge", SURGE, surge),
-    Rule::error("disk-size", AGENT_POOLS, disk_size),
-    Rule::error("disk-type", AGENT_POOLS, disk_type),
+    Rule::error("pool-limits", LIMITS_DOC, cluster_limits),
+    Rule::error("pods-of-a-node", LIMITS_DOC, max_pods),
+    Rule::error("pods-of-system-pools", SYSTEM_POOLS_DOC, system_pool_pods),
+    Rule::error("pool-surge", SURGE_DOC, surge),
+    Rule::error("disk-size", AGENT_POOLS_DOC, disk_size),
+    Rule::error("disk-type", AGENT_POOLS_DOC, disk_type),
 ];
 
 /// Adds the finding `<key> <value> of node pool <name> <problem>`.

@@ -6,28 +6,28 @@ use std::collections::BTreeSet;
 
 use super::input::RuleInput;
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{CREATE_POOLS, OPERATOR, SAVING, learn};
+use super::sources::{CREATE_POOLS_DOC, OPERATOR_DOC, SAVING_DOC, learn};
 use crate::spec::NodePool;
 use crate::spec::rules::{Violation, enforces_policies, pool_violations};
 
-const POLICIES: &str =
+const POLICIES_DOC: &str =
     learn!("Secure traffic with network policies, network policy options", "azure/aks/use-network-policies");
 
 /// The name of the rule about fields without which a cluster cannot be found in Azure.
 pub(super) const FIELDS: &str = "fields-given";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("network-isolation", POLICIES, network_isolation),
-    Rule::error("region-given", SAVING, region).scope(Scope::Any),
-    Rule::error(FIELDS, OPERATOR, fields).scope(Scope::Any),
-    Rule::error("version-given", OPERATOR, version),
-    Rule::error("dns-prefix-given", OPERATOR, dns_prefix),
-    Rule::error("pools-given", SAVING, pools),
-    Rule::error("pool-name-given", SAVING, pool_names),
-    Rule::error("pool-names-unique", OPERATOR, unique_pool_names),
-    Rule::error("pool-fields-given", OPERATOR, pool_fields),
-    Rule::error("linux-pools", CREATE_POOLS, linux_pools),
-    Rule::error("system-pool", OPERATOR, system_pool),
+    Rule::error("network-isolation", POLICIES_DOC, network_isolation),
+    Rule::error("region-given", SAVING_DOC, region).scope(Scope::Any),
+    Rule::error(FIELDS, OPERATOR_DOC, fields).scope(Scope::Any),
+    Rule::error("version-given", OPERATOR_DOC, version),
+    Rule::error("dns-prefix-given", OPERATOR_DOC, dns_prefix),
+    Rule::error("pools-given", SAVING_DOC, pools),
+    Rule::error("pool-name-given", SAVING_DOC, pool_names),
+    Rule::error("pool-names-unique", OPERATOR_DOC, unique_pool_names),
+    Rule::error("pool-fields-given", OPERATOR_DOC, pool_fields),
+    Rule::error("linux-pools", CREATE_POOLS_DOC, linux_pools),
+    Rule::error("system-pool", OPERATOR_DOC, system_pool),
 ];
 
 fn network_isolation(input: &RuleInput<'_>, findings: &mut FieldFindings) {

@@ -6,26 +6,28 @@ use base64::engine::general_purpose::STANDARD;
 use super::cidr;
 use super::input::RuleInput;
 use super::rule::{FieldFindings, Rule};
-use super::sources::{AUTHORIZED_RANGES, FIELDS, IDENTITIES, MANAGED_CLUSTERS, PRIVATE_CLUSTERS, learn};
+use super::sources::{
+    AUTHORIZED_RANGES_DOC, FIELDS_DOC, IDENTITIES_DOC, MANAGED_CLUSTERS_DOC, PRIVATE_CLUSTERS_DOC, learn,
+};
 use crate::regions;
 
-const ROUTING: &str =
+const ROUTING_DOC: &str =
     learn!("HTTP application routing add-on (retired)", "azure/aks/http-application-routing");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("authorized-ranges", AUTHORIZED_RANGES, range_format),
-    Rule::error("authorized-ranges-count", AUTHORIZED_RANGES, range_count),
-    Rule::warning("authorized-ranges-public", AUTHORIZED_RANGES, private_ranges),
-    Rule::error("authorized-ranges-private-cluster", AUTHORIZED_RANGES, ranges_of_private_cluster),
-    Rule::error("private-dns-zone", PRIVATE_CLUSTERS, dns_zone),
-    Rule::error("private-dns-zone-identity", PRIVATE_CLUSTERS, dns_zone_identity),
-    Rule::warning("private-dns-zone-unused", PRIVATE_CLUSTERS, dns_zone_unused),
-    Rule::error("identity-id", IDENTITIES, identity_id),
-    Rule::warning("identity-unused", IDENTITIES, identity_unused),
-    Rule::error("admin-name", MANAGED_CLUSTERS, admin_name),
-    Rule::error("ssh-key", MANAGED_CLUSTERS, ssh_key),
-    Rule::warning("ssh-key-unused", FIELDS, ssh_key_unused),
-    Rule::warning("http-routing-retired", ROUTING, http_routing),
+    Rule::error("authorized-ranges", AUTHORIZED_RANGES_DOC, range_format),
+    Rule::error("authorized-ranges-count", AUTHORIZED_RANGES_DOC, range_count),
+    Rule::warning("authorized-ranges-public", AUTHORIZED_RANGES_DOC, private_ranges),
+    Rule::error("authorized-ranges-private-cluster", AUTHORIZED_RANGES_DOC, ranges_of_private_cluster),
+    Rule::error("private-dns-zone", PRIVATE_CLUSTERS_DOC, dns_zone),
+    Rule::error("private-dns-zone-identity", PRIVATE_CLUSTERS_DOC, dns_zone_identity),
+    Rule::warning("private-dns-zone-unused", PRIVATE_CLUSTERS_DOC, dns_zone_unused),
+    Rule::error("identity-id", IDENTITIES_DOC, identity_id),
+    Rule::warning("identity-unused", IDENTITIES_DOC, identity_unused),
+    Rule::error("admin-name", MANAGED_CLUSTERS_DOC, admin_name),
+    Rule::error("ssh-key", MANAGED_CLUSTERS_DOC, ssh_key),
+    Rule::warning("ssh-key-unused", FIELDS_DOC, ssh_key_unused),
+    Rule::warning("http-routing-retired", ROUTING_DOC, http_routing),
 ];
 
 fn authorized_ranges<'a>(input: &'a RuleInput<'_>) -> impl Iterator<Item = &'a String> {

@@ -6,11 +6,11 @@ use super::azure::{Block, list};
 use super::input::RuleInput;
 use super::pool::{Pool, surge_nodes};
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{LIMITS, SYSTEM_POOLS, ZONES};
+use super::sources::{LIMITS_DOC, SYSTEM_POOLS_DOC, ZONES_DOC};
 use crate::arm::VmSku;
 use crate::vm_size::{
-    self, ARM, EPHEMERAL, Obstacle, QUOTA_REMEDY, QUOTAS, Quota, REGIONAL_QUOTA, RETIREMENT, Requirements,
-    SKUS, SURGE_REMEDY, Shortage,
+    self, ARM_DOC, EPHEMERAL_DOC, Obstacle, QUOTA_REMEDY, QUOTAS_DOC, Quota, REGIONAL_QUOTA, RETIREMENT_DOC,
+    Requirements, SKUS_DOC, SURGE_REMEDY, Shortage,
 };
 
 /// The name of the rule about nodes that exceed the quota.
@@ -20,21 +20,22 @@ pub(super) const QUOTA: &str = "quota";
 pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("zone-form", ZONES, zone_form),
-    Rule::error("size-exists", SKUS, size_exists).needs(&[Block::Sizes]),
-    Rule::error("size-usable", SKUS, size_usable).needs(&[Block::Sizes]),
-    Rule::error("size-of-nodes", LIMITS, node_size).needs(&[Block::Sizes]),
-    Rule::error("size-of-system-nodes", SYSTEM_POOLS, system_node_size).needs(&[Block::Sizes]),
-    Rule::error("ephemeral-disk-fits", EPHEMERAL, ephemeral_disk).needs(&[Block::Sizes]),
-    Rule::error("zone-offered", ZONES, offered_zones).needs(&[Block::Sizes]),
-    Rule::error("size-architecture", ARM, architecture).needs(&[Block::Sizes]),
-    Rule::error("size-retired", RETIREMENT, retired_size).needs(&[Block::Sizes]),
-    Rule::warning("size-retires", RETIREMENT, retiring_size).needs(&[Block::Sizes]),
-    Rule::error(QUOTA, QUOTAS, quota).needs(&[Block::Sizes, Block::Usages]),
-    Rule::error(QUOTA_OF_UPGRADE, QUOTAS, quota_of_upgrade)
+    Rule::error("zone-form", ZONES_DOC, zone_form),
+    Rule::error("size-exists", SKUS_DOC, size_exists).needs(&[Block::Sizes]),
+    Rule::error("size-usable", SKUS_DOC, size_usable).needs(&[Block::Sizes]),
+    Rule::error("size-of-nodes", LIMITS_DOC, node_size).needs(&[Block::Sizes]),
+    Rule::error("size-of-system-nodes", SYSTEM_POOLS_DOC, system_node_size).needs(&[Block::Sizes]),
+    Rule::error("ephemeral-disk-fits", EPHEMERAL_DOC, ephemeral_disk).needs(&[Block::Sizes]),
+    Rule::error("zone-offered", ZONES_DOC, offered_zones).needs(&[Block::Sizes]),
+    Rule::error("size-architecture", ARM_DOC, architecture).needs(&[Block::Sizes]),
+    Rule::error("size-retired", RETIREMENT_DOC, retired_size).needs(&[Block::Sizes]),
+    Rule::warning("size-retires", RETIREMENT_DOC, retiring_size).needs(&[Block::Sizes]),
+    Rule::error(QUOTA, QUOTAS_DOC, quota).needs(&[Block::Sizes, Block::Usages]),
+    Rule::error(QUOTA_OF_UPGRADE, QUOTAS_DOC, quota_of_upgrade)
         .needs(&[Block::Sizes, Block::Usages])
         .scope(Scope::Existing),
-    Rule::warning("quota-of-autoscaling", QUOTAS, quota_of_autoscaling).needs(&[Block::Sizes, Block::Usages]),
+    Rule::warning("quota-of-autoscaling", QUOTAS_DOC, quota_of_autoscaling)
+        .needs(&[Block::Sizes, Block::Usages]),
 ];
 
 /// Azure's offer for the size of a pool.

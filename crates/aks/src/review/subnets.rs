@@ -8,31 +8,33 @@ use super::input::{Outbound, RuleInput, SubnetRef};
 use super::networks::{Range, ranges};
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{CNI_PREREQUISITES, OUTBOUND, PLANNING, SERVICE_OVERLAP, learn};
+use super::sources::{CNI_PREREQUISITES_DOC, OUTBOUND_DOC, PLANNING_DOC, SERVICE_OVERLAP_DOC, learn};
 use crate::arm::{Subnet, SubnetProperties, VirtualNetwork};
 use crate::regions;
 
-const ROUTE_TABLES: &str = learn!(
+const ROUTE_TABLES_DOC: &str = learn!(
     "Use kubenet networking in AKS, bring your own subnet and route table",
     "azure/aks/configure-kubenet#bring-your-own-subnet-and-route-table-with-kubenet"
 );
-const UNIQUE_SUBNETS: &str =
+const UNIQUE_SUBNETS_DOC: &str =
     learn!("Create node pools with unique subnets, limitations", "azure/aks/node-pool-unique-subnet");
 const POOL_WITHOUT_SUBNET: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("subnets-mixed", POOL_WITHOUT_SUBNET, mixed_subnets),
-    Rule::error("subnets-one-network", UNIQUE_SUBNETS, one_network),
-    Rule::error("network-exists", PLANNING, subnet_exists).needs(&[Block::Networks]),
-    Rule::error("network-region", PLANNING, network_region).needs(&[Block::Networks]),
-    Rule::error("network-reserved", CNI_PREREQUISITES, network_reserved).needs(&[Block::Networks]),
-    Rule::error("network-apart", SERVICE_OVERLAP, overlap_with_subnet).needs(&[Block::Networks]),
-    Rule::warning("network-space-apart", PLANNING, overlap_with_address_space)
+    Rule::error("subnets-one-network", UNIQUE_SUBNETS_DOC, one_network),
+    Rule::error("network-exists", PLANNING_DOC, subnet_exists).needs(&[Block::Networks]),
+    Rule::error("network-region", PLANNING_DOC, network_region).needs(&[Block::Networks]),
+    Rule::error("network-reserved", CNI_PREREQUISITES_DOC, network_reserved).needs(&[Block::Networks]),
+    Rule::error("network-apart", SERVICE_OVERLAP_DOC, overlap_with_subnet).needs(&[Block::Networks]),
+    Rule::warning("network-space-apart", PLANNING_DOC, overlap_with_address_space)
         .needs(&[Block::Networks])
         .scope(Scope::New),
-    Rule::error("subnet-delegated", CNI_PREREQUISITES, delegated_subnet).needs(&[Block::Networks]),
-    Rule::error("subnet-way-out", OUTBOUND, outbound).needs(&[Block::Networks]),
-    Rule::error("subnet-route-table", ROUTE_TABLES, route_table).needs(&[Block::Networks]).scope(Scope::New),
+    Rule::error("subnet-delegated", CNI_PREREQUISITES_DOC, delegated_subnet).needs(&[Block::Networks]),
+    Rule::error("subnet-way-out", OUTBOUND_DOC, outbound).needs(&[Block::Networks]),
+    Rule::error("subnet-route-table", ROUTE_TABLES_DOC, route_table)
+        .needs(&[Block::Networks])
+        .scope(Scope::New),
 ];
 
 /// A subnet with the pools in it.

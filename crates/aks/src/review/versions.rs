@@ -5,26 +5,26 @@ use super::azure::{Block, list};
 use super::input::RuleInput;
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
-use super::sources::{SUPPORTED, UPGRADE};
+use super::sources::{SUPPORTED_DOC, UPGRADE_DOC};
 use crate::arm::KubernetesVersion;
 use crate::upgrade_path;
 use crate::upgrades::{self, UpgradeStart};
 use crate::versions::{self, Version, allowed_skew, canonical, is_official, is_preview, is_same, is_too_old};
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("version-form", SUPPORTED, version_format),
-    Rule::error("version-not-lowered", UPGRADE, version_not_lowered).scope(Scope::Existing),
-    Rule::error("version-one-minor", UPGRADE, version_one_minor)
+    Rule::error("version-form", SUPPORTED_DOC, version_format),
+    Rule::error("version-not-lowered", UPGRADE_DOC, version_not_lowered).scope(Scope::Existing),
+    Rule::error("version-one-minor", UPGRADE_DOC, version_one_minor)
         .needs(&[Block::Versions])
         .scope(Scope::Existing),
-    Rule::error("pool-version-skew", UPGRADE, pool_version_skew),
-    Rule::error("pool-version-not-lowered", UPGRADE, pool_version_not_lowered).scope(Scope::Existing),
-    Rule::error("version-offered", SUPPORTED, version_offered).needs(&[Block::Versions]),
-    Rule::error("version-reachable", UPGRADE, version_reachable)
+    Rule::error("pool-version-skew", UPGRADE_DOC, pool_version_skew),
+    Rule::error("pool-version-not-lowered", UPGRADE_DOC, pool_version_not_lowered).scope(Scope::Existing),
+    Rule::error("version-offered", SUPPORTED_DOC, version_offered).needs(&[Block::Versions]),
+    Rule::error("version-reachable", UPGRADE_DOC, version_reachable)
         .needs(&[Block::Versions])
         .scope(Scope::Existing),
-    Rule::error("pool-version-offered", SUPPORTED, pool_version_offered).needs(&[Block::Versions]),
-    Rule::warning("version-preview", SUPPORTED, version_preview).needs(&[Block::Versions]),
+    Rule::error("pool-version-offered", SUPPORTED_DOC, pool_version_offered).needs(&[Block::Versions]),
+    Rule::warning("version-preview", SUPPORTED_DOC, version_preview).needs(&[Block::Versions]),
 ];
 
 const KEY: &str = "kubernetesVersion";

@@ -6,20 +6,20 @@ use super::operations::{AKS, LOG_ANALYTICS};
 use super::policies::{AssignedPolicy, Denied, PolicyEffect, Resources};
 use super::{Condition, Decision, Purpose, Scope, ScopeRights};
 use crate::catalog::{Reason, Verdict};
-use crate::review::sources::{PROVIDERS, STATES, learn};
+use crate::review::sources::{PROVIDERS_DOC, STATES_DOC, learn};
 use crate::shell;
 
-const ROLES: &str =
+const ROLES_DOC: &str =
     learn!("Assign Azure roles using Azure CLI", "azure/role-based-access-control/role-assignments-cli");
-const DENY: &str =
+const DENY_DOC: &str =
     learn!("Azure Policy definitions deny effect", "azure/governance/policy/concepts/effect-deny");
-const DENY_ACTION: &str = learn!(
+const DENY_ACTION_DOC: &str = learn!(
     "Azure Policy definitions denyAction effect",
     "azure/governance/policy/concepts/effect-deny-action"
 );
-const POLICIES: &str =
+const POLICIES_DOC: &str =
     learn!("Azure Policy assignment structure", "azure/governance/policy/concepts/assignment-structure");
-const PERMISSIONS: &str =
+const PERMISSIONS_DOC: &str =
     learn!("Permissions, List, REST", "rest/api/authorization/permissions/list-for-resource-group");
 
 /// The providers that this server registers itself when a cluster needs them.
@@ -41,7 +41,7 @@ pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
         ),
         remedy: "enable the subscription in the Azure portal (often a billing problem), or use another one"
             .to_owned(),
-        source: STATES,
+        source: STATES_DOC,
         verdict: Verdict::Unusable,
     });
     reason.into_iter().collect()
@@ -54,7 +54,7 @@ pub(super) fn no_role(assignments: &[RoleAssignment]) -> Reason {
         code: "noRole",
         message: "the application may not read the subscription, and Azure lists no role of it".to_owned(),
         remedy: assignment_remedy(always_needed),
-        source: ROLES,
+        source: ROLES_DOC,
         verdict: Verdict::Unusable,
     }
 }
@@ -193,7 +193,7 @@ fn missing_actions_reason(
             actions.join(", ")
         ),
         remedy: assignment_remedy(matching_assignments),
-        source: ROLES,
+        source: ROLES_DOC,
         verdict,
     }
 }
@@ -240,7 +240,7 @@ fn unregistered_provider_reason(namespace: &str, decision: &Decision, scope: &Sc
             "the subscription is not registered to use {namespace}{monitoring_note}{denial_note}"
         ),
         remedy: format!("register it ({})", shell::command(&command)),
-        source: PROVIDERS,
+        source: PROVIDERS_DOC,
         verdict: if is_denied && namespace == AKS { Verdict::Unusable } else { Verdict::Limited },
     }
 }
@@ -279,7 +279,7 @@ fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
             }
         },
         remedy: remedy.clone(),
-        source: DENY,
+        source: DENY_DOC,
         verdict: if denied.essentials.is_empty() { Verdict::Limited } else { Verdict::Unusable },
     });
     let delete_reason = denied.deletes.as_ref().map(|resources| Reason {
@@ -293,7 +293,7 @@ fn policy_reasons(policy: &AssignedPolicy, denied: &Denied) -> impl Iterator<Ite
             }
         },
         remedy,
-        source: DENY_ACTION,
+        source: DENY_ACTION_DOC,
         verdict: Verdict::Limited,
     });
     write_reason.into_iter().chain(delete_reason)
@@ -322,7 +322,7 @@ fn unknown_policies_reason(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason
             "look at their definitions ({}), or give the application the role Reader where they are defined",
             show_command(first)
         ),
-        source: POLICIES,
+        source: POLICIES_DOC,
         verdict: Verdict::Limited,
     })
 }
@@ -355,7 +355,7 @@ fn unchecked_reason(part: Part, subjects: &str, cause: &str) -> Reason {
         message: format!("{property} {subjects} {verb} unknown: {cause}"),
         remedy: "try again; if it stays unknown, give the application the role Reader on the subscription"
             .to_owned(),
-        source: PERMISSIONS,
+        source: PERMISSIONS_DOC,
         verdict: Verdict::Limited,
     }
 }
