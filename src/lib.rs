@@ -40,7 +40,7 @@ pub mod services {
     pub use crate::service::credentials::{
         AzureChange, Change, CredentialChange, CredentialSource, InlineCredential,
     };
-    pub use crate::service::public_address::OverTls;
+    pub use crate::service::public_address::HttpsEndpoint;
     pub use crate::service::registration::RegistrationToken;
     pub use crate::service::secrets::{CLUSTER_ACCESS_SECRET, SERVICE_ACCOUNT_TOKEN_SECRET, Secrets};
 }

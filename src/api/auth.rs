@@ -105,7 +105,7 @@ pub(super) async fn authenticate(
 }
 
 /// Records whether the token of a request is valid.
-pub(super) fn mark_token(parts: &Parts, context: &RequestContext, is_valid: bool) {
+pub(super) fn record_token_validity(parts: &Parts, context: &RequestContext, is_valid: bool) {
     context.auth_outcome.set(is_valid);
     if is_valid {
         mark_authenticated(parts);

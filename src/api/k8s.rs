@@ -126,8 +126,12 @@ async fn forward(
     };
     let mut record = PendingRecord {
         unwritten: target.audit.as_ref().map(|audit| {
-            let event =
-                AuditEvent::new(&caller, Action::Call("kubernetes"), clusters::OBJECT, &target.cluster_id);
+            let event = AuditEvent::new(
+                &caller,
+                Action::Call("kubernetes"),
+                clusters::OBJECT_TYPE,
+                &target.cluster_id,
+            );
             let event = if audit.is_counted { event.counted() } else { event };
             (event.request(&request_id, Some(client_ip)), audit.detail.clone())
         }),
@@ -143,7 +147,7 @@ async fn forward(
     rewrite_location(response.headers_mut(), &target.cluster_id);
     let is_watch = target.kind == target::Kind::Watch;
     if let Some(connections) = proxied.upgraded {
-        state.kubernetes.run_session(stream::join(connections, guard, is_watch));
+        state.kubernetes.run_upgraded_connection(stream::join(connections, guard, is_watch));
         return Ok(response);
     }
     // Every body can be ended, because the path does not prove that a response ends by itself.

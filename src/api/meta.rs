@@ -25,7 +25,7 @@ use axum::routing::any;
 use http::StatusCode;
 use percent_encoding::percent_decode_str;
 
-pub(in crate::api) use self::call::{AuditContext, is_fresh};
+pub(in crate::api) use self::call::{AuditContext, must_bypass_cache};
 use self::error::Error;
 pub(crate) use self::error::MetaError;
 pub(in crate::api) use self::rancher::RANCHER_UNAVAILABLE;

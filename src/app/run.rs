@@ -153,7 +153,7 @@ async fn bind_tls(
         (None, None) => None,
     };
     if let Some(tls) = &tls {
-        app.public_address.serve_over_tls(tls.advertised.clone());
+        app.public_address.set_https_endpoint(tls.advertised.clone());
         if let Some(remedy) = &tls.remedy
             && app.kubeconfigs.uses_system_authorities().await
         {

@@ -19,7 +19,7 @@ use super::tls::{TlsListener, bind};
 use crate::config::Config;
 use crate::service::actor::Actor;
 use crate::service::credentials::{AzureChange, Change, CredentialChange};
-use crate::service::public_address::OverTls;
+use crate::service::public_address::HttpsEndpoint;
 
 /// The name of the file for scripts.
 const SCRIPT_FILE: &str = "sandbox.json";
@@ -77,7 +77,7 @@ impl RunningSandbox {
             Some(bound) => bound,
             None => bind(address)?,
         };
-        let advertised = OverTls {
+        let advertised = HttpsEndpoint {
             host: Some(if address.is_ipv4() { "127.0.0.1" } else { "[::1]" }.to_owned()),
             port: address.port(),
             authority: self.0.authority_pem().to_owned(),

@@ -211,7 +211,7 @@ impl App {
             CLEANUP_INTERVAL,
             "cannot remove old cluster events",
             &self.cluster_events,
-            |events| async move { events.sweep().await },
+            |events| async move { events.prune().await },
         );
         let message = "cannot save cached lists";
         self.run_every(snapshots::SAVE_INTERVAL, message, &self.snapshots, |snapshots| async move {
@@ -278,8 +278,9 @@ pub(super) fn http_options(config: &Config) -> api::HttpOptions {
 }
 
 fn start_audit_log(config: &Config, store: &Store, clock: &Clock) -> AuditLog {
-    let keep = config.audit_retention.unwrap_or_default();
-    let options = audit::Options { keep, record_each: config.audit_each_use, ..audit::Options::default() };
+    let retention = config.audit_retention.unwrap_or_default();
+    let options =
+        audit::Options { retention, record_each: config.audit_each_use, ..audit::Options::default() };
     AuditLog::start(store.clone(), clock.clone(), &options)
 }
 

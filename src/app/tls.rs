@@ -10,14 +10,14 @@ use tokio::net::TcpListener;
 use super::error::Error;
 use super::files;
 use crate::config::Tls;
-use crate::service::public_address::OverTls;
+use crate::service::public_address::HttpsEndpoint;
 
 /// A bound listener that is not served yet.
 pub(super) struct TlsListener {
     pub(super) listener: TcpListener,
     pub(super) config: Arc<rustls::ServerConfig>,
     /// The address and authority in kubeconfigs.
-    pub(super) advertised: OverTls,
+    pub(super) advertised: HttpsEndpoint,
     /// The remedy if kubeconfigs do not contain the authority.
     pub(super) remedy: Option<String>,
 }
@@ -27,7 +27,8 @@ pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
     let config = server_config(tls)?;
     let authority = authority(tls)?;
     let (listener, address) = bind(tls.listen)?;
-    let advertised = OverTls { host: None, port: address.port(), authority: authority.pem().to_owned() };
+    let advertised =
+        HttpsEndpoint { host: None, port: address.port(), authority: authority.pem().to_owned() };
     let remedy = authority.remedy(tls);
     Ok(TlsListener { listener, config, advertised, remedy })
 }

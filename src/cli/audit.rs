@@ -12,7 +12,7 @@ use super::runtime::run_on_database;
 use crate::api::AuditRecord;
 use crate::config::{DatabaseScope, SettingFlags};
 use crate::service::Invalid;
-use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
+use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE_SIZE};
 use crate::service::tokens::parse_ttl;
 use crate::store::Store;
 
@@ -82,7 +82,7 @@ async fn print_records(
     format: Format,
 ) -> Result<(), Error> {
     while limit > 0 {
-        let page = audit::page(store, &filter, limit.min(MAX_PAGE)).await?;
+        let page = audit::page(store, &filter, limit.min(MAX_PAGE_SIZE)).await?;
         limit = limit.saturating_sub(u32::try_from(page.rows.len()).unwrap_or(u32::MAX));
         let lines =
             page.rows.into_iter().fold(String::new(), |lines, row| lines + &format_row(row, format) + "\n");

@@ -10,7 +10,7 @@ use crate::config::{DatabaseScope, SettingFlags};
 use crate::service;
 use crate::service::name_list::format_count;
 use crate::service::tokens::Tokens;
-use crate::service::users::{Account, Removed, Users};
+use crate::service::users::{AccountRow, RemovedUser, Users};
 use crate::store::Store;
 
 /// The commands for users.
@@ -87,7 +87,7 @@ fn map_not_found(error: service::Error, name: &str) -> Error {
     }
 }
 
-fn summary(removed: &Removed) -> String {
+fn summary(removed: &RemovedUser) -> String {
     let tokens = format_count(removed.tokens, "token");
     let memberships = format_count(removed.memberships.len(), "membership");
     let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
@@ -98,7 +98,7 @@ fn summary(removed: &Removed) -> String {
     format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)
 }
 
-fn accounts_table(accounts: &[Account]) -> String {
+fn accounts_table(accounts: &[AccountRow]) -> String {
     let heading = [
         "NAME",
         "ID",
@@ -132,7 +132,7 @@ fn accounts_table(accounts: &[Account]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::users::{Properties, Property, User};
+    use crate::service::users::{OwnedObjects, OwnedRow, User};
 
     fn user(name: &str, enabled: bool) -> User {
         let created_ms = 1_700_000_000_123;
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn table_is_aligned_and_marks_disabled_users() {
-        let account = |name, enabled, last_used_ms| Account {
+        let account = |name, enabled, last_used_ms| AccountRow {
             user: user(name, enabled),
             tokens: 2,
             last_used_ms,
@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn summary_counts_removed_and_handed_over_objects() {
-        let cluster = Property { id: "c-1".to_owned(), name: String::new() };
-        let mut removed = Removed {
+        let cluster = OwnedRow { id: "c-1".to_owned(), name: String::new() };
+        let mut removed = RemovedUser {
             user: user("ann", true),
             new_owner: Some(user("ben", true)),
-            properties: Properties { clusters: vec![cluster], credentials: Vec::new() },
+            properties: OwnedObjects { clusters: vec![cluster], credentials: Vec::new() },
             memberships: vec!["c-2:crtb-1".to_owned(), "c-3:crtb-1".to_owned()],
             tokens: 1,
         };

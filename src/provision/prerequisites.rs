@@ -6,7 +6,7 @@ use azure::resources::{providers, resource_groups, workspaces};
 use super::context::{Change, POLL_INTERVAL, StepContext};
 use super::error::StepError;
 use super::task::{Next, Task};
-use crate::service::observation::{WORKSPACES, is_unregistered};
+use crate::service::observation::{WORKSPACE_PROVIDER, is_unregistered};
 
 impl StepContext<'_> {
     pub(super) async fn register_provider(&self, task: &mut Task, provider: &str) -> Result<Next, StepError> {
@@ -39,7 +39,9 @@ impl StepContext<'_> {
         let name = &location.name;
         let error_prefix = "error failed to create cluster: error creating log analytics workspace: ";
         let existing = match workspaces::get(self.arm, &location.group, name).await {
-            Err(error) if is_unregistered(&error) => return self.register_provider(task, WORKSPACES).await,
+            Err(error) if is_unregistered(&error) => {
+                return self.register_provider(task, WORKSPACE_PROVIDER).await;
+            }
             result => result.map_err(|error| StepError::from_azure(error_prefix, error))?,
         };
         let in_progress = format!("creating Log Analytics workspace {name}");

@@ -86,7 +86,7 @@ async fn preview(
     if task.is_idle() {
         let (observed, unusable) = refresh::observe(task, access, &arm).await?;
         let aks = task.aks();
-        return Ok(match (unusable, &observed.compared()) {
+        return Ok(match (unusable, &observed.comparable_upstream()) {
             (Some(unusable), _) => Preview::new(
                 Kind::Refuse,
                 "nothing until the specification or the cluster in Azure changes",

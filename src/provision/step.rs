@@ -18,7 +18,7 @@ use super::refresh;
 use super::task::{Next, Task};
 use crate::service::clusters::REMOVED;
 use crate::service::core::Core;
-use crate::service::observation::{self, PROVIDER};
+use crate::service::observation::{self, AKS_PROVIDER};
 
 /// Azure's codes for a change of an immutable property.
 const IMMUTABLE_CODES: [&str; 2] = ["PropertyChangeNotAllowed", "InvalidResourceLocation"];
@@ -155,7 +155,7 @@ impl StepContext<'_> {
 
     async fn change(&self, task: &mut Task, step: Step) -> Result<Next, StepError> {
         match step {
-            Step::RegisterProvider => self.register_provider(task, PROVIDER).await,
+            Step::RegisterProvider => self.register_provider(task, AKS_PROVIDER).await,
             Step::CreateResourceGroup => self.create_group(task).await,
             Step::EnsureWorkspace => self.ensure_workspace(task).await,
             Step::CreateCluster => self.create_cluster(task).await,

@@ -32,7 +32,7 @@ use self::counts::Counts;
 use self::event::Position;
 pub use self::event::{Action, AuditEvent, Outcome};
 pub use self::page::{
-    AuditRow, Filter, MAX_PAGE, format_cursor, format_time, page, parse_cursor, parse_time,
+    AuditRow, Filter, MAX_PAGE_SIZE, format_cursor, format_time, page, parse_cursor, parse_time,
 };
 pub use self::writer::Sink;
 use self::writer::{Message, Writer};
@@ -41,9 +41,9 @@ use self::writer::{Message, Writer};
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The capacity of the queue; when it is full, requests wait.
-    pub queue: usize,
+    pub queue_capacity: usize,
     /// The retention of records; zero keeps them forever.
-    pub keep: Duration,
+    pub retention: Duration,
     /// Whether every counted event has its own record instead.
     pub record_each: bool,
 }
@@ -51,7 +51,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         // The queue holds the events of a second at the maximum rate: SQLite may wait that long for a busy disk.
-        Self { queue: 32_768, keep: Duration::from_hours(90 * 24), record_each: false }
+        Self { queue_capacity: 32_768, retention: Duration::from_hours(90 * 24), record_each: false }
     }
 }
 
@@ -81,14 +81,14 @@ impl AuditLog {
     /// Starts the writer task, which runs until [`AuditLog::stop`]. Must be called in a Tokio runtime.
     pub fn start(sink: impl Into<Sink>, clock: Clock, options: &Options) -> Self {
         let sink = sink.into();
-        let (queue, receiver) = mpsc::channel(options.queue.max(1));
+        let (queue, receiver) = mpsc::channel(options.queue_capacity.max(1));
         let (stopping, abandoning) = (CancellationToken::new(), CancellationToken::new());
         let write_now = Arc::<Notify>::default();
         let counts = Arc::<Counts>::default();
         let writer = Writer {
             sink: sink.clone(),
             clock: clock.clone(),
-            retention: options.keep,
+            retention: options.retention,
             receiver,
             counts: Arc::clone(&counts),
             write_now: Arc::clone(&write_now),

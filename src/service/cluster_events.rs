@@ -122,7 +122,7 @@ impl ClusterEvents {
     }
 
     /// Deletes events that exceed the maximum age or number; returns the number of deleted events.
-    pub async fn sweep(&self) -> Result<u64> {
+    pub async fn prune(&self) -> Result<u64> {
         let store = &self.inner.store;
         let retention_ms = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
         let before_ms = self.inner.clock.now_ms().saturating_sub(retention_ms);

@@ -43,7 +43,7 @@ use crate::store::clusters::UpdateRecords;
 use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
 
 /// The type of object in the audit log.
-pub const OBJECT: &str = "cluster";
+pub const OBJECT_TYPE: &str = "cluster";
 
 /// A cluster with everything that its owner may see.
 #[derive(Clone, Debug, PartialEq)]
@@ -185,7 +185,7 @@ impl Clusters {
     /// The first violated rule, in Rancher's order and with its messages.
     pub async fn create(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
         let result = self.insert(by, change).await;
-        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT_TYPE, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: ClusterChange) -> Result<Cluster> {
@@ -233,7 +233,7 @@ impl Clusters {
         };
         let insertion = insert_with_fresh_id("c-", |id| {
             let (row, store) = (ClusterRow { id, ..row.clone() }, &self.inner.store);
-            let (audit, aks) = (by.audit(Action::Create, OBJECT, &row.id, now_ms), spec.aks());
+            let (audit, aks) = (by.audit(Action::Create, OBJECT_TYPE, &row.id, now_ms), spec.aks());
             async move {
                 store::cluster_events::delete_orphaned(store, &row.id).await?;
                 let inserted = store::clusters::insert(store, &row, Some(name_scope(caller)), &audit).await;
@@ -253,7 +253,7 @@ impl Clusters {
     pub async fn update(&self, by: &Actor, id: &str, change: ClusterChange, mode: Mode) -> Result<Cluster> {
         let result = self.try_update(by, id, &change, mode).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT_TYPE, id, result).await
     }
 
     async fn try_update(&self, by: &Actor, id: &str, change: &ClusterChange, mode: Mode) -> Result<Cluster> {
@@ -263,7 +263,7 @@ impl Clusters {
             let before = row.clone();
             let aks = self.change_row(by, &mut row, change, mode, access_wait).await?;
             let now_ms = self.inner.clock.now_ms();
-            let audit = by.audit(Action::Update, OBJECT, &row.id, now_ms);
+            let audit = by.audit(Action::Update, OBJECT_TYPE, &row.id, now_ms);
             let unique_name = is_renamed(&before.name, &row.name).then(|| name_scope(&by.caller));
             let changes_credential = before.credential_id != row.credential_id;
             let erasure = changes_credential.then(|| last_use_erasure(by, &before, now_ms)).flatten();
@@ -359,7 +359,7 @@ impl Clusters {
     }
 
     /// The cluster of an object with the ID `c-xxxxx:<name>`, the caller's role in the cluster, and the name of the object.
-    pub async fn of_part<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
+    pub async fn get_for_part<'a>(&self, caller: &Caller, id: &'a str) -> Result<(Cluster, Role, &'a str)> {
         let not_found = || Error::NotFound { id: id.to_owned() };
         let (cluster_id, name) = ids::split_namespaced(id).ok_or_else(not_found)?;
         match self.with_role(caller, cluster_id).await {

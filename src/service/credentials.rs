@@ -38,7 +38,7 @@ use crate::store::{self, CredentialRow, Store};
 pub(super) const MAX_ATTEMPTS: usize = 5;
 
 /// The type of object in the audit log.
-pub const OBJECT: &str = "cloudCredential";
+pub const OBJECT_TYPE: &str = "cloudCredential";
 
 /// A credential without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Credentials {
     /// [`Error::Invalid`] if it has no Azure configuration.
     pub async fn create(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
         let result = self.insert(by, change).await;
-        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT_TYPE, "", result).await
     }
 
     async fn insert(&self, by: &Actor, change: CredentialChange) -> Result<Credential> {
@@ -140,7 +140,7 @@ impl Credentials {
         change.apply(&mut row, Mode::Replace);
         check_characters(&row, None)?;
         let insertion = insert_with_fresh_id("cc-", |id| {
-            let audit = by.audit(Action::Create, OBJECT, &full_id(&id), now_ms);
+            let audit = by.audit(Action::Create, OBJECT_TYPE, &full_id(&id), now_ms);
             let secret = change.secret().map(|secret| self.inner.secrets.seal(&id, secret)).transpose();
             let row = CredentialRow { id, ..row.clone() };
             async move {
@@ -180,7 +180,7 @@ impl Credentials {
     ) -> Result<Credential> {
         let result = self.update_with_retries(by, id, &change, mode).await;
         self.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT_TYPE, id, result).await
     }
 
     async fn update_with_retries(
@@ -212,7 +212,7 @@ impl Credentials {
                 row.secret.clone_from(&sealed);
             }
             row.updated_ms = self.inner.clock.now_ms();
-            let audit = by.audit(Action::Update, OBJECT, id, row.updated_ms);
+            let audit = by.audit(Action::Update, OBJECT_TYPE, id, row.updated_ms);
             match store::credentials::update(&self.inner.store, &row, changes_target, &audit).await {
                 Err(store::Error::Conflict { .. }) => {}
                 // A cluster started to use the credential after the check.

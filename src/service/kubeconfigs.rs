@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::actor::Actor;
 use super::audit::{Action, AuditLog};
-use super::clusters::{Cluster, Clusters, OBJECT};
+use super::clusters::{Cluster, Clusters, OBJECT_TYPE};
 use super::metadata::Metadata;
 use super::public_address::PublicAddress;
 use super::settings::Settings;
@@ -77,9 +77,9 @@ impl Kubeconfigs {
         let action = Action::Call(ACTION);
         if let Ok(Generated::Unreachable(invalid)) = &generated {
             let rejected: Result<()> = Err(invalid.clone().into());
-            self.inner.audit_log.record_failure(by, action, OBJECT, cluster_id, rejected).await.ok();
+            self.inner.audit_log.record_failure(by, action, OBJECT_TYPE, cluster_id, rejected).await.ok();
         }
-        self.inner.audit_log.record_failure(by, action, OBJECT, cluster_id, generated).await
+        self.inner.audit_log.record_failure(by, action, OBJECT_TYPE, cluster_id, generated).await
     }
 
     async fn try_generate(&self, by: &Actor, cluster_id: &str, request_origin: &str) -> Result<Generated> {
@@ -99,7 +99,7 @@ impl Kubeconfigs {
         };
         let audit = |token: &str, now_ms| {
             let detail = format!("with the token {token}");
-            by.audit_with_detail(Action::Call(ACTION), OBJECT, &cluster.id, &detail, now_ms)
+            by.audit_with_detail(Action::Call(ACTION), OBJECT_TYPE, &cluster.id, &detail, now_ms)
         };
         let token = inner.tokens.create_for_caller(&by.caller, &spec, audit).await?;
         Ok(Generated::Kubeconfig(to_yaml(&cluster, &server, &token.to_bearer())))

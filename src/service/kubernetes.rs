@@ -191,7 +191,7 @@ impl Kubernetes {
     }
 
     /// Runs an upgraded connection after its request.
-    pub fn run_session(&self, session: impl Future<Output = ()> + Send + 'static) {
+    pub fn run_upgraded_connection(&self, session: impl Future<Output = ()> + Send + 'static) {
         self.inner.upgraded_connections.spawn(session);
     }
 
@@ -303,7 +303,7 @@ impl ProxyGuard {
             tokio::time::sleep(ACCESS_CHECK_INTERVAL).await;
             // Requests continue while the database is unavailable.
             let authenticated = inner.tokens.authenticate(token.expose_secret()).await;
-            if authenticated.is_err_and(|error| error.is_refusal()) {
+            if authenticated.is_err_and(|error| error.is_rejected()) {
                 return;
             }
             match inner.roles.get(caller, cluster_id).await {

@@ -30,7 +30,7 @@ use self::kind::{Key, Kind};
 use self::loaded::{Loaded, TypedList};
 pub use self::snapshot::{InvalidSnapshot, Restored};
 pub use self::typed::{CachedList, PageSource};
-pub use self::upgrades::{UpgradeTarget, Upgrades};
+pub use self::upgrades::{UpgradableCluster, Upgrades};
 use crate::service::concurrency::CallerPermits;
 use crate::service::credentials::AzureAccess;
 use crate::service::error::Rejection;
@@ -63,7 +63,7 @@ pub struct ListingRequest<'a> {
     /// The caller. While other callers wait, it gets at most half of the remaining requests to Azure.
     pub caller: &'a Caller,
     /// Whether to bypass the cache (`Cache-Control: no-cache`).
-    pub fresh: bool,
+    pub bypasses_cache: bool,
     /// Whether the caller needs many lists, of which [`CONCURRENT_LISTS`] are loaded at the same time.
     pub is_one_of_many: bool,
 }
@@ -180,7 +180,7 @@ impl Listings {
         let permits = request
             .is_one_of_many
             .then(|| (self.caller_permits.clone(), request.access.permit_key(request.caller)));
-        let lookup = self.cache.get(key, request.fresh, login, move |load_reason| {
+        let lookup = self.cache.get(key, request.bypasses_cache, login, move |load_reason| {
             let priority = match load_reason {
                 LoadReason::Caller => Priority::Caller(request.caller.budget_id()),
                 LoadReason::Refresh => Priority::Background,

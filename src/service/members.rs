@@ -22,7 +22,7 @@ use crate::store::members::MemberUpdate;
 use crate::store::{self, MemberRow, Store, Unique};
 
 /// The type of object in the audit log.
-pub(super) const OBJECT: &str = "clusterRoleTemplateBinding";
+pub(super) const OBJECT_TYPE: &str = "clusterRoleTemplateBinding";
 
 /// The name of the creator's membership, as in Rancher.
 const CREATOR_MEMBERSHIP: &str = "creator-cluster-owner";
@@ -148,7 +148,7 @@ impl Members {
 
     /// A membership by its ID.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<Member> {
-        let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
+        let (cluster, role, name) = self.inner.clusters.get_for_part(caller, id).await?;
         if name == CREATOR_MEMBERSHIP {
             return Ok(Member::creator(&cluster));
         }
@@ -163,7 +163,7 @@ impl Members {
     pub async fn create(&self, by: &Actor, new: NewMember) -> Result<Member> {
         let result = self.insert(by, &new).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, &new.cluster_id, result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT_TYPE, &new.cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, new: &NewMember) -> Result<Member> {
@@ -207,7 +207,7 @@ impl Members {
 
     async fn insert_row(&self, by: &Actor, row: MemberRow, name: String) -> Result<Member> {
         let row = MemberRow { id: format!("{}:{name}", row.cluster_id), ..row };
-        let audit = by.audit(Action::Create, OBJECT, &row.id, row.created_ms);
+        let audit = by.audit(Action::Create, OBJECT_TYPE, &row.id, row.created_ms);
         match store::members::insert(&self.inner.store, &row, &audit).await {
             Ok(()) => Member::from_row(row, Role::Owner),
             // The user or the cluster was removed concurrently.
@@ -223,7 +223,7 @@ impl Members {
     pub async fn update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
         let result = self.try_update(by, id, change).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT_TYPE, id, result).await
     }
 
     async fn try_update(&self, by: &Actor, id: &str, change: MemberChange) -> Result<Member> {
@@ -249,7 +249,7 @@ impl Members {
             labels: (old.labels != new.labels).then_some(&new.labels),
             annotations: (old.annotations != new.annotations).then_some(&new.annotations),
         };
-        let audit = by.audit(Action::Update, OBJECT, id, self.inner.clock.now_ms());
+        let audit = by.audit(Action::Update, OBJECT_TYPE, id, self.inner.clock.now_ms());
         if store::members::update(&self.inner.store, id, update, &audit).await? {
             return Ok(member);
         }
@@ -263,12 +263,12 @@ impl Members {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Member> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT_TYPE, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Member> {
         let member = self.changeable_member(&by.caller, id).await?;
-        let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
+        let audit = by.audit(Action::Delete, OBJECT_TYPE, id, self.inner.clock.now_ms());
         if store::members::delete(&self.inner.store, id, &audit).await? {
             return Ok(member);
         }

@@ -6,7 +6,7 @@ use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::merge::{Mode, is_protected};
 
 /// The label of every object that is created through Norman. Terraform expects at least one label.
-pub const CREATOR: (&str, &str) = ("cattle.io/creator", "norman");
+pub const CREATOR_LABEL: (&str, &str) = ("cattle.io/creator", "norman");
 
 /// Annotations that are not stored, because the object has their values as top-level fields.
 const TOP_LEVEL_ANNOTATIONS: [&str; 3] =
@@ -45,7 +45,7 @@ impl Metadata {
     }
 
     fn set_creator(&mut self) {
-        self.labels.insert(CREATOR.0.to_owned(), CREATOR.1.to_owned());
+        self.labels.insert(CREATOR_LABEL.0.to_owned(), CREATOR_LABEL.1.to_owned());
     }
 }
 

@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::credentials::AzureAccess;
 
 /// The resource provider of AKS.
-pub const PROVIDER: &str = "Microsoft.ContainerService";
+pub const AKS_PROVIDER: &str = "Microsoft.ContainerService";
 
 /// The resource provider of Log Analytics workspaces.
-pub const WORKSPACES: &str = "Microsoft.OperationalInsights";
+pub const WORKSPACE_PROVIDER: &str = "Microsoft.OperationalInsights";
 
 /// Whether a request failed because its resource provider is not registered in the subscription. Azure then does not report
 /// whether an object exists.
@@ -39,7 +39,7 @@ pub async fn observe(
     let upstream = cluster.as_ref().and_then(|cluster| read_spec(access, spec, cluster));
     let mut observed = Observed { cluster, upstream, ..Observed::default() };
     if may_create && observed.cluster.is_none() {
-        observed.provider_registered = match providers::get(arm, PROVIDER).await {
+        observed.provider_registered = match providers::get(arm, AKS_PROVIDER).await {
             // A credential with rights in only one resource group may not read providers. That is no problem: if AKS is not
             // registered, the request that creates the cluster fails with a specific error code.
             Err(error) if error.upstream_status() == Some(403) => None,

@@ -8,7 +8,7 @@ use super::actor::Actor;
 use super::audit::{Action, AuditLog};
 use super::clusters::Clusters;
 use super::metadata::{Metadata, MetadataChange};
-use super::tokens::{OBJECT, PlainToken, TokenInfo, TokenSpec, Tokens};
+use super::tokens::{OBJECT_TYPE, PlainToken, TokenInfo, TokenSpec, Tokens};
 use super::{Caller, Error, Invalid, Result};
 
 /// The maximum TTL: 100 years, as on the command line.
@@ -16,7 +16,7 @@ const MAX_TTL: Duration = Duration::from_hours(36_500 * 24);
 
 /// Parameters of a new token.
 #[derive(Clone, Debug, Default)]
-pub struct OwnToken {
+pub struct NewOwnToken {
     /// The description.
     pub description: String,
     /// The time to live in milliseconds; 0 if it does not expire.
@@ -61,12 +61,12 @@ impl OwnTokens {
     /// # Errors
     /// [`Error::Invalid`] for an invalid time to live or description, [`Error::ReferenceNotFound`] for a cluster that the
     /// caller does not see.
-    pub async fn create(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
+    pub async fn create(&self, by: &Actor, token: NewOwnToken) -> Result<(TokenInfo, PlainToken)> {
         let result = self.insert(by, token).await;
-        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, "", result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT_TYPE, "", result).await
     }
 
-    async fn insert(&self, by: &Actor, token: OwnToken) -> Result<(TokenInfo, PlainToken)> {
+    async fn insert(&self, by: &Actor, token: NewOwnToken) -> Result<(TokenInfo, PlainToken)> {
         let caller = &by.caller;
         let ttl = ttl_from_ms(token.ttl_ms)?;
         if let Some(id) = &token.cluster_id {
@@ -79,7 +79,7 @@ impl OwnTokens {
             cluster_id: token.cluster_id.as_deref(),
             metadata: token.metadata.merged_into(Metadata::default())?,
         };
-        let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT, name, now_ms);
+        let audit = |name: &str, now_ms| by.audit(Action::Create, OBJECT_TYPE, name, now_ms);
         let created = self.inner.tokens.create_for_caller(caller, &spec, audit).await?;
         Ok((self.get(caller, &created.name).await?, created))
     }
@@ -87,7 +87,10 @@ impl OwnTokens {
     /// Revokes a token of the caller, even the one that authenticates this request; returns it.
     pub async fn revoke(&self, by: &Actor, name: &str) -> Result<TokenInfo> {
         let result = self.remove(by, name).await;
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, without_secret(name), result).await
+        self.inner
+            .audit_log
+            .record_failure(by, Action::Delete, OBJECT_TYPE, without_secret(name), result)
+            .await
     }
 
     async fn remove(&self, by: &Actor, name: &str) -> Result<TokenInfo> {

@@ -8,7 +8,7 @@ use aks::role::Role;
 
 use super::actor::Actor;
 use super::audit::{Action, AuditLog};
-use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, OBJECT, full_id};
+use super::credentials::{AccessError, AzureAccess, CredentialSource, Credentials, OBJECT_TYPE, full_id};
 use super::reviews::denial;
 use super::{Result, explain};
 use crate::store::ClusterRow;
@@ -35,7 +35,7 @@ pub(super) async fn resolve_access(
     match credentials.resolve(&by.caller, source).await {
         Ok(access) => {
             // Record the use before the request to Azure, so that a caller that disconnects during the request is recorded too.
-            audit_log.record(by.event(action, OBJECT, &id, &Ok(()))).await;
+            audit_log.record(by.event(action, OBJECT_TYPE, &id, &Ok(()))).await;
             Ok(Ok(access))
         }
         Err(AccessError::Other(error)) => Err(error),

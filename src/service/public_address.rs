@@ -9,7 +9,7 @@ use super::settings::Settings;
 
 /// The TLS listener of the server.
 #[derive(Clone, Debug)]
-pub struct OverTls {
+pub struct HttpsEndpoint {
     /// The host, if only one is valid; otherwise the host of the request is used. Only the sandbox sets it, because its clusters
     /// connect to a loopback address.
     pub host: Option<String>,
@@ -45,22 +45,22 @@ pub enum AgentUrlError {
 #[derive(Clone)]
 pub struct PublicAddress {
     settings: Settings,
-    over_tls: Arc<OnceLock<OverTls>>,
+    https_endpoint: Arc<OnceLock<HttpsEndpoint>>,
 }
 
 impl PublicAddress {
-    /// An address without a TLS listener, until [`PublicAddress::serve_over_tls`].
+    /// An address without a TLS listener, until [`PublicAddress::set_https_endpoint`].
     pub fn new(settings: Settings) -> Self {
-        Self { settings, over_tls: Arc::default() }
+        Self { settings, https_endpoint: Arc::default() }
     }
 
     /// Records the TLS listener, before requests are served. Its authority becomes the default of the setting `cacerts`. Only the
     /// first call has an effect.
     ///
     /// The authority is stored without a final line break, because agents hash the setting with one line break added.
-    pub fn serve_over_tls(&self, over_tls: OverTls) {
-        let authority = over_tls.authority.trim().to_owned();
-        if self.over_tls.set(over_tls).is_ok() && !authority.is_empty() {
+    pub fn set_https_endpoint(&self, https_endpoint: HttpsEndpoint) {
+        let authority = https_endpoint.authority.trim().to_owned();
+        if self.https_endpoint.set(https_endpoint).is_ok() && !authority.is_empty() {
             self.settings.set_default("cacerts", authority);
         }
     }
@@ -69,13 +69,13 @@ impl PublicAddress {
     /// empty. If that URL is not https, the URL of the TLS listener: with the listener's own host if it has one, otherwise with
     /// the host of that URL.
     pub async fn https_url(&self, request_origin: Option<&str>) -> Option<String> {
-        https_url(&self.settings.value("server-url").await, request_origin, self.over_tls.get())
+        https_url(&self.settings.value("server-url").await, request_origin, self.https_endpoint.get())
     }
 
     /// As [`PublicAddress::https_url`], or the plain HTTP URL if there is no https URL. For responses with instructions.
     pub async fn url(&self, request_origin: &str) -> String {
         let configured = self.settings.value("server-url").await;
-        https_url(&configured, Some(request_origin), self.over_tls.get()).unwrap_or_else(|| {
+        https_url(&configured, Some(request_origin), self.https_endpoint.get()).unwrap_or_else(|| {
             let url = if configured.is_empty() { request_origin } else { &configured };
             url.trim_end_matches('/').to_owned()
         })
@@ -86,10 +86,14 @@ impl PublicAddress {
     /// # Errors
     /// If there is no URL with TLS, or it is a loopback address.
     pub async fn agent_url(&self) -> Result<String, AgentUrlError> {
-        let url_error =
-            if self.over_tls.get().is_some() { AgentUrlError::Unknown } else { AgentUrlError::NotHttps };
+        let url_error = if self.https_endpoint.get().is_some() {
+            AgentUrlError::Unknown
+        } else {
+            AgentUrlError::NotHttps
+        };
         let url = self.https_url(None).await.ok_or(url_error)?;
-        let is_sandbox = self.over_tls.get().is_some_and(|over_tls| over_tls.host.is_some());
+        let is_sandbox =
+            self.https_endpoint.get().is_some_and(|https_endpoint| https_endpoint.host.is_some());
         if is_loopback(&url) && !is_sandbox { Err(AgentUrlError::Loopback(url)) } else { Ok(url) }
     }
 
@@ -100,18 +104,22 @@ impl PublicAddress {
     }
 }
 
-fn https_url(configured: &str, request_origin: Option<&str>, over_tls: Option<&OverTls>) -> Option<String> {
+fn https_url(
+    configured: &str,
+    request_origin: Option<&str>,
+    https_endpoint: Option<&HttpsEndpoint>,
+) -> Option<String> {
     let is_https = |url: &&str| url.len() > "https://".len() && url.starts_with("https://");
     let candidate = if configured.is_empty() { request_origin } else { Some(configured) };
     if let Some(url) = candidate.filter(is_https) {
         return Some(url.trim_end_matches('/').to_owned());
     }
-    let over_tls = over_tls?;
-    let host = match &over_tls.host {
+    let https_endpoint = https_endpoint?;
+    let host = match &https_endpoint.host {
         Some(host) => host.clone(),
         None => Url::parse(candidate?).ok()?.host_str()?.to_owned(),
     };
-    Some(format!("https://{host}:{}", over_tls.port))
+    Some(format!("https://{host}:{}", https_endpoint.port))
 }
 
 fn is_loopback(url: &str) -> bool {
@@ -132,14 +140,14 @@ fn is_loopback(url: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn listener(host: Option<&str>) -> OverTls {
-        OverTls { host: host.map(str::to_owned), port: 8443, authority: "OWN".to_owned() }
+    fn listener(host: Option<&str>) -> HttpsEndpoint {
+        HttpsEndpoint { host: host.map(str::to_owned), port: 8443, authority: "OWN".to_owned() }
     }
 
     #[test]
     fn setting_precedes_request_and_tls_listener() {
         let (none, any_host, fixed_host) = (None, Some(listener(None)), Some(listener(Some("127.0.0.1"))));
-        for (configured, request_origin, over_tls, expected) in [
+        for (configured, request_origin, https_endpoint, expected) in [
             ("https://a.example", Some("http://b"), &none, Some("https://a.example")),
             ("https://a.example/p/", Some("http://b"), &none, Some("https://a.example/p")),
             ("", Some("https://b:1"), &none, Some("https://b:1")),
@@ -154,7 +162,7 @@ mod tests {
             ("http://a.example", Some("https://b"), &none, None),
             ("https://", Some("http://b"), &none, None),
         ] {
-            let url = https_url(configured, request_origin, over_tls.as_ref());
+            let url = https_url(configured, request_origin, https_endpoint.as_ref());
             assert_eq!(url.as_deref(), expected, "{configured} {request_origin:?}");
         }
     }

@@ -30,7 +30,7 @@ use crate::store::{self, RegistrationTokenRow, Store, Unique};
 use crate::vault;
 
 /// The type of object in the audit log.
-const OBJECT: &str = "clusterRegistrationToken";
+const OBJECT_TYPE: &str = "clusterRegistrationToken";
 
 /// The token that every cluster has.
 pub const DEFAULT_TOKEN: &str = "default-token";
@@ -134,7 +134,7 @@ impl Registration {
     /// [`Error::Forbidden`] for members who are not owners: a holder of the token can pretend to be the cluster.
     pub async fn get(&self, caller: &Caller, id: &str) -> Result<RegistrationToken> {
         let not_found = || Error::NotFound { id: id.to_owned() };
-        let (cluster, role, name) = self.inner.clusters.of_part(caller, id).await?;
+        let (cluster, role, name) = self.inner.clusters.get_for_part(caller, id).await?;
         check_owner(&cluster, role)?;
         if name == DEFAULT_TOKEN {
             return self.default_token(&cluster.id).await;
@@ -157,7 +157,7 @@ impl Registration {
         name: Option<&str>,
     ) -> Result<RegistrationToken> {
         let result = self.insert(by, cluster_id, name).await;
-        self.inner.audit_log.record_failure(by, Action::Create, OBJECT, cluster_id, result).await
+        self.inner.audit_log.record_failure(by, Action::Create, OBJECT_TYPE, cluster_id, result).await
     }
 
     async fn insert(&self, by: &Actor, cluster_id: &str, name: Option<&str>) -> Result<RegistrationToken> {
@@ -188,12 +188,12 @@ impl Registration {
     /// As [`Registration::get`].
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let result = self.remove(by, id).await;
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT_TYPE, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<RegistrationToken> {
         let token = self.get(&by.caller, id).await?;
-        let audit = by.audit(Action::Delete, OBJECT, id, self.inner.clock.now_ms());
+        let audit = by.audit(Action::Delete, OBJECT_TYPE, id, self.inner.clock.now_ms());
         let (cluster_id, name) = (&token.cluster_id, &token.name);
         if store::registration_tokens::delete(&self.inner.store, cluster_id, name, &audit).await? {
             self.inner.agents.close_revoked().await?;
@@ -319,7 +319,8 @@ impl Registration {
         };
         let secret = store::registration_tokens::secret_name(&row.name);
         let sealed = self.inner.secrets.seal_cluster_secret(cluster_id, &secret, &token)?;
-        let audit = by.audit(Action::Create, OBJECT, &format!("{cluster_id}:{}", row.name), row.created_ms);
+        let audit =
+            by.audit(Action::Create, OBJECT_TYPE, &format!("{cluster_id}:{}", row.name), row.created_ms);
         match store::registration_tokens::insert(&self.inner.store, &row, &sealed, &audit).await {
             // The cluster was removed concurrently.
             Err(store::Error::Dangling { .. }) => Err(Error::NotFound { id: cluster_id.to_owned() }),

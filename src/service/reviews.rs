@@ -228,7 +228,7 @@ impl Reviews {
         let deadline = Instant::now() + AZURE_TIMEOUT;
         let data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;
         if let Some(id) = access.credential_id() {
-            self.inner.audit_log.record(by.event(action, credentials::OBJECT, id, &Ok(()))).await;
+            self.inner.audit_log.record(by.event(action, credentials::OBJECT_TYPE, id, &Ok(()))).await;
         }
         data
     }

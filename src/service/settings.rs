@@ -20,7 +20,7 @@ use crate::store::{self, SettingRow, Store};
 const CACHE_TTL_MS: i64 = 2_000;
 
 /// The type of object in the audit log.
-const OBJECT: &str = "setting";
+const OBJECT_TYPE: &str = "setting";
 
 /// The interval at which clusters are refreshed, in seconds.
 const AKS_REFRESH: &str = "aks-refresh";
@@ -145,13 +145,13 @@ impl Settings {
             // The error for an unknown setting is `NotFound`, because everyone may read settings.
             self.get(name).await.and_then(|_| Err(AdministratorTask::Settings.into()))
         };
-        self.inner.audit_log.record_failure(by, Action::Update, OBJECT, name, result).await
+        self.inner.audit_log.record_failure(by, Action::Update, OBJECT_TYPE, name, result).await
     }
 
     async fn set_value(&self, by: &Actor, name: &str, value: &str) -> Result<Setting> {
         let definition = definition(name).ok_or_else(|| Error::NotFound { id: name.to_owned() })?;
         let (store, now_ms) = (&self.inner.store, self.inner.clock.now_ms());
-        let audit = by.audit(Action::Update, OBJECT, name, now_ms);
+        let audit = by.audit(Action::Update, OBJECT_TYPE, name, now_ms);
         if let Some(reason) = self.fixed_reason(definition) {
             // Terraform resets a setting before removing it from the state. An error would block every later apply and destroy.
             let setting = self.get(name).await?;

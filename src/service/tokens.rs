@@ -24,7 +24,7 @@ pub use self::secret::PlainToken;
 pub use self::ttl::parse_ttl;
 
 /// The type of object in the audit log.
-pub(super) const OBJECT: &str = "token";
+pub(super) const OBJECT_TYPE: &str = "token";
 
 /// The user of the bootstrap token, and of the token that the first start creates.
 pub const ADMINISTRATOR: &str = "admin";
@@ -143,7 +143,7 @@ impl Tokens {
 
     /// As [`Self::revoke`], on behalf of a caller.
     pub(super) async fn revoke_as(&self, by: &Actor, name: &str) -> Result<bool> {
-        let audit = by.audit(Action::Delete, OBJECT, name, self.inner.clock.now_ms());
+        let audit = by.audit(Action::Delete, OBJECT_TYPE, name, self.inner.clock.now_ms());
         let removed = store::tokens::delete(&self.inner.store, name, &audit).await?;
         self.inner.cache.invalidate_all();
         Ok(removed)

@@ -20,12 +20,10 @@ use crate::store::users::Removal;
 use crate::store::{self, Store};
 
 pub use crate::store::UserRow as User;
-pub use crate::store::users::{
-    AccountRow as Account, Owned as Properties, OwnedRow as Property, RemovedUser as Removed,
-};
+pub use crate::store::users::{AccountRow, OwnedObjects, OwnedRow, RemovedUser};
 
 /// The type of object in the audit log.
-pub(super) const OBJECT: &str = "user";
+pub(super) const OBJECT_TYPE: &str = "user";
 
 /// The maximum number of objects that an error names.
 const MAX_NAMED: usize = 50;
@@ -74,13 +72,13 @@ impl Users {
     ///
     /// # Errors
     /// [`Error::Forbidden`] for all but administrators.
-    pub async fn accounts(&self, caller: &Caller) -> Result<Vec<Account>> {
+    pub async fn accounts(&self, caller: &Caller) -> Result<Vec<AccountRow>> {
         check_administrator(caller)?;
         self.all_accounts().await
     }
 
     /// As [`Self::accounts`], for the command line.
-    pub async fn all_accounts(&self) -> Result<Vec<Account>> {
+    pub async fn all_accounts(&self) -> Result<Vec<AccountRow>> {
         Ok(store::users::accounts(&self.inner.store, None, self.inner.clock.now_ms()).await?)
     }
 
@@ -88,7 +86,7 @@ impl Users {
     ///
     /// # Errors
     /// [`Error::Forbidden`] for all but administrators.
-    pub async fn account(&self, caller: &Caller, id: &str) -> Result<(Account, Properties)> {
+    pub async fn account(&self, caller: &Caller, id: &str) -> Result<(AccountRow, OwnedObjects)> {
         check_administrator(caller)?;
         let rows = store::users::accounts(&self.inner.store, Some(id), self.inner.clock.now_ms()).await?;
         let account = rows.into_iter().next().ok_or_else(|| Error::NotFound { id: id.to_owned() })?;
@@ -118,7 +116,7 @@ impl Users {
     /// # Errors
     /// As [`Self::set_enabled`]; [`Error::Invalid`] when the user owns something and no new owner is named, and when the
     /// new owner is not another enabled user.
-    pub async fn remove(&self, by: &Actor, id: &str, hand_over_to: Option<&str>) -> Result<Removed> {
+    pub async fn remove(&self, by: &Actor, id: &str, hand_over_to: Option<&str>) -> Result<RemovedUser> {
         let result = async {
             let user = self.changeable_user(&by.caller, id).await?;
             if by.caller.user_id == id {
@@ -136,7 +134,7 @@ impl Users {
     }
 
     /// As [`Self::remove`], on behalf of the command line; the user is identified by name or ID.
-    pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<Removed> {
+    pub async fn remove_by_name(&self, name: &str, hand_over_to: Option<&str>) -> Result<RemovedUser> {
         self.remove_user(&Actor::command_line(), self.find_by_name_or_id(name).await?, hand_over_to).await
     }
 
@@ -148,7 +146,7 @@ impl Users {
         changed.ok_or(Error::NotFound { id: user.id })
     }
 
-    async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<Removed> {
+    async fn remove_user(&self, by: &Actor, user: User, hand_over_to: Option<&str>) -> Result<RemovedUser> {
         let new_owner = match hand_over_to {
             Some(name) => match self.find_by_name_or_id(name).await {
                 Err(Error::NotFound { .. }) => return Err(new_owner_error(name)),
@@ -156,12 +154,12 @@ impl Users {
             },
             None => None,
         };
-        let audit = |removed: &Removed| records::removal_records(by, removed, self.inner.clock.now_ms());
+        let audit = |removed: &RemovedUser| records::removal_records(by, removed, self.inner.clock.now_ms());
         let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
         self.inner.tokens.clear_cache();
         match removal.map_err(|error| from_store_error(error, &user))? {
             Removal::Done(removed) => {
-                Ok(Removed { properties: with_full_ids(removed.properties), ..removed })
+                Ok(RemovedUser { properties: with_full_ids(removed.properties), ..removed })
             }
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
             Removal::NoNewOwner => Err(new_owner_error(hand_over_to.unwrap_or_default())),
@@ -191,14 +189,14 @@ impl Users {
 
     async fn record_failure<T>(&self, by: &Actor, action: Action, id: &str, result: Result<T>) -> Result<T> {
         match &self.inner.audit_log {
-            Some(audit_log) => audit_log.record_failure(by, action, OBJECT, id, result).await,
+            Some(audit_log) => audit_log.record_failure(by, action, OBJECT_TYPE, id, result).await,
             None => result,
         }
     }
 }
 
 /// Replaces the IDs of credentials by the full IDs that callers use.
-fn with_full_ids(mut owned: Properties) -> Properties {
+fn with_full_ids(mut owned: OwnedObjects) -> OwnedObjects {
     owned.credentials.iter_mut().for_each(|credential| credential.id = full_id(&credential.id));
     owned
 }
@@ -237,7 +235,7 @@ fn from_store_error(error: store::Error, user: &User) -> Error {
     }
 }
 
-fn owns_objects_error(name: &str, properties: &Properties) -> Error {
+fn owns_objects_error(name: &str, properties: &OwnedObjects) -> Error {
     let kinds = [("clusters", &properties.clusters), ("cloud credentials", &properties.credentials)];
     let lists = kinds.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| {
         let names = list.iter().map(|object| match object.name.as_str() {
@@ -258,16 +256,16 @@ fn owns_objects_error(name: &str, properties: &Properties) -> Error {
 mod tests {
     use super::*;
 
-    fn properties(count: usize) -> Properties {
-        let property = |n| Property { id: format!("c-{n}"), name: format!("n{n}") };
-        Properties { clusters: (0..count).map(property).collect(), ..Properties::default() }
+    fn properties(count: usize) -> OwnedObjects {
+        let property = |n| OwnedRow { id: format!("c-{n}"), name: format!("n{n}") };
+        OwnedObjects { clusters: (0..count).map(property).collect(), ..OwnedObjects::default() }
     }
 
     #[test]
     fn owned_objects_are_named_up_to_a_limit() {
-        let message = |properties: &Properties| owns_objects_error("ann", properties).to_string();
-        let two = Properties {
-            credentials: vec![Property { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
+        let message = |properties: &OwnedObjects| owns_objects_error("ann", properties).to_string();
+        let two = OwnedObjects {
+            credentials: vec![OwnedRow { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
             ..properties(2)
         };
         let start = "ann owns the clusters c-0 (n0), c-1 (n1) and the cloud credentials cattle-global-data:cc-1: name";

@@ -3,7 +3,7 @@
 mod access;
 mod accounts;
 
-pub use self::access::{Owned, OwnedRow, Removal, RemovedUser, owned, remove, set_enabled};
+pub use self::access::{OwnedObjects, OwnedRow, Removal, RemovedUser, owned, remove, set_enabled};
 pub use self::accounts::{AccountRow, accounts};
 use super::{AuditRow, Error, Store};
 

@@ -64,7 +64,7 @@ impl Lock {
 
 async fn full_queue_delays_requests_and_loses_no_record(db: &TestDb) {
     let lock = Lock::take(db).await;
-    let options = Options { queue: 2, ..Options::default() };
+    let options = Options { queue_capacity: 2, ..Options::default() };
     let audit_log = AuditLog::start(Sink::Database(db.store.clone()), Clock::manual(1_000), &options);
     audit_log.record(event("1")).await;
     // The writing task takes the first record and waits; then the queue has room for two.

@@ -269,7 +269,9 @@ async fn only_a_404_about_the_resource_means_absence() {
         for outcome in outcomes {
             match outcome {
                 Ok(is_absent) => assert!(is_absent && means_absence, "{status} {code:?}"),
-                Err(error) => assert!(!means_absence && !error.is_absence(), "{status} {code:?}: {error:?}"),
+                Err(error) => {
+                    assert!(!means_absence && !error.is_not_found(), "{status} {code:?}: {error:?}");
+                }
             }
         }
     }
@@ -673,7 +675,7 @@ async fn invalid_response_is_not_an_absence() {
         let fake = FakeAzure::with_response(move |_| (StatusCode::OK, body).into_response()).await;
         let azure = fake.azure();
         let error = managed_clusters::get(&arm(&azure), "g", "n").await.unwrap_err();
-        assert!(error.is_unusable_response() && !error.is_absence(), "{body}: {error:?}");
+        assert!(error.is_unusable_response() && !error.is_not_found(), "{body}: {error:?}");
         let may_be_accepted = match put_cluster(&arm(&azure)).await {
             Ok(written) => written.resource.is_none() && written.operation.is_some(),
             Err(error) => error.may_have_been_accepted(),

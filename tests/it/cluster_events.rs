@@ -293,17 +293,17 @@ async fn old_and_excess_events_are_removed() {
     };
     let events: Vec<_> = (0..MAX_EVENTS + 10).map(event).collect();
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events).await.unwrap());
-    connected.app.server.cluster_events.sweep().await.unwrap();
+    connected.app.server.cluster_events.prune().await.unwrap();
     let remaining = stored_events(&connected.app, CLUSTER_ID, "").await;
     // 20 events are too old, and only 10 exceed the maximum.
     assert_eq!((remaining.len(), &remaining[0]["message"]), (990, &json!("20")));
     assert!(cluster_events::append(&connected.store, CLUSTER_ID, &events[20..40]).await.unwrap());
-    connected.app.server.cluster_events.sweep().await.unwrap();
+    connected.app.server.cluster_events.prune().await.unwrap();
     let remaining = stored_events(&connected.app, CLUSTER_ID, "").await;
     assert_eq!((remaining.len(), &remaining[0]["message"]), (1_000, &json!("30")));
     // Events are kept for 30 days.
     connected.app.clock.advance(Duration::from_hours(31 * 24));
-    assert_eq!(connected.app.server.cluster_events.sweep().await.unwrap(), 1_000);
+    assert_eq!(connected.app.server.cluster_events.prune().await.unwrap(), 1_000);
     assert!(stored_events(&connected.app, CLUSTER_ID, "").await.is_empty());
 }
 

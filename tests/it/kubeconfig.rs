@@ -4,7 +4,7 @@ use aks::status::ClusterStatus;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::StatusCode;
-use norman_aks::services::OverTls;
+use norman_aks::services::HttpsEndpoint;
 use norman_aks::store;
 use norman_aks::store::audit::Filter;
 use secrecy::ExposeSecret as _;
@@ -172,7 +172,7 @@ async fn kubeconfig_without_url_is_empty_or_uses_the_tls_listener() {
     assert!(tokens.iter().all(|(token, _)| token.cluster_id.is_none()), "no unnecessary token was created");
 
     let authority = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned();
-    connected.app.server.public_address.serve_over_tls(OverTls {
+    connected.app.server.public_address.set_https_endpoint(HttpsEndpoint {
         host: None,
         port: 8443,
         authority: authority.clone(),

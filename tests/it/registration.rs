@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{Method, StatusCode};
-use norman_aks::services::OverTls;
+use norman_aks::services::HttpsEndpoint;
 use norman_aks::store::{self, audit};
 use serde_json::{Value, json};
 
@@ -313,8 +313,8 @@ async fn manifest_uses_the_tls_listener_and_its_authority() {
     const PEM: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let context = TestContext::start().await;
     context.app.put_setting("server-url", "").await;
-    let over_tls = OverTls { host: None, port: 8443, authority: PEM.to_owned() };
-    context.app.server.public_address.serve_over_tls(over_tls);
+    let over_tls = HttpsEndpoint { host: None, port: 8443, authority: PEM.to_owned() };
+    context.app.server.public_address.set_https_endpoint(over_tls);
     let token = context.default_token().await;
     assert!(string_at(&token, "command").contains("https://norman.test:8443/v3/import/"), "{token}");
     let (status, manifest) =

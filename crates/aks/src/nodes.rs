@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Strings by name.
-pub type Strings = BTreeMap<String, String>;
+pub type StringMap = BTreeMap<String, String>;
 
 /// A node of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub struct Node {
     /// The time at which it joined, in milliseconds since 1970.
     pub created_ms: Option<i64>,
     /// The labels.
-    pub labels: Strings,
+    pub labels: StringMap,
     /// The annotations, without long ones.
-    pub annotations: Strings,
+    pub annotations: StringMap,
     /// Its host name.
     pub hostname: Option<String>,
     /// Its address in the virtual network.
@@ -33,9 +33,9 @@ pub struct Node {
     /// The reason why it is not ready; `None` if it is.
     pub not_ready: Option<String>,
     /// Kubernetes quantities by resource, for example `cpu` and `memory`.
-    pub capacity: Strings,
+    pub capacity: StringMap,
     /// The part of the capacity that pods may use.
-    pub allocatable: Strings,
+    pub allocatable: StringMap,
     /// Its software and size; `None` if they are incomplete.
     pub info: Option<NodeInfo>,
 }
@@ -62,7 +62,7 @@ pub struct NodeInfo {
 impl NodeInfo {
     /// Adds the sizes from `capacity`; `None` if the information is incomplete.
     #[must_use]
-    pub fn with_sizes(mut self, capacity: &Strings) -> Option<Self> {
+    pub fn with_sizes(mut self, capacity: &StringMap) -> Option<Self> {
         self.cpus = whole_cpus(capacity.get("cpu")?)?;
         self.memory_kib = kibibytes(capacity.get("memory")?)?;
         let strings =
@@ -154,7 +154,7 @@ fn kibibytes(quantity: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    fn strings(pairs: &[(&str, &str)]) -> Strings {
+    fn strings(pairs: &[(&str, &str)]) -> StringMap {
         pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
     }
 
@@ -187,7 +187,7 @@ mod tests {
         let capacity = strings(&[("cpu", "2"), ("memory", "4Gi")]);
         let complete = info.clone().with_sizes(&capacity).unwrap();
         assert_eq!((complete.cpus, complete.memory_kib), (2, 4_194_304));
-        assert!(info.clone().with_sizes(&Strings::new()).is_none());
+        assert!(info.clone().with_sizes(&StringMap::new()).is_none());
         assert!(info.clone().with_sizes(&strings(&[("cpu", "2"), ("memory", "?")])).is_none());
         for broken in [
             NodeInfo { kubelet_version: String::new(), ..info.clone() },

@@ -15,7 +15,7 @@ pub struct Project {
 
 /// The projects of the cluster with this UUID, the default project first. Their names are derived from the UUID and need not be
 /// stored.
-pub fn of_cluster(uuid: &str) -> [Project; 2] {
+pub fn projects_of_cluster(uuid: &str) -> [Project; 2] {
     let name = |skipped_digits: usize| {
         // FNV-1a over the digits of the UUID, which are random. The second name skips the first digit.
         let digits = uuid.bytes().skip(skipped_digits).filter(u8::is_ascii_hexdigit);
@@ -55,8 +55,8 @@ mod tests {
         let mut names = BTreeSet::new();
         for number in 0..200_u32 {
             let uuid = format!("{number:08x}-67a6-42db-9817-af77f10a5762");
-            let projects = of_cluster(&uuid);
-            assert_eq!(of_cluster(&uuid), projects);
+            let projects = projects_of_cluster(&uuid);
+            assert_eq!(projects_of_cluster(&uuid), projects);
             names.extend(projects.map(|project| project.name));
         }
         assert_eq!(names.len(), 400);

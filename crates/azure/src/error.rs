@@ -179,7 +179,7 @@ impl Error {
 
     /// Whether Azure reports that the resource does not exist: a 404 of Resource Manager about the resource. A 404 about the
     /// subscription or the resource type does not count. A 404 without a code is not from Azure, except in response to HEAD.
-    pub fn is_absence(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
             && error.foreign_content_type.is_none()

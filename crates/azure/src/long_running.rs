@@ -202,7 +202,7 @@ impl LongRunningOperation {
         let Error::Arm(response) = &error else { return Err(error) };
         match (self.target, response.status) {
             (PollTarget::Status | PollTarget::Location, 404 | 410) => Ok(OperationStatus::Gone),
-            (PollTarget::Resource, _) if error.is_absence() => Ok(match self.purpose {
+            (PollTarget::Resource, _) if error.is_not_found() => Ok(match self.purpose {
                 Purpose::Delete => OperationStatus::Succeeded { error: None },
                 Purpose::Change => OperationStatus::Gone,
             }),

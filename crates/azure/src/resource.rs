@@ -18,7 +18,7 @@ use crate::url::without_query;
 #[error("the response contains no {0}")]
 struct Missing(&'static str);
 
-/// Gets a resource; `None` only if Azure reports that it does not exist ([`Error::is_absence`]).
+/// Gets a resource; `None` only if Azure reports that it does not exist ([`Error::is_not_found`]).
 pub(super) async fn find<T>(arm: &Arm, name: RequestName, url: &Url) -> Result<Option<Resource<T>>, Error>
 where
     T: Default,
@@ -55,7 +55,7 @@ pub(super) fn missing(method: Method, url: &Url, what: &'static str) -> Error {
 /// `None` if Azure reports that the resource does not exist.
 pub(super) fn none_if_absent<T>(outcome: Result<T, Error>) -> Result<Option<T>, Error> {
     match outcome {
-        Err(error) if error.is_absence() => Ok(None),
+        Err(error) if error.is_not_found() => Ok(None),
         outcome => outcome.map(Some),
     }
 }

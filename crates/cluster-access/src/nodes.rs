@@ -1,6 +1,6 @@
 //! Counts and lists the nodes of a cluster.
 
-use aks::nodes::{Node, NodeInfo, Strings};
+use aks::nodes::{Node, NodeInfo, StringMap};
 use k8s_openapi::api::core::v1::Node as KubernetesNode;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
@@ -103,13 +103,13 @@ fn convert_node(node: KubernetesNode) -> Node {
     }
 }
 
-fn short_values(map: Option<Strings>) -> Strings {
+fn short_values(map: Option<StringMap>) -> StringMap {
     let mut short_values = map.unwrap_or_default();
     short_values.retain(|_, value| value.len() <= MAX_VALUE_LEN);
     short_values
 }
 
-fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> Strings {
+fn quantities(map: Option<std::collections::BTreeMap<String, Quantity>>) -> StringMap {
     map.unwrap_or_default().into_iter().map(|(resource, Quantity(amount))| (resource, amount)).collect()
 }
 

@@ -40,7 +40,7 @@ pub(super) struct AzureCall {
     /// The Rancher ID of a cluster; empty if it is missing.
     pub(super) cluster_id: String,
     /// Whether to bypass the cache (`Cache-Control: no-cache`).
-    pub(super) fresh: bool,
+    pub(super) bypasses_cache: bool,
     pub(super) audit: AuditContext,
 }
 
@@ -123,8 +123,9 @@ impl AuditContext {
         outcome: Outcome,
     ) {
         let action = Action::Call(self.action);
-        let event =
-            AuditEvent::new(caller, action, credentials::OBJECT, credential_id).outcome(outcome).counted();
+        let event = AuditEvent::new(caller, action, credentials::OBJECT_TYPE, credential_id)
+            .outcome(outcome)
+            .counted();
         audit_log.record(event.request(&self.request_id, Some(self.client_ip))).await;
     }
 }
@@ -139,7 +140,7 @@ impl AzureCall {
         let (mut parts, body) = request.into_parts();
         let Authenticated(caller) = Authenticated::from_request_parts(&mut parts, state).await?;
         let audit = AuditContext::new(action, RequestContext::from_parts(&parts).map_err(AuthError::from)?);
-        let fresh = is_fresh(&parts.headers);
+        let bypasses_cache = must_bypass_cache(&parts.headers);
         let parameters = Parameters::from_uri(&parts.uri);
         let [credential_id, access_cluster_id, cluster_id] =
             [parameters.credential_id, parameters.access_cluster_id, parameters.cluster_id]
@@ -147,8 +148,14 @@ impl AzureCall {
         if credential_id.is_empty() {
             let body = read_inline_credential(&parts.method, body, state.http().body_limit).await?;
             let sender = Sender::Own(caller);
-            return Self::from_inline_credential(body, state.credentials.resolver(), sender, fresh, audit)
-                .await;
+            return Self::from_inline_credential(
+                body,
+                state.credentials.resolver(),
+                sender,
+                bypasses_cache,
+                audit,
+            )
+            .await;
         }
         let checked_cluster_id = if access_cluster_id.is_empty() { &cluster_id } else { &access_cluster_id };
         let checked_cluster_id = Some(checked_cluster_id.as_ref()).filter(|id| !id.is_empty());
@@ -163,7 +170,7 @@ impl AzureCall {
         };
         let cluster_id = if cluster_id.is_empty() { access_cluster_id } else { cluster_id }.into_owned();
         let (sender, region) = (Sender::Own(caller), parameters.region.into_owned());
-        Ok(Self { sender, access, region, cluster_id, fresh, audit })
+        Ok(Self { sender, access, region, cluster_id, bypasses_cache, audit })
     }
 
     /// Authorizes a call with the credential in the body of the request.
@@ -171,20 +178,20 @@ impl AzureCall {
         body: Capabilities,
         resolver: &Resolver,
         sender: Sender,
-        fresh: bool,
+        bypasses_cache: bool,
         audit: AuditContext,
     ) -> Result<Self, Rejection> {
         let Capabilities { credential, region, cluster_id } = body;
         let access = resolver.resolve(credential, None, DiscoveryPurpose::Stored).await;
         let access = access.map_err(|error| Error::from(AccessError::from(error)))?;
-        Ok(Self { sender, access, region, cluster_id, fresh, audit })
+        Ok(Self { sender, access, region, cluster_id, bypasses_cache, audit })
     }
 
     pub(super) fn listing_request(&self) -> ListingRequest<'_> {
         ListingRequest {
             access: &self.access,
             caller: self.sender.caller(),
-            fresh: self.fresh,
+            bypasses_cache: self.bypasses_cache,
             is_one_of_many: false,
         }
     }
@@ -222,7 +229,7 @@ pub(super) async fn read_inline_credential(
 }
 
 /// Whether the client bypasses the cache: `Cache-Control` contains `no-cache`.
-pub(in crate::api) fn is_fresh(headers: &HeaderMap) -> bool {
+pub(in crate::api) fn must_bypass_cache(headers: &HeaderMap) -> bool {
     let value = headers.get(CACHE_CONTROL).and_then(|value| value.to_str().ok()).unwrap_or_default();
     value.split(',').any(|directive| directive.trim().eq_ignore_ascii_case("no-cache"))
 }

@@ -52,7 +52,7 @@ pub(super) async fn authorize(
     let pending = PendingRequest::new(request, state).await?;
     pending.require_token()?;
     let audit = AuditContext::new(action, &pending.context);
-    let fresh = call::is_fresh(&pending.parts.headers);
+    let bypasses_cache = call::must_bypass_cache(&pending.parts.headers);
     let uri = pending.parts.uri.clone();
     let Parameters { credential_id, access_cluster_id, cluster_id, region } = Parameters::from_uri(&uri);
     if credential_id.is_empty() {
@@ -60,14 +60,21 @@ pub(super) async fn authorize(
         let PendingRequest { parts, body, session, .. } = pending;
         let body = call::read_inline_credential(&parts.method, body, state.http.body_limit).await?;
         let sender = Sender::Rancher(caller, session);
-        return AzureCall::from_inline_credential(body, state.access.resolver(), sender, fresh, audit).await;
+        return AzureCall::from_inline_credential(
+            body,
+            state.access.resolver(),
+            sender,
+            bypasses_cache,
+            audit,
+        )
+        .await;
     }
     let (caller, access) = match state.access.authorize_stored(&pending.session, &credential_id).await {
         Ok(Access::Allowed(caller, access)) => (caller, access),
         // Rancher may allow the use of the credential because of the cluster.
         Ok(Access::Denied) if !access_cluster_id.is_empty() => return Err(pending.forward(state).await),
         Ok(Access::Denied) => {
-            pending.mark_token(true);
+            pending.record_token_validity(true);
             let error = credential_denied();
             let caller = RancherAccess::caller(&pending.session);
             audit.record(&state.audit_log, &caller, &credential_id, Some(&error)).await;
@@ -81,14 +88,14 @@ pub(super) async fn authorize(
             return Err(pending.reject_or_forward(decision, state).await);
         }
     };
-    pending.mark_token(true);
+    pending.record_token_validity(true);
     let cluster_id = if cluster_id.is_empty() { access_cluster_id } else { cluster_id };
     Ok(AzureCall {
         sender: Sender::Rancher(caller, pending.session),
         access,
         region: region.into_owned(),
         cluster_id: cluster_id.into_owned(),
-        fresh,
+        bypasses_cache,
         audit,
     })
 }
@@ -138,7 +145,7 @@ impl PendingRequest {
         self.require_token()?;
         match state.access.authenticate(&self.session).await {
             Ok(Access::Authenticated(caller)) => {
-                self.mark_token(true);
+                self.record_token_validity(true);
                 Ok((caller, self))
             }
             other => Err(self.reject_or_forward(other, state).await),
@@ -149,12 +156,12 @@ impl PendingRequest {
     async fn reject_or_forward(self, access: Result<Access, Failure>, state: &RancherState) -> Rejection {
         match access {
             Ok(Access::Unauthenticated) => {
-                self.mark_token(false);
+                self.record_token_validity(false);
                 AuthError::Unauthorized.into()
             }
             Err(Failure::Rancher(error)) => unavailable(error).into(),
             Err(Failure::Credential(error)) => {
-                self.mark_token(true);
+                self.record_token_validity(true);
                 Error::from(error).into()
             }
             Ok(_) => self.forward(state).await,
@@ -188,8 +195,8 @@ impl PendingRequest {
     }
 
     /// Records whether Rancher accepts the token.
-    fn mark_token(&self, is_valid: bool) {
-        auth::mark_token(&self.parts, &self.context, is_valid);
+    fn record_token_validity(&self, is_valid: bool) {
+        auth::record_token_validity(&self.parts, &self.context, is_valid);
     }
 }
 

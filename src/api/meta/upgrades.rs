@@ -17,7 +17,7 @@ use crate::api::source::MetaState;
 use crate::service;
 use crate::service::clusters::ClusterVersion;
 use crate::service::error::Rejection;
-use crate::service::listings::{ListingResponse, UpgradeTarget, Upgrades};
+use crate::service::listings::{ListingResponse, UpgradableCluster, Upgrades};
 
 /// The versions to which a cluster can be upgraded.
 #[derive(Serialize, ToSchema)]
@@ -82,7 +82,7 @@ impl ListingAction for AksUpgrades {
             _ => &call.region,
         };
         let ClusterVersion { long_term, group, name, .. } = &cluster;
-        let target = UpgradeTarget { region, current, running, long_term: *long_term, group, name };
+        let target = UpgradableCluster { region, current, running, long_term: *long_term, group, name };
         Ok(state.listings().upgrades(call.listing_request(), &target, render_versions, render).await?)
     }
 }

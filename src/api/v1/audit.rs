@@ -14,7 +14,7 @@ use crate::api::norman::links::Links;
 use crate::api::openapi::failures::AuditFailures;
 use crate::api::state::AppState;
 use crate::service::Invalid;
-use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE};
+use crate::service::audit::{self, AuditRow, Filter, MAX_PAGE_SIZE};
 
 const PATH: &str = "/api/v1/audit";
 
@@ -174,9 +174,9 @@ fn parse_query(query: &Query) -> Result<(Filter, u32), Invalid> {
     };
     let limit = match non_empty("limit").map(str::parse) {
         None => DEFAULT_LIMIT,
-        Some(Ok(limit @ 1..=MAX_PAGE)) => limit,
+        Some(Ok(limit @ 1..=MAX_PAGE_SIZE)) => limit,
         Some(_) => {
-            let message = format!("limit must be a whole number from 1 to {MAX_PAGE}");
+            let message = format!("limit must be a whole number from 1 to {MAX_PAGE_SIZE}");
             return Err(Invalid::field("InvalidFormat", "limit", message));
         }
     };

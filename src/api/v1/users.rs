@@ -15,7 +15,7 @@ use crate::api::norman::json;
 use crate::api::openapi::failures::{ChangeFailures, ReadFailures};
 use crate::api::state::AppState;
 use crate::service::actor::Actor;
-use crate::service::users::{Account, Property, Removed, User};
+use crate::service::users::{self, AccountRow, OwnedRow, User};
 
 /// All users.
 #[derive(Serialize, ToSchema)]
@@ -108,8 +108,8 @@ struct RemovedUser {
     tokens: u64,
 }
 
-impl From<Account> for UserAccount {
-    fn from(account: Account) -> Self {
+impl From<AccountRow> for UserAccount {
+    fn from(account: AccountRow) -> Self {
         Self {
             id: account.user.id,
             name: account.user.name,
@@ -131,12 +131,12 @@ impl From<User> for UserName {
     }
 }
 
-fn owned_objects(properties: Vec<Property>) -> Vec<OwnedObject> {
-    properties.into_iter().map(|Property { id, name }| OwnedObject { id, name }).collect()
+fn owned_objects(properties: Vec<OwnedRow>) -> Vec<OwnedObject> {
+    properties.into_iter().map(|OwnedRow { id, name }| OwnedObject { id, name }).collect()
 }
 
-impl From<Removed> for RemovedUser {
-    fn from(removed: Removed) -> Self {
+impl From<users::RemovedUser> for RemovedUser {
+    fn from(removed: users::RemovedUser) -> Self {
         Self {
             user: removed.user.into(),
             handed_over_to: removed.new_owner.map(UserName::from),

@@ -45,7 +45,7 @@ impl V3Type for Nodes {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, _, name) = call.state.clusters.of_part(call.caller(), id).await?;
+        let (cluster, _, name) = call.state.clusters.get_for_part(call.caller(), id).await?;
         let lists = call.state.nodes.list(std::slice::from_ref(&cluster)).await;
         let node = lists.iter().flat_map(|nodes| nodes.iter()).find(|node| node.name == name);
         node.map(|node| view(&cluster, node, &call.links)).ok_or_else(|| Error::not_found(id))

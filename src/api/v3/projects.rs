@@ -14,7 +14,7 @@ use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, fields};
 use crate::api::norman::schemas::Schema;
 use crate::service::clusters::Cluster;
-use crate::service::metadata::CREATOR;
+use crate::service::metadata::CREATOR_LABEL;
 
 /// The projects of clusters.
 pub(super) struct Projects;
@@ -39,7 +39,7 @@ impl V3Type for Projects {
     }
 
     async fn get(call: &Call, id: &str) -> Result<Object, Error> {
-        let (cluster, ..) = call.state.clusters.of_part(call.caller(), id).await?;
+        let (cluster, ..) = call.state.clusters.get_for_part(call.caller(), id).await?;
         let project =
             views(&cluster, &call.links).find(|object| object.get("id").is_some_and(|value| value == id));
         project.ok_or_else(|| Error::not_found(id))
@@ -49,7 +49,7 @@ impl V3Type for Projects {
 /// The projects of a cluster; none before it is active for the first time, or while it is deleted.
 fn views(cluster: &Cluster, links: &Links) -> impl Iterator<Item = Object> {
     let has_projects = matches!(cluster.state, State::Active | State::Updating);
-    let projects = has_projects.then(|| projects::of_cluster(&cluster.uuid));
+    let projects = has_projects.then(|| projects::projects_of_cluster(&cluster.uuid));
     projects.into_iter().flatten().map(|project| view(cluster, project, links))
 }
 
@@ -57,7 +57,7 @@ fn view(cluster: &Cluster, project: Project, links: &Links) -> Object {
     let fields = fields([
         ("clusterId", json!(cluster.id)),
         ("description", json!(project.description)),
-        ("labels", json!({project.label: "true", CREATOR.0: CREATOR.1})),
+        ("labels", json!({project.label: "true", CREATOR_LABEL.0: CREATOR_LABEL.1})),
         ("name", json!(project.title)),
         ("state", json!("active")),
         ("transitioning", json!("no")),

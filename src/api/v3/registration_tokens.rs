@@ -14,7 +14,7 @@ use crate::api::norman::links::Links;
 use crate::api::norman::resource::{Resource, Rights, fields};
 use crate::api::norman::schemas::Schema;
 use crate::service::clusters::Cluster;
-use crate::service::metadata::CREATOR;
+use crate::service::metadata::CREATOR_LABEL;
 use crate::service::registration::RegistrationToken;
 
 /// The registration tokens of clusters.
@@ -91,7 +91,7 @@ fn view(token: &RegistrationToken, server_url: &str, links: &Links) -> Object {
         ("insecureCommand", json!(commands.insecure_command)),
         ("insecureNodeCommand", json!(NODE_COMMAND)),
         ("insecureWindowsNodeCommand", json!(NODE_COMMAND)),
-        ("labels", json!({CREATOR.0: CREATOR.1})),
+        ("labels", json!({CREATOR_LABEL.0: CREATOR_LABEL.1})),
         ("manifestUrl", json!(commands.manifest_url)),
         ("name", json!(token.name)),
         ("namespaceId", json!(token.cluster_id)),

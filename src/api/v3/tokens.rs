@@ -12,7 +12,7 @@ use crate::api::norman::error::Error;
 use crate::api::norman::input::{self, InputFor, Object, take_text};
 use crate::api::norman::resource::{Resource, Rights, fields, insert_non_empty};
 use crate::api::norman::schemas::Schema;
-use crate::service::own_tokens::OwnToken;
+use crate::service::own_tokens::NewOwnToken;
 use crate::service::tokens::TokenInfo;
 
 /// The tokens of the caller.
@@ -47,7 +47,7 @@ impl V3Type for Tokens {
 
     async fn create(call: &Call, body: Object) -> Result<Object, Error> {
         let mut input = input::convert(&TOKEN, body, InputFor::Create)?;
-        let token = OwnToken {
+        let token = NewOwnToken {
             description: take_text(&mut input, "description").unwrap_or_default(),
             ttl_ms: input.remove("ttl").and_then(|ttl| ttl.as_i64()).unwrap_or_default(),
             cluster_id: take_text(&mut input, "clusterId"),

@@ -14,7 +14,7 @@ pub use store::AuditRow;
 pub use store::audit::Filter;
 
 /// The maximum number of records on a page.
-pub const MAX_PAGE: u32 = 1_000;
+pub const MAX_PAGE_SIZE: u32 = 1_000;
 
 /// A page of records, newest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +25,12 @@ pub struct AuditPage {
     pub next: Option<(i64, String)>,
 }
 
-/// A page of up to `limit` records, at most [`MAX_PAGE`].
+/// A page of up to `limit` records, at most [`MAX_PAGE_SIZE`].
 ///
 /// # Errors
 /// [`Error::Store`](super::Error::Store).
 pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<AuditPage> {
-    let limit = limit.min(MAX_PAGE);
+    let limit = limit.min(MAX_PAGE_SIZE);
     let mut rows = store::audit::list(store, limit + 1, filter).await?;
     let has_more = rows.len() > usize::try_from(limit).unwrap_or(usize::MAX);
     if has_more {

@@ -81,7 +81,7 @@ async fn record_has_the_fields_of_its_event_and_a_uuid_v7() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_queue_keeps_all_events_and_the_order_of_each_writer() {
     let context = context().await;
-    let audit_log = context.audit_log(&Options { queue: 4, ..Options::default() });
+    let audit_log = context.audit_log(&Options { queue_capacity: 4, ..Options::default() });
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..8 {
         let audit_log = audit_log.clone();
@@ -193,18 +193,18 @@ async fn each_use_has_a_record_if_configured() {
 async fn old_events_are_pruned_unless_kept_forever() {
     let context = context().await;
     let hour = Duration::from_hours(1);
-    for keep in [hour, Duration::ZERO] {
+    for retention in [hour, Duration::ZERO] {
         context.clock.advance(Duration::from_secs(1));
-        let audit_log = context.audit_log(&Options { keep, ..Options::default() });
+        let audit_log = context.audit_log(&Options { retention, ..Options::default() });
         audit_log.record(event("old")).await;
         audit_log.stop(Duration::from_secs(5)).await;
         context.clock.advance(hour + Duration::from_millis(1));
-        let audit_log = context.audit_log(&Options { keep, ..Options::default() });
+        let audit_log = context.audit_log(&Options { retention, ..Options::default() });
         audit_log.record(event("young")).await;
         audit_log.flush().await;
         let remaining =
             async || context.stored().await.into_iter().map(|row| row.object_id).collect::<Vec<_>>();
-        if keep.is_zero() {
+        if retention.is_zero() {
             assert_eq!(remaining().await, ["young", "old", "young"], "kept for ever");
         } else {
             // Pruning runs in the background at startup.

@@ -22,7 +22,7 @@ pub struct RegionSearch {
     /// The credential.
     pub access: Arc<AzureAccess>,
     /// Whether to bypass the cache.
-    pub fresh: bool,
+    pub bypasses_cache: bool,
     /// The caller.
     pub caller: Arc<Caller>,
     /// The cluster to find a region for.
@@ -95,7 +95,12 @@ impl RegionSearch {
     }
 
     fn request(&self) -> ListingRequest<'_> {
-        ListingRequest { access: &self.access, caller: &self.caller, fresh: self.fresh, is_one_of_many: true }
+        ListingRequest {
+            access: &self.access,
+            caller: &self.caller,
+            bypasses_cache: self.bypasses_cache,
+            is_one_of_many: true,
+        }
     }
 }
 

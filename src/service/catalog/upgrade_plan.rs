@@ -100,7 +100,7 @@ impl UpgradePlans {
                 let request = ListingRequest {
                     access: &access,
                     caller: &by.caller,
-                    fresh: false,
+                    bypasses_cache: false,
                     is_one_of_many: false,
                 };
                 Box::pin(inner.read_facts(&cluster, request, renderers)).await?
@@ -187,11 +187,11 @@ impl Inner {
 
     /// The lists of the region. Quotas bypass the cache, because every node changes them.
     async fn read_lists(&self, cached: ListingRequest<'_>, region: &str, renderers: Renderers) -> Lists {
-        let fresh = ListingRequest { fresh: true, ..cached };
+        let uncached = ListingRequest { bypasses_cache: true, ..cached };
         let (versions, sizes, usages) = tokio::join!(
             part_within_timeout(self.listings.version_list(cached, region, renderers.versions)),
             part_within_timeout(self.listings.vm_skus(cached, region, renderers.vm_sizes)),
-            part_within_timeout(self.listings.usages(fresh, region)),
+            part_within_timeout(self.listings.usages(uncached, region)),
         );
         Lists { versions, sizes, usages }
     }

@@ -3,14 +3,14 @@
 use aks::plain_text::{ForbiddenCharacter, TextCheck};
 use aks::spec::{AKS_CONFIG, AksConfig, ClusterSpec, Object};
 
-use crate::service::metadata::CREATOR;
+use crate::service::metadata::CREATOR_LABEL;
 use crate::service::{Error, Invalid, Result};
 
 /// Adds the label of objects that are created through Norman.
 pub(super) fn add_creator_label(body: &mut Object) {
     let labels = body.entry("labels").or_insert_with(|| Object::new().into());
     if let Some(labels) = labels.as_object_mut() {
-        labels.insert(CREATOR.0.to_owned(), CREATOR.1.into());
+        labels.insert(CREATOR_LABEL.0.to_owned(), CREATOR_LABEL.1.into());
     }
 }
 

@@ -5,7 +5,7 @@ use aks::left_behind::{ClusterFacts, LeftBehind, left_behind};
 use aks::spec::{AKS_CONFIG, ClusterSpec, Object};
 use aks::status::ClusterStatus;
 
-use super::{Cluster, Clusters, OBJECT, Result};
+use super::{Cluster, Clusters, OBJECT_TYPE, Result};
 use crate::service::Error;
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
@@ -23,14 +23,14 @@ impl Clusters {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Cluster> {
         let result = self.remove(by, id).await;
         self.inner.credentials.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT_TYPE, id, result).await
     }
 
     async fn remove(&self, by: &Actor, id: &str) -> Result<Cluster> {
         for _ in 0..MAX_ATTEMPTS {
             let mut row = self.changeable_row(&by.caller, id).await?;
             let now_ms = self.inner.clock.now_ms();
-            let audit = by.audit(Action::Delete, OBJECT, id, now_ms);
+            let audit = by.audit(Action::Delete, OBJECT_TYPE, id, now_ms);
             if row.removing_ms.is_some() {
                 store::audit::insert(&self.inner.store, &audit).await?;
                 return row.try_into();
@@ -58,7 +58,7 @@ impl Clusters {
         if result.is_ok() {
             self.inner.notifier.notify(id);
         }
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT_TYPE, id, result).await
     }
 
     async fn remove_object(&self, by: &Actor, id: &str) -> Result<(Cluster, LeftBehind)> {
@@ -81,7 +81,7 @@ impl Clusters {
                 message: left_behind.message.clone(),
                 data: data.to_string(),
             };
-            let change = by.audit_with_detail(Action::Delete, OBJECT, id, &left_behind.message, now_ms);
+            let change = by.audit_with_detail(Action::Delete, OBJECT_TYPE, id, &left_behind.message, now_ms);
             let erasure = last_use_erasure(by, row, now_ms);
             RemovalRecords { event, change, erasure }
         });

@@ -3,7 +3,7 @@
 //! transaction that ends its last use, because a cluster is deleted or gets another credential, also erases the credential.
 
 use super::id::full_id;
-use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT, from_store_error};
+use super::{Credential, Credentials, MAX_ATTEMPTS, OBJECT_TYPE, from_store_error};
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
 use crate::service::error::AdministratorTask;
@@ -45,7 +45,7 @@ impl Credentials {
     pub async fn delete(&self, by: &Actor, id: &str) -> Result<Deleted> {
         let result = self.delete_or_mark(by, id).await;
         self.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, Action::Delete, OBJECT_TYPE, id, result).await
     }
 
     async fn delete_or_mark(&self, by: &Actor, id: &str) -> Result<Deleted> {
@@ -53,7 +53,7 @@ impl Credentials {
         for _ in 0..MAX_ATTEMPTS {
             let row = self.row(&by.caller, id).await?;
             let audit = |deletion: &Deletion| {
-                let event = by.event(Action::Delete, OBJECT, id, &Ok(()));
+                let event = by.event(Action::Delete, OBJECT_TYPE, id, &Ok(()));
                 match deletion {
                     Deletion::Erased => event.into_row(now_ms),
                     Deletion::Pending(clusters) => {
@@ -93,7 +93,7 @@ impl Credentials {
     pub async fn erase(&self, by: &Actor, id: &str) -> Result<Credential> {
         let result = self.erase_now(by, id).await;
         self.invalidate_resolved();
-        self.inner.audit_log.record_failure(by, ERASE, OBJECT, id, result).await
+        self.inner.audit_log.record_failure(by, ERASE, OBJECT_TYPE, id, result).await
     }
 
     async fn erase_now(&self, by: &Actor, id: &str) -> Result<Credential> {
@@ -101,7 +101,7 @@ impl Credentials {
         let now_ms = self.inner.clock.now_ms();
         for _ in 0..MAX_ATTEMPTS {
             let audit = |clusters: &[ClusterName]| {
-                let event = by.event(ERASE, OBJECT, id, &Ok(()));
+                let event = by.event(ERASE, OBJECT_TYPE, id, &Ok(()));
                 let event = match clusters {
                     [] => event,
                     clusters => event.detail(&format!("removed from {}", join_names(clusters))),
@@ -159,7 +159,7 @@ pub fn last_use_erasure(by: &Actor, before: &ClusterRow, now_ms: i64) -> Option<
 }
 
 fn erasure(by: &Actor, credential_id: String, detail: &str, now_ms: i64) -> Erasure {
-    let audit = by.audit_with_detail(ERASE, OBJECT, &full_id(&credential_id), detail, now_ms);
+    let audit = by.audit_with_detail(ERASE, OBJECT_TYPE, &full_id(&credential_id), detail, now_ms);
     Erasure { credential_id, audit }
 }
 

@@ -129,7 +129,7 @@ impl Cache {
     pub(super) async fn get<L, F>(
         &self,
         key: Key,
-        fresh: bool,
+        bypasses_cache: bool,
         login: impl FnOnce(Duration) -> L,
         load: impl FnOnce(LoadReason) -> F,
     ) -> Result<LookupResult, LoadError>
@@ -139,19 +139,19 @@ impl Cache {
     {
         let kind = key.kind;
         let cached = self.entries.get(&key).map(|entry| (self.age_of(&entry), entry));
-        if let (Some((_, entry)), false) = (&cached, fresh)
+        if let (Some((_, entry)), false) = (&cached, bypasses_cache)
             && let Some(limit) = entry.login.wait_limit(self.limits.stale_after)
         {
             // Boxed, because it is rare and large.
             Box::pin(self.require_login(&key, entry, login(limit))).await?;
         }
-        if let (Some((age, entry)), false) = (&cached, fresh)
+        if let (Some((age, entry)), false) = (&cached, bypasses_cache)
             && *age <= kind.time_to_live()
         {
             return Ok(self.lookup_result(kind, entry, *age, Freshness::Hit));
         }
         // Boxed, because it is large and a fresh entry does not need it.
-        Box::pin(self.load_or_wait(key, cached, fresh, load)).await
+        Box::pin(self.load_or_wait(key, cached, bypasses_cache, load)).await
     }
 
     /// The second part of [`Self::get`]: there is no fresh entry, or the cache is bypassed.
@@ -159,7 +159,7 @@ impl Cache {
         &self,
         key: Key,
         cached: Option<(Duration, Arc<Entry>)>,
-        fresh: bool,
+        bypasses_cache: bool,
         load: impl FnOnce(LoadReason) -> F,
     ) -> Result<LookupResult, LoadError>
     where
@@ -167,7 +167,7 @@ impl Cache {
     {
         let kind = key.kind;
         let previous = cached.as_ref().map(|(_, entry)| Arc::clone(entry));
-        let usable = cached.filter(|(age, _)| !fresh && *age <= kind.max_age());
+        let usable = cached.filter(|(age, _)| !bypasses_cache && *age <= kind.max_age());
         let stale_reason = usable.as_ref().and_then(|(_, entry)| entry.stale_reason(kind));
         let load_reason = if stale_reason.is_some() { LoadReason::Refresh } else { LoadReason::Caller };
         let running = self.join_load(&key, previous.as_ref(), || load(load_reason));

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::service::Result;
 use crate::service::error::Rejection;
-use crate::service::observation::PROVIDER;
+use crate::service::observation::AKS_PROVIDER;
 
 /// A cached list from which a page is computed.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl Listings {
     pub async fn aks_regions(&self, request: ListingRequest<'_>) -> Result<CachedList<String>> {
         let prefix = "failed to get the regions of AKS: ";
         let lookup = self.find(request, Kind::AksRegions, Arc::default(), prefix, move |arm| async move {
-            let provider = providers::get(&arm, PROVIDER).await?;
+            let provider = providers::get(&arm, AKS_PROVIDER).await?;
             let regions = provider.regions_of("managedClusters");
             Ok(Loaded::body(Bytes::new(), TypedList::AksRegions(regions)))
         });

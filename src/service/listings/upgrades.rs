@@ -16,7 +16,7 @@ const PROFILE_ERROR_PREFIX: &str = "failed to get upgrade profile: ";
 
 /// The cluster to list the upgrades of.
 #[derive(Clone, Copy, Debug)]
-pub struct UpgradeTarget<'a> {
+pub struct UpgradableCluster<'a> {
     /// The region of the cluster.
     pub region: &'a str,
     /// The version in the cluster's specification.
@@ -45,12 +45,12 @@ impl Listings {
     pub async fn upgrades(
         &self,
         request: ListingRequest<'_>,
-        cluster: &UpgradeTarget<'_>,
+        cluster: &UpgradableCluster<'_>,
         render_versions: fn(&[String]) -> Bytes,
         render: fn(&Upgrades) -> Bytes,
     ) -> Result<ListingResponse> {
         let versions = self.non_empty_versions(request, cluster.region, render_versions).await?;
-        let UpgradeTarget { running, long_term, .. } = *cluster;
+        let UpgradableCluster { running, long_term, .. } = *cluster;
         let own_targets = if upgrades::needs_own_targets(running, long_term, &versions) {
             self.own_targets(request, cluster).await
         } else {
@@ -63,7 +63,7 @@ impl Listings {
 
     /// The versions in the cluster's upgrade profile. Empty if the profile cannot be read; the response then has only the
     /// versions of the region.
-    async fn own_targets(&self, request: ListingRequest<'_>, cluster: &UpgradeTarget<'_>) -> Vec<String> {
+    async fn own_targets(&self, request: ListingRequest<'_>, cluster: &UpgradableCluster<'_>) -> Vec<String> {
         let (group, name) = (cluster.group.to_owned(), cluster.name.to_owned());
         if group.is_empty() || name.is_empty() {
             return Vec::new();

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::denial;
 use crate::service::actor::Actor;
 use crate::service::credentials::AzureAccess;
-use crate::service::observation::{PROVIDER, is_unregistered};
+use crate::service::observation::{AKS_PROVIDER, is_unregistered};
 
 /// Reads all data that the review of `subject` needs, until `deadline`.
 pub(super) async fn all(
@@ -215,7 +215,7 @@ impl Reader<'_> {
     }
 
     async fn provider(&self) -> Result<ProviderState, azure::Error> {
-        let provider = providers::get(&self.arm, PROVIDER).await?;
+        let provider = providers::get(&self.arm, AKS_PROVIDER).await?;
         let registered = provider.is_registered() || provider.is_registering();
         let roles = if registered { None } else { permissions::list(&self.arm, None).await.ok().flatten() };
         Ok(ProviderState { registered, subscription_roles: roles })

@@ -7,7 +7,7 @@ use crate::store::{self, SealedColumns};
 use crate::vault::Sealed;
 
 /// The type of object in the audit log.
-const OBJECT: &str = "encryptionKey";
+const OBJECT_TYPE: &str = "encryptionKey";
 
 /// The maximum number of rows per query.
 const BATCH_SIZE: u32 = 100;
@@ -45,7 +45,7 @@ impl Secrets {
         }
         // Recorded before any change, so that the audit log contains a rotation that is killed.
         let (by, detail) = (Actor::command_line(), "started to wrap the stored secrets with this key");
-        let audit = by.audit_with_detail(Action::Call("rotate"), OBJECT, &key_id, detail, now_ms);
+        let audit = by.audit_with_detail(Action::Call("rotate"), OBJECT_TYPE, &key_id, detail, now_ms);
         store::audit::insert(&inner.store, &audit).await?;
         let mut rewrapped = 0;
         for _ in 0..MAX_PASSES {

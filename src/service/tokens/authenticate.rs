@@ -43,7 +43,7 @@ pub enum AuthError {
 
 impl AuthError {
     /// Whether the token itself is rejected; the response does not distinguish the reasons.
-    pub fn is_refusal(&self) -> bool {
+    pub fn is_rejected(&self) -> bool {
         !matches!(self, Self::Store(_))
     }
 }

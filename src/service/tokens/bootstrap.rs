@@ -3,7 +3,7 @@
 use aks::ids;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{ADMINISTRATOR, OBJECT, PlainToken, Tokens};
+use super::{ADMINISTRATOR, OBJECT_TYPE, PlainToken, Tokens};
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
 use crate::service::{Error, Invalid, Result};
@@ -38,11 +38,11 @@ impl Tokens {
             ..TokenRow::default()
         };
         let name = token.name;
-        let audit = by.audit_with_detail(Action::Create, OBJECT, &name, &row.description, now_ms);
+        let audit = by.audit_with_detail(Action::Create, OBJECT_TYPE, &name, &row.description, now_ms);
         store::tokens::upsert(store, &row, &audit).await?;
         let earlier_name = instance::get(store, "bootstrap-token").await?;
         if let Some(earlier_name) = earlier_name.filter(|earlier_name| *earlier_name != name) {
-            let audit = by.audit(Action::Delete, OBJECT, &earlier_name, now_ms);
+            let audit = by.audit(Action::Delete, OBJECT_TYPE, &earlier_name, now_ms);
             store::tokens::delete(store, &earlier_name, &audit).await?;
         }
         instance::put(store, "bootstrap-token", &name).await?;

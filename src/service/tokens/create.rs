@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aks::plain_text::{self, Lines};
 
-use super::{OBJECT, PlainToken, Tokens};
+use super::{OBJECT_TYPE, PlainToken, Tokens};
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
 use crate::service::error::ForbiddenReason;
@@ -69,7 +69,7 @@ impl Tokens {
             TokenSpec { prefix: "token-", ttl, description, cluster_id: None, metadata: Metadata::default() };
         let audit = |name: &str, now_ms| {
             let detail = format!("for the user {user_name}");
-            by.audit_with_detail(Action::Create, OBJECT, name, &detail, now_ms)
+            by.audit_with_detail(Action::Create, OBJECT_TYPE, name, &detail, now_ms)
         };
         self.insert(&user.id, &spec, None, audit).await
     }
@@ -144,7 +144,7 @@ impl Tokens {
                     if matches!(ensured, Ensured::Created(_)) { Action::Create } else { Action::Update };
                 let role = if user.admin { "an administrator" } else { "an ordinary user" };
                 let detail = format!("{} is {role}", user.name);
-                by.audit_with_detail(action, users::OBJECT, &user.id, &detail, now_ms)
+                by.audit_with_detail(action, users::OBJECT_TYPE, &user.id, &detail, now_ms)
             };
             async move {
                 let ensured = store::users::ensure(&self.inner.store, &new_user, admin, audit).await;

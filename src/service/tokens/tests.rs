@@ -73,7 +73,7 @@ async fn invalid_tokens_are_rejected_with_the_reason() {
         AuthError::WrongSecret(_)
     ));
     for error in [AuthError::Malformed, auth_error(format!("{}:x", token.name)).await] {
-        assert!(error.is_refusal() && !format!("{error} {error:?}").contains(secret));
+        assert!(error.is_rejected() && !format!("{error} {error:?}").contains(secret));
     }
 
     context.authenticate(&token.to_bearer()).await.expect("still valid");
@@ -120,7 +120,7 @@ async fn only_cached_tokens_work_without_the_database() {
     context.authenticate(&token.to_bearer()).await.expect("and for concurrent callers");
     context.clock.advance(Duration::from_secs(1));
     let error = context.authenticate(&token.to_bearer()).await.expect_err("no database");
-    assert!(!error.is_refusal(), "{error}");
+    assert!(!error.is_rejected(), "{error}");
     assert!(matches!(error, AuthError::Store(cause) if cause.is_unavailable()));
 }
 

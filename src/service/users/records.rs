@@ -1,6 +1,6 @@
 //! The audit records of changes to users: one for the user, and one for each object that is handed over or deleted.
 
-use super::OBJECT;
+use super::OBJECT_TYPE;
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
 use crate::service::clusters;
@@ -13,7 +13,7 @@ use crate::store::{AuditRow, UserRow};
 /// The record of enabling or disabling a user.
 pub(super) fn enabled_record(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRow {
     let state = if user.enabled { "enabled" } else { "disabled" };
-    by.audit_with_detail(Action::Update, OBJECT, &user.id, &format!("{} is {state}", user.name), now_ms)
+    by.audit_with_detail(Action::Update, OBJECT_TYPE, &user.id, &format!("{} is {state}", user.name), now_ms)
 }
 
 /// The records of removing a user.
@@ -23,15 +23,15 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
     if let Some(new_owner) = new_owner {
         let detail =
             format!("handed over from {} ({}) to {} ({})", user.name, user.id, new_owner.name, new_owner.id);
-        let clusters = owned.clusters.iter().map(|row| (clusters::OBJECT, row.id.clone()));
-        let credentials = owned.credentials.iter().map(|row| (credentials::OBJECT, full_id(&row.id)));
+        let clusters = owned.clusters.iter().map(|row| (clusters::OBJECT_TYPE, row.id.clone()));
+        let credentials = owned.credentials.iter().map(|row| (credentials::OBJECT_TYPE, full_id(&row.id)));
         for (object_type, id) in clusters.chain(credentials) {
             records.push(by.audit_with_detail(Action::Update, object_type, &id, &detail, now_ms));
         }
     }
     let detail = format!("the user {} was removed", user.name);
     for id in memberships {
-        records.push(by.audit_with_detail(Action::Delete, members::OBJECT, id, &detail, now_ms));
+        records.push(by.audit_with_detail(Action::Delete, members::OBJECT_TYPE, id, &detail, now_ms));
     }
     let handed_over =
         new_owner.as_ref().map_or_else(String::new, |owner| format!(" handed over to {}", owner.name));
@@ -43,6 +43,6 @@ pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) ->
         format_count(owned.clusters.len(), "cluster"),
         format_count(owned.credentials.len(), "cloud credential"),
     );
-    records.push(by.audit_with_detail(Action::Delete, OBJECT, &user.id, &detail, now_ms));
+    records.push(by.audit_with_detail(Action::Delete, OBJECT_TYPE, &user.id, &detail, now_ms));
     records
 }

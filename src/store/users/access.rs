@@ -16,14 +16,14 @@ pub struct OwnedRow {
 
 /// The objects that a user owns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Owned {
+pub struct OwnedObjects {
     /// The clusters, oldest first.
     pub clusters: Vec<OwnedRow>,
     /// The cloud credentials, oldest first.
     pub credentials: Vec<OwnedRow>,
 }
 
-impl Owned {
+impl OwnedObjects {
     /// Whether the user owns nothing.
     pub fn is_empty(&self) -> bool {
         self.clusters.is_empty() && self.credentials.is_empty()
@@ -38,7 +38,7 @@ pub struct RemovedUser {
     /// The new owner of the clusters and credentials.
     pub new_owner: Option<UserRow>,
     /// The objects that were handed over.
-    pub properties: Owned,
+    pub properties: OwnedObjects,
     /// The IDs of the deleted memberships.
     pub memberships: Vec<String>,
     /// The number of deleted tokens.
@@ -53,7 +53,7 @@ pub enum Removal {
     /// The user does not exist.
     NoUser,
     /// The user owns objects, and no new owner was specified.
-    Owns(UserRow, Owned),
+    Owns(UserRow, OwnedObjects),
     /// The new owner does not exist, is disabled, or is the user itself.
     NoNewOwner,
 }
@@ -64,8 +64,8 @@ const OWNED_CLUSTERS: &str = "select id, name from clusters where owner = $1 ord
 const OWNED_CREDENTIALS: &str = "select id, name from credentials where owner = $1 order by created_ms, id";
 
 /// The objects that a user owns.
-pub async fn owned(store: &Store, user_id: &str) -> Result<Owned, Error> {
-    Ok(Owned {
+pub async fn owned(store: &Store, user_id: &str) -> Result<OwnedObjects, Error> {
+    Ok(OwnedObjects {
         clusters: store.fetch_all(OWNED_CLUSTERS, args![user_id]).await?,
         credentials: store.fetch_all(OWNED_CREDENTIALS, args![user_id]).await?,
     })
@@ -125,7 +125,7 @@ pub async fn remove(
             return Ok(Removal::NoNewOwner);
         }
     }
-    let owned = Owned {
+    let owned = OwnedObjects {
         clusters: transaction.fetch_all(OWNED_CLUSTERS, args![id]).await?,
         credentials: transaction.fetch_all(OWNED_CREDENTIALS, args![id]).await?,
     };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderValue};
-use norman_aks::services::OverTls;
+use norman_aks::services::HttpsEndpoint;
 use remotedialer::upgrade::{PARAMS_HEADER, TOKEN_HEADER};
 use remotedialer::{ClientRequest, ConnectError, Dialer, Session, SessionConfig, Target};
 use tokio::net::TcpStream;
@@ -32,7 +32,7 @@ impl Listener {
     pub(crate) async fn start_tls(app: &TestApp, address: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        app.server.public_address.serve_over_tls(OverTls {
+        app.server.public_address.set_https_endpoint(HttpsEndpoint {
             host: Some(address.ip().to_string()),
             port: address.port(),
             authority: app.sandbox.authority_pem().to_owned(),

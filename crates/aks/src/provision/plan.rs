@@ -130,7 +130,9 @@ fn update_step(input: &PlanInput<'_>, cluster: &Value) -> Step {
             creation_step(input)
         };
     }
-    let Some(upstream) = &observed.compared() else { return Step::Refuse(message::incomplete_cluster(spec)) };
+    let Some(upstream) = &observed.comparable_upstream() else {
+        return Step::Refuse(message::incomplete_cluster(spec));
+    };
     // Every cluster has a pool, so a response without pools is incomplete.
     if !spec.pools().is_empty() && upstream.pools().is_empty() {
         return Step::Wait("Azure to report the node pools".to_owned());

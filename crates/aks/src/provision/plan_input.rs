@@ -41,7 +41,7 @@ pub struct Observed {
 impl Observed {
     /// The cluster with the keys of `aksConfig` and the running versions, for comparison with the desired state. If an operation
     /// failed, the requested version is used, because the failure is reported separately.
-    pub fn compared(&self) -> Option<AksConfig> {
+    pub fn comparable_upstream(&self) -> Option<AksConfig> {
         let (upstream, cluster) = (self.upstream.clone()?, self.cluster.as_ref()?);
         let mut details = ClusterDetails::read(cluster);
         if failed_state(cluster).is_some() {
@@ -118,7 +118,7 @@ pub(super) fn failed_pools(cluster: &Value) -> Vec<String> {
 }
 
 /// The state of a cluster while an operation is in progress.
-pub(crate) fn busy_cluster(cluster: &Value) -> Option<String> {
+pub(crate) fn busy_state(cluster: &Value) -> Option<String> {
     string_at(cluster, &["properties", "provisioningState"]).filter(|state| is_busy(state))
 }
 
@@ -133,7 +133,7 @@ pub(crate) fn busy_pools(cluster: &Value) -> Vec<(String, String)> {
 
 /// A description of Azure's running operation.
 pub(super) fn running_operation(cluster: &Value) -> Option<String> {
-    if let Some(state) = busy_cluster(cluster) {
+    if let Some(state) = busy_state(cluster) {
         return Some(format!("Azure: the cluster is {state}"));
     }
     let (pool, state) = busy_pools(cluster).into_iter().next()?;

@@ -134,7 +134,7 @@ impl Preview {
             Step::PutPool(pool) | Step::DeletePool(pool) => Some(pool.clone()),
             _ => None,
         };
-        let differences = match &observed.compared() {
+        let differences = match &observed.comparable_upstream() {
             Some(upstream) if input.phase != Phase::Removing => {
                 differences(spec, upstream, input.applied, input.created_pools)
             }

@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use crate::arm::KubernetesVersion;
 use crate::provision::message;
-use crate::provision::plan_input::{busy_cluster, busy_pools, is_stopped};
-use crate::review::sources::{CODES, MANAGED_CLUSTERS, ROLES, SUPPORTED, UPGRADE, learn};
+use crate::provision::plan_input::{busy_pools, busy_state, is_stopped};
+use crate::review::sources::{CODES_DOC, MANAGED_CLUSTERS_DOC, ROLES_DOC, SUPPORTED_DOC, UPGRADE_DOC, learn};
 use crate::review::{Denial, DenialKind};
 use crate::spec::AksConfig;
 use crate::upgrades::{self, Unavailable, UpgradeStart};
 use crate::versions::{Version, is_preview};
 
-const LONG_TERM: &str = learn!("Long-term support for AKS versions", "azure/aks/long-term-support");
-const POWER: &str = learn!("Stop and start an AKS cluster", "azure/aks/start-stop-cluster");
+const LONG_TERM_DOC: &str = learn!("Long-term support for AKS versions", "azure/aks/long-term-support");
+const POWER_DOC: &str = learn!("Stop and start an AKS cluster", "azure/aks/start-stop-cluster");
 
 /// A reason that blocks a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ pub(super) fn control_plane_blocks(
         Version::parse(to).zip(Version::parse(from)).is_some_and(|(to, from)| to.is_lower_than(from));
     if is_lowered {
         let remedy = format!("leave it at {from}, or choose a higher version");
-        return vec![Block::new(Code::Downgrade, UPGRADE, upgrades::downgrade_message(from, to), remedy)];
+        return vec![Block::new(Code::Downgrade, UPGRADE_DOC, upgrades::downgrade_message(from, to), remedy)];
     }
     let Some(offered) = offered else { return blocks_without_list(from, to) };
     let reachable_remedy = || upgrades::reachable_remedy(start, offered);
@@ -125,7 +125,7 @@ pub(super) fn control_plane_blocks(
         let message = format!("kubernetesVersion {to} {}", unavailable.describe(region, true));
         blocks.push(match unavailable {
             Unavailable::NotOffered => {
-                Block::new(Code::VersionNotOffered, SUPPORTED, message, reachable_remedy())
+                Block::new(Code::VersionNotOffered, SUPPORTED_DOC, message, reachable_remedy())
             }
             Unavailable::NeedsLongTermSupport => {
                 let remedy = format!(
@@ -133,19 +133,19 @@ pub(super) fn control_plane_blocks(
                      AKSLongTermSupport)",
                     reachable_remedy()
                 );
-                Block::new(Code::NeedsLongTermSupport, LONG_TERM, message, remedy)
+                Block::new(Code::NeedsLongTermSupport, LONG_TERM_DOC, message, remedy)
             }
         });
     } else if upgrades::skipped_minor(start, offered, to).is_some() {
         let message = upgrades::skipped_minor_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, reachable_remedy()));
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
     } else if upgrades::is_unlisted(start, offered, to) {
         let message = upgrades::unlisted_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE, message, reachable_remedy()));
+        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
     }
     if is_preview(offered, to) {
         let message = upgrades::preview_message(to, region);
-        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED, message, reachable_remedy()));
+        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED_DOC, message, reachable_remedy()));
     }
     blocks
 }
@@ -159,7 +159,7 @@ fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
         return Vec::new();
     }
     let message = upgrades::skipped_minor_message(from, to);
-    vec![Block::new(Code::UpgradeNotOffered, UPGRADE, message, "use the next minor version first")]
+    vec![Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, "use the next minor version first")]
 }
 
 /// The blocks that follow from the state of a cluster in Azure.
@@ -170,16 +170,16 @@ pub fn state_blocks(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
     if is_stopped(cluster) {
         let remedy = format!("start it: {}", message::start_command(spec));
         let message = format!("the cluster {name} is stopped in Azure");
-        blocks.push(Block::new(Code::ClusterStopped, POWER, message, remedy));
+        blocks.push(Block::new(Code::ClusterStopped, POWER_DOC, message, remedy));
     }
-    if let Some(state) = busy_cluster(cluster) {
+    if let Some(state) = busy_state(cluster) {
         let message = format!("the cluster {name} is {state} in Azure");
-        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS, message, WAIT_REMEDY));
+        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS_DOC, message, WAIT_REMEDY));
     }
     blocks.extend(busy_pools(cluster).into_iter().map(|(pool, state)| {
         Block::new(
             Code::PoolBusy,
-            MANAGED_CLUSTERS,
+            MANAGED_CLUSTERS_DOC,
             format!("node pool {pool} is {state} in Azure"),
             WAIT_REMEDY,
         )
@@ -191,11 +191,11 @@ pub fn state_blocks(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
 pub fn access_block(denial: &Denial) -> Block {
     let Denial { kind, message, remedy, .. } = denial;
     let (code, source, problem) = match kind {
-        DenialKind::Credential => (Code::CredentialExpired, CODES, "the cloud credential is rejected"),
+        DenialKind::Credential => (Code::CredentialExpired, CODES_DOC, "the cloud credential is rejected"),
         DenialKind::Subscription => {
-            (Code::AccessDenied, ROLES, "the subscription of the cloud credential cannot be used")
+            (Code::AccessDenied, ROLES_DOC, "the subscription of the cloud credential cannot be used")
         }
-        DenialKind::Role => (Code::AccessDenied, ROLES, "the cloud credential lacks a role"),
+        DenialKind::Role => (Code::AccessDenied, ROLES_DOC, "the cloud credential lacks a role"),
     };
     Block::new(code, source, format!("{problem}: {message}"), remedy.clone())
 }

@@ -7,11 +7,11 @@ use super::{Surge, UpgradePlanInput};
 use crate::arm::VmSku;
 use crate::cluster_details::ClusterDetails;
 use crate::provision::plan_input::stopped_pools;
-use crate::review::{self, sources::UPGRADE};
+use crate::review::{self, sources::UPGRADE_DOC};
 use crate::spec::{AksConfig, NodePool};
 use crate::upgrades::{self, UpgradeStart};
 use crate::versions::{self, Version, is_preview};
-use crate::vm_size::{self, QUOTAS, SURGE_REMEDY};
+use crate::vm_size::{self, QUOTAS_DOC, SURGE_REMEDY};
 
 /// A node pool in Azure.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,7 +59,7 @@ pub fn pool_states(
 pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
     let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
     let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
-    Block::new(Code::PoolTooOld, UPGRADE, message, "replace the pool by one with a newer version")
+    Block::new(Code::PoolTooOld, UPGRADE_DOC, message, "replace the pool by one with a newer version")
 }
 
 /// The target of a pool while the control plane runs its current version, `control_plane`: the newest version up to it that
@@ -101,6 +101,6 @@ pub(super) fn quota_blocks(
     let offer = input.sizes.and_then(|sizes| pool.find_size(sizes));
     let (Some(surge), Some(offer), Some(usages)) = (surge, offer, input.usages) else { return Vec::new() };
     let messages = vm_size::surge_shortage_messages(pool.name(), offer, surge.nodes, usages, input.region);
-    let block = |message| Block::new(Code::QuotaShort, QUOTAS, message, SURGE_REMEDY);
+    let block = |message| Block::new(Code::QuotaShort, QUOTAS_DOC, message, SURGE_REMEDY);
     messages.into_iter().map(block).collect()
 }

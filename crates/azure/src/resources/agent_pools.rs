@@ -14,7 +14,7 @@ use crate::resource;
 use crate::write::WriteResponse;
 
 /// Lists the pools of a cluster in Azure's order (REST: Agent Pools - List). Fails if the cluster does not exist
-/// ([`Error::is_absence`]).
+/// ([`Error::is_not_found`]).
 pub async fn list(arm: &Arm, group: &str, cluster: &str) -> Result<Vec<AgentPool>, Error> {
     let url = arm.url(&path(group, cluster, &["agentPools"]), &[API_VERSION])?;
     read_all(arm, RequestName::ListAgentPools, url).await

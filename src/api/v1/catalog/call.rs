@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::api::auth::{self, AuthError, Authenticated};
 use crate::api::conditional::Conditions;
-use crate::api::meta::{AuditContext, RANCHER_UNAVAILABLE, is_fresh};
+use crate::api::meta::{AuditContext, RANCHER_UNAVAILABLE, must_bypass_cache};
 use crate::api::norman::error::Error;
 use crate::api::norman::filters::Query;
 use crate::api::norman::links::Links;
@@ -42,7 +42,7 @@ pub(super) struct CatalogCall {
     state: MetaState,
     audit: AuditContext,
     /// Whether to bypass the cache.
-    fresh: bool,
+    bypasses_cache: bool,
     conditions: Conditions,
     pub(super) arrived_at: Instant,
     /// The URL of the request, with the host that the client used.
@@ -61,14 +61,25 @@ where
         let state = MetaState::from_ref(state);
         let parameters = Query::from_uri(&parts.uri);
         let audit = AuditContext::new("catalog", RequestContext::from_parts(parts).map_err(AuthError::from)?);
-        let fresh = is_fresh(&parts.headers);
+        let bypasses_cache = must_bypass_cache(&parts.headers);
         let authorized = authorize(parts, &state, &audit, credential_id(&parameters)).await?;
         let id = parameters.trimmed("cloudCredentialId").unwrap_or_default();
         let (caller, access) = authorized.map_err(|error| unusable_credential(error, id))?;
         let links = Links::new(state.http().forwarded.base_url(parts));
         let url = links.url(parts.uri.path_and_query().map_or("/", |path| path.as_str()));
         let conditions = Conditions::new(&parts.method, &parts.headers);
-        Ok(Self { caller, access, parameters, links, state, audit, fresh, conditions, arrived_at, url })
+        Ok(Self {
+            caller,
+            access,
+            parameters,
+            links,
+            state,
+            audit,
+            bypasses_cache,
+            conditions,
+            arrived_at,
+            url,
+        })
     }
 }
 
@@ -90,7 +101,7 @@ where
             }
             MetaState::Rancher(rancher) => {
                 let access = rancher.access.authenticate(&bearer_session(parts)?).await;
-                mark_token(parts, &access)?;
+                record_token_validity(parts, &access)?;
                 match access {
                     Ok(Access::Authenticated(caller)) => Ok(Self(caller)),
                     other => Err(rancher_rejection(other, "")),
@@ -124,7 +135,7 @@ pub(super) async fn authorize(
             let session = bearer_session(parts)?;
             let id = id?;
             let access = rancher.access.authorize_stored(&session, id).await;
-            mark_token(parts, &access)?;
+            record_token_validity(parts, &access)?;
             match access {
                 Ok(Access::Allowed(caller, access)) => Ok(Ok((caller, access))),
                 Err(Failure::Credential(error)) => Ok(Err(error)),
@@ -142,13 +153,13 @@ fn bearer_session(parts: &Parts) -> Result<Session, AuthError> {
 }
 
 /// Records whether Rancher accepts the token, if Rancher made a decision.
-fn mark_token(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), AuthError> {
+fn record_token_validity(parts: &Parts, access: &Result<Access, Failure>) -> Result<(), AuthError> {
     let is_valid = match access {
         Ok(Access::Undecided) | Err(Failure::Rancher(_)) => return Ok(()),
         Ok(Access::Unauthenticated) => false,
         Ok(_) | Err(Failure::Credential(_)) => true,
     };
-    auth::mark_token(parts, RequestContext::from_parts(parts)?, is_valid);
+    auth::record_token_validity(parts, RequestContext::from_parts(parts)?, is_valid);
     Ok(())
 }
 
@@ -213,7 +224,7 @@ impl CatalogCall {
         ListingRequest {
             access: &self.access,
             caller: &self.caller,
-            fresh: self.fresh,
+            bypasses_cache: self.bypasses_cache,
             is_one_of_many: false,
         }
     }
@@ -228,7 +239,7 @@ impl CatalogCall {
         RegionSearch {
             listings: self.listings().clone(),
             access: Arc::clone(&self.access),
-            fresh: self.fresh,
+            bypasses_cache: self.bypasses_cache,
             caller: Arc::clone(&self.caller),
             demand,
             renderers,
