@@ -8,10 +8,10 @@ const MAX_LEN: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidImage {
     /// The reference is empty.
-    #[error("the name is empty")]
+    #[error("the reference is empty")]
     Empty,
     /// The reference is too long.
-    #[error("the name has more than {MAX_LEN} bytes")]
+    #[error("the reference has more than {MAX_LEN} bytes")]
     TooLong,
     /// The registry before the first slash is invalid.
     #[error("the registry must be a host name with an optional :port")]

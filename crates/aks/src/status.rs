@@ -157,7 +157,7 @@ pub enum Progress {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waiting {
-    /// A description: `Azure: the cluster is Creating`.
+    /// A description: `Azure: the cluster is in state Creating`.
     pub what: String,
     /// The start time, in milliseconds since 1970.
     pub since_ms: i64,

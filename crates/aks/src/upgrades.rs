@@ -146,19 +146,21 @@ pub(crate) fn reachable_remedy(start: &UpgradeStart<'_>, offered: &[KubernetesVe
 
 /// The message about a version lower than the running one.
 pub(crate) fn downgrade_message(from: &str, to: &str) -> String {
-    format!("kubernetesVersion cannot go from {from} down to {to}")
+    format!("kubernetesVersion cannot be downgraded from {from} to {to}")
 }
 
 /// The message about a version that skips a minor version.
 pub(crate) fn skipped_minor_message(from: &str, to: &str) -> String {
     format!(
-        "kubernetesVersion cannot go from {from} to {to} at once, because minor versions cannot be skipped"
+        "kubernetesVersion cannot be upgraded from {from} to {to} in one step, because minor versions cannot be skipped"
     )
 }
 
 /// The message about an upgrade that Azure does not list.
 pub(crate) fn unlisted_message(from: &str, to: &str) -> String {
-    format!("kubernetesVersion cannot go from {from} to {to}, because Azure does not offer this upgrade")
+    format!(
+        "kubernetesVersion cannot be upgraded from {from} to {to}, because Azure does not offer this upgrade"
+    )
 }
 
 /// The message about a preview.

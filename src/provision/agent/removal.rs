@@ -89,7 +89,7 @@ async fn poll(core: &Core, task: &mut Task, running: RunningCommand) -> Option<P
         PollResult::Succeeded if running.removes => None,
         PollResult::Succeeded | PollResult::Foreign => Some(Pending::start_again(Duration::ZERO)),
         PollResult::Failed(reason) => {
-            tracing::warn!(cluster = task.row.id, reason, "cannot remove objects by a run command");
+            tracing::warn!(cluster = task.row.id, reason, "cannot remove objects with a run command");
             Some(Pending::start_again(RETRY_INTERVAL))
         }
     }

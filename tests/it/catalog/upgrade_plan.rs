@@ -174,7 +174,7 @@ async fn lower_and_long_term_versions_block() {
     let (setup, id) = ClusterSetup::start_active().await;
     let lower = plan(&setup, &id, "1.32.6").await;
     assert_eq!(summary(&lower), "1.32.6!downgrade");
-    expect_rejection(&setup, &id, &lower["hops"][0], "cannot go from 1.32.7 down to 1.32.6").await;
+    expect_rejection(&setup, &id, &lower["hops"][0], "cannot be downgraded from 1.32.7 to 1.32.6").await;
     setup.app.control.edit_cluster("one", |body| set_version(body, "1.30.14"));
     setup.advance_refreshes(1).await;
     let blocked = plan(&setup, &id, "1.31.13").await;

@@ -148,7 +148,7 @@ async fn running_creation_is_not_repeated_if_unreadable(database: Database) {
     );
     cluster
         .wait_until("a read of the cluster", |object| {
-            super::progress_of(object).message.contains("is Creating")
+            super::progress_of(object).message.contains("is in state Creating")
         })
         .await;
     for (effect, _) in unreadable_responses() {

@@ -69,7 +69,7 @@ async fn forgotten_operation_is_recovered(database: Database) {
     cluster.add_fault(Operation::LongOperation, "GET", operation_not_found());
     let object = cluster
         .wait_until("a read of the cluster", |object| {
-            super::progress_of(object).message.contains("is Creating")
+            super::progress_of(object).message.contains("is in state Creating")
         })
         .await;
     assert_eq!(object["transitioning"], "yes");

@@ -272,7 +272,7 @@ async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();
     let last = &events.last().unwrap().message;
     assert!(
-        last.contains("one in Azure is not the cluster that this server created, and is not changed"),
+        last.contains("one in Azure is not the cluster that this server created, so it is left unchanged"),
         "{last}"
     );
 }

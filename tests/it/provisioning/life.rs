@@ -173,7 +173,7 @@ async fn removal_waits_for_a_running_deletion() {
     setup.delete(&id).await;
     let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
-    assert_eq!(messages, ["Azure: the cluster is Deleting"]);
+    assert_eq!(messages, ["Azure: the cluster is in state Deleting"]);
     assert!(setup.is_deleted(&id).await);
     assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
 }

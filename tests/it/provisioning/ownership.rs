@@ -133,7 +133,7 @@ async fn replacement_of_our_cluster_is_untouched() {
     assert_eq!(object["aksConfig"]["tags"], json!({"a": "b"}), "nothing is adopted from a foreign cluster");
     let updated = condition(&object, "Updated").clone();
     assert_eq!(updated["status"], "False");
-    let explanation = "one in Azure is not the cluster that this server created, and is not changed";
+    let explanation = "one in Azure is not the cluster that this server created, so it is left unchanged";
     assert!(updated["message"].as_str().unwrap().contains(explanation), "{updated}");
     assert_eq!(setup.update(&id, json!({"tags": {"a": "c"}})).await.status.as_u16(), 200);
     setup.app.settle().await;

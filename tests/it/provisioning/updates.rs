@@ -345,7 +345,10 @@ async fn change_waits_for_running_operations() {
     assert_eq!(setup.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
-    assert_eq!(messages, ["Azure: node pool work is Updating", "Azure: the tags are being changed", ""]);
+    assert_eq!(
+        messages,
+        ["Azure: node pool work is in state Updating", "Azure: the tags are being changed", ""]
+    );
     assert_eq!(lines(&setup.take_writes()), ["PATCH rancher/one"]);
     // Another client's operation started first: Azure reports a conflict, which is not a failure.
     setup.app.control.add_fault(fault::once(fault::for_request(

@@ -172,7 +172,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
     let (field, message) =
         setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), pool_with_subnet]})).await;
     assert_eq!(field, "aksConfig.nodePools[1].vnetSubnetID");
-    assert!(message.contains("all or none may have one"), "{message}");
+    assert!(message.contains("but Azure requires one for all or none"), "{message}");
     // Azure rejects the pool too.
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet_id}});
     let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));

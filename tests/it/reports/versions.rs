@@ -209,5 +209,5 @@ async fn automatic_upgrade_is_never_reverted() {
     assert_eq!(setup.get(&id).await["aksConfig"]["kubernetesVersion"], "1.32.9");
     let (field, message) = setup.put_rejected(&id, json!({"kubernetesVersion": "1.32.8"})).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
-    assert!(message.contains("cannot go from 1.32.9 down to 1.32.8"), "{message}");
+    assert!(message.contains("cannot be downgraded from 1.32.9 to 1.32.8"), "{message}");
 }

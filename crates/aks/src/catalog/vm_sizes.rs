@@ -136,7 +136,9 @@ fn unknown_quota_reason(name: &str, region: &str, cause: Option<&str>) -> Reason
             "let the application read quotas (Microsoft.Compute/locations/usages/read, for example with the role Reader), or \
              look at the quotas of the region in the Azure portal",
         ),
-        None => ("Azure lists none for it", "look at the quotas of the region in the Azure portal"),
+        None => {
+            ("Azure lists no quota for this size", "look at the quotas of the region in the Azure portal")
+        }
     };
     Reason {
         code: "quotaUnknown",

@@ -28,7 +28,7 @@ pub(super) fn name_taken(spec: &AksConfig) -> String {
 /// Another cluster has replaced ours.
 pub(super) fn foreign_cluster(spec: &AksConfig) -> String {
     format!(
-        "{} in Azure is not the cluster that this server created, and is not changed: remove the object, and import the \
+        "{} in Azure is not the cluster that this server created, so it is left unchanged: remove the object, and import the \
          cluster to manage it",
         name(spec)
     )

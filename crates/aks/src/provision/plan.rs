@@ -219,7 +219,9 @@ fn removal_step(input: &PlanInput<'_>, cluster: Option<&Value>) -> Step {
         Some(_) if input.spec.is_import() => Step::Forget,
         None => Step::Forget,
         Some(cluster) if !is_ours(input, cluster) => Step::Leave(message::foreign_cluster(input.spec)),
-        Some(cluster) if is_deleting(cluster) => Step::Wait("Azure: the cluster is Deleting".to_owned()),
+        Some(cluster) if is_deleting(cluster) => {
+            Step::Wait("Azure: the cluster is in state Deleting".to_owned())
+        }
         Some(_) => Step::DeleteCluster,
     }
 }

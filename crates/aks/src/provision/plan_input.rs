@@ -134,10 +134,10 @@ pub(crate) fn busy_pools(cluster: &Value) -> Vec<(String, String)> {
 /// A description of Azure's running operation.
 pub(super) fn running_operation(cluster: &Value) -> Option<String> {
     if let Some(state) = busy_state(cluster) {
-        return Some(format!("Azure: the cluster is {state}"));
+        return Some(format!("Azure: the cluster is in state {state}"));
     }
     let (pool, state) = busy_pools(cluster).into_iter().next()?;
-    Some(format!("Azure: node pool {pool} is {state}"))
+    Some(format!("Azure: node pool {pool} is in state {state}"))
 }
 
 /// Whether Azure is deleting the cluster.

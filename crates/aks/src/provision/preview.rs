@@ -206,7 +206,7 @@ fn describe_step(step: &Step, input: &PlanInput<'_>, name: &str) -> (Kind, Strin
         }
         Step::UpdateCluster(keys) if keys.is_empty() => (
             Kind::UpdateCluster,
-            format!("ask Azure to reconcile the cluster {name}"),
+            format!("reconcile the cluster {name} in Azure"),
             "its last operation failed".to_owned(),
         ),
         Step::UpdateCluster(keys) => (

@@ -50,7 +50,7 @@ fn subscription(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         input.azure.subscription.known().and_then(|subscription| subscription.read_only_state())
     {
         let message = format!(
-            "the subscription of azureCredentialSecret is in the state {state}, in which Azure creates and changes nothing"
+            "the subscription of azureCredentialSecret is in the state {state}, in which resources cannot be created or changed"
         );
         let remedy =
             "enable the subscription in the Azure portal (often a billing problem), or use another one";
@@ -59,7 +59,7 @@ fn subscription(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 }
 
 fn role(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let summary = "the application of azureCredentialSecret may not do this in Azure";
+    let summary = "the application of azureCredentialSecret lacks a permission in Azure";
     if add_denial(input, findings, DenialKind::Role, summary) {
         return;
     }

@@ -131,7 +131,7 @@ fn needs_standard(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let spec = &input.spec;
     let pools = spec.pools();
     for (applies, feature) in [
-        (input.outbound() != Outbound::LoadBalancer, "with another outboundType than loadBalancer"),
+        (input.outbound() != Outbound::LoadBalancer, "with an outboundType other than loadBalancer"),
         (spec.private_cluster == Some(true), "with privateCluster"),
         (spec.authorized_ip_ranges.iter().any(|ranges| !ranges.is_empty()), "with authorizedIpRanges"),
         (pools.len() > 1, "with more than one node pool"),

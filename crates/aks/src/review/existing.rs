@@ -46,7 +46,7 @@ fn import_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     if input.azure.existing().is_none() {
         let name = input.display_name();
         let message = format!("clusterName {name} does not exist in resourceGroup, so it cannot be imported");
-        findings.add("clusterName", message, "use a name and a group that aksClusters lists");
+        findings.add("clusterName", message, "use a clusterName and resourceGroup that aksClusters lists");
     }
 }
 

@@ -52,16 +52,23 @@ fn entries_stay(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     else {
         return;
     };
-    // Entries that earlier changes left out were reported then.
+    // Entries that earlier changes omitted were reported then.
     let reported_before = remaining_entries(before.stored, current, user_entries);
     for RemainingEntries { field, entries } in remaining_entries(input.requested, current, user_entries) {
         let key = field.rsplit('.').next().unwrap_or(&field);
-        let message = format!(
-            "{key} leaves out {}, which was not set through this server and stays in Azure",
-            entries.join(", ")
-        );
+        let (problem, remedy) = match entries.len() {
+            1 => (
+                "which was not set through this server, so it stays in Azure",
+                "remove it in Azure, or keep it",
+            ),
+            _ => (
+                "which were not set through this server, so they stay in Azure",
+                "remove them in Azure, or keep them",
+            ),
+        };
+        let message = format!("{key} omits {}, {problem}", entries.join(", "));
         if !reported_before.contains(&RemainingEntries { field: field.clone(), entries }) {
-            findings.add_at(field, message, "remove it in Azure, or leave it");
+            findings.add_at(field, message, remedy);
         }
     }
 }

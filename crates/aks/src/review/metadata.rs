@@ -59,7 +59,7 @@ fn tag_count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
         input.spec.tags.iter().flatten().filter(|(key, _)| !key.eq_ignore_ascii_case(OWNER_TAG)).count();
     if count > MAX_TAGS {
         let message = format!(
-            "tags has {count} entries, but a cluster can have {MAX_TAGS} besides the one that marks its owner"
+            "tags has {count} entries, but a cluster can have at most {MAX_TAGS} besides the one that marks its owner"
         );
         findings.add("tags", message, "remove some");
     }

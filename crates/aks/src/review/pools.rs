@@ -146,11 +146,13 @@ fn cluster_limits(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let nodes: i64 = pools.iter().map(max_nodes).sum();
     let remedy = "create another cluster for the rest";
     if pools.len() > MAX_POOLS {
-        let message = format!("nodePools has {} pools, but a cluster can have {MAX_POOLS}", pools.len());
+        let message =
+            format!("nodePools has {} pools, but a cluster can have at most {MAX_POOLS}", pools.len());
         findings.add("nodePools", message, remedy);
     }
     if nodes > MAX_NODES {
-        let message = format!("nodePools may have up to {nodes} nodes, but a cluster can have {MAX_NODES}");
+        let message =
+            format!("nodePools may have up to {nodes} nodes, but a cluster can have at most {MAX_NODES}");
         findings.add("nodePools", message, remedy);
     }
 }
@@ -185,7 +187,7 @@ fn surge(input: &RuleInput<'_>, findings: &mut FieldFindings) {
             None => max_surge.parse().is_ok_and(|nodes: u32| nodes <= 1_000),
         };
         if !is_valid {
-            let problem = "is neither a number nor a percentage";
+            let problem = "is not a valid number or percentage";
             let remedy = "use a number of nodes such as 1, or a percentage such as 33%";
             add_problem(findings, &pool, "maxSurge", &format!("{max_surge:?}"), problem, remedy);
         }

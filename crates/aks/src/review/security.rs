@@ -51,7 +51,7 @@ fn range_count(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     const MAX_RANGES: usize = 200;
     let count = authorized_ranges(input).count();
     if count > MAX_RANGES {
-        let message = format!("authorizedIpRanges has {count} ranges, but AKS accepts {MAX_RANGES}");
+        let message = format!("authorizedIpRanges has {count} ranges, but AKS accepts at most {MAX_RANGES}");
         findings.add("authorizedIpRanges", message, "join adjacent ranges");
     }
 }

@@ -262,8 +262,9 @@ fn mixed_subnets(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     };
     for pool in with_subnet.iter().filter(|pool| pool.is_new()) {
         let name = pool.name();
-        let message =
-            format!("node pool {name} has a subnet and node pool {other} has none: all or none may have one");
+        let message = format!(
+            "node pool {name} has a subnet and node pool {other} has none, but Azure requires one for all or none"
+        );
         let remedy = "leave vnetSubnetID out, or give every node pool a subnet of one network";
         findings.add(pool.key("vnetSubnetID"), message, remedy);
     }

@@ -170,8 +170,9 @@ fn pool_version_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings)
         let Some((desired, running)) = pool.version().zip(pool.running_version()) else { continue };
         if parse_change((desired, running)).is_some_and(|(to, from)| to.is_lower_than(from)) {
             let name = pool.name();
-            let message =
-                format!("orchestratorVersion of node pool {name} cannot go from {running} down to {desired}");
+            let message = format!(
+                "orchestratorVersion of node pool {name} cannot be downgraded from {running} to {desired}"
+            );
             let remedy =
                 format!("leave it at {running}, or choose a higher version up to that of the control plane");
             findings.add(pool.key("orchestratorVersion"), message, remedy);

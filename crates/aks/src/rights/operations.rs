@@ -52,7 +52,7 @@ pub enum Condition {
     LocalAccounts,
     /// Local accounts are disabled.
     NoLocalAccounts,
-    /// The API is private, and the agent is deployed by a run command.
+    /// The API is private, and the agent is deployed with a run command.
     PrivateCluster,
 }
 
@@ -75,11 +75,11 @@ impl Condition {
         match self {
             Self::NewResourceGroup => "create resource groups for clusters",
             Self::UnregisteredProvider(_) => "register resource providers",
-            Self::OwnNetwork => "put nodes into existing virtual networks",
+            Self::OwnNetwork => "create nodes in existing virtual networks",
             Self::Monitoring => "create clusters with monitoring",
-            Self::LocalAccounts => "access clusters by their local accounts",
+            Self::LocalAccounts => "access clusters through local accounts",
             Self::NoLocalAccounts => "access clusters without local accounts",
-            Self::PrivateCluster => "connect private clusters by a run command",
+            Self::PrivateCluster => "connect private clusters with a run command",
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn of_subscription(subscription: &SubscriptionState) -> Vec<Reason> {
     let reason = subscription.read_only_state().map(|state| Reason {
         code: "subscriptionReadOnly",
         message: format!(
-            "the subscription is in the state {state}, in which Azure creates and changes nothing"
+            "the subscription is in the state {state}, in which resources cannot be created or changed"
         ),
         remedy: "enable the subscription in the Azure portal (often a billing problem), or use another one"
             .to_owned(),
@@ -52,7 +52,8 @@ pub(super) fn no_role(assignments: &[RoleAssignment]) -> Reason {
     let always_needed = assignments.iter().filter(|assignment| assignment.condition.is_none());
     Reason {
         code: "noRole",
-        message: "the application may not read the subscription, and Azure lists no role of it".to_owned(),
+        message: "the application may not read the subscription, and Azure lists no role assignments for it"
+            .to_owned(),
         remedy: assignment_remedy(always_needed),
         source: ROLES_DOC,
         verdict: Verdict::Unusable,
@@ -319,7 +320,7 @@ fn unknown_policies_reason(unknown: &[(&AssignedPolicy, &str)]) -> Option<Reason
         code: "policyUnknown",
         message: format!("policies may deny clusters, but their effect is unknown: {listed}{others}"),
         remedy: format!(
-            "look at their definitions ({}), or give the application the role Reader where they are defined",
+            "check their definitions ({}), or give the application the role Reader where they are defined",
             show_command(first)
         ),
         source: POLICIES_DOC,

@@ -167,7 +167,7 @@ fn foreign_cluster_is_never_changed_or_deleted() {
     let other_tag = active(json!({})).cluster(Some(json!({"tags": {"norman-aks-owner": "i/c-2"}})));
     let Step::Leave(text) = other_tag.phase(Phase::Removing).step() else { panic!("taken over") };
     assert!(
-        text.starts_with("n in Azure is not the cluster that this server created, and is not changed"),
+        text.starts_with("n in Azure is not the cluster that this server created, so it is left unchanged"),
         "{text}"
     );
 }
@@ -188,7 +188,7 @@ fn running_operation_is_awaited_and_failed_creation_reported() {
     }
     let pools = json!({"agentPoolProfiles": [{"name": "a", "provisioningState": "Scaling"}]});
     let scaling = active(json!({})).cluster(ours("Succeeded", pools));
-    assert_eq!(scaling.step(), Step::Wait("Azure: node pool a is Scaling".into()));
+    assert_eq!(scaling.step(), Step::Wait("Azure: node pool a is in state Scaling".into()));
 }
 
 #[test]

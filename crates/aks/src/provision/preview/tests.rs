@@ -39,7 +39,7 @@ fn every_step_has_kind_and_description() {
         (Step::CreateCluster, Kind::CreateCluster, "create the cluster n"),
         (Step::UpdateTags, Kind::UpdateTags, "write the tags"),
         (changed, Kind::UpdateCluster, "change the cluster n: monitoring, tags"),
-        (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "ask Azure to reconcile"),
+        (Step::UpdateCluster(Vec::new()), Kind::UpdateCluster, "reconcile the cluster n in Azure"),
         (Step::PutPool("a".into()), Kind::PutPool, "change the node pool a"),
         (Step::PutPool("b".into()), Kind::PutPool, "create the node pool b"),
         (Step::DeletePool("a".into()), Kind::DeletePool, "delete the node pool a"),

@@ -67,11 +67,11 @@ pub(super) fn behaviors() -> Vec<Behavior> {
         "subnet-way-out", create,
             "userDefinedRouting in a subnet with a route table"
                 [{"outboundType": "userDefinedRouting"} (subnet(json!({"routeTable": {"id": "/tables/rt"}})))],
-            "userDefinedRouting in a subnet without one" {"outboundType": "userDefinedRouting"};
+            "userDefinedRouting in a subnet without a route table" {"outboundType": "userDefinedRouting"};
         "subnet-route-table", create,
             "kubenet with a user-assigned identity in a subnet with a route table"
                 [{"networkPlugin": "kubenet", "managedIdentity": true, "userAssignedIdentity": IDENTITY} (subnet(json!({"routeTable": {"id": "/tables/rt"}})))],
-            "kubenet with a system-assigned identity there"
+            "kubenet with a system-assigned identity in such a subnet"
                 [{"networkPlugin": "kubenet"} (subnet(json!({"routeTable": {"id": "/tables/rt"}})))];
         "subnets-mixed", update,
             "a new pool without a subnet, which gets that of the others" {"[1].name": "new"},
@@ -97,6 +97,6 @@ pub(super) fn behaviors() -> Vec<Behavior> {
         "pool-version-offered", update,
             "a pool of 1.30.101 in a cluster with long-term support"
                 [(long_term_support) {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"}],
-            "the same beside 1.32.7 without it" {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"};
+            "a pool of 1.30.101 in a cluster of 1.32.7 without long-term support" {"[1].name": "older", "[1].orchestratorVersion": "1.30.101"};
     }
 }
