@@ -32,7 +32,9 @@ const HTTP2_LIVEZ: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \x00\x00\x0d\x01\x05\x00\x00\x00\x01\x82\x86\x04\x06/livez\x01\x01x";
 
 pub(crate) async fn measure(table: &mut Table, directory: &Path) -> Result<()> {
-    table.section("4,200 idle HTTP/2 connections of one address without a token for 60 s, and a good client");
+    table.section(
+        "4,200 idle HTTP/2 connections of one address without a token for 60 s, and a legitimate client",
+    );
     if raise_descriptor_limit() < CONNECTIONS as u64 + 100 {
         return Err("this process may open too few files (ulimit -n)".into());
     }
@@ -45,7 +47,7 @@ pub(crate) async fn measure(table: &mut Table, directory: &Path) -> Result<()> {
     let client = ClientResults::measure(address, token.trim()).await;
     let opened = flood.stop()?;
     let to_figure = |number: usize| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-    let label = |suffix: &str| format!("requests of the good client{suffix}");
+    let label = |suffix: &str| format!("requests of the legitimate client{suffix}");
     table.target(&label(" that failed"), "", Target::Exactly(0.0), to_figure(client.failed));
     table.target(&label(": 99th percentile"), "ms", Target::AtMost(250.0), client.percentile_ms(99));
     table.info(&label(": median"), "ms", client.percentile_ms(50));

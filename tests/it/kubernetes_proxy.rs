@@ -192,13 +192,13 @@ async fn unreachable_cluster_reports_the_reason() {
         ("c-new", ClusterStatus::default(), Some(ACCOUNT_TOKEN), "not provisioned yet"),
         ("c-private", private, Some(ACCOUNT_TOKEN), "private"),
         ("c-early", reachable.clone(), None, "not connected yet"),
-        ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "it is not a host name that AKS assigns"),
+        ("c-foreign", foreign, Some(ACCOUNT_TOKEN), "the host name is not one that AKS assigns"),
         ("c-gone", unresolvable, Some(ACCOUNT_TOKEN), "other.hcp.eastus.azmk8s.io cannot be resolved"),
         (
             "c-rotated",
             reachable,
             Some("old-token"),
-            "rejects this server's access; new access is not available",
+            "the cluster rejected this server's credentials; new access is not available",
         ),
     ] {
         connected.insert_cluster(id, &status, token).await;

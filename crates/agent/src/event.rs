@@ -33,7 +33,7 @@ pub enum Event {
     /// The server rejects the agent.
     #[error(
         "rejected by the server with status {status} ({}); {}",
-        if text.is_empty() { "no text" } else { text },
+        if text.is_empty() { "no response body" } else { text },
         rejection_remedy(*status)
     )]
     Rejected {
@@ -54,7 +54,7 @@ pub enum Event {
         reason: String,
     },
     /// The proxy cannot be reached, or does not connect to the server.
-    #[error("the proxy {proxy} does not connect to the server: {reason}; {}", proxy_remedy(*status))]
+    #[error("cannot connect to the server through the proxy {proxy}: {reason}; {}", proxy_remedy(*status))]
     ProxyFailed {
         /// The proxy, without its credentials.
         proxy: String,
@@ -117,7 +117,9 @@ pub enum Event {
         after: Duration,
     },
     /// The server requested an address that is not allowed. Reported at most once in ten seconds.
-    #[error("denied the server {count} connection(s), the last one to {network}/{address}: {reason}")]
+    #[error(
+        "denied {count} connection(s) that the server requested, the last one to {network}/{address}: {reason}"
+    )]
     DialDenied {
         /// The network, such as `tcp`.
         network: String,
@@ -130,8 +132,8 @@ pub enum Event {
     },
     /// The cluster's API server cannot be reached. Reported at most once in ten seconds.
     #[error(
-        "cannot connect to the cluster's API server at {address} ({count} failed): {reason}; check that network policies allow \
-         this pod to connect to it"
+        "cannot connect to the cluster's API server at {address} ({count} failed attempt(s)): {reason}; check that network \
+         policies allow this pod to connect to it"
     )]
     ApiServerUnreachable {
         /// The address in the cluster.
@@ -184,7 +186,7 @@ fn route(server: &str, proxy: Option<&str>) -> String {
 fn rejection_remedy(status: u16) -> &'static str {
     match status {
         400 | 401 => {
-            "the server does not know this registration token: the cluster was deleted there, or its token was replaced; \
+            "the registration token is not valid: the cluster was deleted on the server, or its token was replaced; \
              apply the cluster's import manifest again, or remove the agent"
         }
         403 | 407 => {
@@ -204,7 +206,7 @@ fn rejection_remedy(status: u16) -> &'static str {
 
 fn proxy_remedy(status: Option<u16>) -> &'static str {
     match status {
-        Some(407) => "put user and password into HTTPS_PROXY, as http://user:password@host:port",
+        Some(407) => "add the user and password to HTTPS_PROXY, as http://user:password@host:port",
         Some(403) => "allow CONNECT to the server in the proxy, or add the server to NO_PROXY",
         Some(_) => {
             "check that the proxy can reach the server and allows CONNECT, or add the server to NO_PROXY"

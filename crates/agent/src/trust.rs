@@ -149,7 +149,7 @@ pub(crate) fn tls_event(endpoint: &Endpoint, error: &io::Error, is_pinned: bool)
 
 fn untrusted_reason(error: &CertificateError, is_pinned: bool) -> String {
     match error {
-        CertificateError::UnknownIssuer => "it was issued by another authority".to_owned(),
+        CertificateError::UnknownIssuer => "it was issued by an unknown authority".to_owned(),
         error if is_ca_used_as_end_entity(error) && is_pinned => {
             "it is self-signed, and is not one of the server's cacerts".to_owned()
         }

@@ -44,7 +44,7 @@ pub enum Error {
     Unreadable(#[source] rustls::pki_types::pem::Error),
     #[error("the stored authority's certificate and key do not belong together")]
     Mismatch,
-    #[error("cannot use {}", path.display())]
+    #[error("cannot read or write {}", path.display())]
     File {
         path: PathBuf,
         #[source]

@@ -9,7 +9,7 @@ use azure_sandbox::{Options, Sandbox};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Simulated Microsoft Entra and Azure Resource Manager
+/// Simulated Microsoft Entra, Azure Resource Manager and Kubernetes APIs
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {

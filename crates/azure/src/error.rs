@@ -52,7 +52,7 @@ pub enum Error {
     /// Not sent: the application has used up the requests that Azure allows it in the subscription.
     #[error(
         "the requests that Azure allows this application in this subscription are used up{}",
-        if *shared { ", except those reserved for other waiting callers" } else { "" }
+        if *shared { ", except those reserved for other callers" } else { "" }
     )]
     BudgetExhausted {
         /// The time until a request can be sent, in whole seconds.

@@ -267,7 +267,7 @@ pub(super) fn url_in_header(arm: &Arm, response: &Response, header: &'static str
     arm.parse_link(response.header(header)?)
         .inspect_err(|error| {
             let error = error as &dyn std::error::Error;
-            tracing::warn!(header, error, "operation URL ignored");
+            tracing::warn!(header, error, "ignored an operation URL outside Resource Manager");
         })
         .ok()
 }

@@ -45,7 +45,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// `extra_roots_pem` contains no certificate (`None`) or an invalid one.
-    #[error("the extra certificate authorities are not certificates in PEM form")]
+    #[error("the extra certificate authorities are not valid PEM certificates")]
     Roots(#[source] Option<reqwest::Error>),
     /// The HTTP client rejects its options, or the system's certificate authorities cannot be read.
     #[error("the HTTP client cannot be built")]

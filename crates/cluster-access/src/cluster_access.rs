@@ -223,7 +223,7 @@ impl ClusterAccess {
         add_impersonation(&mut cluster_headers, user)?;
         let mut response = client.send_within(options.limit, request, &cluster_headers).await?;
         if response.status() == StatusCode::UNAUTHORIZED && !options.is_application {
-            let message = "it rejects this server's access".to_owned();
+            let message = "the cluster rejected this server's credentials".to_owned();
             return Err(Error::ErrorResponse {
                 host: host.to_owned(),
                 status: StatusCode::UNAUTHORIZED,
@@ -232,7 +232,7 @@ impl ClusterAccess {
         }
         let mut upgraded = None;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            let what = "it changes the protocol although the client did not request it";
+            let what = "it switches protocols without an upgrade request";
             let (protocol, client) = request
                 .client_upgrade
                 .take()

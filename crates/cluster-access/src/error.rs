@@ -17,7 +17,7 @@ pub enum Error {
     #[error("the kubeconfig {0}")]
     Kubeconfig(&'static str),
     /// The URL is not that of a Kubernetes API of AKS.
-    #[error("the address of the cluster is not accepted: {host:?}: {reason}")]
+    #[error("the cluster URL with host {host:?} is not accepted: {reason}")]
     Endpoint {
         /// The host of the URL.
         host: String,
@@ -43,7 +43,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The name resolves only to addresses that are not allowed.
-    #[error("the host name {host} resolves to {address}, which is not an address of a cluster")]
+    #[error("the host name {host} resolves to {address}, which is not allowed for clusters")]
     AddressRejected {
         /// The host.
         host: String,

@@ -11,7 +11,7 @@ const AKS_SUFFIXES: [&str; 3] =
     [".azmk8s.io", ".cx.prod.service.azk8s.cn", ".cx.aks.containerservice.azure.us"];
 
 /// The reasons for rejecting an endpoint.
-pub(super) const NOT_AN_AKS_HOST: &str = "it is not a host name that AKS assigns";
+pub(super) const NOT_AN_AKS_HOST: &str = "the host name is not one that AKS assigns";
 pub(super) const WRONG_PORT: &str = "its port is not 443, the port of AKS";
 
 /// Azure's WireServer, an address of the platform that serves the agents of VMs.
@@ -24,7 +24,7 @@ pub(super) const PORT: u16 = 443;
 /// reason.
 pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
     if endpoint.scheme() != "https" {
-        return Err("it is not https");
+        return Err("its scheme is not https");
     }
     let is_bare = endpoint.username().is_empty()
         && endpoint.password().is_none()
@@ -32,12 +32,14 @@ pub(super) fn check_endpoint(endpoint: &Url) -> Result<(), &'static str> {
         && endpoint.query().is_none()
         && endpoint.fragment().is_none();
     if !is_bare {
-        return Err("it has more than a host and a port");
+        return Err("it must contain only a host and a port");
     }
     if endpoint.port_or_known_default() != Some(PORT) {
         return Err(WRONG_PORT);
     }
-    let Some(Host::Domain(name)) = endpoint.host() else { return Err("it is not a host name") };
+    let Some(Host::Domain(name)) = endpoint.host() else {
+        return Err("its host is an IP address, not a host name");
+    };
     if is_aks(name) { Ok(()) } else { Err(NOT_AN_AKS_HOST) }
 }
 

@@ -236,8 +236,8 @@ mod tests {
             ("    user: clusterUser_g_a", "    user: b", "no user"),
             ("certificate-authority-data", "certificate-authority", "no certificate authority"),
             ("server: https", "other: https", "no valid URL"),
-            ("azmk8s.io", "example.org", "it is not a host name that AKS assigns"),
-            ("https://", "http://", "it is not https"),
+            ("azmk8s.io", "example.org", "the host name is not one that AKS assigns"),
+            ("https://", "http://", "its scheme is not https"),
         ] {
             let changed = kubeconfig("token: canary").expose_secret().replace(from, to).into();
             let text = Kubeconfig::parse(&changed).map_err(|error| format!("{error} {error:?}")).unwrap_err();

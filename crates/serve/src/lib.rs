@@ -87,7 +87,7 @@ pub struct TlsPeer {
 ///
 /// To close it during a response, use a body that fails.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("cut on purpose")]
+#[error("closed on purpose")]
 pub struct Cut;
 
 /// The TLS cryptography provider: aws-lc-rs.

@@ -64,7 +64,8 @@ async fn unreachable_api_server_is_reported_and_session_stays_open() {
     let failure = agent.wait_for_failure().await;
     let text = failure.to_string();
     assert!(
-        text.contains("API server at 10.0.0.1:443 (1 failed)") && text.contains("network policies"),
+        text.contains("API server at 10.0.0.1:443 (1 failed attempt(s))")
+            && text.contains("network policies"),
         "{text}"
     );
     assert!(!session.is_closed() && agent.status.is_ready());

@@ -109,7 +109,7 @@ async fn exempt_server_is_reached_directly() {
 async fn failing_proxy_is_reported_with_remedy() {
     let server = Server::start().await;
     for (status, remedy) in [
-        ("407 Proxy Authentication Required", "put user and password into HTTPS_PROXY"),
+        ("407 Proxy Authentication Required", "add the user and password to HTTPS_PROXY"),
         ("403 Forbidden", "allow CONNECT to the server"),
         ("502 Bad Gateway", "check that the proxy can reach the server"),
     ] {
@@ -118,7 +118,10 @@ async fn failing_proxy_is_reported_with_remedy() {
         let failure = agent.wait_for_failure().await;
         assert!(matches!(failure, Event::ProxyFailed { status: Some(_), .. }), "{failure:?}");
         let text = failure.to_string();
-        assert!(text.starts_with("the proxy http://proxy.test:3128 does not connect"), "{text}");
+        assert!(
+            text.starts_with("cannot connect to the server through the proxy http://proxy.test:3128: "),
+            "{text}"
+        );
         assert!(text.contains(status) && text.contains(remedy), "{text}");
         assert_eq!(agent.status.reason(), Some(text));
     }

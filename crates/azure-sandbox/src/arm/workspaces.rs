@@ -71,8 +71,8 @@ fn check_name(name: &str) -> Result<(), ArmError> {
         return Ok(());
     }
     let text = format!(
-        "workspace name '{name}' is not valid: it has 4 to 63 letters, digits and hyphens, and does not start or end with \
-         a hyphen."
+        "workspace name '{name}' is not valid: it must have 4 to 63 letters, digits and hyphens, and must not start or end \
+         with a hyphen."
     );
     Err(ArmError::from_provider(StatusCode::BAD_REQUEST, "InvalidParameter", text))
 }

@@ -106,7 +106,7 @@ async fn measure(gib: u64) -> Outcome<Measurements> {
             "times",
         );
         measurements.require_at_most(
-            &format!("{name}: peak memory above rest"),
+            &format!("{name}: peak memory above idle"),
             figures.peak_mb,
             MAX_PEAK_MB,
             "MB",
@@ -135,7 +135,7 @@ struct Transfer {
     cpu_per_gib: f64,
     /// Seconds for each GiB.
     wall_per_gib: f64,
-    /// Peak of resident memory above rest, in MB.
+    /// Peak of resident memory above idle, in MB.
     peak_mb: f64,
 }
 
@@ -176,10 +176,10 @@ async fn measure_stopped_reader(server: &Child, measurements: &mut Measurements)
         }
         peak = current;
     }
-    measurements.require_at_most("reader that stops: memory above rest", peak - baseline, MAX_PEAK_MB, "MB");
+    measurements.require_at_most("reader that stops: memory above idle", peak - baseline, MAX_PEAK_MB, "MB");
     download.finish().await?;
     measurements.require_at_most(
-        "after it has read the rest: peak above rest",
+        "after it has read the rest: peak above idle",
         server.peak_mb()? - baseline,
         MAX_PEAK_MB,
         "MB",
@@ -195,7 +195,7 @@ async fn measure_requests(target: &Target, server: &Child) -> Outcome<()> {
         let cpu = (child.cpu_seconds()? - cpu_before) / f64::from(REQUEST_COUNT) * 1e3;
         let latency = traffic::median_latency(&child.address, 2000).await?;
         println!(
-            "connect + 100 bytes there and back, {name}: {rate:.0}/s with 32 at a time, {cpu:.3} ms CPU each, median {latency:.2} ms one at a time"
+            "connect + 100-byte round trip, {name}: {rate:.0}/s with 32 at a time, {cpu:.3} ms CPU each, median {latency:.2} ms one at a time"
         );
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(super) fn parse(line: &str) -> Result<Vec<Vec<String>>, String> {
         }
     }
     if quote.is_some() {
-        return Err("a quote without an end".to_owned());
+        return Err("an unterminated quote".to_owned());
     }
     words.extend(word);
     commands.push(words);
