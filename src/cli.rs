@@ -66,7 +66,7 @@ enum Command {
     Sizes(Box<catalog::Sizes>),
     /// List the Kubernetes versions of a region, from a running server.
     Versions(Box<catalog::Versions>),
-    /// Rank the regions of a subscription for a wanted cluster, from a running server.
+    /// Rank the regions of a subscription for a desired cluster, from a running server.
     Regions(Box<catalog::Regions>),
     /// Check whether a running server is ready; for container health checks.
     #[command(hide = true)]

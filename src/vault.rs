@@ -33,7 +33,7 @@ pub enum Error {
     MissingKey(String),
     /// The sealed bytes were altered, or were sealed for another context or with another key of the same ID.
     #[error(
-        "the sealed secret was altered, belongs to another record, or was sealed with another key named {key_id}"
+        "the sealed secret was altered, belongs to another record, or was sealed with another key with the ID {key_id}"
     )]
     Tampered {
         /// The ID of the key that wraps the data key.

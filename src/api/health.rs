@@ -93,7 +93,7 @@ struct ReadyCheck {
     name: &'static str,
     /// Whether it works.
     ok: bool,
-    /// The remedy if it does not work, if there is one.
+    /// The remedy for a failed check, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]
     message: Option<&'static str>,

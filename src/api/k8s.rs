@@ -193,7 +193,9 @@ impl Drop for PendingRecord {
 async fn buffer(response: Response) -> Result<Response, Status> {
     let (head, body) = response.into_parts();
     let body = Limited::new(body, MAX_VERSION_LEN).collect().await;
-    let body = body.map_err(|_| Status::unavailable("the cluster's response was cut off"))?;
+    let body = body.map_err(|_| {
+        Status::unavailable("the cluster's response to /version is incomplete or larger than 64 KiB")
+    })?;
     Ok(Response::from_parts(head, Body::from(body.to_bytes())))
 }
 

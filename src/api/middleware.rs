@@ -118,7 +118,7 @@ impl Drop for InFlight {
             path = &*(self.surface.redact_path)(&self.path),
             status,
             duration_us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX),
-            "{}", if self.status.is_some() { "answered" } else { "client disconnected" }
+            "{}", if self.status.is_some() { "responded" } else { "client disconnected" }
         );
         let route = self.route.as_ref().map_or("unmatched", MatchedPath::as_str);
         self.http.request_metrics().in_flight.decrement(1.0);
@@ -247,7 +247,7 @@ impl InFlight {
         let (code, message) = match status {
             StatusCode::FORBIDDEN => ("PermissionDenied", impersonation::MESSAGE),
             StatusCode::SERVICE_UNAVAILABLE => {
-                ("ServerError", "too many requests at once; try again in a moment")
+                ("ServerError", "too many concurrent requests; try again in a moment")
             }
             StatusCode::GATEWAY_TIMEOUT => ("ServerError", "the request timed out after 60 s"),
             _ => ("ServerError", "the server failed; its log has the cause under the ID of this request"),

@@ -145,7 +145,7 @@ pub(super) async fn serve(
         settings.host.as_deref().or(settings.url.host_str()).unwrap_or_default()
     ));
     if let Some(host) = &settings.catalog_host {
-        print_line(&format!("and the catalog, /api/v1, for requests to {host}"));
+        print_line(&format!("the catalog is at /api/v1, for requests to {host}"));
     }
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client_listeners(config, &startup, (listener, tls), &app.router());

@@ -39,7 +39,8 @@ pub(super) struct UserArgs {
 pub(super) struct RemoveArgs {
     /// The user, by name or ID.
     name: String,
-    /// New owner of the user's clusters and cloud credentials [default: users who own any are not removed]
+    /// New owner of the user's clusters and cloud credentials [default: users who own clusters or cloud
+    /// credentials are not removed]
     #[arg(long, value_name = "NAME")]
     hand_over_to: Option<String>,
     #[command(flatten)]

@@ -212,7 +212,7 @@ settings! {
     AUDIT_DAYS = setting("audit-days", Section::Data, "DAYS", DefaultValue::Value("90"),
         "Days to keep audit records; 0 keeps them forever");
     AUDIT_USES = setting("audit-uses", Section::Data, "count|each", DefaultValue::Value("count"),
-        "Whether successful uses of cloud credentials under /meta, and updates of leases, events and status in clusters, are counted per minute (count) or have an audit record each (each)");
+        "Whether successful uses of cloud credentials under /meta, and updates of leases, events and status in clusters, are counted per minute (count) or each have an audit record (each)");
 
     REQUEST_LIMIT = setting("request-limit", Section::Limits, "NUMBER", DefaultValue::Value("1024"),
         "Maximum number of requests in flight; further ones return 503");

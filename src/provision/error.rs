@@ -96,7 +96,7 @@ impl StepError {
         let violation = Violation::Taken { name, region };
         Self::new(format!(
             "{violation}: another cluster object manages it; delete this object, which changes nothing in Azure, or the other \
-             one"
+             object"
         ))
     }
 
@@ -118,7 +118,7 @@ impl StepError {
     /// The message for a long-running operation that ended with `status`.
     pub(super) fn operation_message(prefix: &str, status: &str, error: &azure::ServiceError) -> String {
         let code = error.code.as_deref().unwrap_or(status);
-        let message = error.message.as_deref().unwrap_or("Azure gives no reason");
+        let message = error.message.as_deref().unwrap_or("Azure returned no reason");
         with_hint(format!("{prefix}{code}: {message}"), explain::operation_hint(error).as_deref())
     }
 

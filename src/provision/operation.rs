@@ -93,7 +93,7 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
             let what = match &progress.error {
                 Some(error) => {
                     let message = error.message.clone().or(error.code.clone()).unwrap_or_default();
-                    format!("{} (Azure tries again after: {message})", running.what)
+                    format!("{} (Azure is retrying after: {message})", running.what)
                 }
                 None => running.what.clone(),
             };

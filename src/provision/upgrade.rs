@@ -36,7 +36,7 @@ impl StepContext<'_> {
             UpgradeStart { running: &running, long_term: details.long_term, own_targets: &upgrade_targets };
         let first = upgrade_path::first_step(&start, &offered.ok()?, desired)?;
         Some(format!(
-            "upgrade to {first} first; GET /api/v1/clusters/{}/upgrade-plan?to={desired} has the rest",
+            "upgrade to {first} first; GET /api/v1/clusters/{}/upgrade-plan?to={desired} lists all steps",
             task.row.id
         ))
     }

@@ -55,7 +55,7 @@ pub enum ProxyError {
     )]
     Ended,
     /// The limit of concurrent requests is reached.
-    #[error("too many requests to clusters at once; try again in a moment")]
+    #[error("too many concurrent requests to clusters; try again in a moment")]
     Busy,
     /// The cluster did not respond in time.
     #[error("{0}")]

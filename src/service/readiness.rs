@@ -73,7 +73,7 @@ impl Readiness {
         let disk_remedy =
             "the disk of the database is full: free space on it; nothing can be saved until then";
         let log_remedy =
-            "the log cannot be written, its disk is full: free space on it; lines are lost until then";
+            "the log cannot be written because its disk is full; free space on it; lines are lost until then";
         let log_ok = !(self.log_is_full)();
         [
             new_check("database", database_ok),

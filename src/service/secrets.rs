@@ -74,8 +74,8 @@ pub enum Error {
     },
     /// A key of the key file is not the key that encrypted secrets in the database under the same ID.
     #[error(
-        "the encryption key {id} in the key file {} is not the key of that name that this database was encrypted \
-         with: restore its line from your backup, or give the new key a different name",
+        "the encryption key {id} in the key file {} differs from the key with this ID that encrypted this \
+         database: restore its line from your backup, or give the new key a different name",
         path.display()
     )]
     WrongKey {
@@ -86,8 +86,8 @@ pub enum Error {
     },
     /// A running server could not decrypt secrets after a rotation, because it lacks the active key.
     #[error(
-        "the running server {replica}, last seen {seen_s} s ago, does not know the key {key_id} yet: give it the same key \
-         file and restart it or send it SIGHUP; if it was killed, try again in half a minute"
+        "the running server {replica}, last seen {seen_s} s ago, does not have the key {key_id} yet: give it the same key \
+         file, then restart it or send SIGHUP; if it was killed, try again in half a minute"
     )]
     ReplicaBehind {
         /// The server.

@@ -88,7 +88,7 @@ impl ServerAccess {
         let sessions = self.inner.cluster_access.sessions();
         if target.status.private_requires_tunnel == Some(true) && !sessions.has_usable(target.id) {
             let reason =
-                "Cluster agent is not connected: this private cluster can be reached through its agent only";
+                "Cluster agent is not connected: this private cluster can be reached only through its agent";
             return Err(Arc::new(Error::NotConnected(reason)));
         }
         let current = self.current(target).await?;

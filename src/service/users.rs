@@ -180,8 +180,9 @@ impl Users {
             (Some(user), None) => Ok(user),
             (None, _) => Err(Error::NotFound { id: name.to_owned() }),
             (Some(_), Some(_)) => {
-                let message =
-                    format!("{name} is the name of one user and the ID of another: use the other one");
+                let message = format!(
+                    "{name} is the name of one user and the ID of another: use the ID of the first or the name of the second"
+                );
                 Err(Invalid::field("InvalidReference", "user", message).into())
             }
         }
@@ -215,7 +216,8 @@ fn own_user_error(verb: &str) -> Error {
 }
 
 fn new_owner_error(name: &str) -> Error {
-    let message = format!("{name} cannot take over: name another user that exists and is enabled");
+    let message =
+        format!("{name} cannot take over the user's objects: name another user that exists and is enabled");
     Invalid::field("InvalidReference", "handOverTo", message).into()
 }
 

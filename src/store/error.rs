@@ -139,13 +139,13 @@ pub enum Unique {
 impl fmt::Display for Unique {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::UserId => "this user id",
+            Self::UserId => "this user ID",
             Self::TokenName => "this token name",
-            Self::CredentialId => "this credential id",
-            Self::ClusterId => "this cluster id",
+            Self::CredentialId => "this credential ID",
+            Self::ClusterId => "this cluster ID",
             Self::ClusterName => "this cluster name",
             Self::ClusterIdentity => "this AKS cluster",
-            Self::MemberId => "this member id",
+            Self::MemberId => "this member ID",
             Self::Other => "this key",
         })
     }

@@ -177,7 +177,7 @@ mod tests {
         for path in ["/meta/aksVersions", "/a\"b\\c\n\u{1b}[31m\u{e9}", ""] {
             tracing::info!(
                 target: "norman_aks::request",
-                request_id = %"0198-a", method = %"GET", path, status = 200, duration_us = 12_u64, "answered"
+                request_id = %"0198-a", method = %"GET", path, status = 200, duration_us = 12_u64, "responded"
             );
         }
         tracing::warn!(target: "norman_aks::request", ok = true, "{}", "made \u{e9}");

@@ -181,7 +181,7 @@ async fn create_validation_matches_rancher() {
         ),
         (
             body(|b| drop(b.as_object_mut().unwrap().remove("name"))),
-            (422, "MissingRequired", "name", "send name: it is required"),
+            (422, "MissingRequired", "name", "set name; it is required"),
         ),
         (
             body(|b| b["aksConfig"] = json!(null)),
@@ -248,7 +248,7 @@ async fn create_needs_region_and_free_names() {
     let body = |change: fn(&mut Value)| second_cluster_body(&id, change);
     let taken = "cluster already exists for AKS cluster [oNE] in region [eastus]: change the existing cluster object, \
                  or use another clusterName";
-    let name_taken = "a cluster with this name exists already: choose another name";
+    let name_taken = "a cluster with this name already exists; choose another name";
     let invalid_body = "InvalidBodyContent";
     for (body, expected) in [
         (
@@ -273,7 +273,7 @@ async fn create_needs_region_and_free_names() {
         ),
         (
             body(|b| b["name"] = json!("")),
-            (422, "MissingRequired", "Cluster name", "send name: a cluster needs one"),
+            (422, "MissingRequired", "Cluster name", "set name; a cluster requires one"),
         ),
         (body(|b| b["name"] = json!("ONE")), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
@@ -360,7 +360,7 @@ async fn update_validation_matches_rancher() {
     create(&app, &other).await;
     let immutable_name =
         "aksConfig.clusterName is \"One\" and cannot be changed: create another cluster instead";
-    let name_taken = "a cluster with this name exists already: choose another name";
+    let name_taken = "a cluster with this name already exists; choose another name";
     let invalid_body = "InvalidBodyContent";
     for (change, expected) in [
         (
@@ -402,8 +402,8 @@ async fn update_validation_matches_rancher() {
             json!({"aksConfig": {"clusterName": "two"}}),
             (422, invalid_body, "aksConfig.clusterName", immutable_name),
         ),
-        (json!({}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
-        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "send name: a PUT needs it too")),
+        (json!({}), (422, "MissingRequired", "Cluster name", "set name; PUT requires it, too")),
+        (json!({"name": null}), (422, "MissingRequired", "Cluster name", "set name; PUT requires it, too")),
         (json!({"name": "OTHER"}), (422, "NotUnique", "Cluster name", name_taken)),
     ] {
         let response = app.put(&path(&cluster)).json(&change).send().await;

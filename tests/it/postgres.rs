@@ -226,6 +226,6 @@ async fn missing_and_wrong_encryption_keys_are_rejected() {
     let reopened =
         Secrets::open(&config.encryption_key_file, false, store, app.clock.clone()).await.unwrap().0;
     let error = reopened.rotate().await.unwrap_err().to_string();
-    assert!(error.contains("does not know the key"), "{error}");
+    assert!(error.contains("does not have the key"), "{error}");
     assert_eq!(secrets.key_ids().len(), 2);
 }

@@ -269,7 +269,7 @@ async fn review_uses_existing_azure_resources() {
     let routing: fn(&mut Value) = |config| config["outboundType"] = json!("userDefinedRouting");
     expect_rejected(&|_| (), routing, "aksConfig.outboundType", "route table").await;
     let group_exists = |app: &TestApp| respond(app, "resourcegroups/shop-nodes", 204, &json!(""));
-    expect_rejected(&group_exists, |_| (), "aksConfig.nodeResourceGroup", "exists already").await;
+    expect_rejected(&group_exists, |_| (), "aksConfig.nodeResourceGroup", "already exists").await;
     let existing_name: fn(&mut Value) = |config| config["clusterName"] = json!("Made-Elsewhere");
     expect_rejected(
         &|_| (),
@@ -669,7 +669,7 @@ async fn review_requires_access_to_credential_and_cluster() {
         (empty.status, norman_error(&empty).field.as_str()),
         (StatusCode::UNPROCESSABLE_ENTITY, "aksConfig")
     );
-    assert_eq!(norman_error(&empty).message, "send aksConfig: it is required");
+    assert_eq!(norman_error(&empty).message, "set aksConfig; it is required");
     let wrong_type =
         app.post(REVIEW_PATH).json(&json!({"aksConfig": {"nodePools": [{"count": "many"}]}})).send().await;
     assert_eq!(

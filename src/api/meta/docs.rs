@@ -119,8 +119,7 @@ struct StoredCredential {
     /// The ID of a stored cloud credential.
     #[param(example = "cattle-global-data:cc-q2w4x", required = true)]
     cloud_credential_id: Option<String>,
-    /// A cluster that uses the credential and that the caller may update: lets a caller who does not own the credential use
-    /// it.
+    /// A cluster that uses the credential. A caller who may update it may use the credential without owning it.
     cluster_id: Option<String>,
 }
 
@@ -173,7 +172,7 @@ pub(super) struct CredentialBody {
     /// The value of its secret.
     #[schema(format = "password")]
     client_secret: String,
-    /// The directory (tenant) ID or one of its domains; if it is missing, it is found from the subscription.
+    /// The directory (tenant) ID or one of its domains; if it is missing, it is discovered from the subscription.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     tenant_id: Option<String>,

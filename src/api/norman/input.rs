@@ -54,7 +54,7 @@ pub fn convert(schema: &Schema, mut body: Object, input_for: InputFor) -> Result
         match body.remove(field.name) {
             None if field.required && input_for == InputFor::Create => {
                 // Rancher's message is empty in this case.
-                let message = format!("send {}: it is required", field.name);
+                let message = format!("set {}; it is required", field.name);
                 return Err(Invalid::field("MissingRequired", field.name, message));
             }
             None => {}
@@ -408,7 +408,7 @@ mod tests {
     fn missing_required_field_is_rejected_only_in_creates() {
         let error = convert_outer(json!({}), InputFor::Create).unwrap_err();
         assert_eq!((error.code, error.field.as_deref()), ("MissingRequired", Some("name")));
-        assert_eq!(error.message, "send name: it is required");
+        assert_eq!(error.message, "set name; it is required");
         assert_eq!(convert_update(json!({})), json!({}));
     }
 

@@ -83,7 +83,7 @@ pub fn collection_schema(element: &str) -> RefOr<OpenApiSchema> {
         .property(
             "filters",
             ObjectBuilder::new()
-                .description(Some("The filters by field; `null` for a field without one."))
+                .description(Some("The filters by field; `null` for a field without a filter."))
                 .additional_properties(Some(
                     filter_list.schema_type(SchemaType::from_iter([Type::Array, Type::Null])),
                 )),

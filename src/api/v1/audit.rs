@@ -99,7 +99,7 @@ struct AuditList {
     data: Vec<AuditRecord>,
     /// The URL of the next page; `null` on the last page.
     #[schema(
-        example = "https://aks.example.com/api/v1/audit?after=1787220672123.01a209ff-44e3-774a-94cd-94100ad0b89b"
+        example = "https://norman.example.com/api/v1/audit?after=1787220672123.01a209ff-44e3-774a-94cd-94100ad0b89b"
     )]
     next: Option<String>,
 }

@@ -47,7 +47,7 @@ struct ClusterEvent {
     #[schema(format = DateTime)]
     time: String,
     /// `step` (a change was made), `waiting`, `failure`, `refreshed` (Azure's values were adopted), `active`, `access` (rights in
-    /// the cluster changed), `removed` (the last event); there may be more.
+    /// the cluster changed), `removed` (the last event); more kinds may be added.
     #[schema(example = "step")]
     kind: String,
     /// The message for users.

@@ -66,8 +66,8 @@ struct ClusterPlan {
 
 /// The step. `nothing`: Azure matches the specification. `takeOver`: Azure's values are written to `aksConfig`. `wait`: an
 /// operation in Azure is in progress. `connect`: the server connects to the cluster and marks it active. `forget`: the object is
-/// deleted. `refuse`: a user must change something first. `gaveUp`: Azure gave up the last change. `blocked`: Azure is
-/// unavailable, and the request is retried. `unknown`: the step depends on Azure, to which no request was sent.
+/// deleted. `refuse`: a user must change something first. `gaveUp`: the last operation in Azure failed or had no effect. `blocked`:
+/// Azure is unavailable, and the request is retried. `unknown`: the step depends on Azure, to which no request was sent.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 enum PlanStep {

@@ -113,10 +113,10 @@ struct UpgradeBlock {
 
 /// The upgrades that bring a cluster to a Kubernetes version, what blocks them, and the changes for them.
 ///
-/// The control plane goes one minor version at a time where Azure allows it, and node pools follow at the end, or earlier if they
-/// would be too far behind. The upgrades that Azure lists for this cluster take precedence over the list of the region. Every
-/// caller who may see the cluster may request it. Azure is read with the cluster's credential if the caller may use it; otherwise
-/// the response says so and is based on the stored state.
+/// The control plane is upgraded one minor version at a time where Azure allows it, and node pools follow at the end, or earlier
+/// if they would be too far behind. The upgrades that Azure lists for this cluster take precedence over the list of the region.
+/// Every caller who may see the cluster may request it. Azure is read with the cluster's credential if the caller may use it;
+/// otherwise the response says so and is based on the stored state.
 #[utoipa::path(
     get,
     path = "/api/v1/clusters/{id}/upgrade-plan",

@@ -48,7 +48,7 @@ impl V3Type for NodeDrivers {
     }
 }
 
-/// The kinds of hosted clusters.
+/// The kinds of hosted cluster.
 pub(super) struct KontainerDrivers;
 
 impl V3Type for KontainerDrivers {
@@ -56,8 +56,8 @@ impl V3Type for KontainerDrivers {
     const TAG: &'static str = "Settings";
     const ID: IdParameter = IdParameter { description: "The ID, in any letter case", example: AKS_ID };
     const OPERATIONS: &'static [Operation] = &[
-        Operation::list("The kinds of hosted clusters."),
-        Operation::get("One kind of hosted clusters.", "The driver"),
+        Operation::list("The kinds of hosted cluster."),
+        Operation::get("One kind of hosted cluster.", "The driver"),
     ];
 
     async fn list(call: &Call) -> Result<Vec<Object>, Error> {

@@ -22,8 +22,8 @@ use crate::config::{self, ClientFlags, ServeScope, SettingFlags, help_after_flag
     mut_arg("ca_file", |arg| arg.requires("credential")),
 )]
 pub(in crate::cli) struct Check {
-    /// Ask a running server what this stored credential can do in Azure, in place of testing the settings; without an ID, the one
-    /// of the sandbox [env: NORMAN_AKS_CREDENTIAL]
+    /// Check on a running server what this stored credential can do in Azure, instead of testing the settings; without an ID, use
+    /// the sandbox's credential [env: NORMAN_AKS_CREDENTIAL]
     #[arg(long, value_name = "ID", num_args = 0..=1, help_heading = "Credential")]
     #[expect(clippy::option_option, reason = "the flag is missing, or has no value, or has one")]
     credential: Option<Option<String>>,

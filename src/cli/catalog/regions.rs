@@ -27,25 +27,25 @@ pub(in crate::cli) struct Regions {
     /// Print all reasons with their remedies below each region
     #[arg(long)]
     reasons: bool,
-    /// The wanted Kubernetes version, for example 1.33 or 1.33.5
+    /// The desired Kubernetes version, for example 1.33 or 1.33.5
     #[arg(long, value_name = "VERSION")]
     kubernetes_version: Option<String>,
-    /// The wanted number of availability zones
+    /// The desired number of availability zones
     #[arg(long, value_name = "NUMBER")]
     zones: Option<u8>,
-    /// The wanted VM size, for example Standard_D2s_v5
+    /// The desired VM size, for example Standard_D2s_v5
     #[arg(long, value_name = "NAME")]
     vm_size: Option<String>,
-    /// The wanted number of nodes of the VM size [default: 1]
+    /// The desired number of nodes of the VM size [default: 1]
     #[arg(long, value_name = "NUMBER", requires = "vm_size")]
     count: Option<u32>,
-    /// The wanted mode of the node pool
+    /// The desired mode of the node pool
     #[arg(long, value_name = "NAME", ignore_case = true, value_parser = ["System", "User"], requires = "vm_size")]
     mode: Option<String>,
-    /// The wanted operating system of the nodes [default: Linux]
+    /// The desired operating system of the nodes [default: Linux]
     #[arg(long, value_name = "NAME", ignore_case = true, value_parser = ["Linux", "Windows"], requires = "vm_size")]
     os_type: Option<String>,
-    /// The wanted size of an ephemeral OS disk in GiB
+    /// The desired size of an ephemeral OS disk in GiB
     #[arg(long, value_name = "GIB", requires = "vm_size")]
     ephemeral_os_disk_gib: Option<u32>,
     #[command(flatten)]
@@ -99,7 +99,7 @@ pub(in crate::cli) fn run(command: Regions) -> Result<(), Error> {
         eprint_if_terminal(&summarize_verdicts("region", regions.iter().map(|region| region.verdict)));
         if last_progress.done < last_progress.total {
             eprint_message(&format!(
-                "only {} of {} regions: Azure was too slow; the regions that were read are cached; try again",
+                "received only {} of {} regions, because Azure was too slow; try again (the regions read so far are cached)",
                 last_progress.done, last_progress.total
             ));
         }

@@ -36,9 +36,9 @@ pub(in crate::cli) struct Sizes {
     list: ListFlags,
 }
 
-/// The wanted nodes, on which the verdicts depend.
+/// The desired nodes, on which the verdicts depend.
 #[derive(Args)]
-#[command(next_help_heading = "Wanted nodes")]
+#[command(next_help_heading = "Desired nodes")]
 struct Requirements {
     /// Number of nodes, for the quota [default: 1]
     #[arg(long, value_name = "NUMBER")]

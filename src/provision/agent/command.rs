@@ -109,7 +109,7 @@ impl CommandClient {
     /// Polls a command. After a transient error, the command is considered running.
     pub(super) async fn poll(&self, task: &Task, running: &RunningCommand) -> PollResult {
         let Ok(pending) = PendingResult::from_text(self.access.credential().cloud, &running.result) else {
-            return PollResult::Failed("the URL of its result is invalid".to_owned());
+            return PollResult::Failed("the stored URL of the command's result is invalid".to_owned());
         };
         let status = match run_command::poll(&self.arm, &pending).await {
             Ok(status) => status,
@@ -124,7 +124,9 @@ impl CommandClient {
         };
         let is_late = task.now_ms - running.started_ms >= RESULT_TIMEOUT_MS;
         match status {
-            Status::Running(_) if is_late => PollResult::Failed("it did not finish within 15 min".to_owned()),
+            Status::Running(_) if is_late => {
+                PollResult::Failed("the command did not finish within 15 min".to_owned())
+            }
             Status::Running(pending) => {
                 let delay = pending.retry_after().max(if pending.to_text() == running.result {
                     POLL_RETRY_DELAY
@@ -151,10 +153,12 @@ impl PollResult {
                 Self::Failed(format!("kubectl exited with code {code}: {}", tail(&logs)))
             }
             Status::Finished(Outcome::Failed { reason }) => Self::Failed(match tail(&reason).as_str() {
-                "" => "Azure gives no reason".to_owned(),
+                "" => "Azure returned no reason".to_owned(),
                 reason => reason.to_owned(),
             }),
-            Status::Running(_) | Status::Unknown => Self::Failed("Azure no longer has its result".to_owned()),
+            Status::Running(_) | Status::Unknown => {
+                Self::Failed("Azure no longer has the result of the command".to_owned())
+            }
         }
     }
 }

@@ -93,7 +93,9 @@ fn announcement(at_ms: i64, members: &[(String, String)]) -> NewClusterEvent {
         "to let members edit in a namespace, label it: kubectl label namespace <name> {MEMBERS_LABEL}"
     );
     let message = if members.is_empty() {
-        format!("cluster members no longer edit in all namespaces; this cluster has none now; {remedy}")
+        format!(
+            "cluster members no longer edit in all namespaces; this cluster currently has no cluster members; {remedy}"
+        )
     } else {
         let names: Vec<_> = members.iter().map(|(id, name)| format!("{name} ({id})")).collect();
         format!(
@@ -143,6 +145,6 @@ mod tests {
         assert!(event.data.contains(r#"["user-1","user-2"]"#), "{}", event.data);
         let many: Vec<_> = (0..25).map(member).collect();
         assert!(announcement(7, &many).message.contains(" and 5 more;"));
-        assert!(announcement(7, &[]).message.contains("has none now"));
+        assert!(announcement(7, &[]).message.contains("currently has no cluster members"));
     }
 }

@@ -42,7 +42,8 @@ pub(super) async fn supervise(
             _ = ticks.tick() => {}
         }
         if agent.is_silent() && admission.slot.has_replacement() {
-            agent.close(CloseCode::GOING_AWAY, "no sign of life, and another agent is connected");
+            agent
+                .close(CloseCode::GOING_AWAY, "no message received recently, and another agent is connected");
         }
         if Instant::now() < next_check {
             continue;

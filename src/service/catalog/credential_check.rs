@@ -281,7 +281,7 @@ fn login_not_tried() -> Reason {
     Reason {
         code: "loginUnavailable",
         message: format!("the sign-in was not checked: {NO_PERMIT}"),
-        remedy: "try again when they have finished".to_owned(),
+        remedy: "try again when those requests have finished".to_owned(),
         source: LIMITS_SOURCE,
         verdict: Verdict::Limited,
     }

@@ -42,7 +42,7 @@ pub(super) fn check_characters(
 pub(super) fn parse_spec(body: Object) -> Result<ClusterSpec> {
     ClusterSpec::new(body).map_err(|error| {
         let message = format!(
-            "Cluster spec conversion error: {error}: send the keys and kinds that /v3/schemas/cluster lists"
+            "Cluster spec conversion error: {error}: use the keys and types that /v3/schemas/cluster lists"
         );
         Invalid::field("InvalidBodyContent", AKS_CONFIG, message).into()
     })

@@ -59,8 +59,8 @@ impl Clusters {
     pub(super) async fn check_name(&self, caller: &Caller, name: &str, own_id: &str) -> Result<()> {
         if name.is_empty() {
             let message = match own_id {
-                "" => "send name: a cluster needs one",
-                _ => "send name: a PUT needs it too",
+                "" => "set name; a cluster requires one",
+                _ => "set name; PUT requires it, too",
             };
             return Err(Invalid::field("MissingRequired", NAME_FIELD, message).into());
         }
@@ -91,7 +91,7 @@ pub(super) fn check_changeable(stored: &Cluster) -> Result<()> {
 }
 
 fn name_taken() -> Error {
-    let message = "a cluster with this name exists already: choose another name";
+    let message = "a cluster with this name already exists; choose another name";
     Invalid::field("NotUnique", NAME_FIELD, message).into()
 }
 

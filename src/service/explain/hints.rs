@@ -73,10 +73,10 @@ fn for_foreign_response(content_type: &str) -> String {
 
 fn for_status(status: u16) -> Option<String> {
     let hint = match status {
-        429 => "Azure throttles this subscription or application: wait as long as Retry-After says",
+        429 => "Azure throttles this subscription or application: wait for the time in Retry-After",
         408 | 500..=599 => "Azure has an internal problem; try again shortly (see status.azure.com)",
         401 => "Azure did not accept the sign-in: check the credential and its environment",
-        403 => "the application may not do this: check its role assignments on the subscription",
+        403 => "Azure denied this request: check the application's role assignments on the subscription",
         _ => return None,
     };
     Some(hint.to_owned())

@@ -273,7 +273,7 @@ fn groups_policies_and_nested_errors_have_their_own_hints() {
             "RequestDisallowedByPolicy",
             policy(&["Require a tag on resource groups", "B"]),
             group,
-            "(Require a tag on resource groups, B) does not allow creating the resource group new",
+            "(Require a tag on resource groups, B) does not allow this server to create the resource group new",
         ),
         (
             "RequestDisallowedByPolicy",

@@ -96,7 +96,7 @@ fn decode(id: &str, value: &str) -> Result<Sealed, Error> {
         Some(Sealed { key_id: id.to_owned(), wrapped_key, ciphertext })
     });
     decoded.ok_or_else(|| {
-        let source = "not two base64 texts with a dot between".into();
+        let source = "expected two base64 strings separated by a dot".into();
         store::Error::Corrupt { table: "instance", column: "value", row: row_name(id), source }.into()
     })
 }

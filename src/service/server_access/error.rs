@@ -22,7 +22,7 @@ pub enum Error {
     #[error("the cloud credential of the cluster cannot be used")]
     Credential(#[source] AccessError),
     /// A request to Azure failed, other than for a kubeconfig.
-    #[error("Azure gives no access to the cluster")]
+    #[error("cannot get access to the cluster from Azure")]
     Azure(#[source] azure::Error),
     /// The application may read neither kubeconfig.
     #[error(
@@ -45,7 +45,7 @@ pub enum Error {
     /// The cluster accepts the application, but grants it too few rights.
     #[error(
         "{source}; give the application {application} the role {RBAC_ADMIN_ROLE} on the cluster, or, where the cluster does not \
-         use Azure RBAC, put it into one of the cluster's admin groups{}",
+         use Azure RBAC, add it to one of the cluster's admin groups{}",
         admin_role_remedy(*admin_denied)
     )]
     NoRights {
@@ -57,7 +57,7 @@ pub enum Error {
         source: cluster_access::Error,
     },
     /// The cluster rejects the access from Azure, and Azure returns the same access again.
-    #[error("the cluster rejects the credentials that Azure gives for it")]
+    #[error("the cluster rejects the credentials that Azure returns for it")]
     StillRejected,
     /// A secret cannot be read or stored.
     #[error(transparent)]

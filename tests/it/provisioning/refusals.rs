@@ -232,7 +232,7 @@ async fn error_that_azure_recovers_from_is_not_a_failure() {
     let id = setup.post(&setup.small()).await;
     let statuses = setup.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
-    let message = "Azure: creating cluster one (Azure tries again after: the name is late)";
+    let message = "Azure: creating cluster one (Azure is retrying after: the name is late)";
     assert!(statuses.iter().any(|status| status.message == message), "{statuses:?}");
     setup.expect_active(&id).await;
 }
@@ -348,7 +348,7 @@ async fn group_policy_suggests_creating_the_group() {
     deny_put(&setup, "/newgroup?", "RequestDisallowedByPolicy", message);
     let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "newgroup"}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
-    let remedy = "a policy (Require a tag on resource groups) does not allow creating the resource group newgroup in this way: \
+    let remedy = "a policy (Require a tag on resource groups) does not allow this server to create the resource group newgroup; \
                   create it yourself, with the tags that the policy requires; the server then uses it unchanged";
     assert!(message.ends_with(remedy), "{message}");
 }

@@ -181,8 +181,9 @@ async fn version_that_azure_rejects_is_shown_with_the_first_upgrade() {
     request_version("1.34.3").await;
     let message = setup.expect_failure(&id, "updating").await;
     assert!(message.contains("Upgrading Kubernetes version 1.32.7 to 1.34.3 is not allowed"), "{message}");
-    let remedy =
-        format!("; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 has the rest");
+    let remedy = format!(
+        "; upgrade to 1.33.6 first; GET /api/v1/clusters/{id}/upgrade-plan?to=1.34.3 lists all steps"
+    );
     assert!(message.ends_with(&remedy), "{message}");
     // No upgrade path leads to this version, so there is no remedy.
     request_version("1.35.9").await;

@@ -35,7 +35,7 @@ fn node_group_new(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let Some(group) = &input.spec.node_resource_group else { return };
     if input.azure.node_group == Read::Known(true) {
         let message = format!(
-            "nodeResourceGroup {group:?} exists already, but Azure creates the group of the nodes itself"
+            "nodeResourceGroup {group:?} already exists, but Azure creates the group of the nodes itself"
         );
         let remedy = "use a name that does not exist, or leave nodeResourceGroup out";
         findings.add("nodeResourceGroup", message, remedy);

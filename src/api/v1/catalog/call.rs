@@ -171,7 +171,10 @@ fn rancher_rejection(access: Result<Access, Failure>, id: &str) -> Rejection {
             unusable_credential(AccessError::InvalidId(id.to_owned()), id).into()
         }
         Ok(Access::Undecided) => {
-            let message = "Rancher's response does not say whether you may use the credential; try again";
+            let message = match id {
+                "" => "Rancher did not confirm the token; try again",
+                _ => "Rancher's response does not say whether you may use the credential; try again",
+            };
             Error::transient(StatusCode::SERVICE_UNAVAILABLE, "ServerError", message, 2).into()
         }
         Ok(_) => Error::not_found(id).into(),

@@ -1,4 +1,4 @@
-//! `GET /api/v1/regions`: the regions of the subscription, each assessed for the wanted cluster, as a list or as a stream of
+//! `GET /api/v1/regions`: the regions of the subscription, each assessed for the desired cluster, as a list or as a stream of
 //! lines.
 
 use std::convert::Infallible;
@@ -63,7 +63,7 @@ struct RegionProgress {
     total: usize,
 }
 
-/// A region, and whether the wanted cluster can be created there.
+/// A region, and whether the desired cluster can be created there.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct CatalogRegion {
@@ -71,7 +71,7 @@ struct CatalogRegion {
     name: String,
     #[schema(example = "East US")]
     display_name: String,
-    /// The usable zones: those of the VM size if one is wanted, else those of the region.
+    /// The usable zones: those of the VM size if one is requested, else those of the region.
     #[schema(example = json!(["1", "2", "3"]))]
     zones: Vec<String>,
     /// The number of nodes of the VM size that still fit into the quotas; `null` if it is unknown.
@@ -90,7 +90,7 @@ impl From<AssessedRegion> for CatalogRegion {
     }
 }
 
-/// The wanted cluster.
+/// The desired cluster.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
@@ -98,35 +98,35 @@ struct RegionQuery {
     /// The stored credential for the requests to Azure.
     #[param(example = "cattle-global-data:cc-q2w4x")]
     cloud_credential_id: String,
-    /// Only this region, or these, separated by commas.
+    /// Only these regions, separated by commas.
     #[param(example = "eastus,westeurope")]
     region: Option<String>,
-    /// The wanted VM size.
+    /// The desired VM size.
     #[param(example = "Standard_D2s_v5")]
     vm_size: Option<String>,
-    /// The wanted Kubernetes version: a patch, or a minor version alone.
+    /// The desired Kubernetes version: a patch, or a minor version alone.
     #[param(example = "1.33")]
     kubernetes_version: Option<String>,
-    /// The wanted number of availability zones.
+    /// The desired number of availability zones.
     #[param(minimum = 0, maximum = 9, example = 3)]
     zones: Option<u32>,
-    /// The wanted number of nodes of the VM size.
+    /// The desired number of nodes of the VM size.
     #[param(minimum = 1, maximum = 1000, default = 1)]
     count: Option<i64>,
-    /// The wanted mode of the pool: `System` or `User`.
+    /// The desired mode of the pool: `System` or `User`.
     mode: Option<String>,
-    /// The wanted operating system of the nodes: `Linux` (the default) or `Windows`.
+    /// The desired operating system of the nodes: `Linux` (the default) or `Windows`.
     os_type: Option<String>,
-    /// The wanted size of an ephemeral OS disk.
+    /// The desired size of an ephemeral OS disk.
     #[param(rename = "ephemeralOsDiskGiB")]
     ephemeral_os_disk_gib: Option<i64>,
 }
 
-/// The parameters of the wanted nodes. They require `vmSize`.
+/// The parameters of the desired nodes. They require `vmSize`.
 const NODE_PARAMETERS: [&str; 4] = ["count", "mode", "osType", "ephemeralOsDiskGiB"];
 const OTHER_PARAMETERS: [&str; 3] = ["vmSize", "kubernetesVersion", "zones"];
 
-/// The regions of the subscription, each with what it lacks for the wanted cluster, the best first.
+/// The regions of the subscription, each with what it lacks for the desired cluster, the best first.
 ///
 /// If `Accept` contains `application/x-ndjson` and not `application/json`, the response is a stream with one line for each region
 /// as soon as it is assessed. At most four lists are requested from Azure at once for one caller.
@@ -168,7 +168,7 @@ pub(super) async fn list_regions(call: CatalogCall, headers: HeaderMap) -> Resul
     Ok(call.respond_uncached(json::to_bytes_line(&list)))
 }
 
-/// Parses the wanted cluster.
+/// Parses the desired cluster.
 fn parse_demand(parameters: &Query) -> Result<RegionDemand, Invalid> {
     let zones = parameters.number("zones", 0..=9)?.and_then(|zones| usize::try_from(zones).ok());
     let nodes = parse_node_demand(parameters, false)?;

@@ -45,7 +45,7 @@ struct VmSizeList<'a> {
 struct CatalogVmSize<'a> {
     #[schema(example = "Standard_D2s_v5")]
     name: &'a str,
-    /// The name of its quota.
+    /// The VM family, which is the name of its quota.
     #[schema(example = "standardDSv5Family")]
     family: Option<&'a str>,
     /// The usable vCPUs.
@@ -151,7 +151,7 @@ impl<'a> From<AssessedSize<'a>> for CatalogVmSize<'a> {
     }
 }
 
-/// The sizes to list, and the wanted nodes.
+/// The sizes to list, and the desired nodes.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 #[expect(dead_code, reason = "describes the query, which the handler reads")]
@@ -162,17 +162,17 @@ struct VmSizeQuery {
     /// The region.
     #[param(example = "eastus")]
     region: String,
-    /// The wanted mode of the pool: `System` or `User`. Without it, a size that is only too small for a system pool is `limited`.
+    /// The desired mode of the pool: `System` or `User`. Without it, a size that is only too small for a system pool is `limited`.
     mode: Option<String>,
-    /// The wanted operating system of the nodes: `Linux` (the default) or `Windows`.
+    /// The desired operating system of the nodes: `Linux` (the default) or `Windows`.
     os_type: Option<String>,
-    /// The wanted zones, separated by commas.
+    /// The desired zones, separated by commas.
     #[param(example = "1,2,3")]
     zones: Option<String>,
-    /// The wanted size of an ephemeral OS disk.
+    /// The desired size of an ephemeral OS disk.
     #[param(rename = "ephemeralOsDiskGiB")]
     ephemeral_os_disk_gib: Option<i64>,
-    /// The wanted number of nodes.
+    /// The desired number of nodes.
     #[param(minimum = 1, maximum = 1000, default = 1)]
     count: Option<i64>,
     /// Only sizes with at least this many vCPUs.
@@ -225,9 +225,9 @@ const PARAMETERS: [&str; 16] = [
     "marker",
 ];
 
-/// The VM sizes of a region, with the remaining quota and a verdict for the wanted nodes.
+/// The VM sizes of a region, with the remaining quota and a verdict for the desired nodes.
 ///
-/// The wanted nodes (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) determine the verdicts; the other parameters select
+/// The desired nodes (`mode`, `osType`, `zones`, `ephemeralOsDiskGiB`, `count`) determine the verdicts; the other parameters select
 /// entries. A `usable` size passes the review of a cluster, an `unusable` one does not; a `limited` one passes with the mode
 /// `User`, and its reasons say what else to consider.
 #[utoipa::path(
@@ -271,7 +271,7 @@ fn size_name(size: &VmSku) -> &str {
     size.name.as_deref().unwrap_or_default()
 }
 
-/// Parses the wanted nodes. If `with_zones`, `zones` is a list of zones; for regions, it is a number, which is not read here.
+/// Parses the desired nodes. If `with_zones`, `zones` is a list of zones; for regions, it is a number, which is not read here.
 pub(super) fn parse_node_demand(parameters: &Query, with_zones: bool) -> Result<Demand, Invalid> {
     Ok(Demand {
         mode: parameters.one_of("mode", &[("System", Mode::System), ("User", Mode::User)])?,

@@ -251,8 +251,8 @@ pub(super) static LEFT_RESOURCE: Schema = Schema::nested(
         Field::new(
             "id",
             Kind::Text,
-            "Its resource ID in Azure, which starts with `/resourceGroups/` if the subscription is unknown; for a service account, \
-             `<namespace>/<name>`.",
+            "Its resource ID in Azure, which starts with `/resourceGroups/` if the subscription is unknown; `<namespace>/<name>` \
+             for a service account or an agent; the label for roles.",
         )
         .read_only(),
         Field::new(
@@ -311,7 +311,7 @@ pub static AKS_CONFIG: Schema = Schema::nested(
         Field::new(
             "nodePools",
             Kind::List(&Kind::Object(&AKS_NODE_POOL)),
-            "The node pools, in the order of the user.",
+            "The node pools, in the order in which the user listed them.",
         ),
         Field::new("nodeResourceGroup", Kind::Text, "The resource group of the nodes."),
         Field::new(

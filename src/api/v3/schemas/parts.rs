@@ -64,7 +64,7 @@ pub static PROJECT: Schema = Schema {
         Field::output(
             "labels",
             Kind::TextMap,
-            "`authz.management.cattle.io/default-project` or `…/system-project`, `true`.",
+            "`authz.management.cattle.io/default-project` or `…/system-project`, with the value `true`.",
         ),
         Field::output("name", Kind::Text, "`Default` or `System`."),
         Field::output("state", Kind::Text, "`active`"),

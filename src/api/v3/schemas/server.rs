@@ -77,7 +77,7 @@ pub static NODE_DRIVER: Schema = Schema {
 pub static KONTAINER_DRIVER: Schema = Schema {
     id: "kontainerDriver",
     title: "KontainerDriver",
-    doc: "A kind of hosted clusters; only AKS, which the setting `kev2-operators` enables.",
+    doc: "A kind of hosted cluster; only AKS, which the setting `kev2-operators` enables.",
     plural: "kontainerDrivers",
     collection: Some("/v3/kontainerdrivers"),
     resource_methods: &["GET"],

@@ -72,7 +72,7 @@ fn for_code(code: &str, message: &str, url: Option<&str>) -> Option<String> {
         }
         "RequestDisallowedByPolicy" => return Some(denied_by_policy(message, url)),
         "RequestDisallowedByAzure" => {
-            "Azure does not offer this region to the subscription: choose another region, or ask Azure's support"
+            "Azure does not offer this region to the subscription: choose another region, or contact Azure support"
         }
         _ => return None,
     };
@@ -86,7 +86,7 @@ fn denied_by_policy(message: &str, url: Option<&str>) -> String {
     let names = if policies.is_empty() { String::new() } else { format!(" ({})", policies.join(", ")) };
     if let Some(group) = url.and_then(resource_group) {
         return format!(
-            "a policy{names} does not allow creating the resource group {group} in this way: create it yourself, with the \
+            "a policy{names} does not allow this server to create the resource group {group}; create it yourself, with the \
              tags that the policy requires; the server then uses it unchanged"
         );
     }
