@@ -30,5 +30,5 @@ pub use self::error::Error;
 pub use self::hosts::{HostCheck, check_hosts, used_environments};
 pub use self::run::{check_features, sandbox, serve};
 pub use self::server::{App, Connectors};
-pub use self::storage::{connect_store, open_secrets, open_store, server_kind};
+pub use self::storage::{azure_backend, connect_store, open_secrets, open_store};
 pub use self::tls::{Authority, check as check_tls};

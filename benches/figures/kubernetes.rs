@@ -19,7 +19,7 @@ use http::Uri;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use norman_aks::app::App;
 use norman_aks::services::SERVICE_ACCOUNT_TOKEN_SECRET;
-use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
+use norman_aks::store::{self, ClusterRow, MemberRow, ReconcileColumns, Store};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use secrecy::ExposeSecret as _;
@@ -141,11 +141,11 @@ impl Ready {
             generation: 1,
             removing_ms: None,
             review: None,
-            work: WorkColumns {
+            work: ReconcileColumns {
                 phase: "active".to_owned(),
                 status: status.to_json(),
                 next_run_ms: None,
-                ..WorkColumns::default()
+                ..ReconcileColumns::default()
             },
         };
         store::clusters::insert(store, &cluster_row, None, &audit_record()).await?;

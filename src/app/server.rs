@@ -16,7 +16,7 @@ use super::error::Error;
 use super::replicas::{self, ReplicaRelay};
 use super::sandbox::RunningSandbox;
 use super::snapshots::{self, Snapshots};
-use super::storage::server_kind;
+use super::storage::azure_backend;
 use crate::api::forwarded::ForwardedConfig;
 use crate::api::{self, AppState};
 use crate::config::Config;
@@ -90,7 +90,7 @@ impl App {
     ) -> Result<Self, Error> {
         let clock = connectors.azure.clock.clone();
         let audit_log = start_audit_log(config, &store, &clock);
-        let instance = instance::open(&store, server_kind(config)).await?;
+        let instance = instance::open(&store, azure_backend(config)).await?;
         let base = Base {
             azure: Azure::new(connectors.azure)?,
             cluster_access: ClusterAccess::new(connectors.clusters),

@@ -14,7 +14,7 @@ use super::error::Error;
 use super::files;
 use crate::service::listings::{InvalidSnapshot, Listings, Restored};
 use crate::service::secrets::Secrets;
-use crate::store::SealedColumns;
+use crate::store::EncryptedColumns;
 use crate::vault;
 
 /// The name of the file in the data directory.
@@ -193,7 +193,7 @@ impl Inner {
 }
 
 /// The encrypted lists of a file, if this version wrote it with the active key.
-fn parse(mut content: Vec<u8>, active_key: &str) -> Result<SealedColumns, DiscardReason> {
+fn parse(mut content: Vec<u8>, active_key: &str) -> Result<EncryptedColumns, DiscardReason> {
     let end = content.iter().take(MAX_HEADER_LEN).position(|byte| *byte == b'\n');
     let header = end.and_then(|end| content.get(..end)).and_then(|header| str::from_utf8(header).ok());
     let words: Vec<_> = header.unwrap_or_default().split(' ').map(str::to_owned).collect();
@@ -211,7 +211,7 @@ fn parse(mut content: Vec<u8>, active_key: &str) -> Result<SealedColumns, Discar
     }
     content.drain(..=end);
     let ciphertext = content.split_off(content.len().min(WRAPPED_KEY_LEN));
-    Ok(SealedColumns { key_id, wrapped_key: content, ciphertext })
+    Ok(EncryptedColumns { key_id, wrapped_key: content, ciphertext })
 }
 
 fn count_outcome(outcome: &'static str) {

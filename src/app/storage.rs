@@ -35,13 +35,13 @@ pub async fn open_store(config: &Config) -> Result<Store, Error> {
     } else {
         store.reject_newer_schema().await?;
     }
-    instance::open(&store, server_kind(config)).await?;
+    instance::open(&store, azure_backend(config)).await?;
     Ok(store)
 }
 
-/// The kind of server that may use the database.
-pub fn server_kind(config: &Config) -> store::ServerKind {
-    if config.sandbox.is_some() { store::ServerKind::Sandbox } else { store::ServerKind::Azure }
+/// The backend of this server, which must be that of the database.
+pub fn azure_backend(config: &Config) -> store::AzureBackend {
+    if config.sandbox.is_some() { store::AzureBackend::Sandbox } else { store::AzureBackend::Azure }
 }
 
 /// Reads the encryption keys. With SQLite, a missing key file is created.

@@ -146,7 +146,7 @@ enum Schema {
     Current,
     /// Names of the migrations that are not applied.
     Pending(Vec<String>),
-    /// The database belongs to another kind of server: the sandbox, or a server that uses Azure. Contains its name.
+    /// The database belongs to a server with the other backend. Contains the name of that backend.
     Foreign(String),
 }
 
@@ -159,7 +159,7 @@ impl Schema {
             return Ok(Self::Pending(pending));
         }
         Ok(match store::instance::get(store, "stamp").await? {
-            Some(stamp) if stamp != app::server_kind(config).to_string() => Self::Foreign(stamp),
+            Some(stamp) if stamp != app::azure_backend(config).to_string() => Self::Foreign(stamp),
             _ => Self::Current,
         })
     }
@@ -174,8 +174,8 @@ impl Schema {
                 Err(format!("{} is missing; run `norman-aks migrate`", migrations.join(", ")))
             }
             Self::Foreign(stamp) => {
-                let expected = app::server_kind(config);
-                Err(store::Error::WrongKind { found: stamp.clone(), expected }.to_string())
+                let expected = app::azure_backend(config);
+                Err(store::Error::WrongBackend { found: stamp.clone(), expected }.to_string())
             }
         }
     }

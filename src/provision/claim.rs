@@ -8,7 +8,7 @@ use super::error::StepError;
 use super::task::Task;
 use crate::service::core::Core;
 use crate::service::credentials::AzureAccess;
-use crate::store::{self, Unique};
+use crate::store::{self, UniqueConstraint};
 
 /// Claims the AKS cluster for the object, after Azure was read with its credential. False if the object was changed concurrently;
 /// the next step then decides.
@@ -23,7 +23,7 @@ pub(super) async fn claim_identity(
     let Some(identity) = unclaimed_identity(task, access) else { return Ok(true) };
     let (id, fence, version) = (&task.row.id, task.work.fence, task.row.version);
     match store::clusters::claim_identity(&core.store, id, fence, version, &identity).await {
-        Err(store::Error::Duplicate { what: Unique::ClusterIdentity }) => Err(taken_error(task)),
+        Err(store::Error::Duplicate { what: UniqueConstraint::ClusterIdentity }) => Err(taken_error(task)),
         Err(error) => Err(error.into()),
         Ok(false) => Ok(false),
         Ok(true) => {

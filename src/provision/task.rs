@@ -15,7 +15,7 @@ use super::error::StepError;
 use crate::service::actor::Actor;
 use crate::service::core::Core;
 use crate::service::credentials::last_use_erasure;
-use crate::store::{self, ClusterRow, NewClusterEvent, WorkColumns};
+use crate::store::{self, ClusterRow, NewClusterEvent, ReconcileColumns};
 
 /// The names of the steps to an active cluster, in order.
 pub(super) const STEPS: [&str; 6] = ["cluster", "credentials", "azure", "status", "connection", "active"];
@@ -54,7 +54,7 @@ pub(super) struct Task {
     /// The desired spec. For an import, it also contains the values that others have set in Azure.
     pub(super) desired: AksConfig,
     pub(super) applied: Option<AksConfig>,
-    pub(super) work: WorkColumns,
+    pub(super) work: ReconcileColumns,
     pub(super) status: ClusterStatus,
     pub(super) phase: Phase,
     /// The value of the owner tag of the resources in Azure.

@@ -40,7 +40,7 @@ use super::reviews::{AccessWait, Reviews};
 use super::settings::Settings;
 use super::{Caller, Error, Result};
 use crate::store::clusters::UpdateRecords;
-use crate::store::{self, ClusterRow, Store, Wake, WorkColumns};
+use crate::store::{self, ClusterRow, NextRun, ReconcileColumns, Store};
 
 /// The type of object in the audit log.
 pub const OBJECT_TYPE: &str = "cluster";
@@ -223,11 +223,11 @@ impl Clusters {
             version: 1,
             generation: 1,
             review: admitted.review,
-            work: WorkColumns {
+            work: ReconcileColumns {
                 phase: "new".to_owned(),
                 status: ClusterStatus::default().to_json(),
                 next_run_ms: Some(now_ms),
-                ..WorkColumns::default()
+                ..ReconcileColumns::default()
             },
             ..ClusterRow::default()
         };
@@ -268,9 +268,8 @@ impl Clusters {
             let changes_credential = before.credential_id != row.credential_id;
             let erasure = changes_credential.then(|| last_use_erasure(by, &before, now_ms)).flatten();
             let records = UpdateRecords { change: &audit, changes_credential, erasure: erasure.as_ref() };
-            match store::clusters::update(&self.inner.store, &row, Some(Wake(now_ms)), unique_name, records)
-                .await
-            {
+            let (store, next_run) = (&self.inner.store, Some(NextRun(now_ms)));
+            match store::clusters::update(store, &row, next_run, unique_name, records).await {
                 Err(store::Error::Conflict { .. }) => {}
                 Err(error) => return Err(write_error(error, &aks)),
                 Ok(_) => {

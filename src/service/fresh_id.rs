@@ -3,7 +3,7 @@
 use aks::ids;
 
 use super::{Error, Result};
-use crate::store::{self, Unique};
+use crate::store::{self, UniqueConstraint};
 use crate::vault;
 
 /// The maximum number of attempts to generate an unused ID; there are 14 million for each prefix.
@@ -19,7 +19,7 @@ where
         match insert(ids::generate_name(prefix, vault::random())).await {
             Err(Error::Store(store::Error::Duplicate { what }))
                 if attempts < MAX_ID_ATTEMPTS
-                    && !matches!(what, Unique::ClusterName | Unique::ClusterIdentity) =>
+                    && !matches!(what, UniqueConstraint::ClusterName | UniqueConstraint::ClusterIdentity) =>
             {
                 attempts += 1;
             }
@@ -34,7 +34,7 @@ mod tests {
 
     use super::*;
 
-    async fn count_attempts(what: Unique) -> usize {
+    async fn count_attempts(what: UniqueConstraint) -> usize {
         let attempts = AtomicUsize::new(0);
         let outcome: Result<()> = insert_with_fresh_id("x-", |id| {
             assert!(id.starts_with("x-"));
@@ -48,8 +48,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_taken_id_causes_another_attempt() {
-        assert_eq!(count_attempts(Unique::ClusterId).await, MAX_ID_ATTEMPTS);
-        assert_eq!(count_attempts(Unique::ClusterName).await, 1);
-        assert_eq!(count_attempts(Unique::ClusterIdentity).await, 1);
+        assert_eq!(count_attempts(UniqueConstraint::ClusterId).await, MAX_ID_ATTEMPTS);
+        assert_eq!(count_attempts(UniqueConstraint::ClusterName).await, 1);
+        assert_eq!(count_attempts(UniqueConstraint::ClusterIdentity).await, 1);
     }
 }

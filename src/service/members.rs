@@ -19,7 +19,7 @@ use super::fresh_id::insert_with_fresh_id;
 use super::metadata::{Metadata, MetadataChange};
 use super::{Caller, Error, Invalid, Result};
 use crate::store::members::MemberUpdate;
-use crate::store::{self, MemberRow, Store, Unique};
+use crate::store::{self, MemberRow, Store, UniqueConstraint};
 
 /// The type of object in the audit log.
 pub(super) const OBJECT_TYPE: &str = "clusterRoleTemplateBinding";
@@ -200,7 +200,9 @@ impl Members {
         };
         let id = format!("{}:{name}", row.cluster_id);
         self.insert_row(by, row, name.clone()).await.map_err(|error| match error {
-            Error::Store(store::Error::Duplicate { what: Unique::MemberId }) => Error::Exists { id },
+            Error::Store(store::Error::Duplicate { what: UniqueConstraint::MemberId }) => {
+                Error::Exists { id }
+            }
             error => error,
         })
     }

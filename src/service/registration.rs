@@ -26,7 +26,7 @@ use super::public_address::{AgentUrlError, PublicAddress};
 use super::secrets::{self, Secrets};
 use super::settings::Settings;
 use super::{Caller, Error, Invalid, Result};
-use crate::store::{self, RegistrationTokenRow, Store, Unique};
+use crate::store::{self, RegistrationTokenRow, Store, UniqueConstraint};
 use crate::vault;
 
 /// The type of object in the audit log.
@@ -175,7 +175,7 @@ impl Registration {
             let token = self.insert_token(by, &cluster.id, name.to_owned()).await?;
             return token.ok_or_else(|| Error::Exists { id: format!("{}:{name}", cluster.id) });
         }
-        let name_taken = || store::Error::Duplicate { what: Unique::Other }.into();
+        let name_taken = || store::Error::Duplicate { what: UniqueConstraint::Other }.into();
         insert_with_fresh_id("crt-", async |name| {
             self.insert_token(by, &cluster.id, name).await?.ok_or_else(name_taken)
         })

@@ -14,7 +14,7 @@ use aks::{ids, shell};
 use clock::Clock;
 use secrecy::SecretString;
 
-use crate::store::{self, NewClusterEvent, ReplicaRow, SealedColumns, Store};
+use crate::store::{self, EncryptedColumns, NewClusterEvent, ReplicaRow, Store};
 use crate::vault::{self, Fingerprinter, ReplicaKey, Sealed, Vault};
 
 use check_values::OnMissing;
@@ -150,14 +150,14 @@ async fn needed_keys(store: &Store) -> Result<Vec<String>, store::Error> {
     Ok(ids)
 }
 
-impl From<Sealed> for SealedColumns {
+impl From<Sealed> for EncryptedColumns {
     fn from(Sealed { key_id, wrapped_key, ciphertext }: Sealed) -> Self {
         Self { key_id, wrapped_key, ciphertext }
     }
 }
 
-impl From<&SealedColumns> for Sealed {
-    fn from(SealedColumns { key_id, wrapped_key, ciphertext }: &SealedColumns) -> Self {
+impl From<&EncryptedColumns> for Sealed {
+    fn from(EncryptedColumns { key_id, wrapped_key, ciphertext }: &EncryptedColumns) -> Self {
         Self { key_id: key_id.clone(), wrapped_key: wrapped_key.clone(), ciphertext: ciphertext.clone() }
     }
 }
@@ -201,15 +201,19 @@ impl Secrets {
     ///
     /// # Errors
     /// [`vault::Error::Encryption`] only.
-    pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<SealedColumns, vault::Error> {
-        self.inner.vault.seal(&credential_context(credential_id), plain).map(SealedColumns::from)
+    pub fn seal(&self, credential_id: &str, plain: &SecretString) -> Result<EncryptedColumns, vault::Error> {
+        self.inner.vault.seal(&credential_context(credential_id), plain).map(EncryptedColumns::from)
     }
 
     /// Decrypts the client secret of a credential (`cc-xxxxx`).
     ///
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
-    pub fn unseal(&self, credential_id: &str, sealed: &SealedColumns) -> Result<SecretString, vault::Error> {
+    pub fn unseal(
+        &self,
+        credential_id: &str,
+        sealed: &EncryptedColumns,
+    ) -> Result<SecretString, vault::Error> {
         self.inner.vault.open(&credential_context(credential_id), &Sealed::from(sealed))
     }
 
@@ -222,8 +226,8 @@ impl Secrets {
         cluster_id: &str,
         name: &str,
         plain: &SecretString,
-    ) -> Result<SealedColumns, vault::Error> {
-        self.inner.vault.seal(&cluster_context(cluster_id, name), plain).map(SealedColumns::from)
+    ) -> Result<EncryptedColumns, vault::Error> {
+        self.inner.vault.seal(&cluster_context(cluster_id, name), plain).map(EncryptedColumns::from)
     }
 
     /// Stores the named secret of a cluster (`c-xxxxx`), replacing an older one.

@@ -1,18 +1,18 @@
 //! Table `cluster_secrets`: secrets of clusters by name, encrypted. Nothing here can decrypt them.
 
-use super::credentials::SealedColumns;
+use super::credentials::EncryptedColumns;
 use super::rows::{DbRow, Record};
 use super::statement::Value;
 use super::{Error, NewClusterEvent, Store};
 
-impl Record for SealedColumns {
+impl Record for EncryptedColumns {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
         row.in_table("cluster_secrets", "name").get("secret")
     }
 }
 
 /// A secret with its cluster and name.
-impl Record for (String, String, SealedColumns) {
+impl Record for (String, String, EncryptedColumns) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
         let row = row.in_table("cluster_secrets", "name");
         Ok((row.get("cluster_id")?, row.get("name")?, row.get("secret")?))
@@ -29,10 +29,10 @@ pub(super) const UPSERT: &str = "insert into cluster_secrets
 pub(super) fn column_values<'a>(
     cluster_id: &'a str,
     name: &'a str,
-    secret: &'a SealedColumns,
+    secret: &'a EncryptedColumns,
     now_ms: i64,
 ) -> [Value<'a>; 6] {
-    let SealedColumns { key_id, wrapped_key, ciphertext } = secret;
+    let EncryptedColumns { key_id, wrapped_key, ciphertext } = secret;
     [cluster_id.into(), name.into(), key_id.into(), wrapped_key.into(), ciphertext.into(), now_ms.into()]
 }
 
@@ -44,7 +44,7 @@ pub async fn put(
     store: &Store,
     cluster_id: &str,
     name: &str,
-    secret: &SealedColumns,
+    secret: &EncryptedColumns,
     now_ms: i64,
 ) -> Result<(), Error> {
     let result = store.execute(UPSERT, &column_values(cluster_id, name, secret, now_ms)).await;
@@ -52,7 +52,7 @@ pub async fn put(
 }
 
 /// A secret by its name.
-pub async fn get(store: &Store, cluster_id: &str, name: &str) -> Result<Option<SealedColumns>, Error> {
+pub async fn get(store: &Store, cluster_id: &str, name: &str) -> Result<Option<EncryptedColumns>, Error> {
     let sql = "select name, key_id, wrapped_key, ciphertext from cluster_secrets where cluster_id = $1 and name = $2";
     store.fetch_optional(sql, args![cluster_id, name]).await
 }
@@ -85,7 +85,7 @@ pub async fn sealed_by(
     store: &Store,
     key_id: &str,
     limit: u32,
-) -> Result<Vec<(String, String, SealedColumns)>, Error> {
+) -> Result<Vec<(String, String, EncryptedColumns)>, Error> {
     let sql = "select cluster_id, name, key_id, wrapped_key, ciphertext from cluster_secrets
                where key_id = $1 order by cluster_id, name limit $2";
     store.fetch_all(sql, args![key_id, limit]).await
@@ -98,7 +98,7 @@ pub async fn sealed_by_others(
     key_id: &str,
     after: (&str, &str),
     limit: u32,
-) -> Result<Vec<(String, String, SealedColumns)>, Error> {
+) -> Result<Vec<(String, String, EncryptedColumns)>, Error> {
     let sql = "select cluster_id, name, key_id, wrapped_key, ciphertext from cluster_secrets
                where key_id <> $1 and (cluster_id > $2 or (cluster_id = $2 and name > $3))
                order by cluster_id, name limit $4";
@@ -110,8 +110,8 @@ pub async fn rewrap(
     store: &Store,
     cluster_id: &str,
     name: &str,
-    old: &SealedColumns,
-    new: &SealedColumns,
+    old: &EncryptedColumns,
+    new: &EncryptedColumns,
 ) -> Result<bool, Error> {
     let sql = "update cluster_secrets set key_id = $4, wrapped_key = $5
                where cluster_id = $1 and name = $2 and wrapped_key = $3";

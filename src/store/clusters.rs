@@ -2,7 +2,7 @@
 //! `rollouts`.
 
 use super::transaction::Transaction;
-use super::{AuditRow, Error, Store, Unique};
+use super::{AuditRow, Error, Store, UniqueConstraint};
 
 mod records;
 mod rollouts;
@@ -11,8 +11,8 @@ mod work;
 pub use records::{RemovalRecords, UpdateRecords};
 pub use rollouts::{begin_rollout, end_rollout};
 pub use work::{
-    Wake, WorkColumns, claim, claim_identity, delete_claimed, record, refresh_spec, release, release_all,
-    wake, wake_all,
+    NextRun, ReconcileColumns, claim, claim_identity, delete_claimed, record, refresh_spec, release,
+    release_all, wake, wake_all,
 };
 
 /// A cluster.
@@ -50,7 +50,7 @@ pub struct ClusterRow {
     /// JSON: the result of the review of the specification when it was saved.
     pub review: Option<String>,
     /// The state of the reconcile work.
-    pub work: WorkColumns,
+    pub work: ReconcileColumns,
 }
 
 /// All columns of a row.
@@ -155,7 +155,7 @@ impl Transaction<'_> {
             self.lock_name(&format!("cluster name {}", cluster.name.to_lowercase())).await?;
             let others = self.fetch_all(OTHER_NAMES, args![&cluster.id, scope.user_id()]).await?;
             if contains_name(&others, &cluster.name) {
-                return Err(Error::Duplicate { what: Unique::ClusterName });
+                return Err(Error::Duplicate { what: UniqueConstraint::ClusterName });
             }
         }
         if let Some(identity) = cluster.aks_identity.as_ref().filter(|_| cluster.identity_proved) {
@@ -246,16 +246,16 @@ pub async fn by_aks_identity(store: &Store, identity: &str) -> Result<Option<Clu
 }
 
 /// Replaces the columns that users change in a row that was read at version `cluster.version` (ID, UUID, owner, creation time
-/// and [`WorkColumns`] are unchanged, except that `wake` sets the worker's next run and resets its failures). Returns the new
-/// version. If the credential changes, [`UpdateRecords::changes_credential`] is set, and [`UpdateRecords::erasure`] names the
-/// previous one, if there was one.
+/// and [`ReconcileColumns`] are unchanged, except that `next_run` schedules the worker and resets its failures). Returns the
+/// new version. If the credential changes, [`UpdateRecords::changes_credential`] is set, and [`UpdateRecords::erasure`] names
+/// the previous one, if there was one.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the stored version differs or the row was deleted; otherwise as [`insert`].
 pub async fn update(
     store: &Store,
     cluster: &ClusterRow,
-    wake: Option<Wake>,
+    next_run: Option<NextRun>,
     unique_name: Option<NameScope<'_>>,
     records: impl Into<UpdateRecords<'_>>,
 ) -> Result<i64, Error> {
@@ -277,7 +277,7 @@ pub async fn update(
         cluster.generation,
         cluster.removing_ms,
         &cluster.review,
-        wake.map(|Wake(at_ms)| at_ms),
+        next_run.map(|NextRun(at_ms)| at_ms),
         cluster.identity_proved,
     ];
     let mut transaction = store.begin().await?;

@@ -37,7 +37,7 @@ pub struct CredentialRow {
     /// `AzurePublicCloud` and so on, as the user wrote it.
     pub environment: Option<String>,
     /// The encrypted client secret, if set.
-    pub secret: Option<SealedColumns>,
+    pub secret: Option<EncryptedColumns>,
     /// Milliseconds since 1970.
     pub created_ms: i64,
     /// Milliseconds since 1970.
@@ -51,7 +51,7 @@ pub struct CredentialRow {
 
 /// An encrypted secret, in three columns. `service::secrets` encrypts and decrypts it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealedColumns {
+pub struct EncryptedColumns {
     /// The encryption key that wraps the data key.
     pub key_id: String,
     /// The wrapped data key.
@@ -60,9 +60,9 @@ pub struct SealedColumns {
     pub ciphertext: Vec<u8>,
 }
 
-impl fmt::Debug for SealedColumns {
+impl fmt::Debug for EncryptedColumns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SealedColumns").field("key_id", &self.key_id).finish_non_exhaustive()
+        f.debug_struct("EncryptedColumns").field("key_id", &self.key_id).finish_non_exhaustive()
     }
 }
 
@@ -87,9 +87,9 @@ record!(
     version,
 );
 
-part_of_record!(SealedColumns, key_id, wrapped_key, ciphertext);
+part_of_record!(EncryptedColumns, key_id, wrapped_key, ciphertext);
 
-impl Field for Option<SealedColumns> {
+impl Field for Option<EncryptedColumns> {
     fn read(row: TableRow<'_>, column: &'static str) -> Result<Self, Error> {
         let key_id: Option<String> = row.get("key_id")?;
         key_id.map(|_| row.get(column)).transpose()
@@ -97,7 +97,7 @@ impl Field for Option<SealedColumns> {
 }
 
 /// A secret with the ID and the version of its credential.
-impl Record for (String, i64, SealedColumns) {
+impl Record for (String, i64, EncryptedColumns) {
     fn read(row: DbRow<'_>) -> Result<Self, Error> {
         let row = row.in_table("credentials", "id");
         Ok((row.get("id")?, row.get("version")?, row.get("secret")?))
@@ -224,7 +224,7 @@ pub async fn sealed_by(
     store: &Store,
     key_id: &str,
     limit: u32,
-) -> Result<Vec<(String, i64, SealedColumns)>, Error> {
+) -> Result<Vec<(String, i64, EncryptedColumns)>, Error> {
     let sql = "select id, version, key_id, wrapped_key, ciphertext from credentials
                where key_id = $1 order by id limit $2";
     store.fetch_all(sql, args![key_id, limit]).await
@@ -237,7 +237,7 @@ pub async fn sealed_by_others(
     key_id: &str,
     after: &str,
     limit: u32,
-) -> Result<Vec<(String, i64, SealedColumns)>, Error> {
+) -> Result<Vec<(String, i64, EncryptedColumns)>, Error> {
     let sql = "select id, version, key_id, wrapped_key, ciphertext from credentials
                where key_id is not null and key_id <> $1 and id > $2 order by id limit $3";
     store.fetch_all(sql, args![key_id, after, limit]).await
@@ -245,9 +245,9 @@ pub async fn sealed_by_others(
 
 /// Replaces only the encrypted columns of a row that was read at `version`, and increases the version, so that an update based
 /// on the old row cannot restore the old key; false if the stored version differs.
-pub async fn rewrap(store: &Store, id: &str, version: i64, sealed: &SealedColumns) -> Result<bool, Error> {
+pub async fn rewrap(store: &Store, id: &str, version: i64, sealed: &EncryptedColumns) -> Result<bool, Error> {
     let sql = "update credentials set key_id = $3, wrapped_key = $4, ciphertext = $5, version = version + 1
                where id = $1 and version = $2";
-    let SealedColumns { key_id, wrapped_key, ciphertext } = sealed;
+    let EncryptedColumns { key_id, wrapped_key, ciphertext } = sealed;
     Ok(store.execute(sql, args![id, version, key_id, wrapped_key, ciphertext]).await? > 0)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sqlx::migrate::MigrateError;
 
-use super::ServerKind;
+use super::AzureBackend;
 
 /// Errors of the store.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum Error {
     #[error("{what} is already taken")]
     Duplicate {
         /// The constraint.
-        what: Unique,
+        what: UniqueConstraint,
     },
     /// The row was modified or deleted since it was read; nothing was written.
     #[error("{id} in table {table} was modified concurrently")]
@@ -89,17 +89,17 @@ pub enum Error {
         /// The cause, without the value.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database belongs to the other kind of server (sandbox or real Azure).
+    /// The database belongs to a server with the other backend (sandbox or real Azure).
     #[error(
         "this database belongs to a server for {found}, and this one is for {expected}; {} --sandbox, or name another \
          database with --data-dir or --database-url-file",
-        if *expected == ServerKind::Azure { "add" } else { "leave out" }
+        if *expected == AzureBackend::Azure { "add" } else { "leave out" }
     )]
-    WrongKind {
-        /// The kind that the database belongs to.
+    WrongBackend {
+        /// The backend that the database belongs to.
         found: String,
-        /// The kind of this server.
-        expected: ServerKind,
+        /// The backend of this server.
+        expected: AzureBackend,
     },
     /// A newer version of this program has migrated the schema.
     #[error(
@@ -117,7 +117,7 @@ pub enum Error {
 
 /// A unique constraint of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unique {
+pub enum UniqueConstraint {
     /// `users.id`
     UserId,
     /// `tokens.name`
@@ -136,7 +136,7 @@ pub enum Unique {
     Other,
 }
 
-impl fmt::Display for Unique {
+impl fmt::Display for UniqueConstraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UserId => "this user ID",
@@ -151,16 +151,16 @@ impl fmt::Display for Unique {
     }
 }
 
-impl Unique {
+impl UniqueConstraint {
     /// SQLite's message contains the column, PostgreSQL's the constraint.
     fn from_db_error(error: &dyn sqlx::error::DatabaseError) -> Self {
-        const NAMES: [(&str, &str, Unique); 6] = [
-            ("users.id", "users_pkey", Unique::UserId),
-            ("tokens.name", "tokens_pkey", Unique::TokenName),
-            ("credentials.id", "credentials_pkey", Unique::CredentialId),
-            ("clusters.id", "clusters_pkey", Unique::ClusterId),
-            ("clusters.aks_identity", "clusters_aks_identity_key", Unique::ClusterIdentity),
-            ("cluster_members.id", "cluster_members_pkey", Unique::MemberId),
+        const NAMES: [(&str, &str, UniqueConstraint); 6] = [
+            ("users.id", "users_pkey", UniqueConstraint::UserId),
+            ("tokens.name", "tokens_pkey", UniqueConstraint::TokenName),
+            ("credentials.id", "credentials_pkey", UniqueConstraint::CredentialId),
+            ("clusters.id", "clusters_pkey", UniqueConstraint::ClusterId),
+            ("clusters.aks_identity", "clusters_aks_identity_key", UniqueConstraint::ClusterIdentity),
+            ("cluster_members.id", "cluster_members_pkey", UniqueConstraint::MemberId),
         ];
         let column = error.message().rsplit(' ').next();
         NAMES
@@ -211,7 +211,7 @@ impl From<sqlx::Error> for Error {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => Self::Unavailable(error),
             sqlx::Error::Database(cause) if cause.is_unique_violation() => {
-                Self::Duplicate { what: Unique::from_db_error(cause.as_ref()) }
+                Self::Duplicate { what: UniqueConstraint::from_db_error(cause.as_ref()) }
             }
             sqlx::Error::Database(cause) if cause.code().is_some_and(|code| is_transient_code(&code)) => {
                 Self::Unavailable(error)

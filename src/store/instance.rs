@@ -1,15 +1,15 @@
-//! Table `instance`: values of the whole database, such as the kind of server to which it belongs.
+//! Table `instance`: values of the whole database, such as the backend to which it belongs.
 
-use super::{Error, ServerKind, Store};
+use super::{AzureBackend, Error, Store};
 
 impl Store {
-    /// Marks a new database as belonging to `kind`, or checks that an existing one does.
+    /// Marks a new database as belonging to `backend`, or checks that an existing one does.
     ///
     /// # Errors
-    /// [`Error::WrongKind`] if it belongs to the other kind.
-    pub async fn stamp(&self, kind: ServerKind) -> Result<(), Error> {
-        let found = insert_if_absent(self, "stamp", kind.as_str()).await?;
-        if found == kind.as_str() { Ok(()) } else { Err(Error::WrongKind { found, expected: kind }) }
+    /// [`Error::WrongBackend`] if it belongs to the other backend.
+    pub async fn stamp(&self, backend: AzureBackend) -> Result<(), Error> {
+        let found = insert_if_absent(self, "stamp", backend.as_str()).await?;
+        if found == backend.as_str() { Ok(()) } else { Err(Error::WrongBackend { found, expected: backend }) }
     }
 }
 

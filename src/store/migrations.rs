@@ -45,14 +45,14 @@ const STEPS: [Step; 12] = [
 
 /// The result of [`Store::migrate`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Migrated {
+pub struct MigrationResult {
     /// The migrations that were applied, `0001_first` and so on.
     pub applied: Vec<String>,
 }
 
 impl Store {
     /// Migrates the schema to this version. If several servers start this concurrently, one migrates, and the others wait.
-    pub async fn migrate(&self) -> Result<Migrated, Error> {
+    pub async fn migrate(&self) -> Result<MigrationResult, Error> {
         let applied = self.pending_migrations().await?;
         match &self.db {
             Db::Sqlite { writer, .. } => {
@@ -70,7 +70,7 @@ impl Store {
                 outcome?;
             }
         }
-        Ok(Migrated { applied })
+        Ok(MigrationResult { applied })
     }
 
     /// The migrations that the database lacks, `0001_first` and so on. Ignores newer ones in the database, so that running

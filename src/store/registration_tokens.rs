@@ -2,7 +2,7 @@
 //! encrypted in `cluster_secrets`, under [`secret_name`].
 
 use super::cluster_secrets;
-use super::credentials::SealedColumns;
+use super::credentials::EncryptedColumns;
 use super::{AuditRow, Error, Store};
 
 /// A registration token.
@@ -40,7 +40,7 @@ macro_rules! select {
 pub async fn insert(
     store: &Store,
     token: &RegistrationTokenRow,
-    sealed: &SealedColumns,
+    sealed: &EncryptedColumns,
     audit: &AuditRow,
 ) -> Result<bool, Error> {
     let sql = "insert into registration_tokens (cluster_id, name, uuid, hash, created_ms)

@@ -636,7 +636,7 @@ async fn debug_output_of_public_types_has_no_secrets() {
     let change = CredentialChange { azure: Some(azure), ..CredentialChange::default() };
     outputs.add("CredentialChange", format!("{change:?}"));
     let sealed = app.server.secrets.seal("cc-x", &secret()).unwrap();
-    outputs.add("SealedColumns", format!("{sealed:?}"));
+    outputs.add("EncryptedColumns", format!("{sealed:?}"));
 
     let mut canaries = vec![canary];
     let token = app.server.tokens.create("ann", None, None, "").await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use azure_sandbox::{Effect, Fault, Operation};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use norman_aks::store::SealedColumns;
+use norman_aks::store::EncryptedColumns;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -338,7 +338,7 @@ async fn snapshot_is_encrypted_and_contains_no_secret() {
     let header = std::str::from_utf8(&content[..header_len]).unwrap();
     let [_, version, key_id] = header.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let (wrapped_key, ciphertext) = content[header_len + 1..].split_at(WRAPPED_KEY_LEN);
-    let sealed = SealedColumns {
+    let sealed = EncryptedColumns {
         key_id: key_id.to_owned(),
         wrapped_key: wrapped_key.to_vec(),
         ciphertext: ciphertext.to_vec(),

@@ -8,11 +8,11 @@ use norman_aks::store::credentials::{Deletion, Erasure, PendingRow, UsingCluster
 use norman_aks::store::members::MemberUpdate;
 use norman_aks::store::users::{Ensured, Removal};
 use norman_aks::store::{
-    AuditRow, ClusterEventRow, ClusterRow, CredentialRow, DatabaseKind, Error, MemberRow, NameScope,
-    NewClusterEvent, Options, RegistrationTokenRow, ReplicaRow, RevocationRow, SealedColumns, ServerKind,
-    SettingRow, Store, TokenRow, Unique, UserRow, Wake, WorkColumns, agent_sessions, audit, cluster_events,
-    cluster_secrets, clusters, credentials, instance, members, registration_tokens, replicas, revocations,
-    settings, tokens, users, watches,
+    AuditRow, AzureBackend, ClusterEventRow, ClusterRow, CredentialRow, DatabaseKind, EncryptedColumns,
+    Error, MemberRow, NameScope, NewClusterEvent, NextRun, Options, ReconcileColumns, RegistrationTokenRow,
+    ReplicaRow, RevocationRow, SettingRow, Store, TokenRow, UniqueConstraint, UserRow, agent_sessions, audit,
+    cluster_events, cluster_secrets, clusters, credentials, instance, members, registration_tokens, replicas,
+    revocations, settings, tokens, users, watches,
 };
 
 use crate::support::databases::{self, TestDb};
@@ -86,8 +86,8 @@ fn token(name: &str, user_id: &str) -> TokenRow {
     }
 }
 
-fn sealed(key_id: &str) -> SealedColumns {
-    SealedColumns { key_id: key_id.to_owned(), wrapped_key: vec![0, 1, 255], ciphertext: vec![9; 40] }
+fn sealed(key_id: &str) -> EncryptedColumns {
+    EncryptedColumns { key_id: key_id.to_owned(), wrapped_key: vec![0, 1, 255], ciphertext: vec![9; 40] }
 }
 
 fn credential(id: &str) -> CredentialRow {
@@ -120,7 +120,11 @@ fn cluster(id: &str) -> ClusterRow {
         updated_ms: 6,
         version: 1,
         generation: 1,
-        work: WorkColumns { phase: "new".to_owned(), status: "{}".to_owned(), ..WorkColumns::default() },
+        work: ReconcileColumns {
+            phase: "new".to_owned(),
+            status: "{}".to_owned(),
+            ..ReconcileColumns::default()
+        },
         ..ClusterRow::default()
     }
 }
@@ -181,7 +185,7 @@ async fn add_cluster(store: &Store, row: &ClusterRow) {
 }
 
 async fn add_scheduled_cluster(store: &Store, id: &str, next_run_ms: Option<i64>) {
-    let work = WorkColumns { next_run_ms, ..cluster(id).work };
+    let work = ReconcileColumns { next_run_ms, ..cluster(id).work };
     add_cluster(store, &ClusterRow { work, ..cluster(id) }).await;
 }
 

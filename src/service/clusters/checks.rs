@@ -9,7 +9,7 @@ use super::review::Admitted;
 use super::{Cluster, Clusters, Result};
 use crate::service::credentials::from_store_error;
 use crate::service::{Caller, Error, Invalid};
-use crate::store::{self, ClusterRow, NameScope, Unique};
+use crate::store::{self, ClusterRow, NameScope, UniqueConstraint};
 
 /// The field name in Rancher's errors about a cluster's name.
 const NAME_FIELD: &str = "Cluster name";
@@ -161,8 +161,10 @@ pub(super) fn violation_error(violation: Violation) -> Error {
 /// Converts the error of a write; a concurrent change may have made it invalid after the checks.
 pub(super) fn write_error(error: store::Error, aks: &AksConfig) -> Error {
     match error {
-        store::Error::Duplicate { what: Unique::ClusterIdentity } => violation_error(taken_violation(aks)),
-        store::Error::Duplicate { what: Unique::ClusterName } => name_taken(),
+        store::Error::Duplicate { what: UniqueConstraint::ClusterIdentity } => {
+            violation_error(taken_violation(aks))
+        }
+        store::Error::Duplicate { what: UniqueConstraint::ClusterName } => name_taken(),
         store::Error::Dangling { .. } => Error::NoCredential,
         error => from_store_error(error),
     }

@@ -12,7 +12,7 @@ use crate::service::audit::Action;
 use crate::service::credentials::{MAX_ATTEMPTS, last_use_erasure};
 use crate::service::secrets::SERVICE_ACCOUNT_TOKEN_SECRET;
 use crate::store::clusters::RemovalRecords;
-use crate::store::{self, ClusterRow, NewClusterEvent, Wake};
+use crate::store::{self, ClusterRow, NewClusterEvent, NextRun};
 
 /// The kind of a cluster's last event.
 pub const REMOVED: &str = "removed";
@@ -38,7 +38,8 @@ impl Clusters {
             row.removing_ms = Some(now_ms);
             row.generation += 1;
             row.updated_ms = now_ms;
-            match store::clusters::update(&self.inner.store, &row, Some(Wake(now_ms)), None, &audit).await {
+            match store::clusters::update(&self.inner.store, &row, Some(NextRun(now_ms)), None, &audit).await
+            {
                 Err(store::Error::Conflict { .. }) => {}
                 outcome => {
                     outcome?;

@@ -3,7 +3,7 @@
 use super::{Error, HEARTBEAT_TIMEOUT_MS, Inner, Secrets, cluster_context, credential_context, needed_keys};
 use crate::service::actor::Actor;
 use crate::service::audit::Action;
-use crate::store::{self, SealedColumns};
+use crate::store::{self, EncryptedColumns};
 use crate::vault::Sealed;
 
 /// The type of object in the audit log.
@@ -72,7 +72,8 @@ async fn rewrap_credentials(inner: &Inner, key_id: &str) -> Result<(u64, u64), E
         after.clone_from(last);
         for (id, version, sealed) in &rows {
             let rewrapped = inner.vault.rewrap(&credential_context(id), &Sealed::from(sealed))?;
-            if store::credentials::rewrap(&inner.store, id, *version, &SealedColumns::from(rewrapped)).await?
+            if store::credentials::rewrap(&inner.store, id, *version, &EncryptedColumns::from(rewrapped))
+                .await?
             {
                 done += 1;
             } else {

@@ -1,7 +1,7 @@
 //! Encryption of the snapshot of cached lists, which is in a file instead of the database.
 
 use super::Secrets;
-use crate::store::SealedColumns;
+use crate::store::EncryptedColumns;
 use crate::vault::{self, Sealed};
 
 /// The encryption context of a snapshot of cached lists.
@@ -14,16 +14,16 @@ impl Secrets {
     ///
     /// # Errors
     /// [`vault::Error::Encryption`] only.
-    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<SealedColumns, vault::Error> {
-        self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(SealedColumns::from)
+    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<EncryptedColumns, vault::Error> {
+        self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(EncryptedColumns::from)
     }
 
     /// Decrypts a snapshot of cached lists.
     ///
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
-    pub fn open_snapshot(&self, version: &str, sealed: SealedColumns) -> Result<Vec<u8>, vault::Error> {
-        let SealedColumns { key_id, wrapped_key, ciphertext } = sealed;
+    pub fn open_snapshot(&self, version: &str, sealed: EncryptedColumns) -> Result<Vec<u8>, vault::Error> {
+        let EncryptedColumns { key_id, wrapped_key, ciphertext } = sealed;
         let sealed = Sealed { key_id, wrapped_key, ciphertext };
         self.inner.vault.open_bytes(&snapshot_context(version), sealed)
     }

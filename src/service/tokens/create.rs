@@ -13,7 +13,7 @@ use crate::service::metadata::Metadata;
 use crate::service::users::{self, last_administrator_error};
 use crate::service::{Caller, Error, Invalid, Result};
 use crate::store::users::Ensured;
-use crate::store::{self, AuditRow, TokenRow, Unique, UserRow};
+use crate::store::{self, AuditRow, TokenRow, UniqueConstraint, UserRow};
 
 /// The maximum length of a user name, in characters.
 const MAX_USER_NAME_LEN: usize = 128;
@@ -150,7 +150,9 @@ impl Tokens {
                 let ensured = store::users::ensure(&self.inner.store, &new_user, admin, audit).await;
                 ensured.map(Ensured::into_user).map_err(|error| match error {
                     // The user was removed concurrently, and can be created now.
-                    store::Error::Conflict { .. } => store::Error::Duplicate { what: Unique::UserId }.into(),
+                    store::Error::Conflict { .. } => {
+                        store::Error::Duplicate { what: UniqueConstraint::UserId }.into()
+                    }
                     store::Error::Disabled { .. } => disabled_user_error(name),
                     store::Error::LastAdministrator => last_administrator_error(name),
                     error => error.into(),

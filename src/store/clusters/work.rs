@@ -6,9 +6,9 @@ use crate::store::credentials::Erasure;
 use crate::store::{ClusterRow, DatabaseKind, Error, NewClusterEvent, Store};
 
 /// The columns that the worker writes under its lease. A user's update does not replace them; it can only schedule the next run
-/// and reset the failures ([`Wake`]). So the two do not conflict.
+/// and reset the failures ([`NextRun`]). So the two do not conflict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WorkColumns {
+pub struct ReconcileColumns {
     /// The fencing token: increases by one with each claim. Writes with an older one are rejected.
     pub fence: i64,
     /// `new`, `creating`, `active` or `removing`.
@@ -35,10 +35,10 @@ pub struct WorkColumns {
 
 /// The worker's next run after a user's change, in milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wake(pub i64);
+pub struct NextRun(pub i64);
 
 part_of_record!(
-    WorkColumns,
+    ReconcileColumns,
     fence,
     phase,
     claimed,
@@ -88,7 +88,7 @@ pub async fn claim(
 pub async fn record(
     store: &Store,
     id: &str,
-    work: &WorkColumns,
+    work: &ReconcileColumns,
     seen_generation: i64,
     now_ms: i64,
 ) -> Result<bool, Error> {
@@ -99,7 +99,7 @@ pub async fn record(
 pub async fn release(
     store: &Store,
     id: &str,
-    work: &WorkColumns,
+    work: &ReconcileColumns,
     seen_generation: i64,
     now_ms: i64,
     events: &[NewClusterEvent],
@@ -111,7 +111,7 @@ pub async fn release(
 async fn write_work(
     store: &Store,
     id: &str,
-    work: &WorkColumns,
+    work: &ReconcileColumns,
     seen_generation: i64,
     now_ms: i64,
     lease_until_ms: Option<i64>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use azure_sandbox::Operation;
-use norman_aks::store::{ClusterRow, WorkColumns, clusters};
+use norman_aks::store::{ClusterRow, ReconcileColumns, clusters};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -30,7 +30,7 @@ const LEASE_MS: i64 = 150_000;
 const LONG_LEASE_MS: i64 = 600_000;
 
 /// Claims the cluster as another server that saves a state of its step and is then killed.
-async fn claim_and_save(cluster: &TestCluster, change: impl FnOnce(&mut WorkColumns)) {
+async fn claim_and_save(cluster: &TestCluster, change: impl FnOnce(&mut ReconcileColumns)) {
     let ClusterRow { id, mut work, generation, .. } = claim_as_other_server(cluster, LEASE_MS).await;
     change(&mut work);
     let now = cluster.app.clock.now_ms();

@@ -157,7 +157,7 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     clusters::update(store, &outdated, None, None, &audit()).await.unwrap_err();
     let scope = Some(NameScope::VisibleTo(OWNER));
     let taken = clusters::insert(store, &cluster("c-b"), scope, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterName }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::ClusterName }), "{taken:?}");
     assert!(
         clusters::remove(store, "c-x", |_| -> (NewClusterEvent, AuditRow) { unreachable!("there is none") })
             .await

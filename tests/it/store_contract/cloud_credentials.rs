@@ -35,7 +35,7 @@ async fn credentials_are_read_as_written(db: &TestDb) {
         assert_eq!(find_credential(store, &row.id).await.as_ref(), Some(row));
     }
     let taken = credentials::insert(store, &bare, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::CredentialId }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::CredentialId }), "{taken:?}");
     assert_eq!(find_credential(store, "cc-x").await, None);
     let all = credentials::list(store, None).await.unwrap();
     assert_eq!(all, [older.clone(), bare.clone(), full.clone()], "oldest first, then by id");
@@ -189,12 +189,12 @@ async fn erase_detaches_credential_from_clusters(db: &TestDb) {
     assert_eq!(erase("cc-c").await, Some(Vec::new()));
     // A worker that processes a cluster during the erasure does not overwrite the wake-up.
     add_credential(store, &credential("cc-d")).await;
-    let work = WorkColumns { next_run_ms: Some(10), ..cluster("c-d").work };
+    let work = ReconcileColumns { next_run_ms: Some(10), ..cluster("c-d").work };
     add_cluster(store, &ClusterRow { credential_id: some("cc-d"), work, ..cluster("c-d") }).await;
     let claimed = clusters::claim(store, "a", 10, 100, 9).await.unwrap();
     let claimed = claimed.into_iter().find(|row| row.id == "c-d").unwrap();
     erase("cc-d").await.unwrap();
-    let work = WorkColumns { next_run_ms: Some(5_000), ..claimed.work };
+    let work = ReconcileColumns { next_run_ms: Some(5_000), ..claimed.work };
     assert!(clusters::release(store, "c-d", &work, claimed.generation, 20, &[]).await.unwrap());
     assert_eq!(read_cluster(store, "c-d").await.work.next_run_ms, Some(20));
 }

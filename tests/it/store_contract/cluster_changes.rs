@@ -42,13 +42,13 @@ async fn aks_identity_and_cluster_id_are_unique(db: &TestDb) {
     let with_identity = |id: &str| ClusterRow { aks_identity: some("s/g/n"), ..cluster(id) };
     clusters::insert(store, &with_identity("c-a"), None, &audit()).await.unwrap();
     let taken = clusters::insert(store, &with_identity("c-b"), None, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::ClusterIdentity }), "{taken:?}");
     add_cluster(store, &cluster("c-b")).await;
     add_cluster(store, &cluster("c-c")).await;
     let taken = clusters::update(store, &with_identity("c-b"), None, None, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterIdentity }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::ClusterIdentity }), "{taken:?}");
     let taken = clusters::insert(store, &cluster("c-b"), None, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::ClusterId }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::ClusterId }), "{taken:?}");
 }
 
 async fn cluster_update_requires_latest_version(db: &TestDb) {
@@ -87,7 +87,7 @@ async fn concurrent_inserts_of_one_name_succeed_once(db: &TestDb) {
         }
         let outcomes = writers.join_all().await;
         let is_rejected = |outcome: &&Result<(), Error>| {
-            matches!(outcome, Err(Error::Duplicate { what: Unique::ClusterName }))
+            matches!(outcome, Err(Error::Duplicate { what: UniqueConstraint::ClusterName }))
         };
         assert_eq!(outcomes.iter().filter(is_rejected).count(), 7, "{outcomes:?}");
     }
@@ -114,7 +114,7 @@ async fn read_claim(store: &Store, id: &str) -> (Option<String>, bool) {
 }
 
 fn assert_already_claimed(error: &Error) {
-    assert!(matches!(error, Error::Duplicate { what: Unique::ClusterIdentity }), "{error:?}");
+    assert!(matches!(error, Error::Duplicate { what: UniqueConstraint::ClusterIdentity }), "{error:?}");
 }
 
 async fn proved_claim_replaces_unproved_claim(db: &TestDb) {

@@ -261,7 +261,7 @@ async fn add_active_cluster(store: &Store, id: &str) {
     add_scheduled_cluster(store, id, Some(1)).await;
     let claimed = clusters::claim(store, "worker", 1, 2, 10).await.unwrap();
     let row = claimed.into_iter().find(|row| row.id == id).unwrap();
-    let work = WorkColumns { activated_ms: Some(7), next_run_ms: None, ..row.work };
+    let work = ReconcileColumns { activated_ms: Some(7), next_run_ms: None, ..row.work };
     assert!(clusters::release(store, id, &work, 1, 1, &[]).await.unwrap());
 }
 

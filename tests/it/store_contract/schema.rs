@@ -88,14 +88,14 @@ async fn concurrent_migrations_succeed(db: &TestDb) {
 }
 
 async fn stamp_rejects_other_kind_of_server(db: &TestDb) {
-    db.store.stamp(ServerKind::Sandbox).await.unwrap();
-    db.store.stamp(ServerKind::Sandbox).await.unwrap();
-    let error = db.store.stamp(ServerKind::Azure).await.unwrap_err();
+    db.store.stamp(AzureBackend::Sandbox).await.unwrap();
+    db.store.stamp(AzureBackend::Sandbox).await.unwrap();
+    let error = db.store.stamp(AzureBackend::Azure).await.unwrap_err();
     assert!(
-        matches!(&error, Error::WrongKind { found, expected: ServerKind::Azure } if found == "sandbox"),
+        matches!(&error, Error::WrongBackend { found, expected: AzureBackend::Azure } if found == "sandbox"),
         "{error}"
     );
-    db.store.stamp(ServerKind::Sandbox).await.unwrap();
+    db.store.stamp(AzureBackend::Sandbox).await.unwrap();
 }
 
 async fn insert_if_absent_keeps_first_value(db: &TestDb) {
@@ -250,8 +250,8 @@ async fn postgres_uses_the_schema_of_the_url() {
     let tenant = Store::connect(&url, &Options::default()).await.unwrap();
     assert_eq!(tenant.pending_migrations().await.unwrap(), all_migrations());
     assert_eq!(tenant.migrate().await.unwrap().applied, all_migrations());
-    tenant.stamp(ServerKind::Sandbox).await.unwrap();
-    db.store.stamp(ServerKind::Azure).await.unwrap();
+    tenant.stamp(AzureBackend::Sandbox).await.unwrap();
+    db.store.stamp(AzureBackend::Azure).await.unwrap();
     add_user(&tenant, &user("user-a", "ann")).await;
     assert!(users::list(&db.store).await.unwrap().is_empty());
     tenant.close().await;

@@ -34,7 +34,7 @@ async fn users_are_unique_by_name(db: &TestDb) {
         assert_eq!(ensured.unwrap(), expected);
     }
     let taken = users::ensure(store, &user("user-a", "cid"), None, |_| audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::UserId }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::UserId }), "{taken:?}");
     let dan = UserRow { admin: true, ..user("user-d", "dan") };
     let ensured = users::ensure(store, &user("user-d", "dan"), Some(true), |_| audit()).await.unwrap();
     assert_eq!(ensured, Ensured::Created(dan.clone()));
@@ -70,7 +70,7 @@ async fn tokens_are_read_with_their_users(db: &TestDb) {
     add_token(store, &first).await;
     add_token(store, &second).await;
     let taken = tokens::insert(store, &token("token-1", "user-b"), None, &audit()).await.unwrap_err();
-    assert!(matches!(taken, Error::Duplicate { what: Unique::TokenName }), "{taken:?}");
+    assert!(matches!(taken, Error::Duplicate { what: UniqueConstraint::TokenName }), "{taken:?}");
     let dangling = tokens::insert(store, &token("token-3", "user-z"), None, &audit()).await.unwrap_err();
     assert!(matches!(&dangling, Error::Dangling { table: "tokens", id } if id == "token-3"), "{dangling:?}");
 

@@ -53,7 +53,7 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     );
 
     let first = claimed.into_iter().find(|row| row.id == "c-first").unwrap();
-    let work = WorkColumns {
+    let work = ReconcileColumns {
         phase: "creating".to_owned(),
         claimed: true,
         status: r#"{"x":1}"#.to_owned(),
@@ -66,7 +66,7 @@ async fn due_clusters_are_claimed_by_one_worker(db: &TestDb) {
     assert_eq!(read_cluster(store, "c-first").await.work, work);
     let others = clusters::claim(store, "b", 199, 300, 10).await.unwrap();
     assert!(others.iter().all(|row| row.id != "c-first"), "the lease is unchanged");
-    let rescheduled = WorkColumns { next_run_ms: Some(240), ..work.clone() };
+    let rescheduled = ReconcileColumns { next_run_ms: Some(240), ..work.clone() };
     assert!(clusters::release(store, "c-first", &rescheduled, 1, 100, &[]).await.unwrap());
 
     // Another worker claims the cluster; writes of the first worker are rejected.
@@ -105,8 +105,8 @@ async fn user_change_and_work_do_not_overwrite_each_other(db: &TestDb) {
     let held = clusters::claim(store, "a", 10, 100, 1).await.unwrap().remove(0);
     let changed =
         ClusterRow { spec: r#"{"new":1}"#.to_owned(), generation: 2, review: some("[]"), ..held.clone() };
-    assert_eq!(clusters::update(store, &changed, Some(Wake(20)), None, &audit()).await.unwrap(), 2);
-    let work = WorkColumns {
+    assert_eq!(clusters::update(store, &changed, Some(NextRun(20)), None, &audit()).await.unwrap(), 2);
+    let work = ReconcileColumns {
         applied_generation: 1,
         applied_spec: some("{}"),
         activated_ms: Some(30),
@@ -145,7 +145,7 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     }
     let held = clusters::claim(store, "w", 1, 2, 10).await.unwrap();
     let work = held.into_iter().find(|row| row.id == "c-a").unwrap().work;
-    let stale = WorkColumns { fence: work.fence - 1, ..work.clone() };
+    let stale = ReconcileColumns { fence: work.fence - 1, ..work.clone() };
     assert!(!clusters::release(store, "c-a", &stale, 1, 1, &[event_at(0)]).await.unwrap());
     assert!(!clusters::delete_claimed(store, "c-a", stale.fence, &[event_at(0)], None).await.unwrap());
     for at_ms in 1..=3 {
@@ -172,7 +172,7 @@ async fn cluster_events_are_listed_after_an_id(db: &TestDb) {
     assert_eq!(cluster_events::prune_to(store, 3, 1).await.unwrap(), 1);
     assert_eq!(cluster_events::prune_to(store, 3, 10).await.unwrap(), 1);
     assert_eq!(times(&list("c-a", "", 10).await), [3, 30, 4], "the newest remain");
-    let work = WorkColumns { fence: 1, ..work };
+    let work = ReconcileColumns { fence: 1, ..work };
     assert!(clusters::release(store, "c-b", &work, 1, 1, &[event_at(6)]).await.unwrap());
     for id in ["c-a", "c-b"] {
         cluster_events::delete_orphaned(store, id).await.unwrap();
@@ -195,7 +195,7 @@ async fn cluster_secrets_are_rewrapped_and_deleted_with_cluster(db: &TestDb) {
     assert_eq!(page, [("c-a".to_owned(), "token".to_owned(), sealed("k1"))]);
     assert_eq!(cluster_secrets::sealed_by(store, "k1", 10).await.unwrap(), page);
     assert_eq!(cluster_secrets::sealed_by(store, "k1", 0).await.unwrap(), []);
-    let rewrapped = SealedColumns { wrapped_key: vec![7], ..sealed("k2") };
+    let rewrapped = EncryptedColumns { wrapped_key: vec![7], ..sealed("k2") };
     assert!(cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &rewrapped).await.unwrap());
     assert!(!cluster_secrets::rewrap(store, "c-a", "token", &sealed("k1"), &rewrapped).await.unwrap());
     let event =
@@ -239,7 +239,7 @@ async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     add_scheduled_cluster(store, "c-a", Some(10)).await;
     let read_next_run = async || read_cluster(store, "c-a").await.work.next_run_ms;
     let held = clusters::claim(store, "a", 100, 200, 1).await.unwrap().remove(0);
-    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
+    let work = ReconcileColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::wake(store, "c-a").await.unwrap());
     assert!(!clusters::wake(store, "c-none").await.unwrap());
     assert!(clusters::record(store, "c-a", &work, 1, 110).await.unwrap());
@@ -247,7 +247,7 @@ async fn woken_cluster_is_due_again_after_its_lease(db: &TestDb) {
     assert_eq!(read_next_run().await, Some(120), "immediately, not at the time that the worker set");
     clusters::wake(store, "c-a").await.unwrap();
     let held = clusters::claim(store, "a", 130, 200, 1).await.unwrap().remove(0);
-    let work = WorkColumns { next_run_ms: Some(5_000), ..held.work.clone() };
+    let work = ReconcileColumns { next_run_ms: Some(5_000), ..held.work.clone() };
     assert!(clusters::release(store, "c-a", &work, 1, 140, &[]).await.unwrap());
     assert_eq!(read_next_run().await, Some(5_000), "the wake-up was processed");
 }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::Method;
 use norman_aks::services::SERVICE_ACCOUNT_TOKEN_SECRET;
-use norman_aks::store::{self, ClusterRow, MemberRow, Store, WorkColumns};
+use norman_aks::store::{self, ClusterRow, MemberRow, ReconcileColumns, Store};
 use serde_json::json;
 
 use super::app::{NOW_MS, TestApp};
@@ -68,11 +68,11 @@ impl ConnectedCluster {
             generation: 1,
             removing_ms: None,
             review: None,
-            work: WorkColumns {
+            work: ReconcileColumns {
                 phase: "active".to_owned(),
                 status: status.to_json(),
                 next_run_ms: None,
-                ..WorkColumns::default()
+                ..ReconcileColumns::default()
             },
         };
         store::clusters::insert(&self.store, &row, None, &audit_row()).await.unwrap();

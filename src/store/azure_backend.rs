@@ -1,18 +1,18 @@
-//! The kind of server to which a database belongs.
+//! The backend of the servers to which a database belongs: real Azure or the sandbox.
 
 use std::fmt;
 
-/// A kind of server. A sandbox must never treat real clusters as deleted, and a real server must
-/// never act on objects of the sandbox.
+/// The backend that stores the clusters. A server with the sandbox must never treat real clusters as deleted, and a server for
+/// real Azure must never act on objects of the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerKind {
+pub enum AzureBackend {
     /// Real Azure.
     Azure,
     /// The sandbox.
     Sandbox,
 }
 
-impl ServerKind {
+impl AzureBackend {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Azure => "azure",
@@ -21,7 +21,7 @@ impl ServerKind {
     }
 }
 
-impl fmt::Display for ServerKind {
+impl fmt::Display for AzureBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
