@@ -56,7 +56,7 @@ mod versions;
 use std::collections::BTreeSet;
 
 pub use azure::{
-    AzureData, Block, Denial, DenialKind, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
+    AzureData, DataPart, Denial, DenialKind, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork,
 };
 pub use finding::{Finding, Review, Severity, Unchecked};
@@ -74,13 +74,13 @@ use input::RuleInput;
 use crate::regions;
 
 /// The Azure data that this review needs.
-pub fn needed_data(subject: &Subject<'_>) -> BTreeSet<Block> {
+pub fn needed_data(subject: &Subject<'_>) -> BTreeSet<DataPart> {
     needs::needed(&RuleInput::new(subject, &AzureData::default()))
 }
 
 /// Whether the cluster's own upgrade profile is needed in addition to the other data.
-pub fn needs_own_upgrades(subject: &Subject<'_>, azure: &AzureData) -> bool {
-    versions::needs_own_upgrades(&RuleInput::new(subject, azure))
+pub fn needs_own_targets(subject: &Subject<'_>, azure: &AzureData) -> bool {
+    versions::needs_own_targets(&RuleInput::new(subject, azure))
 }
 
 /// The networks of the specification.

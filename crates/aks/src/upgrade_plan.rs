@@ -1,12 +1,13 @@
 //! The plan of an upgrade: the single upgrades (hops) that take a cluster to a version, each with the change of `aksConfig` that
-//! starts it and the reasons that block it. The review accepts the change of a hop without blocks and rejects one that versions
-//! or quotas block; it only warns of previews. If the state of the cluster blocks a hop, the worker waits or rejects the change.
+//! starts it and the reasons that block it. The review accepts the change of a hop without blockers and rejects one that
+//! versions or quotas block; it only warns of previews. If the state of the cluster blocks a hop, the worker waits or rejects
+//! the change.
 
-mod block;
+mod blocker;
 mod change;
 mod pools;
 
-pub use block::{Block, Code, access_block, state_blocks};
+pub use blocker::{Blocker, Code, access_blocker, state_blockers};
 pub use pools::{PoolState, pool_states};
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use super::upgrades::{self, Unavailable, UpgradeStart};
 use super::versions::{self, Version, canonical, is_same, is_too_old};
 use change::PlannedPools;
 
-/// The input of a plan. Azure's data may be missing: the plan then has fewer blocks.
+/// The input of a plan. Azure's data may be missing: the plan then has fewer blockers.
 #[derive(Clone, Copy, Debug)]
 pub struct UpgradePlanInput<'a> {
     /// The current state of the cluster.
@@ -41,8 +42,8 @@ pub struct UpgradePlanInput<'a> {
     pub usages: Option<&'a [Usage]>,
     /// `nodePools` of the stored `aksConfig`, as the user wrote them.
     pub stored_pools: &'a [Value],
-    /// The blocks that apply to any change now ([`state_blocks`], [`access_block`]).
-    pub current_blocks: &'a [Block],
+    /// The blockers that apply to any change now ([`state_blockers`], [`access_blocker`]).
+    pub current_blockers: &'a [Blocker],
 }
 
 /// The plan of an upgrade to a version.
@@ -68,7 +69,7 @@ pub struct Hop {
     /// The nodes that are added during the upgrade of a pool.
     pub surge: Option<Surge>,
     /// The known reasons that block the upgrade.
-    pub blocked_by: Vec<Block>,
+    pub blocked_by: Vec<Blocker>,
     /// The change of `aksConfig`. Lists are replaced as a whole, so they contain the changes of the earlier hops.
     pub change: Object,
 }
@@ -108,7 +109,7 @@ pub fn plan(input: &UpgradePlanInput<'_>) -> UpgradePlan {
         planner.upgrade_pools(&mut planned_pools, |_| true, &from);
     }
     if let Some(first) = planner.hops.first_mut() {
-        first.blocked_by.extend_from_slice(input.current_blocks);
+        first.blocked_by.extend_from_slice(input.current_blockers);
     }
     UpgradePlan { from, to, hops: planner.hops }
 }
@@ -169,9 +170,9 @@ impl Planner<'_> {
     fn upgrade_control_plane(&mut self, to: &str, running: &str, planned_pools: &mut PlannedPools) {
         let next = Version::parse(to);
         let becomes_too_old = |pool: Version| next.is_some_and(|next| is_too_old(pool, next));
-        let mut blocked_by = self.control_plane_blocks(to, running);
+        let mut blocked_by = self.control_plane_blockers(to, running);
         // Pools are upgraded first only for a hop that the review accepts.
-        if blocked_by.iter().all(|block| block.code == Code::PreviewOnly) {
+        if blocked_by.iter().all(|blocker| blocker.code == Code::PreviewOnly) {
             self.upgrade_pools(planned_pools, becomes_too_old, running);
             // Pools that remain too old block the hop.
             let too_old = self.pools.iter().filter(|pool| pool.parsed_version().is_some_and(becomes_too_old));
@@ -191,15 +192,15 @@ impl Planner<'_> {
     /// Whether Azure has no path to the version, so that no hop follows.
     fn is_dead_end(&self) -> bool {
         let dead_ends = [Code::Downgrade, Code::VersionNotOffered, Code::UpgradeNotOffered];
-        self.hops.iter().flat_map(|hop| &hop.blocked_by).any(|block| dead_ends.contains(&block.code))
+        self.hops.iter().flat_map(|hop| &hop.blocked_by).any(|blocker| dead_ends.contains(&blocker.code))
     }
 
-    /// The blocks of the next hop of the control plane, by the rules of the review.
-    fn control_plane_blocks(&self, to: &str, running: &str) -> Vec<Block> {
+    /// the blockers of the next hop of the control plane, by the rules of the review.
+    fn control_plane_blockers(&self, to: &str, running: &str) -> Vec<Blocker> {
         let is_first_hop = self.control_plane_version == running;
         let own_targets = if is_first_hop { self.input.start.own_targets } else { &[] };
         let start = UpgradeStart { running: &self.control_plane_version, own_targets, ..self.input.start };
-        block::control_plane_blocks(&start, self.input.offered, to, self.input.region)
+        blocker::control_plane_blockers(&start, self.input.offered, to, self.input.region)
     }
 
     /// Upgrades the pools whose version `is_selected` accepts to the version of the control plane.
@@ -223,7 +224,7 @@ impl Planner<'_> {
                 control_plane.clone()
             };
             let surge = pools::surge_nodes(pool, input);
-            let blocked_by = pools::quota_blocks(pool, surge, input);
+            let blocked_by = pools::quota_blockers(pool, surge, input);
             let change = planned_pools.upgrade_pool(pool.name(), &to);
             let part = Part::NodePool(pool.name().to_owned());
             pool.version = Some(to.clone());

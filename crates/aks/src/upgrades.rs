@@ -101,7 +101,7 @@ pub fn skipped_minor(
 }
 
 /// Whether `requested` is not lower than the running version, and Azure lists upgrades, but not to `requested`.
-pub fn is_unlisted(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
+pub fn is_unreachable(start: &UpgradeStart<'_>, offered: &[KubernetesVersion], requested: &str) -> bool {
     let is_not_lower = Version::parse(requested)
         .zip(Version::parse(start.running))
         .is_some_and(|(to, from)| !to.is_lower_than(from));
@@ -156,8 +156,8 @@ pub(crate) fn skipped_minor_message(from: &str, to: &str) -> String {
     )
 }
 
-/// The message about an upgrade that Azure does not list.
-pub(crate) fn unlisted_message(from: &str, to: &str) -> String {
+/// The message about a version that is not reachable in one step.
+pub(crate) fn unreachable_message(from: &str, to: &str) -> String {
     format!(
         "kubernetesVersion cannot be upgraded from {from} to {to}, because Azure does not offer this upgrade"
     )

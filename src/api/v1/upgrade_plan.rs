@@ -1,7 +1,7 @@
 //! `GET /api/v1/clusters/{id}/upgrade-plan`: the upgrades (hops) to a Kubernetes version, each with its obstacles and the
 //! change that starts it.
 
-use aks::upgrade_plan::{Block, Hop, Part};
+use aks::upgrade_plan::{Blocker, Hop, Part};
 use aks::versions::Version;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -193,9 +193,9 @@ impl From<Hop> for UpgradeHop {
     }
 }
 
-impl From<Block> for UpgradeBlock {
-    fn from(block: Block) -> Self {
-        let Block { code, message, remedy, source } = block;
+impl From<Blocker> for UpgradeBlock {
+    fn from(blocker: Blocker) -> Self {
+        let Blocker { code, message, remedy, source } = blocker;
         Self { code: code.name(), message, remedy, source }
     }
 }

@@ -11,7 +11,7 @@ use aks::provision::preview::{Azure as AzureQuery, Unseen};
 use aks::provision::upstream::{self, ReadContext};
 use aks::spec::{AKS_CONFIG, AksConfig};
 use aks::status::State;
-use aks::upgrade_plan::{self, Block, PoolState, UpgradePlan, UpgradePlanInput};
+use aks::upgrade_plan::{self, Blocker, PoolState, UpgradePlan, UpgradePlanInput};
 use aks::upgrades::UpgradeStart;
 use aks::versions;
 use azure::resources::managed_clusters;
@@ -106,8 +106,8 @@ impl UpgradePlans {
                 Box::pin(inner.read_facts(&cluster, request, renderers)).await?
             }
             Err(NoAccess { reason, denial }) => {
-                let blocks = denial.as_ref().map(upgrade_plan::access_block);
-                PlanFacts::from_stored(&cluster, reason, blocks.into_iter().collect())
+                let blockers = denial.as_ref().map(upgrade_plan::access_blocker);
+                PlanFacts::from_stored(&cluster, reason, blockers.into_iter().collect())
             }
         };
         let plan = facts.plan(&cluster, requested)?;
@@ -209,14 +209,14 @@ struct PlanFacts {
     pools: Vec<PoolState>,
     profile: UpgradeProfile,
     lists: Option<Lists>,
-    blocks: Vec<Block>,
+    blockers: Vec<Blocker>,
     azure: AzureQuery,
     unseen: Vec<Unseen>,
 }
 
 impl PlanFacts {
     /// The last observed facts.
-    fn from_stored(cluster: &Cluster, azure: AzureQuery, blocks: Vec<Block>) -> Self {
+    fn from_stored(cluster: &Cluster, azure: AzureQuery, blockers: Vec<Blocker>) -> Self {
         let details = cluster.status.details.clone();
         let upstream = cluster.status.upstream_spec.clone().unwrap_or_else(|| cluster.spec.aks().clone());
         let running = cluster.status.upstream_spec.as_ref().and_then(|_| cluster.running_version());
@@ -224,13 +224,13 @@ impl PlanFacts {
             AzureQuery::NotAllowed(reason) | AzureQuery::Failed(reason) => vec![unseen("azure", reason)],
             AzureQuery::Asked | AzureQuery::NotNeeded(_) => Vec::new(),
         };
-        Self { running, blocks, azure, unseen, ..Self::new(&upstream, details, None) }
+        Self { running, blockers, azure, unseen, ..Self::new(&upstream, details, None) }
     }
 
     /// The last observed facts, after an error of Azure.
     fn from_error(cluster: &Cluster, error: &azure::Error) -> Self {
-        let blocks = denial::from_cluster_error(error).as_ref().map(upgrade_plan::access_block);
-        Self::from_stored(cluster, AzureQuery::Failed(first_line(error)), blocks.into_iter().collect())
+        let blockers = denial::from_cluster_error(error).as_ref().map(upgrade_plan::access_blocker);
+        Self::from_stored(cluster, AzureQuery::Failed(first_line(error)), blockers.into_iter().collect())
     }
 
     /// The facts in Azure; `None` if Azure's response is incomplete.
@@ -242,8 +242,8 @@ impl PlanFacts {
         let details = ClusterDetails::read(&observed.cluster);
         let current = details.running_version.as_deref();
         let running = versions::running(current, None, [upstream.kubernetes_version.as_deref()]);
-        let blocks = upgrade_plan::state_blocks(&observed.cluster, cluster.spec.aks());
-        let facts = Self { running, blocks, ..Self::new(&upstream, details, Some(&observed.cluster)) };
+        let blockers = upgrade_plan::state_blockers(&observed.cluster, cluster.spec.aks());
+        let facts = Self { running, blockers, ..Self::new(&upstream, details, Some(&observed.cluster)) };
         Some(match observed.profile {
             Ok(profile) => Self { profile, ..facts },
             Err(reason) => Self { unseen: vec![unseen("upgradeProfile", &reason)], ..facts },
@@ -259,7 +259,7 @@ impl PlanFacts {
             running: None,
             profile: UpgradeProfile::default(),
             lists: None,
-            blocks: Vec::new(),
+            blockers: Vec::new(),
             azure: AzureQuery::Asked,
             unseen: Vec::new(),
         }
@@ -299,7 +299,7 @@ impl PlanFacts {
             sizes: lists.and_then(|lists| lists.sizes.as_deref().ok()),
             usages: lists.and_then(|lists| lists.usages.as_deref().ok()),
             stored_pools: stored_pools.map_or(&[], Vec::as_slice),
-            current_blocks: &self.blocks,
+            current_blockers: &self.blockers,
         }))
     }
 }

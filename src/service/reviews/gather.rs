@@ -4,7 +4,7 @@ use aks::arm::{ManagedCluster, Resource, Subscription, VmSku};
 use aks::cluster_details::ClusterDetails;
 use aks::provision::upstream::{self, ReadContext};
 use aks::review::{
-    self, AzureData, Block, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
+    self, AzureData, DataPart, Denial, ExistingCluster, NetworkRef, Permissions, ProviderState, Read,
     ReadNetwork, Subject,
 };
 use aks::spec::AksConfig;
@@ -41,13 +41,13 @@ pub(super) async fn all(
     let networks = review::networks(subject);
     let arm = &reader.arm;
     let (versions, sizes, networks, usages, regions, node_group, cluster, subscription_parts) = tokio::join!(
-        reader.read_part(Block::Versions, kubernetes_versions::list(arm, &region)),
-        reader.read_part(Block::Sizes, reader.sizes(&region)),
+        reader.read_part(DataPart::Versions, kubernetes_versions::list(arm, &region)),
+        reader.read_part(DataPart::Sizes, reader.sizes(&region)),
         reader.networks(networks.into_iter().collect()),
-        reader.read_part(Block::Usages, usages::list(arm, &region)),
-        reader.read_part(Block::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
-        reader.read_part(Block::NodeGroup, reader.node_group_exists()),
-        reader.read_part(Block::Cluster, reader.cluster()),
+        reader.read_part(DataPart::Usages, usages::list(arm, &region)),
+        reader.read_part(DataPart::Regions, locations::list(arm, locations::ApiVersion::Zones2022)),
+        reader.read_part(DataPart::NodeGroup, reader.node_group_exists()),
+        reader.read_part(DataPart::Cluster, reader.cluster()),
         reader.subscription_parts(),
     );
     let (subscription, permissions, provider) = subscription_parts;
@@ -58,7 +58,7 @@ pub(super) async fn all(
     };
     data.versions = into_read(versions, &mut denial);
     data.cluster = into_read(cluster, &mut denial);
-    data.own_upgrades = reader.own_upgrades(subject, &data).await;
+    data.own_targets = reader.own_targets(subject, &data).await;
     data.sizes = into_read(sizes, &mut denial);
     data.networks = into_read(networks, &mut denial);
     data.usages = into_read(usages, &mut denial);
@@ -86,11 +86,11 @@ pub(super) async fn cluster_and_permissions(
     let arm = arm.with_new_token().with_priority(Priority::Caller(by.caller.budget_id()));
     let reader = Reader { arm, needed, spec: subject.spec };
     // Sequential, so that a failing login is tried once.
-    match reader.read_part(Block::Cluster, reader.cluster()).await {
+    match reader.read_part(DataPart::Cluster, reader.cluster()).await {
         Some(Err(Failure::Azure(error))) => data.denial = denial::from_cluster_error(&error),
         _ => {
             data.permissions =
-                into_read(reader.read_part(Block::Permissions, reader.permissions()).await, &mut None);
+                into_read(reader.read_part(DataPart::Permissions, reader.permissions()).await, &mut None);
         }
     }
     data
@@ -107,17 +107,17 @@ enum Failure {
 
 struct Reader<'a> {
     arm: Arm,
-    needed: Vec<Block>,
+    needed: Vec<DataPart>,
     spec: &'a AksConfig,
 }
 
 impl Reader<'_> {
     async fn read_part<T>(
         &self,
-        block: Block,
+        part: DataPart,
         read: impl Future<Output = Result<T, azure::Error>>,
     ) -> Part<T> {
-        if !self.needed.contains(&block) {
+        if !self.needed.contains(&part) {
             return None;
         }
         Some(read.await.map_err(Failure::Azure))
@@ -138,7 +138,7 @@ impl Reader<'_> {
     }
 
     async fn networks(&self, references: Vec<NetworkRef>) -> Part<Vec<ReadNetwork>> {
-        if !self.needed.contains(&Block::Networks) {
+        if !self.needed.contains(&DataPart::Networks) {
             return None;
         }
         let mut networks = Vec::with_capacity(references.len());
@@ -169,9 +169,9 @@ impl Reader<'_> {
 
     /// The upgrade targets of this cluster, if the review needs more than the versions of the region. Empty if they cannot be
     /// read; the review then uses the versions of the region.
-    async fn own_upgrades(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
+    async fn own_targets(&self, subject: &Subject<'_>, data: &AzureData) -> Vec<String> {
         let (group, name) = self.group_and_name();
-        if !review::needs_own_upgrades(subject, data) || group.is_empty() || name.is_empty() {
+        if !review::needs_own_targets(subject, data) || group.is_empty() || name.is_empty() {
             return Vec::new();
         }
         match managed_clusters::upgrade_targets(&self.arm, group, name).await {
@@ -196,9 +196,9 @@ impl Reader<'_> {
     /// The state of the subscription, and the permissions of the credential.
     async fn subscription_parts(&self) -> (Part<Subscription>, Part<Permissions>, Part<ProviderState>) {
         tokio::join!(
-            self.read_part(Block::Subscription, subscriptions::get(&self.arm)),
-            self.read_part(Block::Permissions, self.permissions()),
-            self.read_part(Block::Provider, self.provider()),
+            self.read_part(DataPart::Subscription, subscriptions::get(&self.arm)),
+            self.read_part(DataPart::Permissions, self.permissions()),
+            self.read_part(DataPart::Provider, self.provider()),
         )
     }
 

@@ -1,7 +1,7 @@
 //! The credential: whether its login succeeds, and its permissions. These errors affect every request to Azure, so they block
 //! even if the change did not cause them.
 
-use super::azure::{Block, DenialKind};
+use super::azure::{DataPart, DenialKind};
 use super::input::RuleInput;
 use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{CODES_DOC, PROVIDERS_DOC, ROLES_DOC, STATES_DOC};
@@ -14,7 +14,9 @@ pub(super) const RULES: &[Rule] = &[
     Rule::error("credential-refused", CODES_DOC, credential).scope(Scope::Any).resting_on_azure(),
     Rule::error("subscription-usable", STATES_DOC, subscription).scope(Scope::Any).resting_on_azure(),
     Rule::error("role-assigned", ROLES_DOC, role).scope(Scope::Any).resting_on_azure(),
-    Rule::error("provider-registered", PROVIDERS_DOC, provider).scope(Scope::New).needs(&[Block::Provider]),
+    Rule::error("provider-registered", PROVIDERS_DOC, provider)
+        .scope(Scope::New)
+        .needs(&[DataPart::Provider]),
 ];
 
 /// Appended to a remedy if Azure may need some minutes to replicate new objects.

@@ -1,6 +1,6 @@
 //! Rules about address ranges that are too small for all nodes and pods.
 
-use super::azure::Block;
+use super::azure::DataPart;
 use super::cidr;
 use super::input::RuleInput;
 use super::pool::{Pool, max_nodes, surge_nodes};
@@ -12,7 +12,7 @@ use crate::spec::NodePool;
 const KUBENET_DOC: &str = learn!("Use kubenet networking in AKS, limitations", "azure/aks/configure-kubenet");
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("subnet-fits", PLANNING_DOC, subnet_fits).needs(&[Block::Networks]),
+    Rule::error("subnet-fits", PLANNING_DOC, subnet_fits).needs(&[DataPart::Networks]),
     Rule::warning("pod-range-fits", KUBENET_DOC, pod_range_fits),
 ];
 

@@ -1,6 +1,6 @@
 //! Possible improvements. Advice never blocks a request.
 
-use super::azure::Block;
+use super::azure::DataPart;
 use super::input::RuleInput;
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
@@ -20,11 +20,11 @@ pub(super) const RULES: &[Rule] = &[
     Rule::advice("advice-api-access", AUTHORIZED_RANGES_DOC, api_access),
     Rule::advice("advice-separate-pools", POOLS_DOC, separate_pools),
     Rule::advice("advice-autoscaling", AUTOSCALER_DOC, autoscaling),
-    Rule::advice("advice-zones", ZONES_DOC, zones).needs(&[Block::Sizes]),
+    Rule::advice("advice-zones", ZONES_DOC, zones).needs(&[DataPart::Sizes]),
     Rule::advice("advice-managed-identity", IDENTITIES_DOC, managed_identity),
     Rule::advice("advice-monitoring", MONITOR_DOC, monitoring),
-    Rule::advice("advice-size", POOLS_DOC, system_size).needs(&[Block::Sizes]),
-    Rule::advice("advice-spot", SPOT_DOC, spot).needs(&[Block::Sizes]),
+    Rule::advice("advice-size", POOLS_DOC, system_size).needs(&[DataPart::Sizes]),
+    Rule::advice("advice-spot", SPOT_DOC, spot).needs(&[DataPart::Sizes]),
     Rule::advice("advice-secret-age", SECRETS_DOC, secret_age).scope(Scope::Any),
     Rule::advice("advice-ssh-key-age", SSH_DOC, ssh_key_age),
 ];

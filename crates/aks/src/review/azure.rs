@@ -1,10 +1,10 @@
-//! The data that rules read from Azure, in blocks that may each be missing.
+//! The data that rules read from Azure, in parts that may each be missing.
 
 use crate::arm::{KubernetesVersion, Location, Permission, Subscription, Usage, VirtualNetwork, VmSku};
 use crate::cluster_details::ClusterDetails;
 use crate::spec::AksConfig;
 
-/// A block of data that is read from Azure when needed.
+/// A part of the data, which is read from Azure when needed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Read<T> {
     /// It was not requested.
@@ -31,8 +31,8 @@ impl<T> Read<T> {
 pub struct AzureData {
     /// The Kubernetes versions of the region.
     pub versions: Read<Vec<KubernetesVersion>>,
-    /// The upgrades that Azure offers to this cluster, if the list of the region is insufficient.
-    pub own_upgrades: Vec<String>,
+    /// The targets in the cluster's own upgrade profile, if it was read ([`super::needs_own_targets`]).
+    pub own_targets: Vec<String>,
     /// The VM sizes of the region; sizes that the specification does not use may be missing.
     pub sizes: Read<Vec<VmSku>>,
     /// The networks that [`super::networks()`] lists.
@@ -103,7 +103,7 @@ pub struct ProviderState {
 
 /// A part of [`AzureData`] that is read, or missing, as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Block {
+pub enum DataPart {
     /// [`AzureData::cluster`]
     Cluster,
     /// [`AzureData::networks`]
@@ -165,8 +165,8 @@ impl AzureData {
         self.cluster.known()?.as_ref()
     }
 
-    /// The reason why a block is unknown; `None` if it is known.
-    pub(super) fn unknown_reason(&self, block: Block) -> Option<&str> {
+    /// The reason why a part is unknown; `None` if it is known.
+    pub(super) fn unknown_reason(&self, part: DataPart) -> Option<&str> {
         fn reason<T>(read: &Read<T>) -> Option<&str> {
             match read {
                 Read::Known(_) => None,
@@ -174,28 +174,28 @@ impl AzureData {
                 Read::NotRequested => Some("not requested from Azure"),
             }
         }
-        match block {
-            Block::Cluster => reason(&self.cluster),
-            Block::Networks => reason(&self.networks),
-            Block::NodeGroup => reason(&self.node_group),
-            Block::Permissions => reason(&self.permissions),
-            Block::Provider => reason(&self.provider),
-            Block::Subscription => reason(&self.subscription),
-            Block::Regions => reason(&self.regions),
-            Block::Sizes => reason(&self.sizes),
-            Block::Usages => reason(&self.usages),
-            Block::Versions => reason(&self.versions),
+        match part {
+            DataPart::Cluster => reason(&self.cluster),
+            DataPart::Networks => reason(&self.networks),
+            DataPart::NodeGroup => reason(&self.node_group),
+            DataPart::Permissions => reason(&self.permissions),
+            DataPart::Provider => reason(&self.provider),
+            DataPart::Subscription => reason(&self.subscription),
+            DataPart::Regions => reason(&self.regions),
+            DataPart::Sizes => reason(&self.sizes),
+            DataPart::Usages => reason(&self.usages),
+            DataPart::Versions => reason(&self.versions),
         }
     }
 
-    /// Data in which all blocks are unknown for the same reason.
+    /// Data in which all parts are unknown for the same reason.
     pub fn unknown(reason: &str) -> Self {
         fn unknown_part<T>(reason: &str) -> Read<T> {
             Read::Unknown(reason.to_owned())
         }
         Self {
             versions: unknown_part(reason),
-            own_upgrades: Vec::new(),
+            own_targets: Vec::new(),
             sizes: unknown_part(reason),
             networks: unknown_part(reason),
             usages: unknown_part(reason),
@@ -210,7 +210,7 @@ impl AzureData {
     }
 }
 
-/// The entries of a block; empty if it is unknown.
-pub(super) fn list<T>(read: &Read<Vec<T>>) -> &[T] {
+/// The items of a list; empty if it is unknown.
+pub(super) fn items_or_empty<T>(read: &Read<Vec<T>>) -> &[T] {
     read.known().map_or(&[], Vec::as_slice)
 }

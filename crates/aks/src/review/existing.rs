@@ -1,6 +1,6 @@
 //! Clusters and resource groups that must, or must not, exist already.
 
-use super::azure::{Block, Read};
+use super::azure::{DataPart, Read};
 use super::input::{Purpose, RuleInput};
 use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{IMPORT_DOC, NODE_GROUP_DOC};
@@ -10,14 +10,14 @@ pub(super) const IMPORT_EXISTS: &str = "import-exists";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("cluster-new", "docs/contract/provisioning.md#creation", cluster_new)
-        .needs(&[Block::Cluster])
+        .needs(&[DataPart::Cluster])
         .scope(Scope::New),
     Rule::error("node-resource-group-new", NODE_GROUP_DOC, node_group_new)
-        .needs(&[Block::NodeGroup])
+        .needs(&[DataPart::NodeGroup])
         .scope(Scope::New),
-    Rule::error(IMPORT_EXISTS, IMPORT_DOC, import_exists).needs(&[Block::Cluster]).scope(Scope::Imports),
+    Rule::error(IMPORT_EXISTS, IMPORT_DOC, import_exists).needs(&[DataPart::Cluster]).scope(Scope::Imports),
     Rule::warning("import-local-accounts", "docs/contract/provisioning.md#limits-of-imports", local_accounts)
-        .needs(&[Block::Cluster])
+        .needs(&[DataPart::Cluster])
         .scope(Scope::Imports),
 ];
 

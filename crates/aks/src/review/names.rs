@@ -1,6 +1,6 @@
 //! Names and their lengths, as Azure requires them.
 
-use super::azure::{Block, list};
+use super::azure::{DataPart, items_or_empty};
 use super::input::{RuleInput, SubnetRef};
 use super::rule::{FieldFindings, Rule, Scope};
 use super::sources::{NODE_GROUP_DOC, SYSTEM_POOLS_DOC, learn};
@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         check_formats(input, findings, &WORKSPACE_FORMATS);
     }),
     Rule::error("region-name", REGIONS_DOC, region_name).scope(Scope::Any),
-    Rule::error("region-exists", REGIONS_DOC, region_exists).needs(&[Block::Regions]).scope(Scope::New),
+    Rule::error("region-exists", REGIONS_DOC, region_exists).needs(&[DataPart::Regions]).scope(Scope::New),
 ];
 
 /// The format of a name, and the key of `aksConfig` that contains the name.
@@ -176,7 +176,7 @@ fn region_name(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 
 fn region_exists(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let requested = regions::normalize(input.region());
-    let exists = list(&input.azure.regions).iter().any(|region| {
+    let exists = items_or_empty(&input.azure.regions).iter().any(|region| {
         region.is_physical() && region.name.as_deref().map(regions::normalize).as_deref() == Some(&requested)
     });
     if !exists {

@@ -1,6 +1,6 @@
 //! A review rule, and the findings that it reports.
 
-use super::azure::Block;
+use super::azure::DataPart;
 use super::finding::{Finding, Severity};
 use super::input::RuleInput;
 use crate::spec::rules::Violation;
@@ -15,7 +15,7 @@ pub struct Rule {
     /// Source of the rule: a heading of `docs/contract`, or a document of Azure with its URL.
     pub source: &'static str,
     /// The Azure data that the rule reads.
-    pub needs: &'static [Block],
+    pub needs: &'static [DataPart],
     /// Whether the findings depend on Azure's responses.
     pub rests_on_azure: bool,
     /// The clusters to which the rule applies.
@@ -122,7 +122,7 @@ impl Rule {
 
     /// Sets the Azure data that the rule reads.
     #[must_use]
-    pub(super) const fn needs(self, needs: &'static [Block]) -> Self {
+    pub(super) const fn needs(self, needs: &'static [DataPart]) -> Self {
         Self { needs, rests_on_azure: true, ..self }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::azure::{Block, list};
+use super::azure::{DataPart, items_or_empty};
 use super::input::RuleInput;
 use super::pool::{Pool, surge_nodes};
 use super::rule::{FieldFindings, Rule, Scope};
@@ -21,27 +21,27 @@ pub(super) const QUOTA_OF_UPGRADE: &str = "quota-of-upgrade";
 
 pub(super) const RULES: &[Rule] = &[
     Rule::error("zone-form", ZONES_DOC, zone_form),
-    Rule::error("size-exists", SKUS_DOC, size_exists).needs(&[Block::Sizes]),
-    Rule::error("size-usable", SKUS_DOC, size_usable).needs(&[Block::Sizes]),
-    Rule::error("size-of-nodes", LIMITS_DOC, node_size).needs(&[Block::Sizes]),
-    Rule::error("size-of-system-nodes", SYSTEM_POOLS_DOC, system_node_size).needs(&[Block::Sizes]),
-    Rule::error("ephemeral-disk-fits", EPHEMERAL_DOC, ephemeral_disk).needs(&[Block::Sizes]),
-    Rule::error("zone-offered", ZONES_DOC, offered_zones).needs(&[Block::Sizes]),
-    Rule::error("size-architecture", ARM_DOC, architecture).needs(&[Block::Sizes]),
-    Rule::error("size-retired", RETIREMENT_DOC, retired_size).needs(&[Block::Sizes]),
-    Rule::warning("size-retires", RETIREMENT_DOC, retiring_size).needs(&[Block::Sizes]),
-    Rule::error(QUOTA, QUOTAS_DOC, quota).needs(&[Block::Sizes, Block::Usages]),
+    Rule::error("size-exists", SKUS_DOC, size_exists).needs(&[DataPart::Sizes]),
+    Rule::error("size-usable", SKUS_DOC, size_usable).needs(&[DataPart::Sizes]),
+    Rule::error("size-of-nodes", LIMITS_DOC, node_size).needs(&[DataPart::Sizes]),
+    Rule::error("size-of-system-nodes", SYSTEM_POOLS_DOC, system_node_size).needs(&[DataPart::Sizes]),
+    Rule::error("ephemeral-disk-fits", EPHEMERAL_DOC, ephemeral_disk).needs(&[DataPart::Sizes]),
+    Rule::error("zone-offered", ZONES_DOC, offered_zones).needs(&[DataPart::Sizes]),
+    Rule::error("size-architecture", ARM_DOC, architecture).needs(&[DataPart::Sizes]),
+    Rule::error("size-retired", RETIREMENT_DOC, retired_size).needs(&[DataPart::Sizes]),
+    Rule::warning("size-retires", RETIREMENT_DOC, retiring_size).needs(&[DataPart::Sizes]),
+    Rule::error(QUOTA, QUOTAS_DOC, quota).needs(&[DataPart::Sizes, DataPart::Usages]),
     Rule::error(QUOTA_OF_UPGRADE, QUOTAS_DOC, quota_of_upgrade)
-        .needs(&[Block::Sizes, Block::Usages])
+        .needs(&[DataPart::Sizes, DataPart::Usages])
         .scope(Scope::Existing),
     Rule::warning("quota-of-autoscaling", QUOTAS_DOC, quota_of_autoscaling)
-        .needs(&[Block::Sizes, Block::Usages]),
+        .needs(&[DataPart::Sizes, DataPart::Usages]),
 ];
 
 /// Azure's offer for the size of a pool.
 pub(super) fn find_offer<'a>(input: &'a RuleInput<'_>, pool: &Pool<'_>) -> Option<&'a VmSku> {
     let size = pool.spec.vm_size.as_deref()?;
-    list(&input.azure.sizes).iter().find(|offer| offer.is_named(size))
+    items_or_empty(&input.azure.sizes).iter().find(|offer| offer.is_named(size))
 }
 
 /// Calls `check` for each new pool, with Azure's offer for its size and `vmSize <size> of node pool <name>`.
@@ -173,7 +173,7 @@ fn quota_of_upgrade(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     for pool in input.pools().iter().filter(|pool| pool.needs_upgrade()) {
         let (Some(offer), Some(current)) = (find_offer(input, pool), pool.current) else { continue };
         let nodes = surge_nodes(pool.spec, current.count.unwrap_or_default());
-        let usages = list(&input.azure.usages);
+        let usages = items_or_empty(&input.azure.usages);
         for message in vm_size::surge_shortage_messages(pool.name(), offer, nodes, usages, input.region()) {
             findings.add(pool.key("orchestratorVersion"), message, SURGE_REMEDY);
         }
@@ -198,6 +198,6 @@ fn shortages(input: &RuleInput<'_>, additional_nodes: fn(&Pool<'_>) -> i64) -> V
             *needed_vcpus.entry(name.to_ascii_lowercase()).or_default() += vcpus;
         }
     }
-    let usages = list(&input.azure.usages);
+    let usages = items_or_empty(&input.azure.usages);
     needed_vcpus.iter().filter_map(|(name, need)| Quota::find(usages, name)?.shortage(*need)).collect()
 }

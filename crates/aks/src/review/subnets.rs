@@ -2,7 +2,7 @@
 
 use ipnet::IpNet;
 
-use super::azure::{Block, list};
+use super::azure::{DataPart, items_or_empty};
 use super::cidr;
 use super::input::{Outbound, RuleInput, SubnetRef};
 use super::networks::{Range, ranges};
@@ -23,17 +23,17 @@ const POOL_WITHOUT_SUBNET: &str = "Azure: AKS issue 2927, The Agentpool does not
 pub(super) const RULES: &[Rule] = &[
     Rule::error("subnets-mixed", POOL_WITHOUT_SUBNET, mixed_subnets),
     Rule::error("subnets-one-network", UNIQUE_SUBNETS_DOC, one_network),
-    Rule::error("network-exists", PLANNING_DOC, subnet_exists).needs(&[Block::Networks]),
-    Rule::error("network-region", PLANNING_DOC, network_region).needs(&[Block::Networks]),
-    Rule::error("network-reserved", CNI_PREREQUISITES_DOC, network_reserved).needs(&[Block::Networks]),
-    Rule::error("network-apart", SERVICE_OVERLAP_DOC, overlap_with_subnet).needs(&[Block::Networks]),
+    Rule::error("network-exists", PLANNING_DOC, subnet_exists).needs(&[DataPart::Networks]),
+    Rule::error("network-region", PLANNING_DOC, network_region).needs(&[DataPart::Networks]),
+    Rule::error("network-reserved", CNI_PREREQUISITES_DOC, network_reserved).needs(&[DataPart::Networks]),
+    Rule::error("network-apart", SERVICE_OVERLAP_DOC, overlap_with_subnet).needs(&[DataPart::Networks]),
     Rule::warning("network-space-apart", PLANNING_DOC, overlap_with_address_space)
-        .needs(&[Block::Networks])
+        .needs(&[DataPart::Networks])
         .scope(Scope::New),
-    Rule::error("subnet-delegated", CNI_PREREQUISITES_DOC, delegated_subnet).needs(&[Block::Networks]),
-    Rule::error("subnet-way-out", OUTBOUND_DOC, outbound).needs(&[Block::Networks]),
+    Rule::error("subnet-delegated", CNI_PREREQUISITES_DOC, delegated_subnet).needs(&[DataPart::Networks]),
+    Rule::error("subnet-way-out", OUTBOUND_DOC, outbound).needs(&[DataPart::Networks]),
     Rule::error("subnet-route-table", ROUTE_TABLES_DOC, route_table)
-        .needs(&[Block::Networks])
+        .needs(&[DataPart::Networks])
         .scope(Scope::New),
 ];
 
@@ -79,7 +79,8 @@ pub(super) fn used_subnets<'a>(input: &'a RuleInput<'_>) -> Vec<UsedSubnet<'a>> 
             same_subnet.pools.push(pool);
             continue;
         }
-        let read_network = list(&input.azure.networks).iter().find(|read| read.reference == subnet.network);
+        let read_network =
+            items_or_empty(&input.azure.networks).iter().find(|read| read.reference == subnet.network);
         used.push(UsedSubnet {
             subnet,
             pools: vec![pool],

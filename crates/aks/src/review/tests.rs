@@ -332,31 +332,31 @@ fn findings_are_sorted_by_severity_and_round_trip() {
 
 #[test]
 fn only_needed_data_is_requested() {
-    use Block as B;
-    let blocks = |input: ReviewInput| -> Vec<Block> {
+    use DataPart as D;
+    let parts = |input: ReviewInput| -> Vec<DataPart> {
         input.with_subject(|subject, _| needed_data(subject)).into_iter().collect()
     };
     let all = [
-        B::Cluster,
-        B::Networks,
-        B::NodeGroup,
-        B::Permissions,
-        B::Provider,
-        B::Regions,
-        B::Sizes,
-        B::Subscription,
-        B::Usages,
-        B::Versions,
+        D::Cluster,
+        D::Networks,
+        D::NodeGroup,
+        D::Permissions,
+        D::Provider,
+        D::Regions,
+        D::Sizes,
+        D::Subscription,
+        D::Usages,
+        D::Versions,
     ];
-    assert_eq!(blocks(ReviewInput::create()), all);
-    assert_eq!(blocks(ReviewInput::import()), [B::Cluster, B::Subscription]);
-    assert_eq!(blocks(ReviewInput::update()), []);
-    let change = |keys: Value| blocks(ReviewInput::update().with(set_keys(keys)));
-    // The blocks that show whether the credential may change anything at all.
-    let access = [B::Cluster, B::Subscription];
+    assert_eq!(parts(ReviewInput::create()), all);
+    assert_eq!(parts(ReviewInput::import()), [D::Cluster, D::Subscription]);
+    assert_eq!(parts(ReviewInput::update()), []);
+    let change = |keys: Value| parts(ReviewInput::update().with(set_keys(keys)));
+    // The parts that show whether the credential may change anything at all.
+    let access = [D::Cluster, D::Subscription];
     assert_eq!(change(json!({"tags": {}, "monitoring": false})), access);
-    assert_eq!(change(json!({"kubernetesVersion": "1.33.3"})), [B::Cluster, B::Subscription, B::Versions]);
-    let growth = [B::Cluster, B::Networks, B::Sizes, B::Subscription, B::Usages];
+    assert_eq!(change(json!({"kubernetesVersion": "1.33.3"})), [D::Cluster, D::Subscription, D::Versions]);
+    let growth = [D::Cluster, D::Networks, D::Sizes, D::Subscription, D::Usages];
     assert_eq!(change(json!({"[1].maxCount": 4})), growth);
     assert_eq!(change(json!({"[1].maxCount": 2})), access);
     let networks = ReviewInput::update().with_subject(|subject, _| networks(subject));

@@ -1,7 +1,8 @@
 //! Kubernetes versions: whether they exist, how they may change, and skew between pools and the control plane. Changes are
-//! compared with the running version and with the upgrades that Azure lists (from [`crate::upgrades`], like aksUpgrades).
+//! compared with the running version and with the available upgrades, as determined by [`crate::upgrades`], which aksUpgrades
+//! uses too.
 
-use super::azure::{Block, list};
+use super::azure::{DataPart, items_or_empty};
 use super::input::RuleInput;
 use super::pool::Pool;
 use super::rule::{FieldFindings, Rule, Scope};
@@ -14,17 +15,17 @@ use crate::versions::{self, Version, allowed_skew, canonical, is_official, is_pr
 pub(super) const RULES: &[Rule] = &[
     Rule::error("version-form", SUPPORTED_DOC, version_format),
     Rule::error("version-not-lowered", UPGRADE_DOC, version_not_lowered).scope(Scope::Existing),
-    Rule::error("version-one-minor", UPGRADE_DOC, version_one_minor)
-        .needs(&[Block::Versions])
+    Rule::error("version-one-minor", UPGRADE_DOC, no_minor_skipped)
+        .needs(&[DataPart::Versions])
         .scope(Scope::Existing),
     Rule::error("pool-version-skew", UPGRADE_DOC, pool_version_skew),
     Rule::error("pool-version-not-lowered", UPGRADE_DOC, pool_version_not_lowered).scope(Scope::Existing),
-    Rule::error("version-offered", SUPPORTED_DOC, version_offered).needs(&[Block::Versions]),
+    Rule::error("version-offered", SUPPORTED_DOC, version_offered).needs(&[DataPart::Versions]),
     Rule::error("version-reachable", UPGRADE_DOC, version_reachable)
-        .needs(&[Block::Versions])
+        .needs(&[DataPart::Versions])
         .scope(Scope::Existing),
-    Rule::error("pool-version-offered", SUPPORTED_DOC, pool_version_offered).needs(&[Block::Versions]),
-    Rule::warning("version-preview", SUPPORTED_DOC, version_preview).needs(&[Block::Versions]),
+    Rule::error("pool-version-offered", SUPPORTED_DOC, pool_version_offered).needs(&[DataPart::Versions]),
+    Rule::warning("version-preview", SUPPORTED_DOC, version_preview).needs(&[DataPart::Versions]),
 ];
 
 const KEY: &str = "kubernetesVersion";
@@ -49,9 +50,9 @@ fn is_running(running: Option<&str>, version: &str) -> bool {
     running.is_some_and(|running| is_same(version, running))
 }
 
-/// Whether the cluster's own upgrade profile is needed: the control plane is upgraded, or a pool's version changes and the
-/// region's list is insufficient.
-pub(super) fn needs_own_upgrades(input: &RuleInput<'_>) -> bool {
+/// Whether the cluster's own upgrade profile is needed: the control plane's version changes, or a pool's version changes and
+/// the profile may differ from the region's list ([`upgrades::needs_own_targets`]).
+pub(super) fn needs_own_targets(input: &RuleInput<'_>) -> bool {
     version_change(input).is_some()
         || input.running_version().filter(|_| input.has_version_change()).is_some_and(|running| {
             let offered = input.azure.versions.known();
@@ -61,31 +62,32 @@ pub(super) fn needs_own_upgrades(input: &RuleInput<'_>) -> bool {
         })
 }
 
-/// The current state of the control plane, from which it is upgraded.
+/// The start of an upgrade: the current state of the control plane.
 fn upgrade_start<'a>(input: &'a RuleInput<'_>, running: &'a str) -> UpgradeStart<'a> {
-    UpgradeStart { running, long_term: input.long_term(), own_targets: &input.azure.own_upgrades }
+    UpgradeStart { running, long_term: input.long_term(), own_targets: &input.azure.own_targets }
 }
 
-/// Calls a function with the current state and the versions of the region. The running version of a new cluster is empty.
-fn with_start<T>(
+/// Evaluates a function of the upgrade start and the versions of the region. The running version of a new cluster is empty.
+fn with_upgrade_start<T>(
     input: &RuleInput<'_>,
-    call: impl FnOnce(&UpgradeStart<'_>, &[KubernetesVersion]) -> T,
+    evaluate: impl FnOnce(&UpgradeStart<'_>, &[KubernetesVersion]) -> T,
 ) -> T {
     let running = input.running_version().map(canonical).unwrap_or_default();
-    call(&upgrade_start(input, &running), list(&input.azure.versions))
+    evaluate(&upgrade_start(input, &running), items_or_empty(&input.azure.versions))
 }
 
-/// A remedy with only versions that are available to this cluster.
+/// A remedy that names only versions that are reachable in one step; for a new cluster, those that the region offers.
 fn reachable_remedy(input: &RuleInput<'_>) -> String {
     if input.running_version().is_none() {
-        return format!("use {}", example_versions(list(&input.azure.versions)));
+        return format!("use {}", example_versions(items_or_empty(&input.azure.versions)));
     }
-    with_start(input, upgrades::reachable_remedy)
+    with_upgrade_start(input, upgrades::reachable_remedy)
 }
 
 /// The remedy for a version that requires several upgrades: the first upgrade on the path ([`upgrade_path`]).
 fn first_upgrade_remedy(input: &RuleInput<'_>, desired: &str) -> Option<String> {
-    let first = with_start(input, |start, offered| upgrade_path::first_step(start, offered, desired))?;
+    let first =
+        with_upgrade_start(input, |start, offered| upgrade_path::first_step(start, offered, desired))?;
     Some(format!("upgrade to {first} first"))
 }
 
@@ -119,21 +121,22 @@ fn version_not_lowered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 /// The minor version after the running one, if the desired version skips it and Azure does not list that upgrade.
 fn skipped_minor(input: &RuleInput<'_>) -> Option<String> {
     let (desired, _) = version_change(input)?;
-    with_start(input, |start, offered| upgrades::skipped_minor(start, offered, desired))
+    with_upgrade_start(input, |start, offered| upgrades::skipped_minor(start, offered, desired))
 }
 
-fn version_one_minor(input: &RuleInput<'_>, findings: &mut FieldFindings) {
+fn no_minor_skipped(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let (Some(next), Some((desired, running))) = (skipped_minor(input), version_change(input)) else {
         return;
     };
     let remedy = first_upgrade_remedy(input, desired).unwrap_or_else(|| {
-        let is_none_reachable = with_start(input, upgrades::reachable).is_empty();
-        if is_none_reachable { format!("upgrade to {next} first") } else { reachable_remedy(input) }
+        let has_no_target = with_upgrade_start(input, upgrades::reachable).is_empty();
+        if has_no_target { format!("upgrade to {next} first") } else { reachable_remedy(input) }
     });
     findings.add(KEY, upgrades::skipped_minor_message(running, desired), remedy);
 }
 
-/// The version of the control plane after the change. An unchanged version is the running one, which includes the patch.
+/// The version of the control plane after the change. If the desired version matches the running one, returns the running one,
+/// because it includes the patch.
 fn control_plane_version(input: &RuleInput<'_>) -> Option<Version> {
     let desired = desired_version(input)?;
     Version::parse(input.running_version().filter(|running| is_same(desired, running)).unwrap_or(desired))
@@ -145,8 +148,8 @@ fn pool_version_skew(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     };
     for pool in input.pools() {
         let Some(pool_version) = pool.version() else { continue };
-        let unchanged_version = pool.running_version().filter(|running| is_same(pool_version, running));
-        let Some(version) = Version::parse(unchanged_version.unwrap_or(pool_version)) else { continue };
+        let full_running_version = pool.running_version().filter(|running| is_same(pool_version, running));
+        let Some(version) = Version::parse(full_running_version.unwrap_or(pool_version)) else { continue };
         let (problem, remedy) = if control_plane.is_lower_than(version) {
             let remedy = "upgrade the control plane first, or set orchestratorVersion to its version";
             ("is newer than", remedy.to_owned())
@@ -216,7 +219,7 @@ fn pool_version_remedy(input: &RuleInput<'_>, pool: &Pool<'_>) -> String {
         let is_stable = minor.is_preview != Some(true);
         (is_official(minor) || input.long_term()) && is_stable && is_within_skew && is_not_lower
     };
-    let newest = newest_patches(list(&input.azure.versions), is_allowed);
+    let newest = newest_patches(items_or_empty(&input.azure.versions), is_allowed);
     if newest.is_empty() {
         return "leave orchestratorVersion out: the pool then has the version of the control plane"
             .to_owned();
@@ -226,7 +229,7 @@ fn pool_version_remedy(input: &RuleInput<'_>, pool: &Pool<'_>) -> String {
 
 /// The reason why a version is not available.
 fn unavailable_reason(input: &RuleInput<'_>, version: &str) -> Option<String> {
-    let reason = with_start(input, |start, offered| upgrades::unavailable(start, offered, version))?;
+    let reason = with_upgrade_start(input, |start, offered| upgrades::unavailable(start, offered, version))?;
     Some(reason.describe(input.region(), input.current.is_some()))
 }
 
@@ -241,22 +244,25 @@ fn version_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
 
 fn version_reachable(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     let Some((desired, running)) = version_change(input) else { return };
-    let is_unlisted = with_start(input, |start, offered| upgrades::is_unlisted(start, offered, desired));
+    let is_unreachable =
+        with_upgrade_start(input, |start, offered| upgrades::is_unreachable(start, offered, desired));
     // Another rule reports a skipped minor version.
-    if is_unlisted && skipped_minor(input).is_none() {
+    if is_unreachable && skipped_minor(input).is_none() {
         let remedy = first_upgrade_remedy(input, desired).unwrap_or_else(|| reachable_remedy(input));
-        findings.add(KEY, upgrades::unlisted_message(running, desired), remedy);
+        findings.add(KEY, upgrades::unreachable_message(running, desired), remedy);
     }
 }
 
 fn pool_version_offered(input: &RuleInput<'_>, findings: &mut FieldFindings) {
-    let control_plane =
+    let control_plane_versions =
         [desired_version(input), input.running_version()].map(|version| version.map(canonical));
     for pool in input.pools() {
         let Some(desired) = pool.version().filter(|desired| Version::parse(desired).is_some()) else {
             continue;
         };
-        if is_running(pool.running_version(), desired) || control_plane.contains(&Some(canonical(desired))) {
+        if is_running(pool.running_version(), desired)
+            || control_plane_versions.contains(&Some(canonical(desired)))
+        {
             continue;
         }
         if let Some(reason) = unavailable_reason(input, desired) {
@@ -272,7 +278,7 @@ fn version_preview(input: &RuleInput<'_>, findings: &mut FieldFindings) {
     else {
         return;
     };
-    if is_preview(list(&input.azure.versions), desired) {
+    if is_preview(items_or_empty(&input.azure.versions), desired) {
         findings.add(KEY, upgrades::preview_message(desired, input.region()), reachable_remedy(input));
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::block::{Block, Code};
+use super::blocker::{Blocker, Code};
 use super::{Surge, UpgradePlanInput};
 use crate::arm::VmSku;
 use crate::cluster_details::ClusterDetails;
@@ -16,7 +16,7 @@ use crate::vm_size::{self, QUOTAS_DOC, SURGE_REMEDY};
 /// A node pool in Azure.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PoolState {
-    /// The pool with the keys of `aksConfig`.
+    /// The pool as `aksConfig` describes it.
     pub spec: NodePool,
     /// The running version of the nodes, if known.
     pub version: Option<String>,
@@ -36,7 +36,7 @@ impl PoolState {
 
     fn find_size<'a>(&self, sizes: &'a [VmSku]) -> Option<&'a VmSku> {
         let size = self.spec.vm_size.as_deref()?;
-        sizes.iter().find(|offer| offer.is_named(size))
+        sizes.iter().find(|sku| sku.is_named(size))
     }
 }
 
@@ -55,11 +55,16 @@ pub fn pool_states(
     upstream.pools().iter().filter_map(state).collect()
 }
 
-/// The block for a pool whose own upgrade leaves it too old for the control plane.
-pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
+/// The blocker for a pool that is too old for the control plane even after its own upgrade.
+pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Blocker {
     let (name, version) = (pool.name(), pool.version.as_deref().unwrap_or_default());
     let message = format!("node pool {name} has {version}, which is too far behind kubernetesVersion {to}");
-    Block::new(Code::PoolTooOld, UPGRADE_DOC, message, "replace the pool by one with a newer version")
+    Blocker::new(
+        Code::PoolTooOld,
+        UPGRADE_DOC,
+        message,
+        "replace the pool with one that runs a newer version",
+    )
 }
 
 /// The target of a pool while the control plane runs its current version, `control_plane`: the newest version up to it that
@@ -67,6 +72,7 @@ pub(super) fn pool_too_old(pool: &PoolState, to: &str) -> Block {
 pub(super) fn target(pool: &PoolState, control_plane: &str, input: &UpgradePlanInput<'_>) -> String {
     let listed = input.pool_targets.get(pool.name()).map_or(&[][..], Vec::as_slice);
     let offered = input.offered.unwrap_or_default();
+    // The cluster's own targets are upgrades of the control plane.
     let start = UpgradeStart { own_targets: &[], ..input.start };
     let is_allowed = |version: &&String| {
         let versions = Version::parse(version).zip(Version::parse(control_plane)).zip(pool.parsed_version());
@@ -92,15 +98,15 @@ pub(super) fn surge_nodes(pool: &PoolState, input: &UpgradePlanInput<'_>) -> Opt
     Some(Surge { nodes, vcpus: vcpus.map(|vcpus| vcpus.saturating_mul(nodes)) })
 }
 
-/// The blocks for quotas that are too small for the surge nodes.
-pub(super) fn quota_blocks(
+/// The blockers for quotas that are too small for the surge nodes.
+pub(super) fn quota_blockers(
     pool: &PoolState,
     surge: Option<Surge>,
     input: &UpgradePlanInput<'_>,
-) -> Vec<Block> {
-    let offer = input.sizes.and_then(|sizes| pool.find_size(sizes));
-    let (Some(surge), Some(offer), Some(usages)) = (surge, offer, input.usages) else { return Vec::new() };
-    let messages = vm_size::surge_shortage_messages(pool.name(), offer, surge.nodes, usages, input.region);
-    let block = |message| Block::new(Code::QuotaShort, QUOTAS_DOC, message, SURGE_REMEDY);
-    messages.into_iter().map(block).collect()
+) -> Vec<Blocker> {
+    let sku = input.sizes.and_then(|sizes| pool.find_size(sizes));
+    let (Some(surge), Some(sku), Some(usages)) = (surge, sku, input.usages) else { return Vec::new() };
+    let messages = vm_size::surge_shortage_messages(pool.name(), sku, surge.nodes, usages, input.region);
+    let blocker = |message| Blocker::new(Code::QuotaShort, QUOTAS_DOC, message, SURGE_REMEDY);
+    messages.into_iter().map(blocker).collect()
 }

@@ -78,7 +78,7 @@ struct TestCluster {
     pool_targets: BTreeMap<String, Vec<String>>,
     usages: Vec<Usage>,
     stored_pools: Value,
-    current_blocks: Vec<Block>,
+    current_blockers: Vec<Blocker>,
 }
 
 fn cluster(running: &'static str) -> TestCluster {
@@ -91,7 +91,7 @@ fn cluster(running: &'static str) -> TestCluster {
         pool_targets: BTreeMap::new(),
         usages: usages(50),
         stored_pools: json!([{"name": "system", "count": 3}]),
-        current_blocks: Vec::new(),
+        current_blockers: Vec::new(),
     }
 }
 
@@ -116,7 +116,7 @@ impl TestCluster {
             sizes: Some(&sizes()),
             usages: Some(&self.usages),
             stored_pools: self.stored_pools.as_array().map_or(&[], Vec::as_slice),
-            current_blocks: &self.current_blocks,
+            current_blockers: &self.current_blockers,
         })
     }
 
@@ -132,8 +132,8 @@ fn describe_hop(hop: &Hop) -> String {
         Part::ControlPlane => hop.to.clone(),
         Part::NodePool(name) => format!("{name}={}", hop.to),
     };
-    let blocks = hop.blocked_by.iter().map(|block| block.code.name());
-    [part.as_str()].into_iter().chain(blocks).collect::<Vec<_>>().join("!")
+    let blockers = hop.blocked_by.iter().map(|blocker| blocker.code.name());
+    [part.as_str()].into_iter().chain(blockers).collect::<Vec<_>>().join("!")
 }
 
 #[test]
@@ -266,9 +266,9 @@ fn surge_is_counted_against_the_quotas() {
 fn state_of_the_cluster_blocks_the_first_hop() {
     let spec = config(json!({"resourceGroup": "my group", "clusterName": "shop"}));
     let codes = |properties: Value| {
-        state_blocks(&json!({"properties": properties}), &spec)
+        state_blockers(&json!({"properties": properties}), &spec)
             .iter()
-            .map(|block| block.code.name())
+            .map(|blocker| blocker.code.name())
             .collect::<Vec<_>>()
     };
     let pools = json!([{"name": "a", "provisioningState": "Succeeded"}, {"name": "b", "provisioningState": "Upgrading"}]);
@@ -277,9 +277,9 @@ fn state_of_the_cluster_blocks_the_first_hop() {
     assert_eq!(codes(json!({"powerState": {"code": "Stopped"}})), ["clusterStopped"]);
     assert_eq!(codes(json!({"provisioningState": "Updating"})), ["clusterBusy"]);
     assert_eq!(codes(json!({"provisioningState": "Succeeded", "agentPoolProfiles": pools})), ["poolBusy"]);
-    let stopped = state_blocks(&json!({"properties": {"powerState": {"code": "Stopped"}}}), &spec);
+    let stopped = state_blockers(&json!({"properties": {"powerState": {"code": "Stopped"}}}), &spec);
     assert_eq!(stopped[0].remedy, "start it: az aks start --resource-group 'my group' --name shop");
-    let test_cluster = cluster("1.32.9").with(|cluster| cluster.current_blocks = stopped);
+    let test_cluster = cluster("1.32.9").with(|cluster| cluster.current_blockers = stopped);
     assert_eq!(test_cluster.hops("1.33.6"), "1.33.6!clusterStopped system=1.33.6");
     assert_eq!(test_cluster.hops("1.32.9"), "");
 
@@ -290,9 +290,9 @@ fn state_of_the_cluster_blocks_the_first_hop() {
     ] {
         let (message, remedy) = ("AADSTS7000222".to_owned(), "use another secret".to_owned());
         let denial = Denial { kind, message, remedy, may_be_recent: false };
-        let block = access_block(&denial);
-        assert_eq!((block.code.name(), block.remedy.as_str()), (code, "use another secret"));
-        assert!(block.message.ends_with(": AADSTS7000222"), "{}", block.message);
+        let blocker = access_blocker(&denial);
+        assert_eq!((blocker.code.name(), blocker.remedy.as_str()), (code, "use another secret"));
+        assert!(blocker.message.ends_with(": AADSTS7000222"), "{}", blocker.message);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Compares upgrade plans with the review: the review accepts each hop without blocks, and rejects the first blocked one.
+//! Compares upgrade plans with the review: the review accepts each hop without blockers, and rejects the first blocked one.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::review_input::ReviewInput;
 use crate::arm::KubernetesVersion;
-use crate::review::{Read, Severity, needs_own_upgrades};
+use crate::review::{Read, Severity, needs_own_targets};
 use crate::spec::merge::{self, Mode};
 use crate::spec::{AKS_CONFIG, AksConfig, Object};
 use crate::testing::from_json;
@@ -61,7 +61,7 @@ impl UpgradeCase {
             sizes: input.azure.sizes.known().map(Vec::as_slice),
             usages: input.azure.usages.known().map(Vec::as_slice),
             stored_pools: input.spec["nodePools"].as_array().unwrap(),
-            current_blocks: &[],
+            current_blockers: &[],
         })
     }
 }
@@ -90,7 +90,7 @@ fn apply_hop(input: &mut ReviewInput, hop: &Hop) {
     }
 }
 
-/// The rules that reject a hop with this block.
+/// The rules that reject a hop with this blocker.
 fn rejecting_rules(code: Code) -> &'static [&'static str] {
     match code {
         Code::Downgrade => &["version-not-lowered"],
@@ -109,21 +109,20 @@ fn check_hops(case: &UpgradeCase) -> Result<(), TestCaseError> {
     let (mut control_plane, mut is_initial_version) = (case.running.clone(), true);
     for hop in &plan.hops {
         input.spec = spec_after_put(&input.spec, hop.change.clone());
-        let needs_own_targets = input.with_subject(needs_own_upgrades);
-        input.azure.own_upgrades =
-            if needs_own_targets && is_initial_version { case.own_targets.clone() } else { Vec::new() };
+        let reads_own_targets = is_initial_version && input.with_subject(needs_own_targets);
+        input.azure.own_targets = if reads_own_targets { case.own_targets.clone() } else { Vec::new() };
         let review = input.review();
-        for block in &hop.blocked_by {
-            let severity = match block.code {
+        for blocker in &hop.blocked_by {
+            let severity = match blocker.code {
                 Code::PreviewOnly => Severity::Warning,
                 _ => Severity::Error,
             };
             let is_reported = review.findings.iter().any(|finding| {
-                rejecting_rules(block.code).contains(&finding.rule.as_str()) && finding.severity == severity
+                rejecting_rules(blocker.code).contains(&finding.rule.as_str()) && finding.severity == severity
             });
-            prop_assert!(is_reported, "{block:?} of {hop:?} is not in {review:#?}");
+            prop_assert!(is_reported, "{blocker:?} of {hop:?} is not in {review:#?}");
         }
-        if hop.blocked_by.iter().any(|block| block.code != Code::PreviewOnly) {
+        if hop.blocked_by.iter().any(|blocker| blocker.code != Code::PreviewOnly) {
             return Ok(());
         }
         prop_assert!(review.first_error().is_none(), "{hop:?} is rejected: {:#?}", review.first_error());

@@ -89,7 +89,7 @@ fn azure() -> AzureData {
                 "1.32.7": patches(json!(["1.32.9", "1.33.3"])), "1.32.9": patches(json!(["1.33.3"]))}},
             {"version": "1.30", "capabilities": {"supportPlan": ["AKSLongTermSupport"]}, "patchVersions": {"1.30.101": patches(json!(["1.32.7"]))}},
         ]))),
-        own_upgrades: Vec::new(),
+        own_targets: Vec::new(),
         sizes: offers(json!([offer(json!({}))])),
         networks: Read::Known(vec![ReadNetwork {
             reference: reference("net"),
@@ -301,7 +301,7 @@ pub(super) fn in_managed_network(input: &mut ReviewInput) {
 pub(super) fn long_term_support(input: &mut ReviewInput) {
     input.details.running_version = Some("1.30.100".to_owned());
     input.details.long_term = true;
-    input.azure.own_upgrades = vec!["1.30.101".to_owned(), "1.32.7".to_owned()];
+    input.azure.own_targets = vec!["1.30.101".to_owned(), "1.32.7".to_owned()];
     for scope in ["spec", "before"] {
         for key in ["kubernetesVersion", "[0].orchestratorVersion", "[1].orchestratorVersion"] {
             input.set(json!({format!("{scope}:{key}"): "1.30.100"}));

@@ -18,7 +18,7 @@ pub(in crate::review::tests) fn versions() -> Vec<Example> {
             [{"kubernetesVersion": "1.32"} {"kubernetesVersion": "1.33.3"}];
         "version-one-minor", update, ["kubernetesVersion" [{"kubernetesVersion": "1.34.1"}]], [
             {"kubernetesVersion": "1.33.9"}
-            [{"kubernetesVersion": "1.34.1"} (|input| input.azure.own_upgrades = vec!["1.34.1".to_owned()])]
+            [{"kubernetesVersion": "1.34.1"} (|input| input.azure.own_targets = vec!["1.34.1".to_owned()])]
         ];
         "pool-version-skew", create, ["nodePools[1].orchestratorVersion" [
             {"[1].orchestratorVersion": "1.33.3"}

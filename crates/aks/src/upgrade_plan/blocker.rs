@@ -16,7 +16,7 @@ const POWER_DOC: &str = learn!("Stop and start an AKS cluster", "azure/aks/start
 
 /// A reason that blocks a hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
+pub struct Blocker {
     /// The kind of reason.
     pub code: Code,
     /// One sentence, without a full stop.
@@ -92,7 +92,7 @@ impl Code {
     }
 }
 
-impl Block {
+impl Blocker {
     pub(super) fn new(
         code: Code,
         source: &'static str,
@@ -103,29 +103,34 @@ impl Block {
     }
 }
 
-/// The blocks of an upgrade of the control plane that follow from versions, by the rules of the review. If the versions of the
-/// region are unknown, only downgrades and skipped minor versions are blocked.
-pub(super) fn control_plane_blocks(
+/// The blockers of an upgrade of the control plane that follow from versions, by the rules of the review. If the versions of
+/// the region are unknown, only downgrades and skipped minor versions are blocked.
+pub(super) fn control_plane_blockers(
     start: &UpgradeStart<'_>,
     offered: Option<&[KubernetesVersion]>,
     to: &str,
     region: &str,
-) -> Vec<Block> {
+) -> Vec<Blocker> {
     let from = start.running;
     let is_lowered =
         Version::parse(to).zip(Version::parse(from)).is_some_and(|(to, from)| to.is_lower_than(from));
     if is_lowered {
         let remedy = format!("leave it at {from}, or choose a higher version");
-        return vec![Block::new(Code::Downgrade, UPGRADE_DOC, upgrades::downgrade_message(from, to), remedy)];
+        return vec![Blocker::new(
+            Code::Downgrade,
+            UPGRADE_DOC,
+            upgrades::downgrade_message(from, to),
+            remedy,
+        )];
     }
-    let Some(offered) = offered else { return blocks_without_list(from, to) };
+    let Some(offered) = offered else { return blockers_without_list(from, to) };
     let reachable_remedy = || upgrades::reachable_remedy(start, offered);
-    let mut blocks = Vec::new();
+    let mut blockers = Vec::new();
     if let Some(unavailable) = upgrades::unavailable(start, offered, to) {
         let message = format!("kubernetesVersion {to} {}", unavailable.describe(region, true));
-        blocks.push(match unavailable {
+        blockers.push(match unavailable {
             Unavailable::NotOffered => {
-                Block::new(Code::VersionNotOffered, SUPPORTED_DOC, message, reachable_remedy())
+                Blocker::new(Code::VersionNotOffered, SUPPORTED_DOC, message, reachable_remedy())
             }
             Unavailable::NeedsLongTermSupport => {
                 let remedy = format!(
@@ -133,25 +138,25 @@ pub(super) fn control_plane_blocks(
                      AKSLongTermSupport)",
                     reachable_remedy()
                 );
-                Block::new(Code::NeedsLongTermSupport, LONG_TERM_DOC, message, remedy)
+                Blocker::new(Code::NeedsLongTermSupport, LONG_TERM_DOC, message, remedy)
             }
         });
     } else if upgrades::skipped_minor(start, offered, to).is_some() {
         let message = upgrades::skipped_minor_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
-    } else if upgrades::is_unlisted(start, offered, to) {
-        let message = upgrades::unlisted_message(from, to);
-        blocks.push(Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
+        blockers.push(Blocker::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
+    } else if upgrades::is_unreachable(start, offered, to) {
+        let message = upgrades::unreachable_message(from, to);
+        blockers.push(Blocker::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, reachable_remedy()));
     }
     if is_preview(offered, to) {
         let message = upgrades::preview_message(to, region);
-        blocks.push(Block::new(Code::PreviewOnly, SUPPORTED_DOC, message, reachable_remedy()));
+        blockers.push(Blocker::new(Code::PreviewOnly, SUPPORTED_DOC, message, reachable_remedy()));
     }
-    blocks
+    blockers
 }
 
-/// The block of a skipped minor version if the versions of the region are unknown.
-fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
+/// The blocker of a skipped minor version if the versions of the region are unknown.
+fn blockers_without_list(from: &str, to: &str) -> Vec<Blocker> {
     let skips_no_minor = Version::parse(from)
         .zip(Version::parse(to))
         .is_some_and(|(from, to)| from.major == to.major && to.minor <= from.minor.saturating_add(1));
@@ -159,36 +164,36 @@ fn blocks_without_list(from: &str, to: &str) -> Vec<Block> {
         return Vec::new();
     }
     let message = upgrades::skipped_minor_message(from, to);
-    vec![Block::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, "use the next minor version first")]
+    vec![Blocker::new(Code::UpgradeNotOffered, UPGRADE_DOC, message, "use the next minor version first")]
 }
 
-/// The blocks that follow from the state of a cluster in Azure.
-pub fn state_blocks(cluster: &Value, spec: &AksConfig) -> Vec<Block> {
+/// The blockers that follow from the state of a cluster in Azure.
+pub fn state_blockers(cluster: &Value, spec: &AksConfig) -> Vec<Blocker> {
     const WAIT_REMEDY: &str = "wait until Azure has finished; a change that is saved now waits as well";
     let name = message::name(spec);
-    let mut blocks = Vec::new();
+    let mut blockers = Vec::new();
     if is_stopped(cluster) {
         let remedy = format!("start it: {}", message::start_command(spec));
         let message = format!("the cluster {name} is stopped in Azure");
-        blocks.push(Block::new(Code::ClusterStopped, POWER_DOC, message, remedy));
+        blockers.push(Blocker::new(Code::ClusterStopped, POWER_DOC, message, remedy));
     }
     if let Some(state) = busy_state(cluster) {
         let message = format!("the cluster {name} is {state} in Azure");
-        blocks.push(Block::new(Code::ClusterBusy, MANAGED_CLUSTERS_DOC, message, WAIT_REMEDY));
+        blockers.push(Blocker::new(Code::ClusterBusy, MANAGED_CLUSTERS_DOC, message, WAIT_REMEDY));
     }
-    blocks.extend(busy_pools(cluster).into_iter().map(|(pool, state)| {
-        Block::new(
+    blockers.extend(busy_pools(cluster).into_iter().map(|(pool, state)| {
+        Blocker::new(
             Code::PoolBusy,
             MANAGED_CLUSTERS_DOC,
             format!("node pool {pool} is {state} in Azure"),
             WAIT_REMEDY,
         )
     }));
-    blocks
+    blockers
 }
 
-/// The block for a credential with which Azure permits no change.
-pub fn access_block(denial: &Denial) -> Block {
+/// The blocker for a credential with which Azure permits no change.
+pub fn access_blocker(denial: &Denial) -> Blocker {
     let Denial { kind, message, remedy, .. } = denial;
     let (code, source, problem) = match kind {
         DenialKind::Credential => (Code::CredentialExpired, CODES_DOC, "the cloud credential is rejected"),
@@ -197,5 +202,5 @@ pub fn access_block(denial: &Denial) -> Block {
         }
         DenialKind::Role => (Code::AccessDenied, ROLES_DOC, "the cloud credential lacks a role"),
     };
-    Block::new(code, source, format!("{problem}: {message}"), remedy.clone())
+    Blocker::new(code, source, format!("{problem}: {message}"), remedy.clone())
 }
