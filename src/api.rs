@@ -87,8 +87,8 @@ pub fn router(state: AppState) -> Router {
     surfaces.into_iter().fold(router, Router::merge).with_state(state)
 }
 
-/// The routes of the internal listener, without middleware: its clients are other servers, not users.
-pub fn relay_router(state: AppState) -> Router {
+/// The routes of the internal listener, without middleware: its clients are other replicas, not users.
+pub fn replica_router(state: AppState) -> Router {
     relay::router().with_state(state)
 }
 

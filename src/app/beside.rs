@@ -17,7 +17,7 @@ use super::tls::{self, bind};
 use super::{output::print_line, server};
 use crate::api::{self, RancherState};
 use crate::config::{self, Config};
-use crate::rancher::{self, Rancher, Trust};
+use crate::rancher::{self, Rancher, TlsTrust};
 use crate::service::audit::{self, AuditLog, Sink};
 use crate::service::listings::Listings;
 use crate::service::rancher_access::RancherAccess;
@@ -114,10 +114,10 @@ pub fn client(settings: &config::Rancher) -> Result<Rancher, Error> {
     let trust = match (&settings.ca_file, &settings.ca_checksum) {
         (Some(path), _) => {
             let content = std::fs::read_to_string(path);
-            Trust::Pem(content.map_err(|source| Error::File { path: path.clone(), source })?)
+            TlsTrust::Pem(content.map_err(|source| Error::File { path: path.clone(), source })?)
         }
-        (None, Some(checksum)) => Trust::Checksum(checksum.clone()),
-        (None, None) => Trust::System,
+        (None, Some(checksum)) => TlsTrust::Checksum(checksum.clone()),
+        (None, None) => TlsTrust::System,
     };
     let options = rancher::Options { url: settings.url.clone(), host: settings.host.clone(), trust };
     Ok(Rancher::new(options)?)

@@ -105,12 +105,12 @@ async fn serve_with_database(config: &Config, mut startup: Startup) -> Result<()
             "norman-aks listens on http://{address}; the API page is http://{address}/docs/"
         ));
     }
-    app.work();
+    app.start_background_tasks();
     reload_keys_on_hangup(&app, config)?;
     let mut listeners = Listeners::new(&startup.stop);
     listeners.start_client_listeners(config, &startup, (listener, tls), &app.router());
     listeners.start_monitoring_listeners(config, app.health_router(), startup.metrics.take())?;
-    listeners.start_relay_listener(config, &app)?;
+    listeners.start_replica_listener(config, &app)?;
 
     startup.wait_for_stop().await;
     app.end_streams();
@@ -154,10 +154,11 @@ async fn bind_tls(
     };
     if let Some(tls) = &tls {
         app.public_address.set_https_endpoint(tls.advertised.clone());
-        if let Some(remedy) = &tls.remedy
+        // Kubeconfigs lack the CA of this certificate.
+        if let Some(warning) = &tls.missing_authority_warning
             && app.kubeconfigs.uses_system_authorities().await
         {
-            tracing::warn!("{remedy}");
+            tracing::warn!("{warning}");
         }
     }
     Ok(tls)
@@ -209,14 +210,14 @@ impl Listeners {
         Ok(())
     }
 
-    /// Starts the listener for other servers, and announces it to them.
-    fn start_relay_listener(&mut self, config: &Config, app: &App) -> Result<(), Error> {
+    /// Starts the listener for the other replicas, and announces it to them.
+    fn start_replica_listener(&mut self, config: &Config, app: &App) -> Result<(), Error> {
         let Some(listen) = config.internal_listen else { return Ok(()) };
         let (listener, bound) = bind(listen)?;
         let address = config.internal_address.clone().unwrap_or_else(|| bound.to_string());
         app.join_replicas(address);
-        let tls = app.relay_tls()?;
-        self.start("other servers", listener, Some(tls), app.relay_router(), relay_options(config));
+        let tls = app.replica_tls()?;
+        self.start("other servers", listener, Some(tls), app.replica_router(), replica_options(config));
         Ok(())
     }
 
@@ -265,24 +266,28 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
     listener_options(config, total, total / 4, config.trusted_proxies.clone())
 }
 
-/// Options of a listener for metrics collectors or health probes. Its connections are never authenticated: if there are too
-/// many, one of them is closed. It counts towards the total until it has ended, so the total limit is higher.
+/// Options of a listener for metrics collectors or health probes, whose connections are never authenticated. Beyond the limit,
+/// one connection is closed. A closing connection still counts towards `total`, so `total` is twice the limit.
 pub(super) fn monitoring_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_MONITORING_CONNECTIONS, MAX_MONITORING_CONNECTIONS, Vec::new())
 }
 
-/// Options of the listener for other servers, which open one connection for each connection to a cluster.
-fn relay_options(config: &Config) -> serve::Options {
+/// Options of the listener for the other replicas, which open one connection for each connection to a cluster.
+fn replica_options(config: &Config) -> serve::Options {
     listener_options(config, config.limits.connections, config.limits.connections, Vec::new())
 }
 
 fn listener_options(
     config: &Config,
-    total: usize,
-    unauthenticated: usize,
-    trusted: Vec<ipnet::IpNet>,
+    max_connections: usize,
+    max_unauthenticated: usize,
+    trusted_proxies: Vec<ipnet::IpNet>,
 ) -> serve::Options {
-    let limits = serve::ConnectionLimits { total, unauthenticated: Some(unauthenticated), trusted };
+    let limits = serve::ConnectionLimits {
+        total: max_connections,
+        unauthenticated: Some(max_unauthenticated),
+        trusted: trusted_proxies,
+    };
     let connections = serve::Connections::new(limits);
     serve::Options { connections, drain: config.limits.drain, ..serve::Options::default() }
 }

@@ -82,7 +82,12 @@ impl RunningSandbox {
             port: address.port(),
             authority: self.0.authority_pem().to_owned(),
         };
-        Ok(Some(TlsListener { listener, config: self.0.loopback_tls()?, advertised, remedy: None }))
+        Ok(Some(TlsListener {
+            listener,
+            config: self.0.loopback_tls()?,
+            advertised,
+            missing_authority_warning: None,
+        }))
     }
 
     /// Stores the token and the credential, writes the file for scripts, and prints the example commands.

@@ -44,7 +44,7 @@ const GAUGE_INTERVAL: Duration = Duration::from_secs(5);
 /// The server and its background tasks.
 pub struct App {
     core: Core,
-    /// Reconciles clusters with their specifications once [`App::work`] is called.
+    /// Reconciles clusters with their specifications once [`App::start_background_tasks`] is called.
     pub worker: Worker,
     state: AppState,
     snapshots: Snapshots,
@@ -124,14 +124,14 @@ impl App {
         api::router(self.state.clone())
     }
 
-    /// The TLS configuration of the listener for other servers.
-    pub fn relay_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
+    /// The TLS configuration of the listener for the other replicas.
+    pub fn replica_tls(&self) -> Result<Arc<rustls::ServerConfig>, Error> {
         replicas::server_tls(&self.secrets)
     }
 
-    /// The routes for other servers, for a listener that clients do not reach.
-    pub fn relay_router(&self) -> axum::Router {
-        api::relay_router(self.state.clone())
+    /// The routes for the other replicas, for a listener that clients do not reach.
+    pub fn replica_router(&self) -> axum::Router {
+        api::replica_router(self.state.clone())
     }
 
     /// The routes of the health checks, for a listener that clients do not reach.
@@ -140,7 +140,7 @@ impl App {
     }
 
     /// Starts the worker and [`App::keep_roles`]. Both run until the app stops.
-    pub fn work(&self) {
+    pub fn start_background_tasks(&self) {
         self.background.spawn(self.worker.clone().run(self.stop.clone()));
         self.keep_roles();
     }

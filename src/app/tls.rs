@@ -18,8 +18,8 @@ pub(super) struct TlsListener {
     pub(super) config: Arc<rustls::ServerConfig>,
     /// The address and authority in kubeconfigs.
     pub(super) advertised: HttpsEndpoint,
-    /// The remedy if kubeconfigs do not contain the authority.
-    pub(super) remedy: Option<String>,
+    /// The warning if kubeconfigs do not contain the authority, with its remedy.
+    pub(super) missing_authority_warning: Option<String>,
 }
 
 /// Binds the listener that the settings specify.
@@ -29,8 +29,8 @@ pub(super) fn listen(tls: &Tls) -> Result<TlsListener, Error> {
     let (listener, address) = bind(tls.listen)?;
     let advertised =
         HttpsEndpoint { host: None, port: address.port(), authority: authority.pem().to_owned() };
-    let remedy = authority.remedy(tls);
-    Ok(TlsListener { listener, config, advertised, remedy })
+    let missing_authority_warning = authority.missing_authority_warning(tls);
+    Ok(TlsListener { listener, config, advertised, missing_authority_warning })
 }
 
 /// The authority that clients must trust, from the certificate file. Also checks the key.
@@ -86,8 +86,8 @@ impl Authority {
         }
     }
 
-    /// The remedy if kubeconfigs do not contain the authority.
-    pub fn remedy(&self, tls: &Tls) -> Option<String> {
+    /// The warning if kubeconfigs do not contain the authority, with its remedy.
+    pub fn missing_authority_warning(&self, tls: &Tls) -> Option<String> {
         let file = tls.certificate.display();
         (*self == Self::Unknown).then(|| {
             format!(

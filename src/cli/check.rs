@@ -225,8 +225,8 @@ fn check_certificate(config: &Config, cacerts: Option<&str>) -> Option<Test> {
         Ok(_) if cacerts.is_some_and(|pem| !pem.trim().is_empty()) => {
             certificate_test(Ok("kubeconfigs contain the authority of the setting cacerts".to_owned()))
         }
-        Ok(authority) => match (authority.remedy(tls), authority) {
-            (Some(remedy), _) => Test { is_required: false, ..certificate_test(Err(remedy)) },
+        Ok(authority) => match (authority.missing_authority_warning(tls), authority) {
+            (Some(warning), _) => Test { is_required: false, ..certificate_test(Err(warning)) },
             (None, app::Authority::Private(_)) => {
                 certificate_test(Ok("kubeconfigs contain its authority".to_owned()))
             }

@@ -253,7 +253,7 @@ fn with_hint(mut message: String, hint: Option<&str>) -> String {
 
 /// Azure's message as one line; for errors without such a message, the first line of `explanation`.
 fn one_line_reason(error: &azure::Error, explanation: &str) -> String {
-    if error.foreign_content_type().is_some() {
+    if error.foreign_reason().is_some() {
         let service =
             if matches!(error, azure::Error::Login(_)) { azure::Service::Login } else { azure::Service::Arm };
         let status = error.upstream_status().unwrap_or_default();
@@ -328,7 +328,7 @@ mod tests {
             message: Some(message.to_owned()),
             body: serde_json::json!({"error": {"code": code, "message": message}}).to_string().into(),
             is_json: true,
-            foreign_content_type: None,
+            foreign_reason: None,
             request_id: None,
             correlation_id: None,
             retry_after: None,

@@ -112,7 +112,7 @@ pub(super) async fn poll(task: &Task, access: &AzureAccess, arm: &Arm) -> Result
 fn is_permanent(error: &azure::Error) -> bool {
     let azure::Error::Arm(response) = error else { return false };
     let status = response.status;
-    response.foreign_content_type.is_none() && matches!(status, 400..=499) && !matches!(status, 408 | 429)
+    response.foreign_reason.is_none() && matches!(status, 400..=499) && !matches!(status, 408 | 429)
 }
 
 /// Records a change that Azure accepted. Later steps poll its operation; if it has none, the next step reads the resource.

@@ -21,7 +21,7 @@ use super::cluster::Cluster;
 use super::error::{BuildError, Error};
 use super::secret::Secret;
 use super::session::Session;
-use super::trust::{self, Trust};
+use super::trust::{self, TlsTrust};
 
 /// The time limit of a lookup. Rancher does not respond while its Kubernetes API is unavailable.
 pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,7 +64,7 @@ pub struct Options {
     pub url: Url,
     /// The name in the certificate and in the header `Host`, if it is not that of the URL.
     pub host: Option<String>,
-    pub trust: Trust,
+    pub trust: TlsTrust,
 }
 
 /// The client. Clones share its connections.
@@ -114,7 +114,7 @@ impl Rancher {
             base.set_host(Some(host)).map_err(|_| BuildError::Host)?;
         }
         let client = match options.trust {
-            Trust::Checksum(_) => OnceCell::new(),
+            TlsTrust::Checksum(_) => OnceCell::new(),
             _ => OnceCell::new_with(Some(build_client(&options)?)),
         };
         let (lookups, forwards) = (Semaphore::new(MAX_LOOKUPS), Semaphore::new(MAX_FORWARDS));
@@ -256,7 +256,7 @@ impl Rancher {
     async fn client(&self) -> Result<&Client, Error> {
         let Inner { options, client, .. } = &*self.0;
         let init = async || {
-            let Trust::Checksum(checksum) = &options.trust else { return Ok(build_client(options)?) };
+            let TlsTrust::Checksum(checksum) = &options.trust else { return Ok(build_client(options)?) };
             let limit = LOOKUP_TIMEOUT;
             let roots = timeout(limit, self.published_roots(checksum)).await;
             let roots = roots.unwrap_or(Err(Error::TimedOut { limit }))?;

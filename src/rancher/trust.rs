@@ -10,7 +10,7 @@ use crate::vault;
 
 /// The trusted certificate authorities.
 #[derive(Clone, Debug, Default)]
-pub enum Trust {
+pub enum TlsTrust {
     /// Those of the system.
     #[default]
     System,
@@ -20,7 +20,7 @@ pub enum Trust {
     Checksum(String),
 }
 
-impl Trust {
+impl TlsTrust {
     /// Adds the authorities of the file. Those that Rancher publishes are added at the first request.
     pub(super) fn apply(&self, builder: ClientBuilder) -> Result<ClientBuilder, BuildError> {
         let Self::Pem(pem) = self else { return Ok(builder) };

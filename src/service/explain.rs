@@ -49,7 +49,7 @@ pub fn request_error(error: &Error) -> Explained {
         upstream_status: error.upstream_status(),
         hint: hints::for_error(error),
         retry_after: (status != 400).then(|| error.retry_after().unwrap_or(DEFAULT_RETRY_AFTER)),
-        is_foreign: error.foreign_content_type().is_some(),
+        is_foreign: error.foreign_reason().is_some(),
     }
 }
 

@@ -16,7 +16,7 @@ use crate::credential::Credential;
 use crate::entra::Token;
 use crate::error::{Error, Reason, Service};
 use crate::error_response::ArmError;
-use crate::foreign_response::foreign_content_type;
+use crate::foreign_response::foreign_reason;
 use crate::redact;
 use crate::request::{ArmRequest, is_retryable_status};
 use crate::request_name::RequestName;
@@ -228,14 +228,14 @@ impl Arm {
         let response =
             timeout_at(self.deadline, exchange).await.unwrap_or(Err(Error::TimedOut { to: Service::Arm }))?;
         reservation.observe(&response.headers);
-        if request.is_success(response.status) && foreign_content_type(&response).is_none() {
+        if request.is_success(response.status) && foreign_reason(&response).is_none() {
             return Ok(response);
         }
         let response =
             redact::redact(response, &[token.as_str(), self.credential.client_secret.expose_secret()]);
         let error =
             ArmError::new(request.method().clone(), without_query(request.url()), response, self.clock());
-        if error.status == 429 && error.foreign_content_type.is_none() {
+        if error.status == 429 && error.foreign_reason.is_none() {
             reservation.record_throttling(&error);
         }
         Err(Error::Arm(Box::new(error)))

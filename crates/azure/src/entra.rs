@@ -21,7 +21,7 @@ use crate::cloud::Cloud;
 use crate::credential::Credential;
 use crate::error::{Error, Service};
 use crate::error_response::EntraError;
-use crate::foreign_response::foreign_content_type;
+use crate::foreign_response::foreign_reason;
 use crate::redact;
 use crate::request_name::RequestName;
 use crate::transport::Transport as HttpTransport;
@@ -161,7 +161,7 @@ impl HttpClient for EntraTransport {
         *http_request.body_mut() = Some(body.into());
         let response = self.transport.exchange(Service::Login, RequestName::Token, http_request).await;
         let response = response.map_err(|error| self.fail(error))?;
-        if response.status != 200 || foreign_content_type(&response).is_some() {
+        if response.status != 200 || foreign_reason(&response).is_some() {
             let response = redact::redact(response, &[self.client_secret.expose_secret()]);
             let clock = &self.transport.clock;
             let mut error = EntraError::new(Method::POST, without_query(&url), response, clock);

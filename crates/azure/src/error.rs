@@ -160,19 +160,19 @@ impl Error {
             self,
             Self::Decode { .. } | Self::TooLarge { .. } | Self::Endless { .. } | Self::ForeignLink { .. }
         );
-        is_unreadable || self.foreign_content_type().is_some()
+        is_unreadable || self.foreign_reason().is_some()
     }
 
     /// Whether the login service rejected the credential itself.
     pub fn is_login_rejected(&self) -> bool {
-        matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign_content_type().is_none()
+        matches!(self, Self::Login(_)) && !self.is_transient() && self.foreign_reason().is_none()
     }
 
-    /// The content type of a response that is not from Azure; `None` for all other errors.
-    pub fn foreign_content_type(&self) -> Option<&str> {
+    /// Describes why a response is not from Azure: its content type, or `status 407`; `None` for all other errors.
+    pub fn foreign_reason(&self) -> Option<&str> {
         match self {
-            Self::Arm(error) => error.foreign_content_type.as_deref(),
-            Self::Login(error) => error.foreign_content_type.as_deref(),
+            Self::Arm(error) => error.foreign_reason.as_deref(),
+            Self::Login(error) => error.foreign_reason.as_deref(),
             _ => None,
         }
     }
@@ -182,7 +182,7 @@ impl Error {
     pub fn is_not_found(&self) -> bool {
         let Self::Arm(error) = self else { return false };
         error.status == 404
-            && error.foreign_content_type.is_none()
+            && error.foreign_reason.is_none()
             && match error.code.as_deref() {
                 Some(code) => !UNRELATED_404_CODES.iter().any(|other| code.eq_ignore_ascii_case(other)),
                 // The response to a HEAD request has no body, and so no code.
@@ -194,7 +194,7 @@ impl Error {
     pub fn may_have_been_accepted(&self) -> bool {
         match self {
             // A proxy may have replaced Azure's response.
-            Self::Arm(error) if error.foreign_content_type.is_some() => true,
+            Self::Arm(error) if error.foreign_reason.is_some() => true,
             Self::Arm(error) => match error.status {
                 408 => true,
                 // With Retry-After, Azure was too busy to accept the request.

@@ -9,7 +9,7 @@ use http::Method;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::foreign_response::foreign_content_type;
+use crate::foreign_response::foreign_reason;
 use crate::response::Response;
 use crate::retry;
 
@@ -31,8 +31,8 @@ pub struct ArmError {
     pub body: Bytes,
     /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
-    /// The content type (or `status 407`) of a response from a proxy or firewall instead of Azure.
-    pub foreign_content_type: Option<String>,
+    /// Describes why the response is from a proxy or firewall instead of Azure: its content type, or `status 407`.
+    pub foreign_reason: Option<String>,
     /// The header `x-ms-request-id`.
     pub request_id: Option<String>,
     /// The header `x-ms-correlation-request-id`.
@@ -59,7 +59,7 @@ impl ArmError {
             code,
             message,
             is_json: is_json(&response.body),
-            foreign_content_type: foreign_content_type(&response),
+            foreign_reason: foreign_reason(&response),
             request_id: response.header("x-ms-request-id").map(str::to_owned),
             correlation_id: response.header("x-ms-correlation-request-id").map(str::to_owned),
             retry_after: retry::retry_after(&response.headers, clock),
@@ -101,8 +101,8 @@ pub struct EntraError {
     pub body: Bytes,
     /// Whether the body is JSON, regardless of its content type.
     pub is_json: bool,
-    /// The content type of a response that is not from Azure, as in [`ArmError::foreign_content_type`].
-    pub foreign_content_type: Option<String>,
+    /// Describes why the response is not from Azure, as in [`ArmError::foreign_reason`].
+    pub foreign_reason: Option<String>,
     /// The ID of the application, from the request.
     pub client_id: Option<String>,
     /// The header `x-ms-request-id`.
@@ -135,7 +135,7 @@ impl EntraError {
             error,
             description,
             is_json: is_json(&response.body),
-            foreign_content_type: foreign_content_type(&response),
+            foreign_reason: foreign_reason(&response),
             client_id: None,
             request_id: response.header("x-ms-request-id").map(str::to_owned),
             retry_after: retry::retry_after(&response.headers, clock),

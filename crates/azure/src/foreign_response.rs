@@ -11,8 +11,8 @@ const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 /// Headers of Azure's responses.
 const AZURE_HEADERS: [&str; 3] = ["x-ms-request-id", "x-ms-correlation-request-id", "x-ms-error-code"];
 
-/// The content type of a response that is not from Azure, or `status 407`; `None` if it may be from Azure.
-pub(super) fn foreign_content_type(response: &Response) -> Option<String> {
+/// Describes why a response is not from Azure: its content type, or `status 407`; `None` if it may be from Azure.
+pub(super) fn foreign_reason(response: &Response) -> Option<String> {
     let header = response.header("content-type").unwrap_or_default();
     let content_type = header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if is_html(&content_type, &response.body) {
@@ -73,7 +73,7 @@ mod tests {
             (204, &[], "", None),
         ] {
             assert_eq!(
-                foreign_content_type(&response(status, headers, body)).as_deref(),
+                foreign_reason(&response(status, headers, body)).as_deref(),
                 expected,
                 "{status} {headers:?} {body}"
             );

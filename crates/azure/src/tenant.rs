@@ -87,7 +87,7 @@ impl DiscoveryError {
     /// subscription.
     fn allows_stale(&self) -> bool {
         let Self::Unexpected(error) = self else { return true };
-        error.foreign_content_type.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
+        error.foreign_reason.is_some() || !matches!(error.status, 400..=407 | 409..=428 | 430..=499)
     }
 
     fn is_timeout(&self) -> bool {
@@ -256,7 +256,7 @@ async fn request_once(transport: &Transport, url: &Url) -> Outcome {
         return tenant_in(&header).map(str::to_owned).ok_or(DiscoveryError::NoMatch { header });
     }
     let error = ArmError::new(Method::GET, without_query(url), response, &transport.clock);
-    if error.status == 401 && error.foreign_content_type.is_none() {
+    if error.status == 401 && error.foreign_reason.is_none() {
         return Err(DiscoveryError::HeaderMissing);
     }
     Err(DiscoveryError::Unexpected(Box::new(error)))

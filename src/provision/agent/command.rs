@@ -260,7 +260,7 @@ fn record_in_progress(task: &mut Task, next_step_in: Duration) -> AgentProgress 
 /// The error of a request. If it was denied, the message names the permissions to start a command and to read its result,
 /// because some roles have only the first.
 fn explain_denied(error: azure::Error, purpose: &str, missing_action: &str) -> StepError {
-    let is_denied = error.upstream_status() == Some(403) && error.foreign_content_type().is_none();
+    let is_denied = error.upstream_status() == Some(403) && error.foreign_reason().is_none();
     let mut error = StepError::from_azure("", error);
     if is_denied {
         error.message = format!(
@@ -275,7 +275,7 @@ fn explain_denied(error: azure::Error, purpose: &str, missing_action: &str) -> S
 /// Whether polling again would give the same error.
 fn is_permanent(error: &azure::Error) -> bool {
     let is_permanent_status = |status| matches!(status, 400..=499) && !matches!(status, 401 | 408 | 429);
-    error.foreign_content_type().is_none() && error.upstream_status().is_some_and(is_permanent_status)
+    error.foreign_reason().is_none() && error.upstream_status().is_some_and(is_permanent_status)
 }
 
 /// The end of a command's output, which contains the errors, as one line.

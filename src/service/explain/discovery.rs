@@ -61,8 +61,8 @@ fn to_explained(error: &DiscoveryError, text: String) -> Explained {
         hint: hints::for_discovery(error),
         retry_after: (status != 400).then(|| retry_after.unwrap_or(DEFAULT_RETRY_AFTER)),
         is_foreign: match error {
-            DiscoveryError::Request(error) => error.foreign_content_type().is_some(),
-            _ => arm.is_some_and(|arm| arm.foreign_content_type.is_some()),
+            DiscoveryError::Request(error) => error.foreign_reason().is_some(),
+            _ => arm.is_some_and(|arm| arm.foreign_reason.is_some()),
         },
     }
 }

@@ -10,10 +10,10 @@ use azure::{ArmError, DiscoveryError, Error, ServiceError};
 /// The hint for a failed request; `None` if Azure's message suffices.
 pub(super) fn for_error(error: &Error) -> Option<String> {
     match error {
-        Error::Login(login) if login.foreign_content_type.is_none() => {
+        Error::Login(login) if login.foreign_reason.is_none() => {
             login::hint(login).or_else(|| for_status(login.status))
         }
-        Error::Login(login) => login.foreign_content_type.as_deref().map(for_foreign_response),
+        Error::Login(login) => login.foreign_reason.as_deref().map(for_foreign_response),
         Error::Arm(arm) => for_arm_error(arm),
         Error::NoResponse { to, .. } => Some(format!(
             "{to} could not be reached: check the server's network, proxy (HTTPS_PROXY) and DNS"
@@ -50,8 +50,8 @@ pub fn for_operation(error: &ServiceError) -> Option<String> {
 }
 
 fn for_arm_error(arm: &ArmError) -> Option<String> {
-    if let Some(content_type) = &arm.foreign_content_type {
-        return Some(for_foreign_response(content_type));
+    if let Some(reason) = &arm.foreign_reason {
+        return Some(for_foreign_response(reason));
     }
     // The code may be in a header only.
     let body = arm.service_error();
@@ -63,10 +63,10 @@ fn for_arm_error(arm: &ArmError) -> Option<String> {
     arm::hint(&error, Some(&arm.url)).or_else(|| for_status(arm.status))
 }
 
-/// The hint for a response that a proxy sent with this content type.
-fn for_foreign_response(content_type: &str) -> String {
+/// The hint for a response that is not from Azure, for this reason.
+fn for_foreign_response(reason: &str) -> String {
     format!(
-        "this response is not from Azure ({content_type}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY \
+        "this response is not from Azure ({reason}): a proxy or firewall in between sent it; check HTTPS_PROXY, NO_PROXY \
          and, where a proxy intercepts TLS, SSL_CERT_FILE of the server, and allow the hosts of Azure"
     )
 }

@@ -326,8 +326,7 @@ impl Cache {
             let fingerprint = key.fingerprint;
             self.count_change(true);
             let _ = self.entries.invalidate_entries_if(move |key, _| key.fingerprint == fingerprint);
-        } else if error.foreign_content_type().is_none() && matches!(error.upstream_status(), Some(403 | 404))
-        {
+        } else if error.foreign_reason().is_none() && matches!(error.upstream_status(), Some(403 | 404)) {
             self.count_change(key.kind.is_saved());
             self.entries.invalidate(key);
         }

@@ -39,7 +39,7 @@ pub(in crate::service) fn from_login_error(error: &Error) -> Option<Denial> {
 /// because those requests read the subscription, on which an application that manages only one resource group needs no rights.
 pub(in crate::service) fn from_cluster_error(error: &Error) -> Option<Denial> {
     from_login_error(error).or_else(|| match error {
-        Error::Arm(arm) if arm.foreign_content_type.is_none() => from_arm_error(arm, error),
+        Error::Arm(arm) if arm.foreign_reason.is_none() => from_arm_error(arm, error),
         _ => None,
     })
 }
@@ -50,7 +50,7 @@ pub(in crate::service) fn from_access_error(error: &AccessError) -> Option<Denia
     let is_rejected = matches!(
         error,
         DiscoveryError::Unexpected(error)
-            if error.foreign_content_type.is_none() && matches!(error.status, 400 | 404)
+            if error.foreign_reason.is_none() && matches!(error.status, 400 | 404)
     );
     let explained = explain::stored_discovery_error(error);
     is_rejected.then(|| {

@@ -46,8 +46,8 @@ impl Listener {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         app.server.join_replicas(listener.local_addr().unwrap().to_string());
         app.server.secrets.heartbeat().await.unwrap();
-        let tls = app.server.relay_tls().unwrap();
-        Self::serve_on(listener, app.server.relay_router(), Some(tls), serve::Options::default())
+        let tls = app.server.replica_tls().unwrap();
+        Self::serve_on(listener, app.server.replica_router(), Some(tls), serve::Options::default())
     }
 }
 
