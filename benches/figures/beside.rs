@@ -130,7 +130,7 @@ async fn measure_warm(table: &mut Table, server: &Server) -> Result<()> {
         let own_path = listing_path(action, "cattle-global-data:beside");
         let own = load(server.ready.beside, request("GET", &own_path, Some("token-a:x"), ""));
         let [bare, own] = run_rounds(server, [bare, own]).await?;
-        if let Some((bare, own)) = bare.cpu_us().zip(own.cpu_us()) {
+        if let Some((bare, own)) = bare.cpu_us_per_response().zip(own.cpu_us_per_response()) {
             let ratio_label = format!("{action}: CPU time as a multiple of the bare route's");
             match target {
                 Some(target) => table.target(&ratio_label, "", target, own / bare),
@@ -142,7 +142,7 @@ async fn measure_warm(table: &mut Table, server: &Server) -> Result<()> {
         table.info(
             &format!("{action}: share of the bare route's responses per second"),
             "%",
-            own.share_of(&bare),
+            own.percent_of(&bare),
         );
     }
     Ok(())

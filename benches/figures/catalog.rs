@@ -21,14 +21,14 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         let page = load(server.ready.api, request("GET", &path, token, ""));
         let [bare, page] = run_rounds(server, [bare, page]).await?;
         let label = |what: &str| format!("{name} page ({} kB), {what}", length.div_ceil(1024));
-        table.target(&label("share of the bare route"), "%", Target::AtLeast(60.0), page.share_of(&bare));
+        table.target(&label("share of the bare route"), "%", Target::AtLeast(60.0), page.percent_of(&bare));
         for (what, rounds) in [("bare route", &bare), ("catalog", &page)] {
             table.info(
                 &label(&format!("{what}: responses per second")),
                 "",
                 median(rounds.per_second.clone()).round(),
             );
-            if let Some(cpu) = rounds.cpu_us() {
+            if let Some(cpu) = rounds.cpu_us_per_response() {
                 table.info(&label(&format!("{what}: CPU time of the server")), "µs", cpu);
             }
         }

@@ -28,7 +28,9 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         #[expect(clippy::cast_precision_loss, reason = "a few million")]
         let (unit, megabytes) = if is_small { ("ms", 1.0) } else { ("ms/MB", length as f64 / 1e6) };
         let cpu_ms = |us: Option<f64>| us.map(|us| us / 1000.0 / megabytes);
-        if let Some((bare, proxied)) = cpu_ms(bare.cpu_us()).zip(cpu_ms(proxied.cpu_us())) {
+        if let Some((bare, proxied)) =
+            cpu_ms(bare.cpu_us_per_response()).zip(cpu_ms(proxied.cpu_us_per_response()))
+        {
             let cpu_label = format!("{name}: CPU time of the server");
             let ratio_label = format!("{name}: CPU time as a multiple of the bare proxy's");
             table.info(&format!("{name}, bare proxy: CPU time of the server"), unit, bare);
@@ -43,7 +45,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         table.info(
             &format!("{name}: share of the bare proxy's responses per second"),
             "%",
-            proxied.share_of(&bare),
+            proxied.percent_of(&bare),
         );
         table.info(&format!("{name}: responses per second"), "", median(proxied.per_second).round());
     }

@@ -1,5 +1,5 @@
-//! Compares kinds of requests in short alternating rounds, whose order is reversed each time, and calculates the median
-//! of the rounds, so that all kinds are measured under the same conditions.
+//! Compares loads in short alternating rounds, whose order is reversed each time, and calculates the median of the rounds, so
+//! that all loads are measured under the same conditions.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const CONNECTIONS: usize = 32;
 const ROUNDS: usize = 31;
 const ROUND_TIME: Duration = Duration::from_millis(200);
 
-/// The rounds of one kind of request.
+/// The rounds of one load.
 #[derive(Default)]
 pub(crate) struct Rounds {
     /// Responses per second of each round.
@@ -24,13 +24,14 @@ pub(crate) struct Rounds {
 }
 
 impl Rounds {
-    /// Responses per second as a share of those of `bare`, in percent.
-    pub(crate) fn share_of(&self, bare: &Self) -> f64 {
-        median(self.per_second.iter().zip(&bare.per_second).map(|(own, bare)| 100.0 * own / bare).collect())
+    /// The median, over the rounds, of the responses per second as a percentage of `baseline`'s.
+    pub(crate) fn percent_of(&self, baseline: &Self) -> f64 {
+        let pairs = self.per_second.iter().zip(&baseline.per_second);
+        median(pairs.map(|(own, baseline)| 100.0 * own / baseline).collect())
     }
 
-    /// CPU time of the server per response.
-    pub(crate) fn cpu_us(&self) -> Option<f64> {
+    /// CPU time of the server per response, in microseconds.
+    pub(crate) fn cpu_us_per_response(&self) -> Option<f64> {
         Some(self.cpu_ms? * 1000.0 / self.responses)
     }
 }

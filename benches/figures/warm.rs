@@ -37,9 +37,9 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
                 &label(&format!("{name}: share of the bare route")),
                 "%",
                 share,
-                rounds.share_of(&bare),
+                rounds.percent_of(&bare),
             );
-            if let (Some(own), Some(bare)) = (rounds.cpu_us(), bare.cpu_us()) {
+            if let (Some(own), Some(bare)) = (rounds.cpu_us_per_response(), bare.cpu_us_per_response()) {
                 table.target(
                     &label(&format!("{name}: CPU time, that of the bare route = 1")),
                     "",
@@ -53,7 +53,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         {
             let per_second = median(rounds.per_second.clone()).round();
             table.info(&label(&format!("{name}: responses per second")), "", per_second);
-            if let Some(cpu) = rounds.cpu_us() {
+            if let Some(cpu) = rounds.cpu_us_per_response() {
                 table.info(&label(&format!("{name}: CPU time of the server")), "µs", cpu);
             }
         }
@@ -66,7 +66,7 @@ pub(crate) async fn measure(table: &mut Table, server: &Server) -> Result<()> {
         [Rc::new(Load { address: server.ready.api, request: livez, body_length: length })],
     )
     .await?;
-    if let Some(cpu) = livez.cpu_us() {
+    if let Some(cpu) = livez.cpu_us_per_response() {
         table.info("health check, for comparison: CPU time of the server", "µs", cpu);
     }
     if let Some(resident) = server.process.resident_mb() {

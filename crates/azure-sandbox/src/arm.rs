@@ -6,7 +6,6 @@ mod call;
 mod clusters;
 mod error;
 mod groups;
-mod kinds;
 mod listings;
 mod networks;
 mod operations;
@@ -17,6 +16,7 @@ mod pools;
 mod providers;
 mod ranges;
 pub(crate) mod route;
+mod route_properties;
 mod throttling;
 mod usages;
 mod workspaces;
@@ -195,7 +195,7 @@ fn dispatch(call: &mut Call<'_>) -> Result<SandboxResponse, ArmError> {
         Route::AgentPools { cluster } => pools::list(call, cluster),
         Route::AgentPool { cluster, name } => pools::handle_pool(call, cluster, name),
         Route::PoolUpgradeProfile { cluster, name } => pools::upgrade_profile(call, cluster, name),
-        Route::LongOperation { id, .. } => operations::status(call, id),
+        Route::OperationStatus { id, .. } => operations::status(call, id),
         Route::OperationResult { provider, id } => operations::result(call, *provider, id),
         // Not reached: `listings` responds to the first five, and `check_api_version` rejects unknown types.
         Route::Subscription
@@ -345,11 +345,11 @@ fn authorize(
 ) -> Result<(), ArmError> {
     let Some(roles) = &subscription.roles else { return Ok(()) };
     let roles = roles.get(&token.client_id).map(Vec::as_slice).unwrap_or_default();
-    let action = target.route.action(&request.method);
+    let action = target.route.required_action(&request.method);
     let is_allowed = match &target.route {
         // Azure shows a subscription to every caller with a role in any part of it. The URL of an operation is signed, so that
         // only its initiator knows it.
-        Route::Subscription | Route::LongOperation { .. } | Route::OperationResult { .. } => {
+        Route::Subscription | Route::OperationStatus { .. } | Route::OperationResult { .. } => {
             !roles.is_empty()
         }
         _ => {

@@ -37,16 +37,16 @@ const TUNNEL_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// rustls reads 4 KiB at a time; without a buffer, each read would be a system call.
 const READ_BUFFER_LEN: usize = 32 * 1024;
 
-/// Connects to hosts of AKS only.
+/// Connects directly to AKS hosts, and to no others.
 #[derive(Clone)]
 pub(super) struct Connector {
     resolver: Option<Resolver>,
-    direct: HttpConnector<CheckedDns>,
+    dns_connector: HttpConnector<CheckedDns>,
 }
 
 impl Connector {
     pub(super) fn new(resolver: Option<Resolver>) -> Self {
-        Self { resolver, direct: configure_tcp(HttpConnector::new_with_resolver(CheckedDns)) }
+        Self { resolver, dns_connector: configure_tcp(HttpConnector::new_with_resolver(CheckedDns)) }
     }
 }
 
@@ -139,7 +139,7 @@ impl Service<Uri> for Connector {
     type Future = BoxFuture<Self::Response, BoxError>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.direct.poll_ready(context).map_err(Into::into)
+        self.dns_connector.poll_ready(context).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
@@ -151,7 +151,7 @@ impl Service<Uri> for Connector {
             return Box::pin(std::future::ready(Err(ConnectError::WrongPort.into())));
         }
         let Some(resolver) = &self.resolver else {
-            let connecting = self.direct.call(uri);
+            let connecting = self.dns_connector.call(uri);
             return Box::pin(async move { Ok(BufferedTcp::buffered(connecting.await?.into_inner())) });
         };
         let address = resolver(host).ok_or(ConnectError::NameUnknown);

@@ -1,4 +1,4 @@
-//! Parsing of URLs of Resource Manager. The properties of routes are in [`super::kinds`].
+//! Parsing of URLs of Resource Manager. The properties of routes are in [`super::route_properties`].
 
 use crate::recordings::Operation;
 
@@ -88,7 +88,7 @@ pub(crate) enum Route {
         name: String,
     },
     /// The status of a long-running operation.
-    LongOperation {
+    OperationStatus {
         provider: Provider,
         id: String,
     },
@@ -232,7 +232,7 @@ fn parse_network(has_group: bool, words: &[&str], rest: &[String]) -> Option<Rou
         (true, ["virtualnetworks", _]) => Route::VirtualNetwork { name: name(1) },
         (true, ["virtualnetworks", _, "subnets"]) => Route::Subnets { network: name(1) },
         (true, ["virtualnetworks", _, "subnets", _]) => Route::Subnet { network: name(1), name: name(3) },
-        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operations", _]) => Route::OperationStatus { provider, id: name(3) },
         (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
         _ => return None,
     })
@@ -251,7 +251,7 @@ fn parse_aks(has_group: bool, words: &[&str], rest: &[String]) -> Option<Route> 
         (false, ["locations", location, "kubernetesversions"]) => {
             Route::KubernetesVersions { location: (*location).to_owned() }
         }
-        (false, ["locations", _, "operations", _]) => Route::LongOperation { provider, id: name(3) },
+        (false, ["locations", _, "operations", _]) => Route::OperationStatus { provider, id: name(3) },
         (false, ["locations", _, "operationresults", _]) => Route::OperationResult { provider, id: name(3) },
         (_, ["managedclusters"]) => Route::ManagedClusters,
         (true, ["managedclusters", _]) => Route::ManagedCluster { name: name(1) },

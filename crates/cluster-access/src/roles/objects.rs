@@ -50,7 +50,7 @@ where
     Err(kube.unreadable("too many pages in a list"))
 }
 
-/// Deletes an object only in the version that was read; false if it was deleted or changed since.
+/// Deletes an object only in the version that was read; `false` if it was deleted or changed since.
 pub(super) async fn delete<K>(kube: &KubeClient, api: &Api<K>, meta: &ObjectMeta) -> Result<bool, Error>
 where
     K: Clone + DeserializeOwned + std::fmt::Debug,
@@ -58,11 +58,11 @@ where
     let preconditions =
         Preconditions { uid: meta.uid.clone(), resource_version: meta.resource_version.clone() };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    false_if_conflict(kube, api.delete(name(meta), &params).await)
+    is_applied(kube, api.delete(name(meta), &params).await)
 }
 
-/// Converts the error of a conflict: false if the object was deleted or changed since it was read.
-pub(super) fn false_if_conflict<T>(kube: &KubeClient, outcome: kube::Result<T>) -> Result<bool, Error> {
+/// Converts the result of a conditional write: `false` for 404 (deleted) or 409 (changed).
+pub(super) fn is_applied<T>(kube: &KubeClient, outcome: kube::Result<T>) -> Result<bool, Error> {
     match outcome {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),

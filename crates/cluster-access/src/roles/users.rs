@@ -10,7 +10,7 @@ use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::objects::{bindings_in_namespace, delete, false_if_conflict, list, name};
+use super::objects::{bindings_in_namespace, delete, is_applied, list, name};
 use crate::error::Error;
 use crate::kube_client::{FIELD_MANAGER, KubeClient};
 
@@ -120,7 +120,7 @@ async fn remove_from<B: Binding>(
     }
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let name = name(binding.meta()).to_owned();
-    false_if_conflict(kube, api.replace(&name, &params, &binding).await)
+    is_applied(kube, api.replace(&name, &params, &binding).await)
 }
 
 /// Whether the cluster denies the change, so that a retry is useless.

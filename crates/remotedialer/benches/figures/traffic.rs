@@ -1,4 +1,4 @@
-//! The target and the callers of the tunnel, which exchange known bytes and check them.
+//! The TCP target and the callers of the tunnel, which exchange known bytes and check them.
 
 use std::time::{Duration, Instant};
 

@@ -6,6 +6,7 @@ use super::route::{ClusterAction, Provider, Route, Target};
 use crate::recordings::Operation;
 
 impl Route {
+    /// The operation by which faults and recordings select this request.
     pub(crate) fn operation(&self) -> Operation {
         match self {
             Self::Subscription => Operation::Subscription,
@@ -40,7 +41,7 @@ impl Route {
             Self::UpgradeProfile { .. } | Self::PoolUpgradeProfile { .. } => Operation::UpgradeProfile,
             Self::AgentPools { .. } => Operation::AgentPools,
             Self::AgentPool { .. } => Operation::AgentPool,
-            Self::LongOperation { .. } => Operation::LongOperation,
+            Self::OperationStatus { .. } => Operation::LongOperation,
             Self::OperationResult { .. } => Operation::OperationResult,
             Self::Unknown { .. } => Operation::Unknown,
         }
@@ -72,7 +73,7 @@ impl Route {
             Self::AgentPools { .. } | Self::AgentPool { .. } | Self::PoolUpgradeProfile { .. } => {
                 "Microsoft.ContainerService/managedClusters/agentPools"
             }
-            Self::LongOperation { provider, .. } => match provider {
+            Self::OperationStatus { provider, .. } => match provider {
                 Provider::ContainerService => "Microsoft.ContainerService/locations/operations",
                 Provider::Network => "Microsoft.Network/locations/operations",
                 Provider::Resources => "subscriptions/operationresults",
@@ -92,7 +93,7 @@ impl Route {
     }
 
     /// The action that a role must allow.
-    pub(crate) fn action(&self, method: &Method) -> String {
+    pub(crate) fn required_action(&self, method: &Method) -> String {
         let prefix = if self.provider().is_none() { "Microsoft.Resources/" } else { "" };
         if let Self::RegisterProvider { namespace } = self {
             return format!("{namespace}/register/action");
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn actions_follow_from_route_and_method() {
+    fn required_action_follows_from_route_and_method() {
         let aks = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/n";
         for (path, method, expected) in [
             ("/subscriptions/s", Method::GET, "Microsoft.Resources/subscriptions/read"),
@@ -218,7 +219,7 @@ mod tests {
                 "Microsoft.ContainerService/register/action",
             ),
         ] {
-            assert_eq!(target(path).route.action(&method), expected, "{path}");
+            assert_eq!(target(path).route.required_action(&method), expected, "{path}");
         }
     }
 
@@ -242,7 +243,13 @@ mod tests {
                 && group.supports(&Method::DELETE)
                 && !group.supports(&Method::POST)
         );
-        assert_eq!(list.provider(), Some("Microsoft.ContainerService"));
-        assert_eq!(group.provider(), None);
+    }
+
+    #[test]
+    fn only_types_of_resource_providers_have_a_provider() {
+        let provider = |path| target(path).route.provider();
+        let clusters = "/subscriptions/s/providers/Microsoft.ContainerService/managedClusters";
+        assert_eq!(provider(clusters), Some("Microsoft.ContainerService"));
+        assert_eq!(provider("/subscriptions/s/resourceGroups/g"), None);
     }
 }

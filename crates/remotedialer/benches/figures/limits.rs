@@ -1,6 +1,6 @@
-//! Measured values against their targets.
+//! Measured values against their limits.
 
-/// A measured value and its target.
+/// A measured value and its limit.
 struct Measurement {
     name: String,
     value: f64,
@@ -8,7 +8,7 @@ struct Measurement {
     unit: &'static str,
 }
 
-/// The measured values that have a target.
+/// The measured values that have a limit.
 #[derive(Default)]
 pub(crate) struct Measurements(Vec<Measurement>);
 
@@ -18,14 +18,14 @@ impl Measurements {
         self.0.push(Measurement { name: name.to_owned(), value, limit, unit });
     }
 
-    pub(crate) fn has_missed_target(&self) -> bool {
+    pub(crate) fn has_exceeded_limit(&self) -> bool {
         self.0.iter().any(|measurement| measurement.value > measurement.limit)
     }
 
     pub(crate) fn print(&self) {
         for Measurement { name, value, limit, unit } in &self.0 {
-            let verdict = if value > limit { "MISSED" } else { "met" };
-            println!("{name:<52}{value:>8.1} {unit:<5} at most {limit:>4.0}  {verdict}");
+            let verdict = if value > limit { "EXCEEDED" } else { "met" };
+            println!("{name:<62}{value:>8.1} {unit:<5} at most {limit:>4.0}  {verdict}");
         }
     }
 }
