@@ -135,8 +135,8 @@ impl Inner {
         }
         let mut content = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
         file.take(self.max_bytes).read_to_end(&mut content)?;
-        let sealed = parse(content, &self.key_id)?;
-        let plain = self.secrets.open_snapshot(VERSION, sealed).map_err(DiscardReason::Damaged)?;
+        let encrypted = parse(content, &self.key_id)?;
+        let plain = self.secrets.decrypt_snapshot(VERSION, encrypted).map_err(DiscardReason::Damaged)?;
         match self.listings.restore(&plain)? {
             Restored { lists: 0, expired } if expired > 0 => Err(DiscardReason::Expired(expired)),
             restored => Ok(Some(restored)),
@@ -181,11 +181,12 @@ impl Inner {
     fn write(&self) -> Result<(), Error> {
         let map_error =
             |error: vault::Error| Error::File { path: self.path.clone(), source: io::Error::other(error) };
-        let sealed = self.secrets.seal_snapshot(VERSION, self.listings.snapshot()).map_err(map_error)?;
-        let header = format!("{MAGIC} {VERSION} {}\n", sealed.key_id);
+        let encrypted =
+            self.secrets.encrypt_snapshot(VERSION, self.listings.snapshot()).map_err(map_error)?;
+        let header = format!("{MAGIC} {VERSION} {}\n", encrypted.key_id);
         files::write_private_parts(
             &self.path,
-            &[header.as_bytes(), &sealed.wrapped_key, &sealed.ciphertext],
+            &[header.as_bytes(), &encrypted.wrapped_key, &encrypted.ciphertext],
         )?;
         count_outcome("written");
         Ok(())
@@ -228,8 +229,8 @@ mod tests {
 
     #[test]
     fn snapshot_of_another_version_or_key_is_discarded() {
-        let sealed = parse(snapshot_file(&format!("{MAGIC} {VERSION} key-1\n")), "key-1").unwrap();
-        assert_eq!((sealed.wrapped_key.len(), sealed.ciphertext.len()), (WRAPPED_KEY_LEN, 40));
+        let encrypted = parse(snapshot_file(&format!("{MAGIC} {VERSION} key-1\n")), "key-1").unwrap();
+        assert_eq!((encrypted.wrapped_key.len(), encrypted.ciphertext.len()), (WRAPPED_KEY_LEN, 40));
         let reason = |header: &str| parse(snapshot_file(header), "key-1").unwrap_err().to_string();
         let other_key = reason(&format!("{MAGIC} {VERSION} key-2\n"));
         assert!(other_key.contains("key-2, which is not the active one"), "{other_key}");

@@ -58,7 +58,7 @@ impl Actor {
         object_id: &str,
         now_ms: i64,
     ) -> AuditRow {
-        self.event(action, object_type, object_id, &Ok(())).into_row(now_ms)
+        self.event(action, object_type, object_id, &Ok(())).into_row_at(now_ms)
     }
 
     /// As [`Self::audit`], with a detail, which must not contain the content of the object.
@@ -70,7 +70,7 @@ impl Actor {
         detail: &str,
         now_ms: i64,
     ) -> AuditRow {
-        self.event(action, object_type, object_id, &Ok(())).detail(detail).into_row(now_ms)
+        self.event(action, object_type, object_id, &Ok(())).detail(detail).into_row_at(now_ms)
     }
 
     /// The audit event of an attempt and its outcome.

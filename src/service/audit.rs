@@ -1,5 +1,5 @@
-//! The audit log: a record for every change and every failed attempt, and counts of the uses of stored credentials. A record has
-//! the caller, the action, the object, the outcome and the request, never the content of the object.
+//! The audit log: a record for every change and every failed attempt, and counts of frequent actions. A record has the
+//! caller, the action, the object, the outcome and the request, never the content of the object.
 //!
 //! A change and its record are written in one transaction: [`Actor::audit`] creates the record, and the store function that
 //! changes the object writes it (`store::transaction`). Other records go through a queue ([`AuditLog::record`]): rejected and
@@ -44,7 +44,7 @@ pub struct Options {
     pub queue_capacity: usize,
     /// The retention of records; zero keeps them forever.
     pub retention: Duration,
-    /// Whether every counted event has its own record instead.
+    /// Whether frequent actions have a record each, instead of one per minute with a count.
     pub record_each: bool,
 }
 
@@ -130,13 +130,13 @@ impl AuditLog {
                 // In its own task, because the client of this request may disconnect while it waits.
                 let sent = self.inner.pending_sends.spawn(async move {
                     if let Err(SendError(Message::Event(event))) = queue.send(message).await {
-                        writer::log_unstored(&event.into_record(), "the server is stopping");
+                        writer::log_unstored(&event.into_row(), "the server is stopping");
                     }
                 });
                 sent.await.ok();
             }
             Err(TrySendError::Closed(Message::Event(event))) => {
-                writer::log_unstored(&event.into_record(), "the server is stopping");
+                writer::log_unstored(&event.into_row(), "the server is stopping");
             }
             Ok(()) | Err(TrySendError::Closed(Message::Flush(_))) => {}
         }

@@ -16,11 +16,11 @@ use crate::support::advance_time;
 use crate::support::app::{TestApp, TestResponse};
 use crate::support::fault;
 
-const VM_SIZES: &str = "aksVMSizesV2";
+const VM_SIZES_V2: &str = "aksVMSizesV2";
 /// The length of the encrypted data key after the header of a snapshot.
 const WRAPPED_KEY_LEN: usize = 60;
 /// The actions whose lists are saved.
-const SAVED_ACTIONS: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES, "aksVersions"];
+const SAVED_ACTIONS: [&str; 5] = ["aksLocations", "aksRegions", "aksVMSizes", VM_SIZES_V2, "aksVersions"];
 
 async fn get_list(app: &TestApp, action: &str) -> TestResponse {
     let body = app.credential(&json!({"region": "eastus"}));
@@ -78,12 +78,12 @@ fn login_count(requests: &[String]) -> usize {
 #[tokio::test]
 async fn lists_are_served_after_a_restart_with_their_age() {
     let before = start_with_lists().await;
-    let original = get_list(&before, VM_SIZES).await;
+    let original = get_list(&before, VM_SIZES_V2).await;
     before.clock.advance(Duration::from_mins(1));
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.clock.advance(Duration::from_secs(30));
-    let first = get_list(&after, VM_SIZES).await;
+    let first = get_list(&after, VM_SIZES_V2).await;
     assert_eq!(cache_status(&first), ("hit", "90", 200));
     assert_eq!((&first.body, first.header("etag")), (&original.body, original.header("etag")));
     let requests = after.take_azure_requests();
@@ -92,16 +92,16 @@ async fn lists_are_served_after_a_restart_with_their_age() {
         assert_eq!(cache_status(&get_list(&after, action).await), ("hit", "90", 200), "{action}");
     }
     let body = after.credential(&json!({"region": "eastus"}));
-    let request = after.post("/meta/aksVMSizesV2").header("accept-encoding", "zstd").json(&body);
+    let request = after.post(&format!("/meta/{VM_SIZES_V2}")).header("accept-encoding", "zstd").json(&body);
     assert_eq!(request.send().await.header("content-encoding"), "zstd");
     assert_eq!(after.take_azure_requests(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn stored_credential_gets_its_lists_after_a_stop() {
+async fn graceful_stop_saves_lists_of_stored_credential() {
     let before = TestApp::with_advisory_review().await;
     let id = before.store_credential(&before.admin).await;
-    let path = format!("/meta/{VM_SIZES}?cloudCredentialId={id}&region=eastus");
+    let path = format!("/meta/{VM_SIZES_V2}?cloudCredentialId={id}&region=eastus");
     assert_eq!(cache_status(&before.get(&path).send().await), ("miss", "0", 200));
     let builder = TestApp::builder().advisory_review().restart_of(&before);
     before.server.stop().await;
@@ -118,8 +118,8 @@ async fn expired_list_is_served_while_a_new_one_is_loaded() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.clock.advance(Duration::from_hours(2));
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("stale", "7200", 200));
-    while get_list(&after, VM_SIZES).await.header("x-norman-aks-cache") != "hit" {
+    assert_eq!(cache_status(&get_list(&after, VM_SIZES_V2).await), ("stale", "7200", 200));
+    while get_list(&after, VM_SIZES_V2).await.header("x-norman-aks-cache") != "hit" {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let requests = after.take_azure_requests();
@@ -132,7 +132,7 @@ async fn rejected_login_evicts_all_lists() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     after.control.add_fault(login_fault(fault::status(401)));
-    let response = get_list(&after, VM_SIZES).await.expect(400);
+    let response = get_list(&after, VM_SIZES_V2).await.expect(400);
     assert!(response.error().starts_with("failed to get VM sizes: "), "{}", response.text());
     after.control.clear_faults();
     // A rejection is cached for ten seconds.
@@ -147,7 +147,7 @@ async fn rejected_login_evicts_all_lists() {
 }
 
 #[tokio::test]
-async fn lists_are_served_while_azure_fails() {
+async fn lists_are_served_while_login_fails() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     for effect in [fault::status(503), fault::status(429), Effect::CutBeforeAnswer, Effect::InvalidJson] {
@@ -155,7 +155,7 @@ async fn lists_are_served_while_azure_fails() {
         let effect_name = format!("{effect:?}");
         after.control.add_fault(login_fault(effect));
         after.clock.advance(Duration::from_secs(10));
-        let response = get_list(&after, VM_SIZES).await;
+        let response = get_list(&after, VM_SIZES_V2).await;
         assert_eq!(
             (response.header("x-norman-aks-cache"), response.status.as_u16()),
             ("hit", 200),
@@ -174,7 +174,7 @@ async fn unresponsive_login_is_awaited_once() {
     let after = restart_and_restore(&before).await;
     after.control.add_fault(fault::delay(Operation::Token, 3_600_000));
     let started = Instant::now();
-    let mut first = pin!(get_list(&after, VM_SIZES));
+    let mut first = pin!(get_list(&after, VM_SIZES_V2));
     // The first request waits for the login for a few seconds.
     tokio::select! {
         response = &mut first => panic!("the login was not awaited: {response:?}"),
@@ -183,7 +183,7 @@ async fn unresponsive_login_is_awaited_once() {
     assert_eq!(cache_status(&first.await), ("hit", "0", 200));
     let first_duration = started.elapsed();
     let started = Instant::now();
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
+    assert_eq!(cache_status(&get_list(&after, VM_SIZES_V2).await), ("hit", "0", 200));
     assert!(started.elapsed() < first_duration / 2, "{:?} after {first_duration:?}", started.elapsed());
 }
 
@@ -193,8 +193,12 @@ async fn no_cache_request_bypasses_restored_lists() {
     before.server.save_lists().await;
     let after = restart_and_restore(&before).await;
     let body = after.credential(&json!({"region": "eastus"}));
-    let response =
-        after.post("/meta/aksVMSizesV2").header("cache-control", "no-cache").json(&body).send().await;
+    let response = after
+        .post(&format!("/meta/{VM_SIZES_V2}"))
+        .header("cache-control", "no-cache")
+        .json(&body)
+        .send()
+        .await;
     assert_eq!(cache_status(&response), ("miss", "0", 200));
 }
 
@@ -205,11 +209,11 @@ async fn other_secret_gets_no_restored_list() {
     let after = restart_and_restore(&before).await;
     let mut body = after.credential(&json!({"region": "eastus"}));
     body["clientSecret"] = after.seed.client_secret_2.into();
-    let response = after.post("/meta/aksVMSizesV2").json(&body).send().await;
+    let response = after.post(&format!("/meta/{VM_SIZES_V2}")).json(&body).send().await;
     assert_eq!(cache_status(&response), ("miss", "0", 200));
     body["clientSecret"] = "guessed".into();
     after.control.add_fault(login_fault(fault::status(503)));
-    let response = after.post("/meta/aksVMSizesV2").json(&body).send().await;
+    let response = after.post(&format!("/meta/{VM_SIZES_V2}")).json(&body).send().await;
     assert_eq!(response.status, 503, "no list for a guessed secret while Entra fails: {}", response.text());
 }
 
@@ -240,11 +244,11 @@ async fn unusable_snapshot_is_discarded_and_overwritten() {
     ] {
         std::fs::write(snapshot_file(&before), &bytes).unwrap();
         let after = restart(&before).await;
-        assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("miss", "0", 200), "{defect}");
+        assert_eq!(cache_status(&get_list(&after, VM_SIZES_V2).await), ("miss", "0", 200), "{defect}");
         after.server.save_lists().await;
         assert_ne!(std::fs::read(snapshot_file(&after)).unwrap(), bytes, "{defect}");
         let last = restart_and_restore(&after).await;
-        assert_eq!(cache_status(&get_list(&last, VM_SIZES).await), ("hit", "0", 200), "{defect}");
+        assert_eq!(cache_status(&get_list(&last, VM_SIZES_V2).await), ("hit", "0", 200), "{defect}");
     }
 }
 
@@ -265,13 +269,13 @@ async fn old_snapshot_is_discarded() {
 #[tokio::test]
 async fn killed_server_leaves_the_last_complete_snapshot() {
     let before = TestApp::with_advisory_review().await;
-    get_list(&before, VM_SIZES).await;
+    get_list(&before, VM_SIZES_V2).await;
     before.server.save_lists().await;
     get_list(&before, "aksLocations").await;
     // As if the server had been killed while it wrote the next snapshot.
     std::fs::write(snapshot_file(&before).with_extension("new"), b"norman-aks-snap").unwrap();
     let after = restart_and_restore(&before).await;
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("hit", "0", 200));
+    assert_eq!(cache_status(&get_list(&after, VM_SIZES_V2).await), ("hit", "0", 200));
     assert_eq!(cache_status(&get_list(&after, "aksLocations").await), ("miss", "0", 200));
     after.server.save_lists().await;
     assert_eq!(
@@ -285,7 +289,7 @@ async fn unchanged_lists_are_not_written_again() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let written = std::fs::read(snapshot_file(&before)).unwrap();
-    get_list(&before, VM_SIZES).await;
+    get_list(&before, VM_SIZES_V2).await;
     get_list(&before, "aksClusters").await;
     before.server.save_lists().await;
     // A new snapshot would be encrypted with another data key.
@@ -296,7 +300,7 @@ async fn unchanged_lists_are_not_written_again() {
 }
 
 #[tokio::test]
-async fn replaced_key_invalidates_snapshots_but_not_the_running_cache() {
+async fn key_rotation_discards_snapshot_but_not_cache() {
     let before = start_with_lists().await;
     before.server.save_lists().await;
     let key_file = before.data_dir.path().join("encryption.keys");
@@ -304,20 +308,20 @@ async fn replaced_key_invalidates_snapshots_but_not_the_running_cache() {
     let new_key = STANDARD.encode([9; 32]);
     std::fs::write(&key_file, format!("key-new:{new_key}\n{old_keys}")).unwrap();
     before.server.secrets.reload().await.unwrap();
-    assert_eq!(cache_status(&get_list(&before, VM_SIZES).await), ("hit", "0", 200));
+    assert_eq!(cache_status(&get_list(&before, VM_SIZES_V2).await), ("hit", "0", 200));
     let old_snapshot = std::fs::read(snapshot_file(&before)).unwrap();
     before.server.save_lists().await;
     assert!(!snapshot_file(&before).exists());
     // As if the server had been killed before it deleted the snapshot.
     std::fs::write(snapshot_file(&before), old_snapshot).unwrap();
     let after = restart(&before).await;
-    assert_eq!(cache_status(&get_list(&after, VM_SIZES).await), ("miss", "0", 200));
+    assert_eq!(cache_status(&get_list(&after, VM_SIZES_V2).await), ("miss", "0", 200));
     after.server.save_lists().await;
     assert!(
         std::fs::read(snapshot_file(&after)).unwrap().starts_with(b"norman-aks-snapshot-1 0.1.0 key-new\n")
     );
     assert_eq!(
-        cache_status(&get_list(&restart_and_restore(&after).await, VM_SIZES).await),
+        cache_status(&get_list(&restart_and_restore(&after).await, VM_SIZES_V2).await),
         ("hit", "0", 200)
     );
 }
@@ -338,12 +342,12 @@ async fn snapshot_is_encrypted_and_contains_no_secret() {
     let header = std::str::from_utf8(&content[..header_len]).unwrap();
     let [_, version, key_id] = header.split(' ').collect::<Vec<_>>().try_into().unwrap();
     let (wrapped_key, ciphertext) = content[header_len + 1..].split_at(WRAPPED_KEY_LEN);
-    let sealed = EncryptedColumns {
+    let encrypted = EncryptedColumns {
         key_id: key_id.to_owned(),
         wrapped_key: wrapped_key.to_vec(),
         ciphertext: ciphertext.to_vec(),
     };
-    let plaintext = app.server.secrets.open_snapshot(version, sealed).unwrap();
+    let plaintext = app.server.secrets.decrypt_snapshot(version, encrypted).unwrap();
     let contains =
         |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
     for text in ["Standard_D2s_v5", "eastus", app.seed.subscription_id] {

@@ -36,7 +36,7 @@ struct Counted {
 
 impl Counted {
     fn new(event: AuditEvent) -> Self {
-        let record = event.into_record();
+        let record = event.into_row();
         let count = Count { count: 1, last_ms: record.at_ms };
         Self { record, count, taken_count: 0 }
     }

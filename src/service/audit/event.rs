@@ -150,13 +150,13 @@ impl AuditEvent {
     }
 
     /// The record of this event at `now_ms`, for the store function that writes the change.
-    pub(in crate::service) fn into_row(mut self, now_ms: i64) -> AuditRow {
+    pub(in crate::service) fn into_row_at(mut self, now_ms: i64) -> AuditRow {
         self.position = Position::new(now_ms);
-        self.into_record()
+        self.into_row()
     }
 
     /// The record of this event at its position.
-    pub(super) fn into_record(self) -> AuditRow {
+    pub(super) fn into_row(self) -> AuditRow {
         let Self { key, request_id, position, .. } = self;
         let AuditKey { caller, action, object_type, object_id, outcome, remote, detail } = key;
         AuditRow {

@@ -120,7 +120,7 @@ impl Writer {
         let mut batch = Vec::new();
         for message in messages.drain(..) {
             match message {
-                Message::Event(event) => batch.push(event.into_record()),
+                Message::Event(event) => batch.push(event.into_row()),
                 Message::Flush(done) => flush_waiters.push(done),
             }
         }

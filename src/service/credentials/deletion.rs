@@ -55,10 +55,10 @@ impl Credentials {
             let audit = |deletion: &Deletion| {
                 let event = by.event(Action::Delete, OBJECT_TYPE, id, &Ok(()));
                 match deletion {
-                    Deletion::Erased => event.into_row(now_ms),
+                    Deletion::Erased => event.into_row_at(now_ms),
                     Deletion::Pending(clusters) => {
                         let detail = format!("pending: its secret is kept for {}", join_names(clusters));
-                        event.detail(&detail).into_row(now_ms)
+                        event.detail(&detail).into_row_at(now_ms)
                     }
                 }
             };
@@ -106,7 +106,7 @@ impl Credentials {
                     [] => event,
                     clusters => event.detail(&format!("removed from {}", join_names(clusters))),
                 };
-                event.into_row(now_ms)
+                event.into_row_at(now_ms)
             };
             match store::credentials::erase(&self.inner.store, &row.id, audit).await {
                 // A cluster has started to use it.

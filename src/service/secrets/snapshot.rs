@@ -14,7 +14,7 @@ impl Secrets {
     ///
     /// # Errors
     /// [`vault::Error::Encryption`] only.
-    pub fn seal_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<EncryptedColumns, vault::Error> {
+    pub fn encrypt_snapshot(&self, version: &str, plain: Vec<u8>) -> Result<EncryptedColumns, vault::Error> {
         self.inner.vault.seal_bytes(&snapshot_context(version), plain).map(EncryptedColumns::from)
     }
 
@@ -22,8 +22,12 @@ impl Secrets {
     ///
     /// # Errors
     /// [`vault::Error::MissingKey`], [`vault::Error::Tampered`].
-    pub fn open_snapshot(&self, version: &str, sealed: EncryptedColumns) -> Result<Vec<u8>, vault::Error> {
-        let EncryptedColumns { key_id, wrapped_key, ciphertext } = sealed;
+    pub fn decrypt_snapshot(
+        &self,
+        version: &str,
+        encrypted: EncryptedColumns,
+    ) -> Result<Vec<u8>, vault::Error> {
+        let EncryptedColumns { key_id, wrapped_key, ciphertext } = encrypted;
         let sealed = Sealed { key_id, wrapped_key, ciphertext };
         self.inner.vault.open_bytes(&snapshot_context(version), sealed)
     }
