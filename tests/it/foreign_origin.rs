@@ -1,5 +1,5 @@
 //! Requests that a page of another site makes a browser send. They are rejected by `Sec-Fetch-Site`, or by `Origin` if the
-//! browser omits `Sec-Fetch-Site`, as it does over plain HTTP.
+//! browser omits `Sec-Fetch-Site`, as it does over plain HTTP, unless the origin is configured.
 
 use azure_sandbox::Sandbox;
 use base64::Engine as _;
@@ -10,7 +10,7 @@ use crate::support::app::{Call, TestApp};
 
 const CHANGING_METHODS: [Method; 4] = [Method::POST, Method::PUT, Method::DELETE, Method::PATCH];
 
-/// Origins that are not `http://norman.test`, which the test requests name as the host.
+/// Origins other than `http://norman.test`, the server's own origin in these tests.
 const FOREIGN_ORIGINS: [&str; 6] = [
     "https://evil.example",
     "http://evil.example",
@@ -38,7 +38,7 @@ fn as_browser<'a>(call: Call<'a>, app: &TestApp, use_basic_auth: bool) -> Call<'
 }
 
 #[tokio::test]
-async fn action_from_foreign_origin_is_rejected_without_azure() {
+async fn action_from_foreign_origin_is_rejected_before_azure_call() {
     let app = start().await;
     let id = app.store_credential(&app.admin).await;
     let listing = format!("/meta/aksLocations?cloudCredentialId={id}");
@@ -63,7 +63,7 @@ async fn action_from_foreign_origin_is_rejected_without_azure() {
 }
 
 #[tokio::test]
-async fn change_from_foreign_origin_is_rejected_despite_csrf() {
+async fn change_from_foreign_origin_is_rejected_despite_csrf_token() {
     let app = start().await;
     let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");
@@ -118,7 +118,7 @@ async fn origin_of_server_url_is_accepted() {
 }
 
 #[tokio::test]
-async fn sec_fetch_site_decides_before_the_origin() {
+async fn sec_fetch_site_is_overridden_only_by_configured_origins() {
     let app = start().await;
     let id = app.store_credential(&app.admin).await;
     let path = format!("/v3/cloudcredentials/{id}");

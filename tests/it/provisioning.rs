@@ -2,16 +2,16 @@
 //! in Azure as another user would in the portal.
 
 mod access;
+mod azure_errors;
 mod converge;
 mod imports;
-mod life;
-mod loops;
+mod lifecycle;
+mod no_repeated_writes;
 mod ownership;
 mod prerequisites;
 mod refresh;
-mod refusals;
+mod unusable;
 mod updates;
-mod usable;
 
 use std::time::Duration;
 
@@ -29,12 +29,14 @@ const GROUP: &str = "rancher";
 /// The client request ID of requests from the portal.
 const PORTAL: &str = "portal";
 
-/// A server, and a client that acts as another user in Azure's portal.
+/// A server with a stored credential, and a client that acts as another user in Azure's portal. It has no cluster at first.
 pub(crate) struct ClusterSetup {
     pub(crate) app: TestApp,
     /// The ID of the stored credential.
     pub(crate) credential: String,
+    /// The sandbox account of the credential.
     pub(crate) account: Account,
+    /// The other user's client.
     client: reqwest::Client,
 }
 
@@ -77,7 +79,7 @@ impl ClusterSetup {
     /// Starts with an active small cluster; returns its ID as well.
     pub(crate) async fn start_active() -> (Self, String) {
         let setup = Self::start().await;
-        let id = setup.create_active(&setup.small()).await;
+        let id = setup.create_active(&setup.small_cluster()).await;
         (setup, id)
     }
 
@@ -85,12 +87,12 @@ impl ClusterSetup {
     async fn start_with_two_pools() -> (Self, String) {
         let setup = Self::start().await;
         let pools = json!({"nodePools": [pool("system", "System"), pool("work", "User")]});
-        let id = setup.create_active(&setup.small_with(pools)).await;
+        let id = setup.create_active(&setup.small_cluster_with(pools)).await;
         (setup, id)
     }
 
-    /// The body of a small cluster.
-    pub(crate) fn small(&self) -> Value {
+    /// The body of a request that creates a managed cluster with one pool of one node.
+    pub(crate) fn small_cluster(&self) -> Value {
         json!({
             "name": "one",
             "aksConfig": {
@@ -101,20 +103,20 @@ impl ClusterSetup {
         })
     }
 
-    /// As [`Self::small`], with additional or changed keys of `aksConfig`.
-    pub(crate) fn small_with(&self, more: Value) -> Value {
-        let mut body = self.small();
-        body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    /// As [`Self::small_cluster`], with additional or changed keys of `aksConfig`.
+    pub(crate) fn small_cluster_with(&self, overrides: Value) -> Value {
+        let mut body = self.small_cluster();
+        body["aksConfig"].as_object_mut().unwrap().extend(overrides.as_object().unwrap().clone());
         body
     }
 
-    /// The body of an import.
-    pub(crate) fn import(&self, name: &str, more: Value) -> Value {
+    /// The body of a request that imports a cluster, with additional or changed keys of `aksConfig`.
+    pub(crate) fn import_body(&self, name: &str, overrides: Value) -> Value {
         let mut config = json!({
             "azureCredentialSecret": self.credential, "clusterName": name, "imported": true, "resourceGroup": GROUP,
             "resourceLocation": "eastus",
         });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        config.as_object_mut().unwrap().extend(overrides.as_object().unwrap().clone());
         json!({"name": name, "aksConfig": config})
     }
 
@@ -142,14 +144,14 @@ impl ClusterSetup {
         id
     }
 
-    async fn settle_active(&self, id: &str) {
+    async fn settle_and_expect_active(&self, id: &str) {
         self.app.settle().await;
         self.expect_active(id).await;
     }
 
     async fn update_and_settle(&self, id: &str, config: Value) {
         assert_eq!(self.update(id, config).await.status, StatusCode::OK);
-        self.settle_active(id).await;
+        self.settle_and_expect_active(id).await;
     }
 
     async fn delete_and_settle(&self, id: &str) {
@@ -280,7 +282,7 @@ impl ClusterSetup {
         assert_eq!(lines(&self.take_writes()), Vec::<String>::new());
     }
 
-    /// The distinct statuses of the next `seconds`.
+    /// The statuses during the next `seconds`, without consecutive repetitions. Ends early if the cluster is deleted.
     async fn record_statuses(&self, id: &str, seconds: u64) -> Vec<StatusSnapshot> {
         let mut statuses: Vec<StatusSnapshot> = Vec::new();
         for _ in 0..seconds {
@@ -298,7 +300,7 @@ impl ClusterSetup {
         statuses
     }
 
-    /// The server's writes since the last call, in order.
+    /// The server's writes since the requests were last cleared, in order. Clears them.
     pub(crate) fn take_writes(&self) -> Vec<Write> {
         let is_from_portal = |request: &RecordedRequest| request.client_request_id.as_deref() == Some(PORTAL);
         let writes = self
@@ -315,7 +317,7 @@ impl ClusterSetup {
 
     /// The cluster in Azure.
     pub(crate) async fn aks_cluster(&self, name: &str) -> Option<Value> {
-        let (status, body) = self.azure(Method::GET, &cluster(name), None).await;
+        let (status, body) = self.azure(Method::GET, &cluster_path(name), None).await;
         (status == 200).then_some(body)
     }
 
@@ -331,6 +333,7 @@ impl ClusterSetup {
         self.app.control.set_timing(Timing { scale: 0.0, ..timing.clone() }).unwrap();
         let (status, response) = self.azure(method, path, body).await;
         assert!((200..300).contains(&status), "{status} {response}");
+        // The sandbox completes due operations at the next request, so this one must precede the restored timing.
         self.azure(Method::GET, path, None).await;
         self.app.control.set_timing(timing).unwrap();
     }
@@ -340,17 +343,19 @@ impl ClusterSetup {
         let mut body = self.aks_cluster(name).await.unwrap();
         let (parent, key) = pointer.rsplit_once('/').unwrap();
         if body.pointer(parent).is_none() {
-            let (above, name) = parent.rsplit_once('/').unwrap();
-            body.pointer_mut(above).unwrap().as_object_mut().unwrap().insert(name.to_owned(), json!({}));
+            let (grandparent, parent_key) = parent.rsplit_once('/').unwrap();
+            let grandparent = body.pointer_mut(grandparent).unwrap();
+            grandparent.as_object_mut().unwrap().insert(parent_key.to_owned(), json!({}));
         }
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(key.to_owned(), value);
-        self.change_in_azure(Method::PUT, &cluster(name), Some(&body)).await;
+        self.change_in_azure(Method::PUT, &cluster_path(name), Some(&body)).await;
     }
 
     /// Creates or changes a pool in Azure.
     pub(crate) async fn put_pool_in_azure(&self, name: &str, pool: &str, properties: Value) {
         let body = json!({"properties": properties});
-        self.change_in_azure(Method::PUT, &format!("{}/agentPools/{pool}", cluster(name)), Some(&body)).await;
+        self.change_in_azure(Method::PUT, &format!("{}/agentPools/{pool}", cluster_path(name)), Some(&body))
+            .await;
     }
 
     /// Sends a request to Azure as the other user; the path starts after the subscription.
@@ -468,7 +473,7 @@ pub(crate) fn without_azure_values(returned: &Value, configured: &Value) -> Valu
 }
 
 /// The path of a cluster in the group.
-pub(crate) fn cluster(name: &str) -> String {
+pub(crate) fn cluster_path(name: &str) -> String {
     format!("/resourceGroups/{GROUP}/providers/{AKS}/{name}")
 }
 
@@ -481,9 +486,9 @@ pub(crate) fn pool(name: &str, mode: &str) -> Value {
 }
 
 /// As [`pool`], with additional or changed keys.
-pub(crate) fn pool_with(name: &str, mode: &str, other: Value) -> Value {
+pub(crate) fn pool_with(name: &str, mode: &str, overrides: Value) -> Value {
     let mut pool = pool(name, mode);
-    pool.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+    pool.as_object_mut().unwrap().extend(overrides.as_object().unwrap().clone());
     pool
 }
 

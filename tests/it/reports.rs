@@ -14,28 +14,28 @@ use crate::provisioning::ClusterSetup;
 use crate::support::app::TestResponse;
 
 /// The body of a cluster that another client creates in the simulated Azure.
-pub(super) fn azure_cluster(name: &str, more: Value) -> Value {
+pub(super) fn azure_cluster(name: &str, overrides: Value) -> Value {
     let mut properties = json!({
         "kubernetesVersion": "1.32.7", "dnsPrefix": name, "networkProfile": {"networkPlugin": "azure"},
         "agentPoolProfiles": [azure_pool(json!({}))],
     });
-    properties.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    properties.as_object_mut().unwrap().extend(overrides.as_object().unwrap().clone());
     json!({"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": properties})
 }
 
 /// A pool of [`azure_cluster`].
-pub(super) fn azure_pool(more: Value) -> Value {
+pub(super) fn azure_pool(overrides: Value) -> Value {
     let mut pool = json!({"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D4s_v5", "maxPods": 30,
         "osDiskSizeGB": 128, "osDiskType": "Managed", "osType": "Linux", "type": "VirtualMachineScaleSets"});
-    pool.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    pool.as_object_mut().unwrap().extend(overrides.as_object().unwrap().clone());
     pool
 }
 
 impl ClusterSetup {
     /// Creates a cluster in the simulated Azure, as the portal would.
-    pub(super) async fn create_in_azure(&self, name: &str, more: Value) {
-        let body = azure_cluster(name, more);
-        self.change_in_azure(http::Method::PUT, &crate::provisioning::cluster(name), Some(&body)).await;
+    pub(super) async fn create_in_azure(&self, name: &str, overrides: Value) {
+        let body = azure_cluster(name, overrides);
+        self.change_in_azure(http::Method::PUT, &crate::provisioning::cluster_path(name), Some(&body)).await;
         self.app.settle().await;
     }
 
@@ -48,9 +48,9 @@ impl ClusterSetup {
     }
 
     /// Creates a cluster in the simulated Azure and imports it; returns its ID.
-    pub(super) async fn create_import(&self, name: &str, more: Value) -> String {
-        self.create_in_azure(name, more).await;
-        self.create_active(&self.import(name, json!({}))).await
+    pub(super) async fn create_import(&self, name: &str, overrides: Value) -> String {
+        self.create_in_azure(name, overrides).await;
+        self.create_active(&self.import_body(name, json!({}))).await
     }
 
     /// Posts a cluster that is rejected; returns the field and the message.

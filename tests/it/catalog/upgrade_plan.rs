@@ -4,7 +4,7 @@ use azure_sandbox::{Page, Quota};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::provisioning::{ClusterSetup, cluster, pool, pool_with};
+use crate::provisioning::{ClusterSetup, cluster_path, pool, pool_with};
 use crate::support::app::TestResponse;
 use crate::support::test_clusters;
 
@@ -104,7 +104,7 @@ async fn following_the_plan_upgrades_a_cluster_two_minors() {
     let setup = ClusterSetup::start().await;
     let pools =
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": "1.32"}))]);
-    let id = setup.create_active(&setup.small_with(json!({"nodePools": pools}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"nodePools": pools}))).await;
     assert_eq!(running_versions(&setup, "one").await, ["1.32.7"; 3]);
     let first = plan(&setup, &id, "").await;
     assert_eq!((&first["from"], &first["to"]), (&json!("1.32.7"), &json!("1.34.3")), "{first}");
@@ -159,7 +159,7 @@ async fn import_without_managed_pools_is_upgraded_as_well() {
 async fn preview_is_marked_and_saved_with_a_warning() {
     let setup = ClusterSetup::start().await;
     let id = setup
-        .create_active(&setup.small_with(json!({"kubernetesVersion": "1.34.3", "nodePools": [
+        .create_active(&setup.small_cluster_with(json!({"kubernetesVersion": "1.34.3", "nodePools": [
         pool_with("system", "System", json!({"orchestratorVersion": "1.34.3"}))]})))
         .await;
     assert_eq!(complete_summary(&setup, &id, "").await, "");
@@ -320,7 +320,7 @@ async fn plan_is_for_those_who_see_the_cluster() {
 #[tokio::test]
 async fn invalid_requests_are_rejected() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     for (query, field) in [("?to=latest", "to"), ("?too=1.33", "too"), ("?to=1.33", "state"), ("", "state")] {
         let response = get_plan(&setup, &setup.app.admin, &id, query).await;
         assert_eq!(response.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", response.text());
@@ -328,7 +328,7 @@ async fn invalid_requests_are_rejected() {
     }
     setup.app.settle().await;
     setup.expect_active(&id).await;
-    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    setup.change_in_azure(Method::DELETE, &cluster_path("one"), None).await;
     let response = get_plan(&setup, &setup.app.admin, &id, "").await;
     assert_eq!(response.json()["code"], "InvalidState", "{}", response.text());
     setup.app.post(&format!("/api/v1/clusters/{id}/upgrade-plan")).send().await.expect(405);

@@ -31,7 +31,7 @@ const AFTER_FIXTURE_MS: i64 = 1_795_910_000_000;
 impl ClusterSetup {
     async fn start_with_import(account: &str, name: &str) -> (Self, String) {
         let setup = Self::start_with_account(account).await;
-        let id = setup.create_active(&setup.import(name, json!({}))).await;
+        let id = setup.create_active(&setup.import_body(name, json!({}))).await;
         (setup, id)
     }
 
@@ -190,7 +190,7 @@ async fn disabled_local_accounts_use_an_entra_token() {
     let mut cluster = setup.aks_cluster(MADE_ELSEWHERE).await.unwrap();
     cluster["properties"]["aadProfile"] = json!({"managed": true, "tenantID": setup.account.tenant_id});
     cluster["properties"]["disableLocalAccounts"] = true.into();
-    setup.change_in_azure(Method::PUT, &super::cluster(MADE_ELSEWHERE), Some(&cluster)).await;
+    setup.change_in_azure(Method::PUT, &super::cluster_path(MADE_ELSEWHERE), Some(&cluster)).await;
     setup.app.control.clear_requests();
 
     assert_eq!(setup.status_inside(&id, "/api/v1/nodes").await, 200);
@@ -242,7 +242,7 @@ async fn certificate_is_replaced_before_it_expires() {
     let fqdn = cluster["properties"]["fqdn"].as_str().unwrap();
     assert!(declared.iter().any(|cluster| cluster.fqdn == fqdn));
     assert!(setup.app.control.renew_client_certificate(fqdn, 10));
-    let id = setup.create_active(&setup.import(MADE_ELSEWHERE, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(MADE_ELSEWHERE, json!({}))).await;
     let access_before = setup.secret(&id, CLUSTER_ACCESS_SECRET).await.unwrap();
     // The server requests the kubeconfig only occasionally as long as Azure returns the same one.
     setup.advance_refreshes(30).await;
@@ -278,7 +278,7 @@ async fn denied_admin_kubeconfig_falls_back_to_user_kubeconfig() {
 #[tokio::test]
 async fn missing_rights_in_the_cluster_fail_provisioning() {
     let setup = ClusterSetup::start_with_account("operator").await;
-    let id = setup.post_and_settle(&setup.import("entra-only", json!({}))).await;
+    let id = setup.post_and_settle(&setup.import_body("entra-only", json!({}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     for words in [
         &*setup.account.client_id,
@@ -294,7 +294,7 @@ async fn missing_rights_in_the_cluster_fail_provisioning() {
     // With local accounts and Entra users, the message also contains the missing action for the admin kubeconfig.
     let mut cluster = setup.aks_cluster("entra-only").await.unwrap();
     cluster["properties"]["disableLocalAccounts"] = false.into();
-    setup.change_in_azure(Method::PUT, &super::cluster("entra-only"), Some(&cluster)).await;
+    setup.change_in_azure(Method::PUT, &super::cluster_path("entra-only"), Some(&cluster)).await;
     setup.app.advance(Duration::from_mins(8)).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     let action = "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action";

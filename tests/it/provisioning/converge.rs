@@ -7,7 +7,7 @@ use http::Method;
 use norman_aks::store;
 use serde_json::{Value, json};
 
-use super::{ClusterSetup, azure_cluster_body, cluster, lines, pool, pool_with};
+use super::{ClusterSetup, azure_cluster_body, cluster_path, lines, pool, pool_with};
 use crate::support::app::TestApp;
 use crate::support::databases;
 use crate::support::fault;
@@ -86,12 +86,12 @@ async fn temporarily_unreachable_cluster_recovers() {
 async fn failed_creation_is_retried_with_another_spec() {
     let setup = ClusterSetup::start().await;
     setup.app.control.add_outcome(failure(OperationKind::CreateCluster));
-    let id = setup.post_and_settle(&setup.small()).await;
+    let id = setup.post_and_settle(&setup.small_cluster()).await;
     setup.expect_failure(&id, "provisioning").await;
     let changes = json!({"vmSize": "Standard_D4s_v3", "availabilityZones": ["1"], "maxPods": 60});
     let response = setup.update(&id, json!({"nodePools": [pool_with("system", "System", changes)]})).await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     let system_pool = setup.pool_in_azure("one", "system").await.unwrap();
     assert_eq!((&system_pool["vmSize"], &system_pool["maxPods"]), (&json!("Standard_D4s_v3"), &json!(60)));
     // Now that the pool exists, these fields are immutable.
@@ -140,13 +140,15 @@ async fn failed_pool_is_deleted_once_unlisted() {
 async fn pool_removed_during_creation_is_deleted() {
     let setup = ClusterSetup::start().await;
     let id = setup
-        .post(&setup.small_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})))
+        .post(
+            &setup.small_cluster_with(json!({"nodePools": [pool("system", "System"), pool("work", "User")]})),
+        )
         .await;
     setup.run_due_steps().await;
     assert!(setup.aks_cluster("one").await.is_some(), "it is being created");
     let response = setup.update(&id, json!({"nodePools": [pool("system", "System")]})).await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(setup.pool_in_azure("one", "work").await, None);
     setup.expect_no_writes(&id).await;
 }
@@ -154,8 +156,8 @@ async fn pool_removed_during_creation_is_deleted() {
 #[tokio::test]
 async fn removed_ranges_are_removed_in_azure() {
     let setup = ClusterSetup::start().await;
-    let body =
-        setup.small_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
+    let body = setup
+        .small_cluster_with(json!({"authorizedIpRanges": ["20.1.0.0/16"], "outboundType": "loadBalancer"}));
     let id = setup.create_active(&body).await;
     let mut config = body["aksConfig"].clone();
     config.as_object_mut().unwrap().remove("authorizedIpRanges");
@@ -174,7 +176,7 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
     let (setup, id) = ClusterSetup::start_active().await;
     setup.put_pool_in_azure("one", "system", json!({"count": 3})).await;
     let body = json!({"name": "one", "description": "other words", "labels": {"a": "b"},
-        "aksConfig": setup.small()["aksConfig"]});
+        "aksConfig": setup.small_cluster()["aksConfig"]});
     let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
     assert_eq!(
         (response.status.as_u16(), &response.json()["state"]),
@@ -182,7 +184,7 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
         "{}",
         response.text()
     );
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(lines(&setup.take_writes()), [""; 0]);
     let object = setup.get(&id).await;
     assert_eq!((&object["description"], &object["labels"]["a"]), (&json!("other words"), &json!("b")));
@@ -193,7 +195,7 @@ async fn unrelated_change_keeps_recent_changes_in_azure() {
 async fn import_contains_azures_state_when_it_is_active() {
     let setup = ClusterSetup::start().await;
     let empty_values = json!({"tags": {}, "monitoring": false, "httpApplicationRouting": false});
-    let id = setup.create_active(&setup.import("made-elsewhere", empty_values)).await;
+    let id = setup.create_active(&setup.import_body("made-elsewhere", empty_values)).await;
     let object = setup.get(&id).await;
     assert_eq!(object["aksConfig"]["tags"], json!({}), "Azure's tags are not the user's");
     assert_eq!(object["aksStatus"]["upstreamSpec"]["tags"], json!({"team": "platform"}));
@@ -249,7 +251,7 @@ async fn resource_is_polled_if_the_operation_is_unreadable() {
 async fn workspace_is_irrelevant_once_monitoring_is_on() {
     let setup = ClusterSetup::start().await;
     setup.app.control.add_outcome(failure(OperationKind::CreateWorkspace));
-    let id = setup.post_and_settle(&setup.small_with(json!({"monitoring": true}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"monitoring": true}))).await;
     setup.expect_active(&id).await;
     let attempts =
         lines(&setup.take_writes()).into_iter().filter(|line| line.ends_with("/rancher-EUS")).count();
@@ -264,9 +266,11 @@ async fn workspace_is_irrelevant_once_monitoring_is_on() {
 async fn removal_of_a_foreign_cluster_says_that_it_stays() {
     let db = databases::sqlite().await;
     let setup = ClusterSetup::new(TestApp::builder().database(&db).start().await, "ready").await;
-    let id = setup.create_active(&setup.small()).await;
-    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
-    setup.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    let id = setup.create_active(&setup.small_cluster()).await;
+    setup.change_in_azure(Method::DELETE, &cluster_path("one"), None).await;
+    setup
+        .change_in_azure(Method::PUT, &cluster_path("one"), Some(&azure_cluster_body("theirs", json!({}))))
+        .await;
     setup.delete_and_settle(&id).await;
     assert!(setup.aks_cluster("one").await.is_some());
     let events = store::cluster_events::list(&db.store, &id, "", 100).await.unwrap();

@@ -4,7 +4,7 @@ use azure_sandbox::ScriptedOutcome;
 use http::StatusCode;
 use serde_json::json;
 
-use super::{ClusterSetup, Write, azure_cluster_body, cluster, lines};
+use super::{ClusterSetup, Write, azure_cluster_body, cluster_path, lines};
 use crate::support::app::TestApp;
 
 const NAME: &str = "made-elsewhere";
@@ -21,7 +21,7 @@ fn change_lines(writes: &[Write]) -> Vec<String> {
 #[tokio::test]
 async fn import_becomes_active() {
     let setup = ClusterSetup::start().await;
-    let body = setup.import(NAME, json!({}));
+    let body = setup.import_body(NAME, json!({}));
     let id = setup.post(&body).await;
     let statuses = setup.record_statuses(&id, 20).await;
     let all_true =
@@ -52,15 +52,15 @@ async fn import_writes_nothing_to_azure() {
     let app = TestApp::builder().setting("NORMAN_AKS_SERVER_URL", "https://aks.example.org").start().await;
     let setup = ClusterSetup::new(app, "ready").await;
     let before = setup.aks_cluster(NAME).await.unwrap();
-    let id = setup.post_and_settle(&setup.import(NAME, json!({}))).await;
+    let id = setup.post_and_settle(&setup.import_body(NAME, json!({}))).await;
     setup.expect_active(&id).await;
     setup.advance_refreshes(30).await;
     setup.update_description(&id).await;
     setup.expect_active(&id).await;
     setup.app.post(&format!("/v3/clusters/{id}?action=generateKubeconfig")).send().await.expect(200);
     // Terraform sends the whole `aksConfig`.
-    setup.update(&id, setup.import(NAME, json!({}))["aksConfig"].clone()).await.expect(200);
-    setup.settle_active(&id).await;
+    setup.update(&id, setup.import_body(NAME, json!({}))["aksConfig"].clone()).await.expect(200);
+    setup.settle_and_expect_active(&id).await;
     setup.advance_refreshes(5).await;
     setup.delete_and_settle(&id).await;
     assert_eq!(lines(&setup.take_writes()), [READ_KUBECONFIG]);
@@ -73,7 +73,7 @@ async fn empty_values_of_an_import_change_nothing() {
     let empty_values = json!({
         "tags": {}, "monitoring": false, "httpApplicationRouting": false, "authorizedIpRanges": [], "outboundType": "loadBalancer",
     });
-    let id = setup.post_and_settle(&setup.import(NAME, empty_values)).await;
+    let id = setup.post_and_settle(&setup.import_body(NAME, empty_values)).await;
     setup.expect_active(&id).await;
     setup.advance_refreshes(3).await;
     assert_eq!(lines(&setup.take_writes()), [READ_KUBECONFIG]);
@@ -83,7 +83,7 @@ async fn empty_values_of_an_import_change_nothing() {
 #[tokio::test]
 async fn import_writes_only_set_keys() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     let writes = setup.writes_of_update(&id, json!({"tags": {"team": "ours"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(writes[0].body, json!({"tags": {"team": "ours"}}), "no owner tag: it is not ours");
@@ -111,7 +111,7 @@ async fn import_writes_only_set_keys() {
 #[tokio::test]
 async fn import_manages_listed_pools() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     let with_work_count = |count: u32| {
         json!({"nodePools": [
             {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
@@ -129,9 +129,9 @@ async fn import_manages_listed_pools() {
 #[tokio::test]
 async fn import_writes_keys_set_before_its_first_read() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post(&setup.import(NAME, json!({}))).await;
+    let id = setup.post(&setup.import_body(NAME, json!({}))).await;
     assert_eq!(setup.update(&id, json!({"tags": {"team": "ours"}})).await.status, StatusCode::OK);
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(change_lines(&setup.take_writes()), ["PATCH rancher/made-elsewhere"]);
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"team": "ours"}));
     assert_eq!(setup.aks_cluster(NAME).await.unwrap()["tags"], json!({"team": "ours"}));
@@ -142,9 +142,13 @@ async fn import_keeps_the_owner_tag_of_another_server() {
     let setup = ClusterSetup::start().await;
     let tags = json!({"a": "b", "norman-aks-owner": "other/c-other"});
     setup
-        .change_in_azure(http::Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", tags)))
+        .change_in_azure(
+            http::Method::PUT,
+            &cluster_path("theirs"),
+            Some(&azure_cluster_body("theirs", tags)),
+        )
         .await;
-    let id = setup.create_active(&setup.import("theirs", json!({}))).await;
+    let id = setup.create_active(&setup.import_body("theirs", json!({}))).await;
     let writes = setup.writes_of_update(&id, json!({"tags": {"c": "d"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/theirs"]);
     assert_eq!(
@@ -160,7 +164,7 @@ async fn import_keeps_the_owner_tag_of_another_server() {
 #[tokio::test]
 async fn import_of_a_missing_cluster_can_be_removed() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post_with_advisory_review_and_settle(&setup.import("nowhere", json!({}))).await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.import_body("nowhere", json!({}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert_eq!(message, "nowhere does not exist in Azure, so it cannot be imported");
     setup.delete_and_settle(&id).await;
@@ -176,7 +180,7 @@ async fn failed_cluster_can_be_imported() {
         .set_in_azure(NAME, "/properties/addonProfiles", json!({"httpApplicationRouting": {"enabled": true}}))
         .await;
     assert_eq!(setup.aks_cluster(NAME).await.unwrap()["properties"]["provisioningState"], "Failed");
-    let id = setup.post_and_settle(&setup.import(NAME, json!({}))).await;
+    let id = setup.post_and_settle(&setup.import_body(NAME, json!({}))).await;
     setup.expect_active(&id).await;
     setup.update_description(&id).await;
     setup.expect_active(&id).await;
@@ -186,7 +190,7 @@ async fn failed_cluster_can_be_imported() {
 #[tokio::test]
 async fn import_upgrade_changes_only_the_version() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     let mut expected = setup.aks_cluster(NAME).await.unwrap();
     let writes = setup.writes_of_update(&id, json!({"kubernetesVersion": "1.33.3"})).await;
     assert_eq!(lines(&writes), ["PUT rancher/made-elsewhere"]);
@@ -206,7 +210,7 @@ async fn import_ranges_are_removed_with_the_users_entry() {
     let setup = ClusterSetup::start().await;
     let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
     setup.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     for (configured, expected) in [
         (
             json!(["203.0.113.0/24", "198.51.100.0/24"]),
@@ -232,7 +236,7 @@ async fn import_ranges_are_removed_with_their_key_only() {
     let setup = ClusterSetup::start().await;
     let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
     setup.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     setup.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"]})).await;
     let both_ranges = json!(["192.0.2.0/24", "203.0.113.7"]);
     // An absent key has no effect, even if other keys change.
@@ -243,7 +247,7 @@ async fn import_ranges_are_removed_with_their_key_only() {
         setup.update(&id, json!({"authorizedIpRanges": ["203.0.113.7/32"]})).await.status,
         StatusCode::OK
     );
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(ranges(&setup).await, both_ranges);
     setup.writes_of_update(&id, json!({"authorizedIpRanges": null})).await;
     assert_eq!(ranges(&setup).await, json!(["192.0.2.0/24"]));
@@ -254,7 +258,7 @@ async fn import_range_from_azure_is_not_the_users() {
     let setup = ClusterSetup::start().await;
     let pointer = "/properties/apiServerAccessProfile/authorizedIPRanges";
     setup.set_in_azure(NAME, pointer, json!(["192.0.2.0/24"])).await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     setup.update(&id, json!({"authorizedIpRanges": ["192.0.2.0/24"]})).await.expect(200);
     setup.app.settle().await;
     let response = setup.update(&id, json!({"authorizedIpRanges": []})).await;
@@ -266,7 +270,7 @@ async fn import_range_from_azure_is_not_the_users() {
         (&json!("aksConfig.authorizedIpRanges"), &json!("warning"))
     );
     assert!(stays["message"].as_str().unwrap().contains("192.0.2.0/24"), "{stays}");
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(ranges(&setup).await, json!(["192.0.2.0/24"]));
     assert_eq!(change_lines(&setup.take_writes()), Vec::<String>::new());
 }
@@ -274,7 +278,7 @@ async fn import_range_from_azure_is_not_the_users() {
 #[tokio::test]
 async fn import_tags_are_removed_with_the_users_entry() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     for (configured, expected) in [
         (json!({"a": "1", "b": "2"}), json!({"team": "platform", "a": "1", "b": "2"})),
         (json!({"a": "3"}), json!({"team": "platform", "a": "3"})),
@@ -296,7 +300,7 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
     let setup = ClusterSetup::start().await;
     let theirs = json!({"nodeLabels": {"theirs": "1"}, "nodeTaints": ["theirs=1:NoSchedule"]});
     setup.put_pool_in_azure(NAME, "work", theirs).await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     let pools = |work: serde_json::Value| {
         let mut pools = json!([
             {"name": "system", "count": 3, "maxPods": 30, "vmSize": "Standard_D4s_v5", "osDiskSizeGB": 128, "osDiskType": "Managed",
@@ -337,10 +341,10 @@ async fn import_labels_and_taints_are_removed_with_the_users_entry() {
 #[tokio::test]
 async fn import_entry_changed_by_others_is_not_written_again() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     setup.writes_of_update(&id, json!({"tags": {"a": "1", "b": "2"}})).await;
     let theirs = json!({"tags": {"team": "platform", "a": "theirs", "c": "4"}});
-    setup.change_in_azure(http::Method::PATCH, &cluster(NAME), Some(&theirs)).await;
+    setup.change_in_azure(http::Method::PATCH, &cluster_path(NAME), Some(&theirs)).await;
     setup.advance_refreshes(2).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "theirs"}));
     setup.expect_no_writes(&id).await;
@@ -354,7 +358,7 @@ async fn import_entry_changed_by_others_is_not_written_again() {
 async fn import_entries_of_the_user_survive_a_restart() {
     let db = crate::support::databases::sqlite().await;
     let first = ClusterSetup::new(TestApp::builder().database(&db).start().await, "ready").await;
-    let id = first.create_active(&first.import(NAME, json!({}))).await;
+    let id = first.create_active(&first.import_body(NAME, json!({}))).await;
     first.writes_of_update(&id, json!({"authorizedIpRanges": ["203.0.113.7"], "tags": {"a": "1"}})).await;
     let app = TestApp::builder().database(&db).with_azure_of(&first.app).start().await;
     let ClusterSetup { credential, account, client, .. } = first;
@@ -368,7 +372,7 @@ async fn import_entries_of_the_user_survive_a_restart() {
 #[tokio::test]
 async fn import_entries_of_the_user_survive_a_failed_change() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.import(NAME, json!({}))).await;
+    let id = setup.create_active(&setup.import_body(NAME, json!({}))).await;
     let one_failure = ScriptedOutcome { times: Some(1), ..ScriptedOutcome::default() };
     setup.app.control.add_outcome(one_failure);
     assert_eq!(

@@ -4,7 +4,7 @@ use azure_sandbox::Operation;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{ClusterSetup, azure_cluster_body, cluster, lines, pool, pool_with};
+use super::{ClusterSetup, azure_cluster_body, cluster_path, lines, pool, pool_with};
 use crate::support::condition;
 use crate::support::fault;
 
@@ -57,7 +57,7 @@ async fn taken_name_is_rejected() {
     let response = setup
         .app
         .post("/v3/clusters")
-        .json(&setup.small_with(json!({"clusterName": "made-elsewhere"})))
+        .json(&setup.small_cluster_with(json!({"clusterName": "made-elsewhere"})))
         .send()
         .await;
     assert_eq!(response.status.as_u16(), 422, "{}", response.text());
@@ -71,11 +71,11 @@ async fn taken_name_is_rejected() {
 #[tokio::test]
 async fn foreign_cluster_with_the_name_is_untouched() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     setup
         .change_in_azure(
             Method::PUT,
-            &cluster("one"),
+            &cluster_path("one"),
             Some(&azure_cluster_body("theirs", json!({"whose": "theirs"}))),
         )
         .await;
@@ -103,10 +103,12 @@ async fn name_taken_after_a_failure_is_untouched() {
         "PUT",
         fault::error(400, "BadRequest", "not today"),
     )));
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     setup.run_due_steps().await;
     assert!(setup.expect_failure(&id, "provisioning").await.contains("BadRequest: not today"));
-    setup.change_in_azure(Method::PUT, &cluster("one"), Some(&azure_cluster_body("theirs", json!({})))).await;
+    setup
+        .change_in_azure(Method::PUT, &cluster_path("one"), Some(&azure_cluster_body("theirs", json!({}))))
+        .await;
     let theirs = setup.aks_cluster("one").await.unwrap();
     setup.app.settle().await;
     assert!(setup.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));
@@ -118,12 +120,12 @@ async fn name_taken_after_a_failure_is_untouched() {
 #[tokio::test]
 async fn replacement_of_our_cluster_is_untouched() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
-    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "b"}}))).await;
+    setup.change_in_azure(Method::DELETE, &cluster_path("one"), None).await;
     setup
         .change_in_azure(
             Method::PUT,
-            &cluster("one"),
+            &cluster_path("one"),
             Some(&azure_cluster_body("one", json!({"whose": "theirs"}))),
         )
         .await;
@@ -146,8 +148,8 @@ async fn replacement_of_our_cluster_is_untouched() {
 #[tokio::test]
 async fn ownership_survives_replaced_tags() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
-    setup.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "x"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "b"}}))).await;
+    setup.change_in_azure(Method::PATCH, &cluster_path("one"), Some(&json!({"tags": {"a": "x"}}))).await;
     setup.advance_refreshes(1).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "x"}));
     setup.expect_active(&id).await;
@@ -165,11 +167,11 @@ async fn owner_tag_alone_grants_no_ownership() {
     setup
         .change_in_azure(
             Method::PUT,
-            &cluster("copy"),
+            &cluster_path("copy"),
             Some(&azure_cluster_body("copy", json!({"norman-aks-owner": owner_tag}))),
         )
         .await;
-    let mut body = setup.small_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
+    let mut body = setup.small_cluster_with(json!({"clusterName": "copy", "dnsPrefix": "copy"}));
     (body["name"], body["annotations"]) = (json!("copy"), json!({"norman-aks.io/review": "advise"}));
     let id = setup.post_and_settle(&body).await;
     assert!(setup.expect_failure(&id, "provisioning").await.contains("already exists in AKS"));

@@ -12,7 +12,7 @@ const READ_KUBECONFIG: &str = "POST rancher/one/listClusterAdminCredential";
 #[tokio::test]
 async fn created_group_survives_cluster_deletion() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "quite-new"}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"resourceGroup": "quite-new"}))).await;
     setup.expect_active(&id).await;
     let writes = setup.take_writes();
     let kubeconfig = READ_KUBECONFIG.replace("rancher", "quite-new");
@@ -34,7 +34,7 @@ async fn pools_use_the_configured_subnet() {
             "osType": "Linux", "mode": "System",
         }],
     });
-    let id = setup.post_and_settle(&setup.small_with(network)).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(network)).await;
     setup.expect_active(&id).await;
     let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", READ_KUBECONFIG]);
@@ -64,7 +64,7 @@ async fn pools_use_the_configured_subnet() {
 #[tokio::test]
 async fn missing_subnet_is_named() {
     let setup = ClusterSetup::start().await;
-    let mut body = setup.small_with(json!({
+    let mut body = setup.small_cluster_with(json!({
         "networkPlugin": "azure", "virtualNetworkResourceGroup": "Connectivity", "virtualNetwork": "nothing-cut-yet", "subnet": "gone",
         "serviceCidr": "10.100.0.0/16", "dnsServiceIp": "10.100.0.10",
     }));
@@ -79,7 +79,7 @@ async fn missing_subnet_is_named() {
 #[tokio::test]
 async fn monitoring_creates_a_workspace() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post_and_settle(&setup.small_with(json!({"monitoring": true}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"monitoring": true}))).await;
     setup.expect_active(&id).await;
     let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/workspaces/rancher-EUS", "PUT rancher/one", READ_KUBECONFIG]);
@@ -111,7 +111,7 @@ async fn existing_workspace_is_used() {
     let body = json!({"location": "eastus", "properties": {"sku": {"name": "PerGB2018"}}});
     setup.change_in_azure(Method::PUT, &format!("{WORKSPACES_PATH}/shared"), Some(&body)).await;
     let monitoring = json!({"monitoring": true, "logAnalyticsWorkspaceGroup": "rancher", "logAnalyticsWorkspaceName": "shared"});
-    let id = setup.post_and_settle(&setup.small_with(monitoring)).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(monitoring)).await;
     setup.expect_active(&id).await;
     assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one", READ_KUBECONFIG]);
     let cluster = setup.aks_cluster("one").await.unwrap();
@@ -126,7 +126,7 @@ async fn existing_workspace_is_used() {
 async fn missing_provider_is_registered() {
     // `fresh`: no resource provider is registered, and the application may register them.
     let setup = ClusterSetup::start_with_account("fresh").await;
-    let id = setup.post(&setup.small_with(json!({"resourceGroup": "first"}))).await;
+    let id = setup.post(&setup.small_cluster_with(json!({"resourceGroup": "first"}))).await;
     let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
     assert_eq!(
@@ -150,7 +150,8 @@ async fn missing_provider_is_registered() {
 async fn missing_workspace_provider_is_registered() {
     // `fresh`: no resource provider is registered, and the application may register them.
     let setup = ClusterSetup::start_with_account("fresh").await;
-    let id = setup.post(&setup.small_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
+    let id =
+        setup.post(&setup.small_cluster_with(json!({"resourceGroup": "first", "monitoring": true}))).await;
     let statuses = setup.record_statuses(&id, 60).await;
     let registered: Vec<&str> = statuses
         .iter()
@@ -176,7 +177,7 @@ async fn missing_workspace_provider_is_registered() {
 async fn denied_provider_registration_is_shown() {
     // `unregistered`: a resource provider is not registered, and the application may not register it.
     let setup = ClusterSetup::start_with_account("unregistered").await;
-    let mut body = setup.small_with(json!({"resourceGroup": "rancher"}));
+    let mut body = setup.small_cluster_with(json!({"resourceGroup": "rancher"}));
     // Without this annotation, the review rejects the request, and the worker does not run.
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = setup.post_and_settle(&body).await;

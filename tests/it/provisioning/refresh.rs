@@ -3,7 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{ClusterSetup, cluster, lines, pool, pool_with, without_azure_values};
+use super::{ClusterSetup, cluster_path, lines, pool, pool_with, without_azure_values};
 use crate::support::condition;
 
 const NO_WRITES: [&str; 0] = [];
@@ -15,13 +15,17 @@ async fn managed_keys_adopt_changes_in_azure() {
         "tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"],
         "nodePools": [pool("zeta", "User"), pool_with("system", "System", json!({"nodeLabels": {"x": "y"}}))],
     });
-    let id = setup.create_active(&setup.small_with(managed)).await;
+    let id = setup.create_active(&setup.small_cluster_with(managed)).await;
     setup.set_in_azure("one", "/properties/kubernetesVersion", json!("1.33.3")).await;
     setup
         .set_in_azure("one", "/properties/apiServerAccessProfile/authorizedIPRanges", json!(["20.9.0.0/16"]))
         .await;
     setup
-        .change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c", "new": "tag"}})))
+        .change_in_azure(
+            Method::PATCH,
+            &cluster_path("one"),
+            Some(&json!({"tags": {"a": "c", "new": "tag"}})),
+        )
         .await;
     setup.put_pool_in_azure("one", "zeta", json!({"count": 3})).await;
     setup.put_pool_in_azure("one", "system", json!({"nodeLabels": {"x": "z"}})).await;
@@ -49,7 +53,7 @@ async fn managed_keys_adopt_changes_in_azure() {
 #[tokio::test]
 async fn pool_deleted_in_azure_is_not_recreated() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
-    setup.change_in_azure(Method::DELETE, &format!("{}/agentPools/work", cluster("one")), None).await;
+    setup.change_in_azure(Method::DELETE, &format!("{}/agentPools/work", cluster_path("one")), None).await;
     setup.advance_refreshes(1).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["nodePools"].as_array().unwrap().len(), 1);
     setup.expect_no_writes(&id).await;
@@ -61,7 +65,7 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
     let autoscaled = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5});
     let fixed = json!({"enableAutoScaling": false});
     let id = setup
-        .create_active(&setup.small_with(json!({"nodePools": [pool_with("system", "System", autoscaled.clone()), pool_with("work", "User", fixed.clone())]})))
+        .create_active(&setup.small_cluster_with(json!({"nodePools": [pool_with("system", "System", autoscaled.clone()), pool_with("work", "User", fixed.clone())]})))
         .await;
     setup.put_pool_in_azure("one", "system", json!({"enableAutoScaling": false, "count": 2})).await;
     setup
@@ -85,7 +89,7 @@ async fn autoscaler_change_in_azure_includes_its_limits() {
 #[tokio::test]
 async fn cluster_deleted_in_azure_is_not_recreated() {
     let (setup, id) = ClusterSetup::start_active().await;
-    setup.change_in_azure(Method::DELETE, &cluster("one"), None).await;
+    setup.change_in_azure(Method::DELETE, &cluster_path("one"), None).await;
     setup.advance_refreshes(20).await;
     let object = setup.get(&id).await;
     assert_eq!(object["state"], "active");
@@ -109,13 +113,13 @@ async fn cluster_deleted_in_azure_is_not_recreated() {
 #[tokio::test]
 async fn refresh_interval_follows_the_setting() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "b"}}))).await;
     let response = setup.app.put("/v3/settings/aks-refresh").json(&json!({"value": "3600"})).send().await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.app.clock.advance(std::time::Duration::from_secs(30));
     // The refresh that is already scheduled still runs after the default interval.
     setup.advance_refreshes(1).await;
-    setup.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "c"}}))).await;
+    setup.change_in_azure(Method::PATCH, &cluster_path("one"), Some(&json!({"tags": {"a": "c"}}))).await;
     // The next refresh runs after 60 minutes: not within 25 minutes, but within 65.
     setup.advance_refreshes(5).await;
     assert_eq!(setup.get(&id).await["aksConfig"]["tags"], json!({"a": "b"}));
@@ -126,8 +130,8 @@ async fn refresh_interval_follows_the_setting() {
 #[tokio::test]
 async fn user_change_overrides_concurrent_change_in_azure() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
-    setup.change_in_azure(Method::PATCH, &cluster("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "b"}}))).await;
+    setup.change_in_azure(Method::PATCH, &cluster_path("one"), Some(&json!({"tags": {"a": "azure"}}))).await;
     let writes = setup.writes_of_update(&id, json!({"tags": {"a": "user"}})).await;
     assert_eq!(lines(&writes), ["PATCH rancher/one"]);
     setup.advance_refreshes(1).await;

@@ -3,7 +3,7 @@
 use azure_sandbox::{Operation, Timing};
 use serde_json::{Value, json};
 
-use super::{ClusterSetup, cluster, lines, pool, pool_with};
+use super::{ClusterSetup, cluster_path, lines, pool, pool_with};
 use crate::support::fault;
 
 const NO_WRITES: [&str; 0] = [];
@@ -238,7 +238,7 @@ async fn unset_keys_keep_azures_values() {
 #[tokio::test]
 async fn tags_are_replaced_but_the_owner_tag_is_kept() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "1", "b": "2"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "1", "b": "2"}}))).await;
     for tags in [json!({"b": "3", "c": "4"}), json!({})] {
         let writes = setup.writes_of_update(&id, json!({"tags": tags})).await;
         assert_eq!(lines(&writes), ["PATCH rancher/one"]);
@@ -318,7 +318,7 @@ async fn combined_changes_are_ordered() {
 #[tokio::test]
 async fn put_without_a_change_writes_nothing() {
     let setup = ClusterSetup::start().await;
-    let body = setup.small_with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
+    let body = setup.small_cluster_with(json!({"tags": {"a": "b"}, "authorizedIpRanges": ["20.1.0.0/16"], "monitoring": false, "httpApplicationRouting": false}));
     let id = setup.create_active(&body).await;
     let returned = setup.get(&id).await["aksConfig"].clone();
     for config in [json!({}), returned, json!({"subnet": "", "networkPolicy": null})] {
@@ -328,7 +328,7 @@ async fn put_without_a_change_writes_nothing() {
             (200, &json!("active")),
             "{config}"
         );
-        setup.settle_active(&id).await;
+        setup.settle_and_expect_active(&id).await;
         assert_eq!(lines(&setup.take_writes()), NO_WRITES, "{config}");
     }
     let other_spelling = json!({"nodePools": [pool("system", "system")], "tags": {"A": "b"}});
@@ -339,8 +339,9 @@ async fn put_without_a_change_writes_nothing() {
 async fn change_waits_for_running_operations() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
     let labelled = json!({"properties": {"nodeLabels": {"of": "azure"}}});
-    let (status, _) =
-        setup.azure(http::Method::PUT, &format!("{}/agentPools/work", cluster("one")), Some(&labelled)).await;
+    let (status, _) = setup
+        .azure(http::Method::PUT, &format!("{}/agentPools/work", cluster_path("one")), Some(&labelled))
+        .await;
     assert_eq!(status, 200);
     assert_eq!(setup.update(&id, json!({"tags": {"a": "b"}})).await.status.as_u16(), 200);
     let statuses = setup.record_statuses(&id, 60).await;
@@ -373,7 +374,7 @@ async fn stopped_cluster_is_changed_after_its_start() {
     let timing = setup.app.control.timing();
     let immediate = Timing { scale: 0.0, ..timing.clone() };
     setup.app.control.set_timing(immediate.clone()).unwrap();
-    assert_eq!(setup.azure(http::Method::POST, &format!("{}/stop", cluster("one")), None).await.0, 202);
+    assert_eq!(setup.azure(http::Method::POST, &format!("{}/stop", cluster_path("one")), None).await.0, 202);
     setup.advance_refreshes(1).await;
     let pools = json!([pool("system", "System"), pool_with("work", "User", json!({"count": 2}))]);
     assert_eq!(setup.update(&id, json!({"nodePools": pools})).await.status.as_u16(), 200);
@@ -383,10 +384,10 @@ async fn stopped_cluster_is_changed_after_its_start() {
         message,
         "the cluster one is stopped in Azure; start it: az aks start --resource-group rancher --name one"
     );
-    assert_eq!(setup.azure(http::Method::POST, &format!("{}/start", cluster("one")), None).await.0, 202);
+    assert_eq!(setup.azure(http::Method::POST, &format!("{}/start", cluster_path("one")), None).await.0, 202);
     setup.app.control.set_timing(timing).unwrap();
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(setup.pool_in_azure("one", "work").await.unwrap()["count"], 2);
 }
 
@@ -421,7 +422,7 @@ async fn credential_change_writes_nothing_to_azure() {
 #[tokio::test]
 async fn immutable_and_unsupported_changes_are_rejected() {
     let setup = ClusterSetup::start().await;
-    let body = setup.small_with(json!({
+    let body = setup.small_cluster_with(json!({
         "networkPolicy": "calico", "serviceCidr": "10.0.0.0/16", "dnsServiceIp": "10.0.0.10", "podCidr": "10.244.0.0/16",
         "nodeResourceGroup": "machines", "loadBalancerSku": "Standard", "outboundType": "loadBalancer",
         "linuxAdminUsername": "azureuser",
@@ -447,7 +448,7 @@ async fn immutable_and_unsupported_changes_are_rejected() {
     let other_spelling = json!({"dnsPrefix": "ONE", "loadBalancerSku": "STANDARD", "outboundType": "LoadBalancer", "networkPolicy": "calico"});
     let response = setup.update(&id, other_spelling).await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(lines(&setup.take_writes()), NO_WRITES);
 }
 
@@ -457,12 +458,11 @@ async fn older_pool_is_upgraded_alone() {
     let pools_with_version = |version: &str| {
         json!([pool("system", "System"), pool_with("work", "User", json!({"orchestratorVersion": version}))])
     };
-    let id =
-        setup
-            .create_active(&setup.small_with(
-                json!({"kubernetesVersion": "1.33.3", "nodePools": pools_with_version("1.32.7")}),
-            ))
-            .await;
+    let id = setup
+        .create_active(&setup.small_cluster_with(
+            json!({"kubernetesVersion": "1.33.3", "nodePools": pools_with_version("1.32.7")}),
+        ))
+        .await;
     let before = setup.pool_in_azure("one", "work").await.unwrap();
     assert_eq!(before["currentOrchestratorVersion"], "1.32.7");
     let writes = setup.writes_of_update(&id, json!({"nodePools": pools_with_version("1.33.3")})).await;

@@ -10,8 +10,8 @@ use crate::provisioning::{ClusterSetup, lines, pool_with};
 async fn immutable_options_are_rejected_with_a_remedy() {
     let setup = ClusterSetup::start().await;
     setup.create_in_azure("theirs", json!({"networkProfile": {"networkPlugin": "kubenet"}})).await;
-    let own = setup.create_active(&setup.small()).await;
-    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
+    let own = setup.create_active(&setup.small_cluster()).await;
+    let import = setup.create_active(&setup.import_body("theirs", json!({}))).await;
     for id in [&own, &import] {
         for (key, value, remedy) in [
             ("virtualNetwork", json!("rancher-net"), "create another cluster with it"),
@@ -51,7 +51,7 @@ async fn immutable_options_are_rejected_with_a_remedy() {
 async fn immutable_options_may_be_set_to_azures_values() {
     let setup = ClusterSetup::start().await;
     let id = setup
-        .create_active(&setup.small_with(
+        .create_active(&setup.small_cluster_with(
             json!({"networkPlugin": "azure", "virtualNetwork": "rancher-net", "subnet": "nodes"}),
         ))
         .await;
@@ -80,7 +80,7 @@ async fn immutable_options_may_be_set_to_azures_values() {
 #[tokio::test]
 async fn network_policy_removed_in_azure_is_adopted() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"networkPolicy": "calico"}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"networkPolicy": "calico"}))).await;
     // A refresh adopts the removal in Azure; then a request that restores the policy is rejected.
     setup
         .app

@@ -76,11 +76,11 @@ async fn import_requires_credential_group_and_name() {
     let setup = ClusterSetup::start().await;
     for key in ["azureCredentialSecret", "resourceGroup", "clusterName"] {
         for empty in [Value::Null, json!("")] {
-            let body = setup.import("theirs", json!({ key: empty }));
+            let body = setup.import_body("theirs", json!({ key: empty }));
             let (field, _) = setup.post_rejected(&body).await;
             assert_eq!(field, format!("aksConfig.{key}"));
         }
-        let mut new_cluster = setup.small();
+        let mut new_cluster = setup.small_cluster();
         new_cluster["aksConfig"].as_object_mut().unwrap().remove(key);
         assert_eq!(setup.post_rejected(&new_cluster).await.0, format!("aksConfig.{key}"));
     }

@@ -20,7 +20,7 @@ fn subnet(name: &str, range: &str) -> Value {
 /// The body of a cluster with Azure CNI; `more` has additional keys of `aksConfig`.
 fn azure_cni(setup: &ClusterSetup, name: &str, more: Value) -> Value {
     let mut body =
-        setup.small_with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
+        setup.small_cluster_with(json!({"networkPlugin": "azure", "clusterName": name, "dnsPrefix": name}));
     body["name"] = json!(name);
     body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     body["aksConfig"]["nodePools"][0]["maxPods"] = json!(30);
@@ -73,7 +73,7 @@ async fn overlay_pods_use_no_subnet_addresses() {
     setup.raise_quotas();
     create_network(&setup, "small", "10.33.0.0/16", json!([subnet("nodes", "10.33.1.0/26")])).await;
     let kubenet = json!({"networkPlugin": "kubenet", "virtualNetwork": "small", "subnet": "nodes"});
-    let id = setup.create_active(&setup.small_with(kubenet)).await;
+    let id = setup.create_active(&setup.small_cluster_with(kubenet)).await;
     setup.app.control.edit_cluster("one", |body| {
         let profile = &mut body["properties"]["networkProfile"];
         profile["networkPlugin"] = json!("azure");
@@ -167,7 +167,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
         "/subscriptions/{}/resourceGroups/rancher/providers/Microsoft.Network/virtualNetworks/rancher-net/subnets/nodes",
         setup.account.subscription_id
     );
-    let id = setup.create_active(&setup.small()).await;
+    let id = setup.create_active(&setup.small_cluster()).await;
     let pool_with_subnet = pool_with("new", "User", json!({"vnetSubnetID": subnet_id}));
     let (field, message) =
         setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), pool_with_subnet]})).await;
@@ -175,9 +175,9 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
     assert!(message.contains("but Azure requires one for all or none"), "{message}");
     // Azure rejects the pool too.
     let body = json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "vnetSubnetID": subnet_id}});
-    let path = format!("{}/agentPools/new", crate::provisioning::cluster("one"));
+    let path = format!("{}/agentPools/new", crate::provisioning::cluster_path("one"));
     assert_eq!(setup.azure(Method::PUT, &path, Some(&body)).await.0, 400);
-    let mut new_cluster = setup.small();
+    let mut new_cluster = setup.small_cluster();
     new_cluster["name"] = json!("two");
     new_cluster["aksConfig"]["clusterName"] = json!("two");
     new_cluster["aksConfig"]["nodePools"] = json!([pool("system", "System"), pool_with_subnet]);
@@ -188,7 +188,7 @@ async fn pool_with_subnet_is_rejected_in_azures_network() {
 async fn kubenet_with_a_route_table_requires_a_user_identity() {
     let setup = ClusterSetup::start().await;
     let routed = |more: Value| {
-        let mut body = setup.small_with(
+        let mut body = setup.small_cluster_with(
             json!({"networkPlugin": "kubenet", "virtualNetwork": "rancher-net", "subnet": "routed"}),
         );
         body["aksConfig"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -264,7 +264,7 @@ async fn autoscaling_without_limits_suggests_limits() {
         let mut autoscaled_pool = pool_with("system", "System", limits.clone());
         autoscaled_pool["enableAutoScaling"] = json!(true);
         let (field, message) =
-            setup.post_rejected(&setup.small_with(json!({"nodePools": [autoscaled_pool]}))).await;
+            setup.post_rejected(&setup.small_cluster_with(json!({"nodePools": [autoscaled_pool]}))).await;
         assert_eq!(field, format!("aksConfig.nodePools[0].{key}"), "{limits}");
         assert!(message.contains("set minCount and maxCount, for example 1 and 3"), "{message}");
     }

@@ -15,8 +15,9 @@ async fn regions_are_sent_to_azure_normalized() {
             .enumerate()
     {
         let cluster = format!("display{index}");
-        let mut body = setup
-            .small_with(json!({"resourceLocation": spelling, "clusterName": cluster, "dnsPrefix": cluster}));
+        let mut body = setup.small_cluster_with(
+            json!({"resourceLocation": spelling, "clusterName": cluster, "dnsPrefix": cluster}),
+        );
         body["name"] = json!(cluster);
         let id = setup.post(&body).await;
         setup.app.settle().await;
@@ -38,7 +39,7 @@ async fn regions_are_sent_to_azure_normalized() {
 #[tokio::test]
 async fn group_and_workspace_are_created_in_the_region() {
     let setup = ClusterSetup::start().await;
-    let body = setup.small_with(
+    let body = setup.small_cluster_with(
         json!({"resourceLocation": "West US 2", "resourceGroup": "new-group", "monitoring": true}),
     );
     let id = setup.post(&body).await;
@@ -55,7 +56,8 @@ async fn group_and_workspace_are_created_in_the_region() {
 async fn unknown_regions_are_rejected() {
     let setup = ClusterSetup::start().await;
     for region in ["middleearth", "east/us", "east us 9", "europe"] {
-        let (field, _) = setup.post_rejected(&setup.small_with(json!({"resourceLocation": region}))).await;
+        let (field, _) =
+            setup.post_rejected(&setup.small_cluster_with(json!({"resourceLocation": region}))).await;
         assert_eq!(field, "aksConfig.resourceLocation", "{region}");
     }
 }
@@ -63,7 +65,7 @@ async fn unknown_regions_are_rejected() {
 #[tokio::test]
 async fn another_spelling_of_the_region_is_not_a_change() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"resourceLocation": "East US"}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"resourceLocation": "East US"}))).await;
     for spelling in ["eastus", "EAST-US", "east_us", " East  US"] {
         let response = setup.update(&id, json!({"resourceLocation": spelling})).await;
         assert_eq!(
@@ -89,7 +91,7 @@ async fn region_can_be_changed_until_the_cluster_exists() {
     let rejection = json!({"path": "/one", "operation": "managedCluster", "method": "PUT", "times": 1,
         "effect": {"status": {"status": 400, "code": "SkuNotAvailable", "message": "not available"}}});
     setup.app.control.add_fault(serde_json::from_value(rejection).unwrap());
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     setup.app.advance(std::time::Duration::from_secs(4)).await;
     assert!(setup.expect_failure(&id, "provisioning").await.contains("not available"));
     setup.app.control.clear_requests();

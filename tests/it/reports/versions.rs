@@ -4,7 +4,7 @@ use azure_sandbox::Page;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::provisioning::{ClusterSetup, cluster, lines, pool, pool_with};
+use crate::provisioning::{ClusterSetup, cluster_path, lines, pool, pool_with};
 
 /// Removes patches from Azure's list of versions in the region.
 async fn retire_patches(setup: &ClusterSetup, patches: &[&str]) {
@@ -43,8 +43,9 @@ fn enabled_versions(upgrades: &[String]) -> Vec<&str> {
 async fn upgrades_of_a_minor_version_follow_the_running_patch() {
     let setup = ClusterSetup::start().await;
     for (name, version) in [("one", "1.33"), ("two", "v1.33 ")] {
-        let body =
-            setup.small_with(json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}));
+        let body = setup.small_cluster_with(
+            json!({"kubernetesVersion": version, "clusterName": name, "dnsPrefix": name}),
+        );
         let id = setup.create_active(&json!({"name": name, "aksConfig": body["aksConfig"]})).await;
         let cluster = setup.get(&id).await;
         assert_eq!(cluster["aksConfig"]["kubernetesVersion"], version.trim(), "the user's spelling");
@@ -53,14 +54,14 @@ async fn upgrades_of_a_minor_version_follow_the_running_patch() {
         assert!(upgrades[0].starts_with("1.34.0"), "{upgrades:?}");
     }
     setup.create_in_azure("theirs", json!({"kubernetesVersion": "1.33"})).await;
-    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
+    let import = setup.create_active(&setup.import_body("theirs", json!({}))).await;
     assert_eq!(enabled_versions(&setup.upgrades(&import).await), ["1.34.0", "1.34.1", "1.34.2", "1.34.3"]);
 }
 
 #[tokio::test]
 async fn spellings_of_the_running_version_change_nothing() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"kubernetesVersion": "1.33"}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"kubernetesVersion": "1.33"}))).await;
     for spelling in ["1.33.6", "v1.33.6", " 1.33 ", "v1.33"] {
         let pools = json!([pool_with("system", "System", json!({"orchestratorVersion": spelling}))]);
         let response = setup.update(&id, json!({"kubernetesVersion": spelling, "nodePools": pools})).await;
@@ -140,10 +141,10 @@ async fn long_term_support_offers_older_versions() {
 async fn long_term_versions_require_long_term_support() {
     let setup = ClusterSetup::start().await;
     let (field, message) =
-        setup.post_rejected(&setup.small_with(json!({"kubernetesVersion": "1.31.11"}))).await;
+        setup.post_rejected(&setup.small_cluster_with(json!({"kubernetesVersion": "1.31.11"}))).await;
     assert_eq!(field, "aksConfig.kubernetesVersion");
     assert!(message.contains("long-term support"), "{message}");
-    let id = setup.create_active(&setup.small()).await;
+    let id = setup.create_active(&setup.small_cluster()).await;
     let older = pool_with("older", "User", json!({"orchestratorVersion": "1.31.11"}));
     let (field, message) =
         setup.put_rejected(&id, json!({"nodePools": [pool("system", "System"), older]})).await;
@@ -153,7 +154,7 @@ async fn long_term_versions_require_long_term_support() {
     let body =
         json!({"properties": {"count": 1, "vmSize": "Standard_DS2_v2", "orchestratorVersion": "1.31.11"}});
     let (status, response) =
-        setup.azure(Method::PUT, &format!("{}/agentPools/older", cluster("one")), Some(&body)).await;
+        setup.azure(Method::PUT, &format!("{}/agentPools/older", cluster_path("one")), Some(&body)).await;
     assert_eq!((status, &response["code"]), (400, &json!("AgentPoolK8sVersionNotSupported")), "{response}");
 }
 

@@ -5,7 +5,7 @@ use azure_sandbox::{Effect, Fault, OperationKind};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{AKS, ClusterSetup, azure_cluster_body, cluster, lines};
+use super::{AKS, ClusterSetup, azure_cluster_body, cluster_path, lines};
 use crate::support::fault;
 
 const STOPPED_MESSAGE: &str = "is stopped in Azure; start it: az aks start --resource-group rancher --name ";
@@ -22,18 +22,18 @@ fn condition(object: &Value, condition_type: &str) -> (String, String) {
 
 /// Starts or stops the cluster in the portal.
 async fn start_or_stop(setup: &ClusterSetup, name: &str, action: &str) {
-    setup.change_in_azure(Method::POST, &format!("{}/{action}", cluster(name)), None).await;
-    setup.azure(Method::GET, &cluster(name), None).await;
+    setup.change_in_azure(Method::POST, &format!("{}/{action}", cluster_path(name)), None).await;
+    setup.azure(Method::GET, &cluster_path(name), None).await;
 }
 
 #[tokio::test]
 async fn stopped_import_names_the_start_command() {
     let setup = ClusterSetup::start().await;
     setup
-        .change_in_azure(Method::PUT, &cluster("asleep"), Some(&azure_cluster_body("asleep", json!({}))))
+        .change_in_azure(Method::PUT, &cluster_path("asleep"), Some(&azure_cluster_body("asleep", json!({}))))
         .await;
     start_or_stop(&setup, "asleep", "stop").await;
-    let id = setup.post_and_settle(&setup.import("asleep", json!({}))).await;
+    let id = setup.post_and_settle(&setup.import_body("asleep", json!({}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert_eq!(message, format!("the cluster asleep {STOPPED_MESSAGE}asleep"));
     let object = setup.get(&id).await;
@@ -43,7 +43,7 @@ async fn stopped_import_names_the_start_command() {
     );
     start_or_stop(&setup, "asleep", "start").await;
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
 }
 
 #[tokio::test]
@@ -67,7 +67,7 @@ async fn stopped_cluster_shows_the_start_command() {
     assert_eq!(lines(&setup.take_writes()), Vec::<String>::new());
     start_or_stop(&setup, "one", "start").await;
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert_eq!(condition(&setup.get(&id).await, "Ready"), ("True".to_owned(), String::new()));
 }
 
@@ -79,7 +79,8 @@ async fn start_command_quotes_the_resource_group() {
     let path = format!("{group}/providers/{AKS}/asleep");
     setup.change_in_azure(Method::PUT, &path, Some(&azure_cluster_body("asleep", json!({})))).await;
     setup.change_in_azure(Method::POST, &format!("{path}/stop"), None).await;
-    let id = setup.post_and_settle(&setup.import("asleep", json!({"resourceGroup": "my(own)group"}))).await;
+    let id =
+        setup.post_and_settle(&setup.import_body("asleep", json!({"resourceGroup": "my(own)group"}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.ends_with("az aks start --resource-group 'my(own)group' --name asleep"), "{message}");
 }
@@ -88,11 +89,11 @@ async fn start_command_quotes_the_resource_group() {
 async fn deleted_cluster_is_not_ready() {
     let (setup, created) = ClusterSetup::start_active().await;
     setup
-        .change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .change_in_azure(Method::PUT, &cluster_path("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
-    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
+    let import = setup.create_active(&setup.import_body("theirs", json!({}))).await;
     for (id, name) in [(&created, "one"), (&import, "theirs")] {
-        setup.change_in_azure(Method::DELETE, &cluster(name), None).await;
+        setup.change_in_azure(Method::DELETE, &cluster_path(name), None).await;
         setup.advance_refreshes(2).await;
         let object = setup.get(id).await;
         let message = format!("{name} no longer exists in Azure: remove the object, or restore the cluster");
@@ -106,7 +107,7 @@ async fn deleted_cluster_is_not_ready() {
     }
     // A cluster that is created again in the same region is usable again.
     setup
-        .change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .change_in_azure(Method::PUT, &cluster_path("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
     setup.advance_refreshes(2).await;
     setup.expect_active(&import).await;
@@ -119,11 +120,11 @@ async fn import_with_the_wrong_region_warns() {
     setup
         .change_in_azure(
             Method::PUT,
-            &cluster("elsewhere"),
+            &cluster_path("elsewhere"),
             Some(&azure_cluster_body("elsewhere", json!({}))),
         )
         .await;
-    let body = setup.import("elsewhere", json!({"resourceLocation": "westeurope"}));
+    let body = setup.import_body("elsewhere", json!({"resourceLocation": "westeurope"}));
     let response = setup.app.post("/v3/clusters").json(&body).send().await;
     assert_eq!(response.status.as_u16(), 201, "{}", response.text());
     let assert_warning = |object: &Value| {
@@ -141,7 +142,7 @@ async fn import_with_the_wrong_region_warns() {
     };
     assert_warning(&response.json());
     let id = response.id();
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     let object = setup.get(&id).await;
     assert_warning(&object);
     assert_eq!(object["aksConfig"]["resourceLocation"], "westeurope");
@@ -178,26 +179,28 @@ async fn import_warning_appears_once_azure_can_be_read() {
     setup
         .change_in_azure(
             Method::PUT,
-            &cluster("elsewhere"),
+            &cluster_path("elsewhere"),
             Some(&azure_cluster_body("elsewhere", json!({}))),
         )
         .await;
     setup.app.control.add_fault(fault::for_path("/elsewhere?", fault::status(403)));
-    let body = setup.import("elsewhere", json!({"resourceLocation": "westeurope"}));
+    let body = setup.import_body("elsewhere", json!({"resourceLocation": "westeurope"}));
     let id = setup.post(&body).await;
     let object = setup.get(&id).await.to_string();
     assert!(!object.contains("region-matches"), "{object}");
     setup.app.control.clear_faults();
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     assert!(setup.get(&id).await.to_string().contains("region-matches"));
 }
 
 #[tokio::test]
 async fn import_region_ignores_spelling() {
     let setup = ClusterSetup::start().await;
-    setup.change_in_azure(Method::PUT, &cluster("here"), Some(&azure_cluster_body("here", json!({})))).await;
-    let id = setup.create_active(&setup.import("here", json!({"resourceLocation": "East US"}))).await;
+    setup
+        .change_in_azure(Method::PUT, &cluster_path("here"), Some(&azure_cluster_body("here", json!({}))))
+        .await;
+    let id = setup.create_active(&setup.import_body("here", json!({"resourceLocation": "East US"}))).await;
     let object = setup.get(&id).await;
     assert!(!object.to_string().contains("region-matches"), "{object:#}");
     assert_eq!(object["aksStatus"]["upstreamSpec"]["resourceLocation"], "eastus");
@@ -222,13 +225,13 @@ async fn retry_response_has_no_old_error() {
         assert!(!object.to_string().contains("Pod Disruption Budget"), "{object:#}");
         assert_eq!(condition(&object, "Updated").0, "Unknown");
     }
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
 }
 
 #[tokio::test]
 async fn removal_response_has_no_old_error() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post_with_advisory_review_and_settle(&setup.import("nowhere", json!({}))).await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.import_body("nowhere", json!({}))).await;
     setup.expect_failure(&id, "provisioning").await;
     let response = setup.app.delete(&format!("/v3/clusters/{id}")).send().await;
     let mut object = response.json();
@@ -242,7 +245,7 @@ async fn removal_response_has_no_old_error() {
 async fn attempt_on_an_unresponsive_api_names_the_ranges() {
     let setup = ClusterSetup::start().await;
     let ranges = json!({"authorizedIpRanges": ["203.0.113.0/24"]});
-    let id = setup.post(&setup.small_with(ranges)).await;
+    let id = setup.post(&setup.small_cluster_with(ranges)).await;
     // Delays the responses of the cluster's API, so that the step that first calls it keeps waiting.
     setup.app.control.add_kubernetes_fault(Fault { latency_ms: 600_000, ..Fault::default() });
     let worker = setup.app.server.worker.clone();
@@ -281,7 +284,7 @@ async fn unreachable_api_names_existing_ranges() {
     ] {
         let setup = ClusterSetup::start().await;
         setup.app.control.add_kubernetes_fault(fault::for_all(Effect::RefuseConnections));
-        let id = setup.post_and_settle(&setup.small_with(ranges.clone())).await;
+        let id = setup.post_and_settle(&setup.small_cluster_with(ranges.clone())).await;
         let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.starts_with("failed to communicate with cluster: "), "{message}");
         let remedy =
@@ -297,10 +300,10 @@ async fn unreachable_api_names_existing_ranges() {
 async fn removing_the_credential_is_rejected() {
     let setup = ClusterSetup::start().await;
     setup
-        .change_in_azure(Method::PUT, &cluster("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
+        .change_in_azure(Method::PUT, &cluster_path("theirs"), Some(&azure_cluster_body("theirs", json!({}))))
         .await;
-    let created = setup.create_active(&setup.small()).await;
-    let import = setup.create_active(&setup.import("theirs", json!({}))).await;
+    let created = setup.create_active(&setup.small_cluster()).await;
+    let import = setup.create_active(&setup.import_body("theirs", json!({}))).await;
     for id in [&created, &import] {
         let before = setup.get(id).await;
         for value in [json!(null), json!(""), json!("  "), json!([""])] {
@@ -335,9 +338,9 @@ async fn removing_the_credential_is_rejected() {
     }
     for is_import in [true, false] {
         let body = if is_import {
-            setup.import("other", json!({}))
+            setup.import_body("other", json!({}))
         } else {
-            setup.small_with(json!({"clusterName": "other"}))
+            setup.small_cluster_with(json!({"clusterName": "other"}))
         };
         for value in [None, Some(json!(null)), Some(json!("")), Some(json!(" "))] {
             let mut body = body.clone();

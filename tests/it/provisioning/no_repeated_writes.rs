@@ -6,7 +6,7 @@ use super::{ClusterSetup, lines, pool, pool_with, without_azure_values};
 
 async fn expect_no_writes_after_creation(config: Value) {
     let setup = ClusterSetup::start().await;
-    let body = setup.small_with(config);
+    let body = setup.small_cluster_with(config);
     let id = setup.create_active(&body).await;
     setup.expect_no_writes(&id).await;
     let mut returned = setup.get(&id).await["aksConfig"].clone();
@@ -54,7 +54,7 @@ async fn different_order_causes_no_writes() {
     let system = json!({"availabilityZones": ["3", "1", "2"]});
     let work =
         json!({"nodeTaints": ["b=1:NoSchedule", "a=1:NoSchedule"], "nodeLabels": {"z": "1", "a": "2"}});
-    let body = setup.small_with(json!({
+    let body = setup.small_cluster_with(json!({
         "authorizedIpRanges": ["20.2.0.0/16", "20.1.0.0/16", "20.3.4.5"],
         "nodePools": [pool_with("zeta", "User", work), pool_with("system", "System", system)],
     }));
@@ -75,7 +75,9 @@ async fn autoscaled_pool_causes_no_writes() {
     let setup = ClusterSetup::start().await;
     let scaling = json!({"enableAutoScaling": true, "minCount": 1, "maxCount": 5, "count": 2});
     let id = setup
-        .create_active(&setup.small_with(json!({"nodePools": [pool_with("system", "System", scaling)]})))
+        .create_active(
+            &setup.small_cluster_with(json!({"nodePools": [pool_with("system", "System", scaling)]})),
+        )
         .await;
     setup.expect_no_writes(&id).await;
     setup
@@ -118,7 +120,7 @@ async fn complete_spec_causes_no_writes() {
 #[tokio::test]
 async fn contested_tags_are_not_written_forever() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"a": "b"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"a": "b"}}))).await;
     let response = setup.update(&id, json!({"tags": {"a": "c"}})).await;
     assert_eq!(response.status.as_u16(), 200);
     // A policy adds a tag whenever tags are written.
@@ -131,7 +133,11 @@ async fn contested_tags_are_not_written_forever() {
             let mut tags = setup.aks_cluster("one").await.unwrap()["tags"].clone();
             tags["policy"] = json!("insists");
             setup
-                .change_in_azure(http::Method::PATCH, &super::cluster("one"), Some(&json!({"tags": tags})))
+                .change_in_azure(
+                    http::Method::PATCH,
+                    &super::cluster_path("one"),
+                    Some(&json!({"tags": tags})),
+                )
                 .await;
         }
         all_writes.extend(writes);
@@ -194,8 +200,9 @@ async fn outbound_and_network_options_cause_no_writes() {
 #[tokio::test]
 async fn owner_tag_of_the_user_causes_no_writes() {
     let setup = ClusterSetup::start().await;
-    let id =
-        setup.create_active(&setup.small_with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}}))).await;
+    let id = setup
+        .create_active(&setup.small_cluster_with(json!({"tags": {"Norman-AKS-Owner": "me", "a": "b"}})))
+        .await;
     setup.expect_no_writes(&id).await;
     let tags = setup.aks_cluster("one").await.unwrap()["tags"].clone();
     assert!(tags["norman-aks-owner"].as_str().unwrap().ends_with(&id), "{tags}");
@@ -206,7 +213,7 @@ async fn owner_tag_of_the_user_causes_no_writes() {
 #[tokio::test]
 async fn changes_in_azure_cause_no_writes() {
     let (setup, id) = ClusterSetup::start_with_two_pools().await;
-    let path = format!("{}/agentPools/work", super::cluster("one"));
+    let path = format!("{}/agentPools/work", super::cluster_path("one"));
     let scaled = json!({"properties": {"count": 3}});
     assert_eq!(setup.azure(http::Method::PUT, &path, Some(&scaled)).await.0, 200);
     // Refreshes run while an operation in Azure is in progress.

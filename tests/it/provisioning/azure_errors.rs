@@ -14,7 +14,7 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = setup
         .post_with_advisory_review_and_settle(
-            &setup.small_with(json!({"resourceGroup": "small", "nodePools": pools(5)})),
+            &setup.small_cluster_with(json!({"resourceGroup": "small", "nodePools": pools(5)})),
         )
         .await;
     let message = setup.expect_failure(&id, "provisioning").await;
@@ -33,13 +33,13 @@ async fn quota_error_is_shown_and_a_smaller_cluster_created() {
     assert!((2..12).contains(&attempts), "retried with increasing delays: {attempts}");
     let response = setup.update(&id, json!({"nodePools": pools(1)})).await;
     assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("provisioning")));
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
 }
 
 #[tokio::test]
 async fn policy_error_is_shown_and_fixed_by_a_tag() {
     let setup = ClusterSetup::start_with_account("policy").await;
-    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "ruled"}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"resourceGroup": "ruled"}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(
         message.contains("RequestDisallowedByPolicy: Resource 'one' was disallowed by policy"),
@@ -51,7 +51,7 @@ async fn policy_error_is_shown_and_fixed_by_a_tag() {
 #[tokio::test]
 async fn rejected_credential_fails_the_credentials_step() {
     let setup = ClusterSetup::start_with_account("expired-secret").await;
-    let id = setup.post_with_advisory_review_and_settle(&setup.small()).await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.small_cluster()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("AADSTS7000222"), "{message}");
     setup.expect_step(&id, "credentials failed", "Provisioned=False").await;
@@ -69,13 +69,13 @@ async fn rejected_credential_fails_the_credentials_step() {
         .await;
     assert_eq!(response.status.as_u16(), 200, "{}", response.text());
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
 }
 
 #[tokio::test]
 async fn missing_role_is_shown_and_the_object_can_be_removed() {
     let setup = ClusterSetup::start_with_account("reader").await;
-    let id = setup.post_with_advisory_review_and_settle(&setup.small()).await;
+    let id = setup.post_with_advisory_review_and_settle(&setup.small_cluster()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.starts_with("error failed to create cluster: AuthorizationFailed: "), "{message}");
     setup.app.control.clear_requests();
@@ -91,7 +91,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
         "CreateVMSSAgentPoolFailed",
         "no room in this region",
     ));
-    let id = setup.post_and_settle(&setup.small()).await;
+    let id = setup.post_and_settle(&setup.small_cluster()).await;
     let expected_message =
         "error failed to create cluster: CreateVMSSAgentPoolFailed: no room in this region";
     assert_eq!(setup.expect_failure(&id, "provisioning").await, expected_message);
@@ -106,7 +106,7 @@ async fn failed_creation_keeps_its_message_and_is_not_repeated() {
     // A changed specification causes a new attempt.
     let response = setup.update(&id, json!({"tags": {"second": "try"}})).await;
     assert_eq!((response.status.as_u16(), &response.json()["state"]), (200, &json!("provisioning")));
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
     let kubeconfig = "POST rancher/one/listClusterAdminCredential";
     assert_eq!(lines(&setup.take_writes()), ["PUT rancher/one", kubeconfig]);
     assert_eq!(setup.aks_cluster("one").await.unwrap()["tags"]["second"], "try");
@@ -151,7 +151,7 @@ async fn rejected_change_can_be_reverted() {
     let setup = ClusterSetup::start_with_account("low-quota").await;
     let pools = |count: u32| json!([pool_with("system", "System", json!({"count": count}))]);
     let id = setup
-        .create_active(&setup.small_with(json!({"resourceGroup": "small", "nodePools": pools(1)})))
+        .create_active(&setup.small_cluster_with(json!({"resourceGroup": "small", "nodePools": pools(1)})))
         .await;
     let body = json!({"name": "one", "annotations": {"norman-aks.io/review": "advise"}, "aksConfig": {"nodePools": pools(9)}});
     let response = setup.app.put(&format!("/v3/clusters/{id}")).json(&body).send().await;
@@ -169,7 +169,7 @@ async fn rejected_change_can_be_reverted() {
 #[tokio::test]
 async fn denied_resource_group_is_shown() {
     let setup = ClusterSetup::start_with_account("reader").await;
-    let mut body = setup.small_with(json!({"resourceGroup": "forbidden"}));
+    let mut body = setup.small_cluster_with(json!({"resourceGroup": "forbidden"}));
     body["annotations"] = json!({"norman-aks.io/review": "advise"});
     let id = setup.post_and_settle(&body).await;
     let message = setup.expect_failure(&id, "provisioning").await;
@@ -229,7 +229,7 @@ async fn error_that_azure_recovers_from_is_not_a_failure() {
         ..fault::outcome(OperationKind::CreateCluster, "ReconcilePortalDNSError", "the name is late")
     };
     setup.app.control.add_outcome(recovered);
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     let statuses = setup.record_statuses(&id, 40).await;
     assert!(statuses.iter().all(|status| status.transitioning != "error"), "{statuses:?}");
     let message = "Azure: creating cluster one (Azure is retrying after: the name is late)";
@@ -276,7 +276,7 @@ async fn linked_authorization_error_names_the_missing_right() {
     ] {
         let setup = ClusterSetup::start().await;
         deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked_denial(&missing));
-        let id = setup.post_and_settle(&setup.small()).await;
+        let id = setup.post_and_settle(&setup.small_cluster()).await;
         let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains(&expected), "{message}");
         let (_, hint) = message.split_once("; the application").unwrap();
@@ -289,7 +289,7 @@ async fn linked_authorization_error_of_another_tenant_names_no_role() {
     let setup = ClusterSetup::start().await;
     let missing = "the current tenant 'T' is not authorized to access linked subscription 'S'.";
     deny_put(&setup, "/managedClusters/one", "LinkedAuthorizationFailed", &linked_denial(missing));
-    let id = setup.post_and_settle(&setup.small()).await;
+    let id = setup.post_and_settle(&setup.small_cluster()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("in the subscription S, which belongs to a tenant other than T"), "{message}");
     assert!(!message.contains("role") && !message.contains("Contributor"), "{message}");
@@ -308,7 +308,7 @@ async fn failed_operation_has_a_hint() {
         "ReconcileVNetFailed",
         &inner,
     ));
-    let id = setup.post_and_settle(&setup.small()).await;
+    let id = setup.post_and_settle(&setup.small_cluster()).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains(&format!("; the identity i lacks the right {JOIN_ACTION} on B")), "{message}");
 }
@@ -322,7 +322,7 @@ async fn denied_group_creation_suggests_creating_it() {
          'Microsoft.Resources/subscriptions/resourcegroups/write' over scope '{scope}' or the scope is invalid."
     );
     deny_put(&setup, "/newgroup?", "AuthorizationFailed", &message);
-    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "newgroup"}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"resourceGroup": "newgroup"}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     assert!(message.contains("create the resource group first"), "{message}");
     let subscription =
@@ -337,7 +337,7 @@ async fn denied_group_creation_suggests_creating_it() {
         .change_in_azure(Method::PUT, "/resourceGroups/newgroup", Some(&json!({"location": "eastus"})))
         .await;
     setup.advance_refreshes(2).await;
-    setup.settle_active(&id).await;
+    setup.settle_and_expect_active(&id).await;
 }
 
 #[tokio::test]
@@ -346,7 +346,7 @@ async fn group_policy_suggests_creating_the_group() {
     let message = "Resource 'newgroup' was disallowed by policy. Policy identifiers: '[{\"policyAssignment\":{\"name\":\"Require a \
                    tag on resource groups\",\"id\":\"/x\"}}]'.";
     deny_put(&setup, "/newgroup?", "RequestDisallowedByPolicy", message);
-    let id = setup.post_and_settle(&setup.small_with(json!({"resourceGroup": "newgroup"}))).await;
+    let id = setup.post_and_settle(&setup.small_cluster_with(json!({"resourceGroup": "newgroup"}))).await;
     let message = setup.expect_failure(&id, "provisioning").await;
     let remedy = "a policy (Require a tag on resource groups) does not allow this server to create the resource group newgroup; \
                   create it yourself, with the tags that the policy requires; the server then uses it unchanged";
@@ -364,7 +364,7 @@ async fn policy_error_of_a_cluster_has_a_remedy() {
             "Resource 'one' was disallowed by policy. Policy identifiers: '[{{\"policyAssignment\":{{\"name\":\"{policy}\"}}}}]'."
         );
         deny_put(&setup, "/managedClusters/one", "RequestDisallowedByPolicy", &message);
-        let id = setup.post_and_settle(&setup.small()).await;
+        let id = setup.post_and_settle(&setup.small_cluster()).await;
         let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains(expected), "{message}");
     }
@@ -383,7 +383,7 @@ async fn proxy_page_is_not_a_response_to_a_write() {
         };
         let fault = fault::for_path("/managedClusters/one", Effect::Status(page));
         setup.app.control.add_fault(Fault { method: Some("PUT".to_owned()), ..fault });
-        let id = setup.post_and_settle(&setup.small()).await;
+        let id = setup.post_and_settle(&setup.small_cluster()).await;
         let message = setup.expect_failure(&id, "provisioning").await;
         assert!(message.contains("this response is not from Azure ("), "{status}: {message}");
         assert!(message.contains("HTTPS_PROXY") && message.contains("SSL_CERT_FILE"), "{status}: {message}");
@@ -391,6 +391,6 @@ async fn proxy_page_is_not_a_response_to_a_write() {
         assert_eq!(setup.aks_cluster("one").await, None, "{status}");
         setup.app.control.clear_faults();
         setup.advance_refreshes(2).await;
-        setup.settle_active(&id).await;
+        setup.settle_and_expect_active(&id).await;
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{ClusterSetup, StatusSnapshot, cluster, lines, without_azure_values};
+use super::{ClusterSetup, StatusSnapshot, cluster_path, lines, without_azure_values};
 
 fn status(state: &str, transitioning: &str, message: &str, step: &str, conditions: &str) -> StatusSnapshot {
     StatusSnapshot {
@@ -19,7 +19,7 @@ fn status(state: &str, transitioning: &str, message: &str, step: &str, condition
 #[tokio::test]
 async fn all_steps_to_active_are_shown() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     assert_eq!(setup.status(&id).await, status("provisioning", "yes", "", "", ""));
     let start_time = "2026-11-22T12:00:00Z";
     let statuses = setup.record_statuses(&id, 30).await;
@@ -70,7 +70,7 @@ async fn all_steps_to_active_are_shown() {
 #[tokio::test]
 async fn waiting_shows_its_start() {
     let setup = ClusterSetup::start().await;
-    let id = setup.post(&setup.small()).await;
+    let id = setup.post(&setup.small_cluster()).await;
     setup.app.advance(Duration::from_secs(4)).await;
     let status = setup.get(&id).await["aksStatus"].clone();
     assert_eq!(
@@ -89,7 +89,9 @@ async fn waiting_shows_its_start() {
 async fn creation_is_one_put_without_a_secret() {
     let setup = ClusterSetup::start().await;
     let id = setup
-        .post_and_settle(&setup.small_with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})))
+        .post_and_settle(
+            &setup.small_cluster_with(json!({"tags": {"team": "a"}, "nodeResourceGroup": "machines"})),
+        )
         .await;
     let writes = setup.take_writes();
     assert_eq!(lines(&writes), ["PUT rancher/one", "POST rancher/one/listClusterAdminCredential"]);
@@ -118,7 +120,7 @@ async fn creation_is_one_put_without_a_secret() {
 #[tokio::test]
 async fn active_cluster_shows_azures_state() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"tags": {"team": "a"}}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"tags": {"team": "a"}}))).await;
     let cluster = setup.get(&id).await;
     let status = &cluster["aksStatus"];
     assert_eq!(status["rbacEnabled"], true);
@@ -169,7 +171,7 @@ async fn removal_deletes_the_cluster_but_not_its_group() {
 #[tokio::test]
 async fn removal_waits_for_a_running_deletion() {
     let (setup, id) = ClusterSetup::start_active().await;
-    assert_eq!(setup.azure(http::Method::DELETE, &cluster("one"), None).await.0, 202);
+    assert_eq!(setup.azure(http::Method::DELETE, &cluster_path("one"), None).await.0, 202);
     setup.delete(&id).await;
     let statuses = setup.record_statuses(&id, 60).await;
     let messages: Vec<&str> = statuses.iter().map(|status| &*status.message).collect();
@@ -181,7 +183,7 @@ async fn removal_waits_for_a_running_deletion() {
 #[tokio::test]
 async fn cluster_without_its_group_can_be_removed() {
     let setup = ClusterSetup::start().await;
-    let id = setup.create_active(&setup.small_with(json!({"resourceGroup": "temporary"}))).await;
+    let id = setup.create_active(&setup.small_cluster_with(json!({"resourceGroup": "temporary"}))).await;
     setup.change_in_azure(http::Method::DELETE, "/resourceGroups/temporary", None).await;
     setup.advance_refreshes(1).await;
     setup.delete_and_settle(&id).await;
@@ -191,8 +193,8 @@ async fn cluster_without_its_group_can_be_removed() {
 #[tokio::test]
 async fn clusters_are_created_concurrently() {
     let setup = ClusterSetup::start().await;
-    let first = setup.post(&setup.small()).await;
-    let mut second_body = setup.small_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
+    let first = setup.post(&setup.small_cluster()).await;
+    let mut second_body = setup.small_cluster_with(json!({"clusterName": "two", "dnsPrefix": "two"}));
     second_body["name"] = json!("two");
     let second = setup.post(&second_body).await;
     setup.run_due_steps().await;
