@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# The Helm chart and the manifest of the agent against a real kube-apiserver: what they render is accepted with
-# `--dry-run=server`, in a namespace that enforces the strictest Pod Security level; the command that takes the nine paths out
-# removes nothing else.
+# Tests the Helm chart and the agent's manifest with a real kube-apiserver: `--dry-run=server` accepts the rendered objects in a
+# namespace that enforces the strictest Pod Security level, and the command that removes the nine paths removes nothing else.
 #
 #   KUBE_APISERVER=/path/to/kube-apiserver tests/real-kubernetes-chart.sh
 #
-# tests/kubernetes/server.sh describes how to get the program. Needs besides: etcd (in PATH, or its path in ETCD), openssl, cargo,
-# and what `.ci/run tools web-tools chart` installs.
+# tests/kubernetes/server.sh describes how to get the program. Also requires etcd (in PATH, or its path in ETCD),
+# openssl, cargo, and the tools that `.ci/run tools web-tools chart` installs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,14 +13,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source .ci/web/environment.sh
 source .ci/chart/environment.sh
 source tests/kubernetes/server.sh
-# The sandbox server first: finish waits for all.
+# Stops the sandbox server first, because finish waits for all processes.
 trap 'leave; finish' EXIT
 require "$KUBE_APISERVER" "$ETCD" openssl cargo
 start_kubernetes
 export KUBECONFIG="$work/localhost.kubeconfig"
 "$kubectl" version
 
-# The first request of a kind may come before the API server knows it.
+# Repeated, because the API server may not yet serve a kind that was just defined.
 "$kubectl" create --filename "$crds" --output name
 "$kubectl" wait --for condition=Established crd --all --timeout 60s >/dev/null
 
@@ -29,12 +28,12 @@ strict='{"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kuber
 for namespace in norman-aks cattle-system; do
     "$kubectl" create --save-config --filename - <<<"{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"$namespace\", \"labels\": $strict}}"
 done
-# As the controllers would; an admission controller rejects pods of an unknown account, or of an unknown class.
+# No controller creates these objects here. Admission rejects pods with an unknown service account or class.
 for account in norman-aks/default norman-aks/norman-aks cattle-system/cattle; do
     "$kubectl" create serviceaccount --save-config --namespace "${account%/*}" "${account#*/}"
 done
 
-# A deployment only warns about its pods, so they are sent too.
+# Violations in a Deployment's pods are only warnings, so the pods are sent as well.
 pods_of() { # file
     python - "$1" <<'PY'
 import sys
@@ -48,7 +47,7 @@ for document in yaml.safe_load_all(open(sys.argv[1])):
         print(yaml.safe_dump({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}))
 PY
 }
-# Warnings, of Pod Security or about unknown fields, are errors.
+# Treats warnings (Pod Security, unknown fields) as errors.
 dry_run() { # file
     "$kubectl" apply --dry-run=server --warnings-as-errors --filename "$1"
     pods_of "$1" | "$kubectl" apply --dry-run=server --warnings-as-errors --filename -
@@ -65,7 +64,7 @@ done
 echo "-- manifest of the agent"
 start_sandbox
 python .ci/web/cluster.py manifest >"$scratch/agent.yaml"
-# Its namespace has no labels; those of the one that is there stay.
+# The namespace in the manifest has no labels; applying it keeps the existing ones.
 dry_run "$scratch/agent.yaml"
 
 echo "-- a pod with more rights is rejected"
@@ -73,7 +72,7 @@ pods_of "$scratch/agent.yaml" | sed 's/runAsNonRoot: true/runAsNonRoot: false/' 
 if "$kubectl" apply --dry-run=server --filename "$scratch/root.yaml" 2>"$scratch/root.log"; then exit 1; fi
 grep -o 'violates PodSecurity "restricted:latest"' "$scratch/root.log"
 
-echo "-- taking the paths out"
+echo "-- removing the paths"
 everything() {
     "$kubectl" get --namespace norman-aks --output name \
         "$("$kubectl" api-resources --namespaced --verbs list,delete --output name | grep -v -E '^(events|leases)' | paste -sd,)" 2>/dev/null | sort
@@ -88,7 +87,7 @@ everything >"$scratch/after"
 removed="$(comm -23 "$scratch/before" "$scratch/after")"
 [[ $removed == ingress.networking.k8s.io/norman-aks-rancher && -z "$(comm -13 "$scratch/before" "$scratch/after")" ]]
 echo "removed: $removed; $(wc -l <"$scratch/after") objects left"
-# It stays out with this value, and comes back without it.
+# An upgrade with this value does not create it again; an upgrade without the value does.
 "$helm" upgrade norman-aks "$chart" --namespace norman-aks --values "$chart/ci/beside-rancher.yaml" --set exposure.type=none >/dev/null
 everything | grep -v secret/sh.helm | diff <(grep -v secret/sh.helm "$scratch/after") -
 "$helm" upgrade norman-aks "$chart" --namespace norman-aks --values "$chart/ci/beside-rancher.yaml" >/dev/null

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The test of members' rights (tests/it/member_rights) against a real kube-apiserver.
+# Runs the tests of members' rights (tests/it/member_rights) with a real kube-apiserver.
 #
 #   KUBE_APISERVER=/path/to/kube-apiserver KUBE_CONTROLLER_MANAGER=/path/to/kube-controller-manager tests/real-kubernetes.sh
 #
-# tests/kubernetes/server.sh describes how to get the programs. Needs besides: etcd (in PATH, or its path in ETCD), openssl,
-# cargo. Arguments are passed to the tests, for example `--nocapture`.
+# tests/kubernetes/server.sh describes how to get the programs. Also requires etcd (in PATH, or its path in ETCD),
+# openssl and cargo. Arguments are passed to the tests, for example `--nocapture`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

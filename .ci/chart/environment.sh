@@ -1,9 +1,9 @@
 # The tools of the chart's checks: $helm, $kubectl, $kubeconform, and the directory $crds with custom resource definitions.
-# Sourced after .ci/web/environment.sh, from the top of the repository; the step web-tools must have run before.
+# Sourced after .ci/web/environment.sh, in the root of the repository. Requires the step web-tools.
 
 chart=deploy/helm/norman-aks
 
-# Where web-tools has found none for this machine's kind of processor, that of the machine.
+# The tool that web-tools installed, or one in PATH.
 tool() { if [[ -x $cache/$1 ]]; then echo "$cache/$1"; else command -v "$1" || { echo "missing: $1" >&2; return 1; }; fi; }
 helm="$(tool helm)"
 kubectl="$(tool kubectl)"
@@ -19,6 +19,6 @@ if [[ ! -x $kubeconform || ! -d $crds ]]; then
     gateway="$(module sigs.k8s.io/gateway-api@v1.4.1)/config/crd/standard"
     operator="$(module github.com/prometheus-operator/prometheus-operator@v0.85.0)/example/prometheus-operator-crd"
     install -m 0644 "$gateway"/*_{gateways,httproutes,referencegrants}.yaml "$operator"/*_{servicemonitors,prometheusrules}.yaml "$crds"
-    # Only the results are used from here on.
+    # The build files are not needed any more.
     rm -rf "$GOCACHE" "$GOPATH/pkg"
 fi

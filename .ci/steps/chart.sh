@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The Helm chart: every set of values in its directory ci passes the linter, renders to what it has to contain, and has only
-# fields that Kubernetes knows; invalid values are rejected. The same for the manifest of the agent, and the linter of
-# Dockerfiles. tests/real-kubernetes-chart.sh sends the manifests to a real API server.
+# Checks the Helm chart: each set of values in its directory ci passes the linter, renders the required objects, and uses only
+# fields that Kubernetes defines; invalid values are rejected. Also validates the agent's manifest and lints the Dockerfile.
+# tests/real-kubernetes-chart.sh sends the manifests to a real API server.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
 source .ci/chart/environment.sh
 
-# The oldest that the chart supports, and those that are supported upstream.
+# The oldest version that the chart supports, and the versions that Kubernetes maintains.
 versions=(1.27.0 1.31.0 1.32.0 1.33.0 1.34.0)
 
 echo "-- Dockerfile"
@@ -40,12 +40,12 @@ validate() { # version, files
 for version in "${versions[@]}"; do
     echo "$version"
     validate "$version" "$rendered/v$version"
-    # A check that cannot fail would be none.
+    # The check itself must be able to fail.
     for object in Deployment HTTPRoute; do
         sed "/^kind: $object/,/^spec:/ s/^spec:/spec:\n  unknownField: 1/" "$rendered/v$version/beside-rancher-gateway.yaml" \
             >"$scratch/wrong.yaml"
         if validate "$version" "$scratch/wrong.yaml" >"$scratch/wrong.log"; then
-            echo "an unknown field of a $object is not noticed with Kubernetes $version" >&2
+            echo "an unknown field of a $object passes with Kubernetes $version" >&2
             exit 1
         fi
     done

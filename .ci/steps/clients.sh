@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Clients that are made from the API document compile, and get the nine actions and the catalog from a server. One more
-# language is made and only read.
+# Generates clients from the API document, compiles them, and calls the nine actions and the catalog of a server with them. The
+# Rust client is generated and parsed, but not compiled.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
@@ -10,7 +10,7 @@ for tool in javac java mvn; do
 done
 start_sandbox
 
-# Makes a client. The output of the generator is shown only when it fails: it names every file.
+# Generates a client. The generator's output, which lists every file, is shown only if it fails.
 generate() {
     local generator="$1" directory="$2"
     shift 2
@@ -23,7 +23,7 @@ generate() {
 }
 
 echo "-- Python"
-# A warning is a part of the document that the generator left out.
+# The generator warns about parts of the document that it omits.
 openapi-python-client generate --path openapi/openapi.json --meta none --fail-on-warning \
     --output-path "$scratch/norman_client"
 MYPYPATH="$scratch" mypy --config-file .ci/web/mypy.ini --cache-dir "$scratch/mypy" --package norman_client
@@ -43,7 +43,7 @@ mkdir "$scratch/go"
 cp .ci/web/client.go .ci/web/go.mod .ci/web/go.sum "$scratch/go"
 generate go "$scratch/go/norman" --additional-properties=packageName=norman,withGoMod=false,enumClassPrefix=true
 (
-    # Go's own files are kept, because compiling its libraries takes longer than the client.
+    # The build cache is kept, because Go's standard library takes longer to compile than the client.
     export GOPATH="$cache/go-client" GOCACHE="$cache/go-client/build" GOTOOLCHAIN=local GOFLAGS="-modcacherw -mod=readonly" CGO_ENABLED=0
     cd "$scratch/go"
     go build -o client .
@@ -59,5 +59,5 @@ java -cp "$scratch/classes:$cache/java/*" Client
 
 echo "-- Rust, not compiled"
 generate rust "$scratch/rust"
-# rustfmt reads every module, so that what was made is at least the language.
+# rustfmt parses every module, so that the output is at least valid Rust.
 rustfmt --edition 2021 "$scratch/rust/src/lib.rs"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# No warnings, in tests and benchmarks either.
+# Denies warnings, in tests and benchmarks too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 cargo clippy --locked --all-targets -- -D warnings
-# As the container image has it.
+# The features of the container image.
 cargo clippy --locked --package norman-aks --no-default-features -- -D warnings

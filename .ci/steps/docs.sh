@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The documentation of the sources, private items included, has no broken links.
+# Checks the links in the documentation of the sources, private items included.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-# It is read with its private items, so links to them lead somewhere.
+# Links to private items are valid, because the documentation includes them.
 RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" \
     cargo doc --locked --no-deps --document-private-items

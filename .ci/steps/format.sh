@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The sources are formatted.
+# Checks the format of the sources.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# kubectl works through the server, with the kubeconfig that the server makes, over TLS.
+# Runs kubectl through the server, over TLS, with the kubeconfig that the server generates.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
@@ -11,19 +11,19 @@ kubectl="$cache/kubectl"
 python .ci/web/cluster.py create >"$scratch/owner"
 export KUBECONFIG="$scratch/owner"
 "$kubectl" version
-# Whatever goes wrong, nothing here waits for ever.
+# No command may hang.
 k() { timeout 60 "$kubectl" "$@"; }
-# Shows what is compared, when it is not as it should be.
-same() {
+# Prints both values if they differ.
+assert_equal() {
     if [[ "$1" != "$2" ]]; then
-        printf 'not the same:\n%s\n%s\n' "$1" "$2" >&2
+        printf 'expected equal values:\n%s\n%s\n' "$1" "$2" >&2
         return 1
     fi
 }
 
 echo "-- get"
-same "$(k get nodes --no-headers | wc -l)" 2
-same "$(k get nodes --output jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].status}')" "True True"
+assert_equal "$(k get nodes --no-headers | wc -l)" 2
+assert_equal "$(k get nodes --output jsonpath='{.items[*].status.conditions[?(@.type=="Ready")].status}')" "True True"
 k get namespace default kube-system
 k get pods --all-namespaces
 
@@ -58,12 +58,12 @@ grep '3/3' "$scratch/watched"
 
 echo "-- logs -f"
 pod="$(k --namespace shop get pods --output jsonpath='{.items[0].metadata.name}')"
-# A stream without an end: two lines of it are enough.
+# The stream is endless; two lines are enough.
 { timeout 60 "$kubectl" --namespace shop logs -f "$pod" || true; } | head --lines 2 >"$scratch/logged"
-same "$(wc -l <"$scratch/logged")" 2
+assert_equal "$(wc -l <"$scratch/logged")" 2
 cat "$scratch/logged"
 
-echo "-- who may only read"
+echo "-- read-only member"
 token="$("${CARGO_TARGET_DIR:-target}/debug/norman-aks" \
     token create --sandbox --data-dir "$scratch/data" --user reader)"
 python .ci/web/cluster.py join "$token" read-only >"$scratch/reader"
@@ -73,4 +73,4 @@ grep Forbidden "$scratch/refused"
 
 echo "-- delete"
 k delete namespace shop
-same "$(k get namespace shop --ignore-not-found)" ""
+assert_equal "$(k get namespace shop --ignore-not-found)" ""

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The committed API document is the one that the program prints, and two validators find nothing in it.
+# Checks that the committed API document is the one that the program prints, and that two validators accept it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
 
-# In a variable, so that a program that fails is not a document that differs.
+# In a variable, so that a failure of the program is not reported as a difference.
 printed="$(cargo run --quiet --locked -- openapi)"
 diff --unified openapi/openapi.json <(printf '%s\n' "$printed")
 

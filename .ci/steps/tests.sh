@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All tests, on SQLite and on PostgreSQL; a PostgreSQL test that is skipped is a failure here.
+# Runs all tests, on SQLite and PostgreSQL. A skipped PostgreSQL test is a failure here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the other steps need and the machine has not: Rust's tools, a C compiler, PostgreSQL, Python,
-# Chromium, a Java compiler and Maven.
+# Installs the missing tools of the other steps: Rust's components, a C compiler, PostgreSQL, Python, Chromium, a Java
+# compiler and Maven.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 

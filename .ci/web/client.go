@@ -1,5 +1,5 @@
-// Gets the nine actions and the catalog with the client that openapi-generator makes from the API document, from the
-// sandbox server whose file for scripts the variable SANDBOX names.
+// Calls the nine actions and the catalog of a sandbox server with the client that openapi-generator generates from the API
+// document. The variable SANDBOX is the path of the server's sandbox.json.
 package main
 
 import (
@@ -37,8 +37,8 @@ func check(condition bool, what string, seen any) {
 	}
 }
 
-// the is the body of a success.
-func the[T any](body T, response *http.Response, err error) T {
+// expectSuccess returns the body of a successful response.
+func expectSuccess[T any](body T, response *http.Response, err error) T {
 	if err != nil {
 		panic(describe(err))
 	}
@@ -46,8 +46,8 @@ func the[T any](body T, response *http.Response, err error) T {
 	return body
 }
 
-// refused is the typed body of an error with that status.
-func refused[T any](status int, response *http.Response, err error) T {
+// expectError returns the typed body of an error with a status.
+func expectError[T any](status int, response *http.Response, err error) T {
 	var failure *norman.GenericOpenAPIError
 	check(errors.As(err, &failure) && response.StatusCode == status, fmt.Sprintf("status %d", status), err)
 	body, ok := failure.Model().(T)
@@ -97,29 +97,29 @@ func actions(ctx context.Context, client *norman.APIClient, sandbox sandboxFile)
 	check(err == nil && response.StatusCode == http.StatusOK, "a good credential", err)
 	wrong := norman.NewCredentialBody(sandbox.ClientID, "wrong", sandbox.SubscriptionID)
 	response, err = api.PostAksCheckCredentials(ctx).CredentialBody(*wrong).Execute()
-	bad := refused[norman.CheckRefusal](http.StatusUnauthorized, response, err)
+	bad := expectError[norman.CheckRefusal](http.StatusUnauthorized, response, err)
 	check(bad.GetCode() == "AADSTS7000215", "its code", bad)
 
-	clusters := the(api.GetAksClusters(ctx).CloudCredentialId(stored).Execute())
+	clusters := expectSuccess(api.GetAksClusters(ctx).CloudCredentialId(stored).Execute())
 	known := find(clusters, "a cluster", func(cluster norman.AksCluster) bool {
 		return cluster.ClusterName == sandbox.ImportedClusterName
 	})
 	check(known.ResourceGroup == sandbox.ResourceGroup && known.Location == region, "its place", known)
-	locations := the(api.GetAksLocations(ctx).CloudCredentialId(stored).Execute())
+	locations := expectSuccess(api.GetAksLocations(ctx).CloudCredentialId(stored).Execute())
 	find(locations, "locations", func(location norman.AksLocation) bool { return location.DisplayName == "East US" })
-	regions := the(api.GetAksRegions(ctx).CloudCredentialId(stored).Execute())
+	regions := expectSuccess(api.GetAksRegions(ctx).CloudCredentialId(stored).Execute())
 	find(regions, "regions", func(region norman.AksRegion) bool {
 		return region.Name == "eastus" && region.AvailabilityZones
 	})
-	versions := the(api.GetAksVersions(ctx).CloudCredentialId(stored).Region(region).Execute())
+	versions := expectSuccess(api.GetAksVersions(ctx).CloudCredentialId(stored).Region(region).Execute())
 	older, newer := slices.Index(versions, sandbox.KubernetesVersion), slices.Index(versions, sandbox.KubernetesVersion2)
 	check(older >= 0 && older < newer, "versions", versions)
-	sizes := the(api.GetAksVmSizes(ctx).CloudCredentialId(stored).Region(region).Execute())
+	sizes := expectSuccess(api.GetAksVmSizes(ctx).CloudCredentialId(stored).Region(region).Execute())
 	check(len(sizes) > 100 && slices.Contains(sizes, "Standard_D2s_v5"), "sizes", len(sizes))
-	sizesV2 := the(api.GetAksVmSizesV2(ctx).CloudCredentialId(stored).Region(region).Execute())
+	sizesV2 := expectSuccess(api.GetAksVmSizesV2(ctx).CloudCredentialId(stored).Region(region).Execute())
 	size := find(sizesV2, "sizes V2", func(size norman.AksVmSize) bool { return size.Name == "Standard_D2s_v5" })
 	check(size.AcceleratedNetworkingSupported && len(size.AvailabilityZones) > 0, "a size V2", size)
-	networks := the(api.GetAksVirtualNetworks(ctx).CloudCredentialId(stored).Region(region).Execute())
+	networks := expectSuccess(api.GetAksVirtualNetworks(ctx).CloudCredentialId(stored).Region(region).Execute())
 	network := find(networks, "networks", func(network norman.AksVirtualNetwork) bool {
 		return network.Name == sandbox.VirtualNetwork
 	})
@@ -128,10 +128,10 @@ func actions(ctx context.Context, client *norman.APIClient, sandbox sandboxFile)
 	// The same with the credential in the body.
 	body := norman.NewCredentialAndRegion(sandbox.ClientID, sandbox.ClientSecret, sandbox.SubscriptionID)
 	_, response, err = api.PostAksVersions(ctx).CredentialAndRegion(*body).Execute()
-	unasked := refused[norman.MetaError](http.StatusBadRequest, response, err)
+	unasked := expectError[norman.MetaError](http.StatusBadRequest, response, err)
 	check(unasked.Error == "region is required", "no region", unasked)
 	body.SetRegion(region)
-	posted := the(api.PostAksVersions(ctx).CredentialAndRegion(*body).Execute())
+	posted := expectSuccess(api.PostAksVersions(ctx).CredentialAndRegion(*body).Execute())
 	check(slices.Equal(posted, versions), "versions by POST", posted)
 }
 
@@ -145,8 +145,8 @@ func upgrades(ctx context.Context, client *norman.APIClient, sandbox sandboxFile
 	config.SetKubernetesVersion(sandbox.KubernetesVersion)
 	input := norman.NewClusterInput("from-go")
 	input.SetAksConfig(*config)
-	cluster := the(client.ClustersAPI.CreateCluster(ctx).ClusterInput(*input).Execute())
-	upgrades := the(client.AKSActionsAPI.GetAksUpgrades(ctx).CloudCredentialId(sandbox.CredentialID).ClusterId(cluster.Id).Execute())
+	cluster := expectSuccess(client.ClustersAPI.CreateCluster(ctx).ClusterInput(*input).Execute())
+	upgrades := expectSuccess(client.AKSActionsAPI.GetAksUpgrades(ctx).CloudCredentialId(sandbox.CredentialID).ClusterId(cluster.Id).Execute())
 	check(upgrades.CurrentVersion == sandbox.KubernetesVersion, "the current version", upgrades)
 	newer := find(upgrades.Upgrades, "upgrades", func(upgrade norman.AksUpgrade) bool {
 		return upgrade.Version == sandbox.KubernetesVersion2
@@ -156,11 +156,11 @@ func upgrades(ctx context.Context, client *norman.APIClient, sandbox sandboxFile
 	state := func() string {
 		seen, response, err := client.ClustersAPI.GetCluster(ctx, cluster.Id).Execute()
 		if response != nil && response.StatusCode == http.StatusNotFound {
-			gone := refused[norman.NormanError](http.StatusNotFound, response, err)
+			gone := expectError[norman.NormanError](http.StatusNotFound, response, err)
 			check(gone.Code == "NotFound", "a cluster that is gone", gone)
 			return "gone"
 		}
-		return the(seen, response, err).State
+		return expectSuccess(seen, response, err).State
 	}
 	becomes := func(wanted string) {
 		for range 300 {
@@ -172,47 +172,47 @@ func upgrades(ctx context.Context, client *norman.APIClient, sandbox sandboxFile
 		panic("the cluster does not become " + wanted)
 	}
 	becomes("active")
-	check(the(client.ClustersAPI.DeleteCluster(ctx, cluster.Id).Execute()).State == "removing", "a cluster that goes", cluster.Id)
+	check(expectSuccess(client.ClustersAPI.DeleteCluster(ctx, cluster.Id).Execute()).State == "removing", "a cluster that is being removed", cluster.Id)
 	becomes("gone")
 }
 
 func catalog(ctx context.Context, client *norman.APIClient, sandbox sandboxFile) {
 	api, stored, region := client.CatalogAPI, sandbox.CredentialID, sandbox.Location
-	sizes := the(api.ListVmSizes(ctx).CloudCredentialId(stored).Region(region).Q("d2s_v5").Count(1000).Execute())
+	sizes := expectSuccess(api.ListVmSizes(ctx).CloudCredentialId(stored).Region(region).Q("d2s_v5").Count(1000).Execute())
 	check(len(sizes.Data) == 1 && sizes.Data[0].Verdict == norman.CATALOGVERDICT_UNUSABLE, "a size that is too many", sizes)
 	find(sizes.Data[0].Reasons, "its reason", func(reason norman.CatalogReason) bool {
 		return reason.Code == "quotaShort" && reason.Remedy != ""
 	})
-	page := the(api.ListVmSizes(ctx).CloudCredentialId(stored).Region(region).Limit(2).Sort("-vcpus").Execute())
+	page := expectSuccess(api.ListVmSizes(ctx).CloudCredentialId(stored).Region(region).Limit(2).Sort("-vcpus").Execute())
 	check(len(page.Data) == 2 && page.GetNext() != "", "a page", page)
 
-	regions := the(api.ListRegions(ctx).CloudCredentialId(stored).Region("eastus,westus").VmSize("Standard_D2s_v3").Zones(3).Execute())
+	regions := expectSuccess(api.ListRegions(ctx).CloudCredentialId(stored).Region("eastus,westus").VmSize("Standard_D2s_v3").Zones(3).Execute())
 	check(regions.Progress.Done == 2 && regions.Data[0].Name == "eastus", "regions", regions)
 	check(regions.Data[1].Verdict == norman.CATALOGVERDICT_UNUSABLE, "a region without zones", regions.Data[1])
 
-	minors := the(api.ListKubernetesVersions(ctx).CloudCredentialId(stored).Region(region).Preview(false).Execute())
+	minors := expectSuccess(api.ListKubernetesVersions(ctx).CloudCredentialId(stored).Region(region).Preview(false).Execute())
 	find(minors.Data, "versions", func(minor norman.CatalogKubernetesVersion) bool {
 		return slices.ContainsFunc(minor.Patches, func(patch norman.CatalogPatchVersion) bool {
 			return patch.Version == sandbox.KubernetesVersion && len(patch.Upgrades) > 0
 		})
 	})
 
-	report := the(api.CheckStoredCredential(ctx, stored).ResourceGroup([]string{sandbox.ResourceGroup}).Execute())
+	report := expectSuccess(api.CheckStoredCredential(ctx, stored).ResourceGroup([]string{sandbox.ResourceGroup}).Execute())
 	check(report.Verdict != norman.CATALOGVERDICT_UNUSABLE && report.Login.Status == "accepted", "a credential", report)
 	find(report.Operations, "operations", func(operation norman.CheckedOperation) bool {
 		return operation.Action == "Microsoft.ContainerService/managedClusters/write" && operation.Status == "allowed"
 	})
 	inline := norman.NewCredentialCheckRequest(sandbox.ClientID, "wrong", sandbox.SubscriptionID)
-	report = the(api.CheckCredential(ctx).CredentialCheckRequest(*inline).Execute())
+	report = expectSuccess(api.CheckCredential(ctx).CredentialCheckRequest(*inline).Execute())
 	check(report.Verdict == norman.CATALOGVERDICT_UNUSABLE && slices.Contains(report.Login.Aadsts, 7000215), "a wrong secret", report)
 }
 
 func refusals(ctx context.Context, client *norman.APIClient, sandbox sandboxFile) {
-	// A stored credential that is not there, and a caller who is not known.
+	// A missing credential, and an unknown caller.
 	_, response, err := client.CatalogAPI.ListRegions(ctx).CloudCredentialId("cattle-global-data:cc-zzzzz").Execute()
-	missing := refused[norman.NormanError](http.StatusNotFound, response, err)
+	missing := expectError[norman.NormanError](http.StatusNotFound, response, err)
 	check(missing.Code == "NotFound", "no credential", missing)
 	stranger := newClient(sandbox, "token-x:y")
 	_, response, err = stranger.AKSActionsAPI.GetAksLocations(ctx).CloudCredentialId(sandbox.CredentialID).Execute()
-	refused[norman.UnauthorizedError](http.StatusUnauthorized, response, err)
+	expectError[norman.UnauthorizedError](http.StatusUnauthorized, response, err)
 }

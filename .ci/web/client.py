@@ -1,5 +1,5 @@
-"""Gets the nine actions and the catalog with the client that openapi-python-client makes from the API document, from the sandbox
-server whose file for scripts the variable SANDBOX names."""
+"""Calls the nine actions and the catalog of a sandbox server with the client that openapi-python-client generates from the API
+document. The variable SANDBOX is the path of the server's sandbox.json."""
 
 import json
 import os
@@ -52,10 +52,10 @@ from norman_client.models import (
 T = TypeVar("T")
 
 
-def the(kind: type[T], answer: object) -> T:
-    """The answer, which must be of that type."""
-    assert isinstance(answer, kind), f"{kind.__name__} expected: {answer}"
-    return answer
+def expect(kind: type[T], response: object) -> T:
+    """The response, which must have the type."""
+    assert isinstance(response, kind), f"{kind.__name__} expected: {response}"
+    return response
 
 
 sandbox: dict[str, str] = json.loads(Path(os.environ["SANDBOX"]).read_text())
@@ -75,37 +75,37 @@ good = post_aks_check_credentials.sync_detailed(client=client, body=inline(sandb
 assert good.status_code == HTTPStatus.OK and good.content == b"", good
 bad = post_aks_check_credentials.sync_detailed(client=client, body=inline("wrong"))
 assert bad.status_code == HTTPStatus.UNAUTHORIZED, bad
-assert the(CheckRefusal, bad.parsed).code == "AADSTS7000215", bad
+assert expect(CheckRefusal, bad.parsed).code == "AADSTS7000215", bad
 
-clusters = the(list, get_aks_clusters.sync(client=client, cloud_credential_id=stored))
+clusters = expect(list, get_aks_clusters.sync(client=client, cloud_credential_id=stored))
 [known] = [cluster for cluster in clusters if cluster.cluster_name == sandbox["imported_cluster_name"]]
 assert (known.resource_group, known.location) == (sandbox["resource_group"], region), known
 
-locations = the(list, get_aks_locations.sync(client=client, cloud_credential_id=stored))
+locations = expect(list, get_aks_locations.sync(client=client, cloud_credential_id=stored))
 assert "East US" in [location.display_name for location in locations], locations
 
-regions = the(list, get_aks_regions.sync(client=client, cloud_credential_id=stored))
+regions = expect(list, get_aks_regions.sync(client=client, cloud_credential_id=stored))
 assert [one.availability_zones for one in regions if one.name == "eastus"] == [True], regions
 
-versions = the(list, get_aks_versions.sync(client=client, cloud_credential_id=stored, region=region))
+versions = expect(list, get_aks_versions.sync(client=client, cloud_credential_id=stored, region=region))
 assert versions.index(version) < versions.index(newer), versions
 
-sizes = the(list, get_aks_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region))
+sizes = expect(list, get_aks_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region))
 assert len(sizes) > 100 and "Standard_D2s_v5" in sizes, sizes
 
-sizes_v2 = the(list, get_aks_vm_sizes_v2.sync(client=client, cloud_credential_id=stored, region=region))
+sizes_v2 = expect(list, get_aks_vm_sizes_v2.sync(client=client, cloud_credential_id=stored, region=region))
 [size] = [size for size in sizes_v2 if size.name == "Standard_D2s_v5"]
 assert size.accelerated_networking_supported and size.availability_zones, size
 
-networks = the(list, get_aks_virtual_networks.sync(client=client, cloud_credential_id=stored, region=region))
+networks = expect(list, get_aks_virtual_networks.sync(client=client, cloud_credential_id=stored, region=region))
 [network] = [network for network in networks if network.name == sandbox["virtual_network"]]
-assert sandbox["subnet"] in [subnet.name for subnet in the(list, network.subnets)], network
+assert sandbox["subnet"] in [subnet.name for subnet in expect(list, network.subnets)], network
 assert None in [network.subnets for network in networks], networks
 
 body = CredentialAndRegion.from_dict(inline(sandbox["client_secret"]).to_dict())
 unasked = post_aks_versions.sync_detailed(client=client, body=body)
 assert unasked.status_code == HTTPStatus.BAD_REQUEST, unasked
-assert the(MetaError, unasked.parsed).error == "region is required", unasked
+assert expect(MetaError, unasked.parsed).error == "region is required", unasked
 body.region = region
 assert post_aks_versions.sync(client=client, body=body) == versions
 
@@ -117,10 +117,10 @@ config = AksClusterConfigSpec(
     azure_credential_secret=stored,
     kubernetes_version=version,
 )
-cluster = the(
+cluster = expect(
     Cluster, create_cluster.sync(client=client, body=ClusterInput(name="from-python", aks_config=config))
 )
-upgrades = the(
+upgrades = expect(
     AksUpgrades, get_aks_upgrades.sync(client=client, cloud_credential_id=stored, cluster_id=cluster.id)
 )
 assert upgrades.current_version == version, upgrades
@@ -128,7 +128,7 @@ assert [one.enabled for one in upgrades.upgrades if one.version == newer] == [Tr
 
 
 def becomes(state: str | None) -> bool:
-    """Whether the cluster gets into that state, or is gone, before a minute has passed."""
+    """Whether the cluster reaches a state within a minute; None means that it is removed."""
     for _ in range(300):
         seen = get_cluster.sync(cluster.id, client=client)
         if (seen.state if isinstance(seen, Cluster) else None) == state:
@@ -138,24 +138,24 @@ def becomes(state: str | None) -> bool:
 
 
 assert becomes("active")
-assert the(Cluster, delete_cluster.sync(cluster.id, client=client)).state == "removing"
+assert expect(Cluster, delete_cluster.sync(cluster.id, client=client)).state == "removing"
 assert becomes(None)
 gone = get_cluster.sync_detailed(cluster.id, client=client)
-assert gone.status_code == HTTPStatus.NOT_FOUND and the(NormanError, gone.parsed).code == "NotFound", gone
+assert gone.status_code == HTTPStatus.NOT_FOUND and expect(NormanError, gone.parsed).code == "NotFound", gone
 
-too_many = the(
+too_many = expect(
     VmSizeList,
     list_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region, q="d2s_v5", count=1000),
 )
 assert [one.verdict for one in too_many.data] == [CatalogVerdict.UNUSABLE], too_many
 assert ["quotaShort"] == [reason.code for reason in too_many.data[0].reasons if reason.remedy][:1], too_many
-page = the(
+page = expect(
     VmSizeList,
     list_vm_sizes.sync(client=client, cloud_credential_id=stored, region=region, limit=2, sort="-vcpus"),
 )
 assert len(page.data) == 2 and page.next_, page
 
-ranked = the(
+ranked = expect(
     RegionList,
     list_regions.sync(
         client=client, cloud_credential_id=stored, region="eastus,westus", vm_size="Standard_D2s_v3", zones=3
@@ -164,14 +164,14 @@ ranked = the(
 assert ranked.progress.done == 2 and ranked.data[0].name == "eastus", ranked
 assert ranked.data[1].verdict == CatalogVerdict.UNUSABLE, ranked
 
-minors = the(
+minors = expect(
     KubernetesVersionList,
     list_kubernetes_versions.sync(client=client, cloud_credential_id=stored, region=region, preview=False),
 )
 patches = {patch.version: patch.upgrades for minor in minors.data for patch in minor.patches}
 assert patches[version], minors
 
-report = the(
+report = expect(
     CredentialCheckResult,
     check_stored_credential.sync(stored, client=client, resource_group=[sandbox["resource_group"]]),
 )
@@ -181,10 +181,10 @@ assert "Microsoft.ContainerService/managedClusters/write" in allowed, report
 wrong = CredentialCheckRequest(
     subscription_id=sandbox["subscription_id"], client_id=sandbox["client_id"], client_secret="wrong"
 )
-report = the(CredentialCheckResult, check_credential.sync(client=client, body=wrong))
+report = expect(CredentialCheckResult, check_credential.sync(client=client, body=wrong))
 assert report.verdict == CatalogVerdict.UNUSABLE and report.login.aadsts == [7000215], report
 
-# A stored credential that is not there, and a caller who is not known.
+# A missing credential, and an unknown caller.
 other = get_aks_locations.sync_detailed(client=client, cloud_credential_id="cattle-global-data:cc-zzzzz")
 assert other.status_code == HTTPStatus.UNPROCESSABLE_ENTITY and isinstance(other.parsed, MetaError), other
 stranger = AuthenticatedClient(base_url=sandbox["api_url"], token="token-x:y", raise_on_unexpected_status=True)

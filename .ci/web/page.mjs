@@ -1,8 +1,8 @@
-// The API page in a real browser, under a host name that is not localhost: it shows the nine actions, "try it out"
-// reaches them, and nothing on it needs anything from elsewhere.
+// Checks the API page in a real browser, with a host name other than localhost: it lists the nine actions, "Try it out" calls
+// them, and the page loads nothing from other hosts.
 //
-// SANDBOX names the file for scripts of the server, CHROMIUM the browser, PROFILE a new folder for it; a picture is
-// left where PICTURE says, when it says.
+// Variables: SANDBOX is the path of the server's sandbox.json, CHROMIUM the browser, PROFILE a new directory for it; if PICTURE
+// is set, screenshots are saved in that directory.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const browser = await chromium.launchPersistentContext(process.env.PROFILE, {
   executablePath: process.env.CHROMIUM,
   headless: true,
   viewport: { width: 1280, height: 1000 },
-  // Every other name leads nowhere, so that a request to elsewhere cannot succeed unseen either.
+  // No other name resolves, so that no request to another host can succeed.
   args: [
     `--host-resolver-rules=MAP ${HOST} 127.0.0.1, MAP * ~NOTFOUND`,
     "--no-sandbox",
@@ -29,27 +29,27 @@ const browser = await chromium.launchPersistentContext(process.env.PROFILE, {
   ],
 });
 
-const elsewhere = [];
+const foreignUrls = [];
 const failed = [];
-const complaints = [];
+const consoleErrors = [];
 browser.on("request", (request) => {
   const address = request.url();
-  if (!address.startsWith(`${origin}/`) && !address.startsWith("data:")) elsewhere.push(address);
+  if (!address.startsWith(`${origin}/`) && !address.startsWith("data:")) foreignUrls.push(address);
 });
 browser.on("requestfailed", (request) => failed.push(request.url()));
 browser.on("response", (response) => {
-  // What the page itself consists of; what an action answers is looked at below.
+  // The files of the page; the responses of actions are checked below.
   if (response.status() >= 400) failed.push(`${response.status()} ${response.url()}`);
 });
 browser.on("console", (message) => {
-  if (message.type() === "error" || message.type() === "warning") complaints.push(message.text());
+  if (message.type() === "error" || message.type() === "warning") consoleErrors.push(message.text());
 });
-browser.on("weberror", (error) => complaints.push(String(error.error())));
+browser.on("weberror", (error) => consoleErrors.push(String(error.error())));
 
 try {
   const page = await browser.newPage();
   page.setDefaultTimeout(20_000);
-  // A refusal by the content security policy is not always an error of the console.
+  // Not every violation of the content security policy is reported in the console.
   await page.addInitScript(() => {
     globalThis.violations = [];
     document.addEventListener("securitypolicyviolation", (event) =>
@@ -82,7 +82,7 @@ try {
   assert.equal(await page.locator(".errors-wrapper").count(), 0);
   if (process.env.PICTURE) await page.screenshot({ path: `${process.env.PICTURE}/list.png` });
 
-  // A token, once for all operations.
+  // Authorize once for all operations.
   await page.locator(".btn.authorize").first().click();
   const dialog = page.locator(".dialog-ux");
   const bearer = dialog.locator(".auth-container", { has: page.locator("#auth-bearer-value") }).last();
@@ -91,7 +91,7 @@ try {
   await dialog.locator("button.btn-done").first().click();
 
   // An action with a stored credential.
-  const versions = await tried(page, "getAksVersions", async (block) => {
+  const versions = await execute(page, "getAksVersions", async (block) => {
     await field(block, "cloudCredentialId").fill(sandbox.credential_id);
     await field(block, "region").fill(sandbox.location);
   });
@@ -99,28 +99,28 @@ try {
   assert.ok(JSON.parse(versions.text).includes(sandbox.kubernetes_version), versions.text);
   if (process.env.PICTURE) await page.screenshot({ path: `${process.env.PICTURE}/tried.png` });
 
-  // And one with the credential of the example, which the built-in Azure knows.
-  const locations = await tried(page, "postAksLocations", async () => {});
+  // An action with the credential of the example, which the built-in Azure accepts.
+  const locations = await execute(page, "postAksLocations", async () => {});
   assert.equal(locations.status, 200, locations.text);
   assert.ok(JSON.parse(locations.text).some((region) => region.name === sandbox.location), locations.text);
   if (process.env.PICTURE) await page.screenshot({ path: `${process.env.PICTURE}/posted.png`, fullPage: true });
 
   assert.deepEqual(await page.evaluate(() => globalThis.violations), []);
-  assert.deepEqual(complaints, []);
+  assert.deepEqual(consoleErrors, []);
   assert.deepEqual(failed, []);
-  assert.deepEqual(elsewhere, []);
+  assert.deepEqual(foreignUrls, []);
   console.log(`the page lists ${listed.size} paths, and its requests are answered`);
 } finally {
   await browser.close();
 }
 
-/** The box of a parameter. */
+/** The input field of a parameter. */
 function field(block, name) {
   return block.locator(`tr[data-param-name="${name}"] input`);
 }
 
-/** Opens an operation, fills it in, executes it: the status and body that the page then shows. */
-async function tried(page, operation, fill) {
+/** Opens an operation, fills in its parameters and executes it; returns the displayed status and body. */
+async function execute(page, operation, fill) {
   const block = page.locator(`[id$="-${operation}"]`);
   await block.locator(".opblock-summary-control").click();
   await block.locator(".btn.execute").waitFor();
@@ -130,6 +130,6 @@ async function tried(page, operation, fill) {
   await live.waitFor();
   const status = await live.locator("tbody .response-col_status").first().innerText();
   const text = await live.locator(".highlight-code pre, pre.microlight").first().innerText();
-  // What the page draws is looked at, not only what came over the wire.
+  // Read from the page, not from the network.
   return { status: Number.parseInt(status, 10), text };
 }

@@ -1,12 +1,12 @@
-# A real kube-apiserver on loopback, for the scripts tests/real-kubernetes*.sh. Sourced, from the top of the repository.
+# A real kube-apiserver on loopback, for the scripts tests/real-kubernetes*.sh. Sourced in the root of the repository.
 #
 # To get the programs: etcd is Debian's package `etcd-server`. kube-apiserver and kube-controller-manager are in any release
 # of Kubernetes, or build from the Go module k8s.io/kubernetes, in a module whose go.mod replaces every staging module
 # k8s.io/<name> (those that k8s.io/kubernetes requires as v0.0.0) by the release v0.<minor>.<patch>:
 #   go build -ldflags "-X k8s.io/component-base/version.gitVersion=v1.<minor>.<patch>" k8s.io/kubernetes/cmd/kube-apiserver
 #
-# No root, no network, no kubelet: objects, rights, watches, admission and tokens are real without one. All of it runs in a
-# temporary directory that is removed at the end; KEEP=1 leaves it, with the logs.
+# Requires neither root nor a network. There is no kubelet, but objects, rights, watches, admission and tokens are real.
+# Everything is in a temporary directory that is removed at the end; KEEP=1 keeps it, with the logs.
 
 ETCD=${ETCD:-etcd}
 
@@ -14,14 +14,14 @@ ETCD=${ETCD:-etcd}
 require() {
     local program
     for program in "$@"; do
-        command -v "$program" >/dev/null || { echo "$program is not there, or cannot be run" >&2; exit 2; }
+        command -v "$program" >/dev/null || { echo "$program does not exist or is not executable" >&2; exit 2; }
     done
 }
 
 work=$(mktemp -d)
 pids=()
 finish() {
-    # Nothing is worth keeping, and without etcd the others would take minutes for an orderly end.
+    # Kill: without etcd, an orderly stop of the others would take minutes, and no data is needed.
     for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
     wait 2>/dev/null || true
     if [[ -n "${KEEP:-}" ]]; then echo "logs and data are in $work"; else rm -rf "$work"; fi
@@ -47,7 +47,7 @@ wait_for() { # name, log, command
     exit 1
 }
 
-# The name in the certificate, beside localhost: below a suffix of AKS, as norman-aks dials nothing else.
+# A name in the certificate besides localhost. It has a suffix of AKS, because norman-aks connects to no other names.
 host=real-5a4d.hcp.eastus.azmk8s.io
 pki=$work/pki
 mkdir "$pki"

@@ -12,7 +12,7 @@
 - name: NORMAN_AKS_DATABASE_URL_FILE
   value: /secrets/database-url
 {{ else -}}
-# SQLite needs a place for temporary files, and nothing else can be written.
+# SQLite needs a directory for temporary files, and no other directory is writable.
 - name: SQLITE_TMPDIR
   value: /data
 {{ end -}}
