@@ -267,7 +267,8 @@ fn client_options(config: &Config, descriptors: u64) -> serve::Options {
 }
 
 /// Options of a listener for metrics collectors or health probes, whose connections are never authenticated. Beyond the limit,
-/// one connection is closed. A closing connection still counts towards `total`, so `total` is twice the limit.
+/// one connection is closed, preferably the longest idle one of the address with the most connections. A closing connection
+/// still counts towards `max_connections`, which is therefore twice the limit.
 pub(super) fn monitoring_options(config: &Config) -> serve::Options {
     listener_options(config, 2 * MAX_MONITORING_CONNECTIONS, MAX_MONITORING_CONNECTIONS, Vec::new())
 }

@@ -51,7 +51,7 @@ impl Cluster {
         serde_json::from_slice(body).ok()
     }
 
-    /// The configurations that the specification contains and that Azure reported.
+    /// The configuration in the specification, and the one that Azure reported.
     fn configs(&self) -> [Option<&AksConfig>; 2] {
         let upstream = self.status.aks_status.as_ref().and_then(|status| status.upstream_spec.as_ref());
         [self.spec.aks_config.as_ref(), upstream]

@@ -99,7 +99,7 @@ impl ClusterEvents {
     pub async fn list(&self, caller: &Caller, cluster_id: &str, after: &str) -> Result<Vec<ClusterEvent>> {
         let after = parse_event_id(after)?;
         self.inner.clusters.get(caller, cluster_id).await?;
-        // A cluster may have more than the maximum until the next hourly sweep.
+        // A cluster may have more than the maximum until the next hourly pruning.
         let rows =
             store::cluster_events::list(&self.inner.store, cluster_id, &after, 2 * MAX_PER_CLUSTER).await?;
         Ok(rows.into_iter().map(ClusterEvent::from).collect())

@@ -191,8 +191,8 @@ impl Kubernetes {
     }
 
     /// Runs an upgraded connection after its request.
-    pub fn run_upgraded_connection(&self, session: impl Future<Output = ()> + Send + 'static) {
-        self.inner.upgraded_connections.spawn(session);
+    pub fn run_upgraded_connection(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        self.inner.upgraded_connections.spawn(connection);
     }
 
     /// Waits until upgraded connections have sent their close frames, after [`Self::close`].

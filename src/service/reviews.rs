@@ -166,7 +166,8 @@ impl Reviews {
             let access_data =
                 Box::pin(gather::cluster_and_permissions(&self.inner.azure, access, by, subject, deadline))
                     .await;
-            if is_transient(&access_data) {
+            // Without time for the second read, the data of the earlier attempt stays.
+            if is_transient(&access_data) || Instant::now() >= deadline {
                 continue;
             }
             data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;

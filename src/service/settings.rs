@@ -171,7 +171,7 @@ impl Settings {
         self.inner.cache.store(None);
         let setting = self.get(name).await?;
         if name == AKS_REFRESH {
-            // Runs that are already scheduled use the old interval: move later ones forward.
+            // Scheduled runs use the old interval: those after `latest_ms` are moved back to it, so that they run earlier.
             let interval_ms = setting.value.parse::<i64>().unwrap_or_default().saturating_mul(1_000);
             let latest_ms = self.inner.clock.now_ms().saturating_add(interval_ms);
             store::clusters::wake_all(&self.inner.store, latest_ms).await?;

@@ -13,7 +13,7 @@ fn is_plain(character: char) -> bool {
 
 /// The text before the first character that must be escaped, that character, and the text after it.
 fn split_at_escape(text: &str) -> Option<(&str, char, &str)> {
-    // Most text is plain. Checking all bytes is faster than searching for the first character that needs one.
+    // Most text is plain. Checking all bytes is faster than searching for the first character that must be escaped.
     if text.bytes().fold(true, |all_plain, byte| all_plain & matches!(byte, b' '..=b'~')) {
         return None;
     }

@@ -23,12 +23,12 @@ pub struct Metric {
     pub help: &'static str,
 }
 
-/// The upper bounds, in seconds, for requests to this server: from a cache hit (under a millisecond) to the timeout of an
-/// action (55 s).
+/// The upper bounds of the histogram buckets for requests to this server, in seconds: from a cache hit (under a millisecond)
+/// to the timeout of an action (55 s).
 const REQUEST_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// The upper bounds, in seconds, for requests to Azure: from a near region to the timeout.
+/// The upper bounds of the histogram buckets for requests to Azure, in seconds: from a near region to the timeout.
 const UPSTREAM_SECONDS: &[f64] = &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 macro_rules! metrics {
@@ -53,7 +53,7 @@ metrics! {
     gauge("norman_aks_azure_budget_remaining") =
         "The fewest remaining requests of any application in a subscription, by `kind`: `reads`, `writes`, `deletes` or `compute`; NaN if Azure has not sent a number for a minute.";
     counter("norman_aks_azure_deferred_requests_total") =
-        "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is reserved for other waiting callers).";
+        "Requests that were not sent to Azure, by `reason`: `background` or `speculative` (few are left, and no caller waits for it), `exhausted` (none are left), `throttled` (Azure's Retry-After has not passed) or `share` (the rest is reserved for other callers).";
     counter("norman_aks_token_fetches_total") =
         "Tokens requested from Microsoft Entra, by `outcome`: `success`, `refused` or `unavailable`.";
     counter("norman_aks_cache_lookups_total") =

@@ -1,5 +1,6 @@
 //! Requests that can only fail in Azure are rejected immediately, with the field and the remedy; otherwise, Terraform would
-//! wait half an hour in vain. Checks that a new secret, application or role can fail for some time are repeated for a while.
+//! wait half an hour in vain. Checks that may fail because Azure does not know a new secret, application or role yet are
+//! repeated for a while.
 
 use std::time::Duration;
 

@@ -303,6 +303,13 @@ fn errors_name_setting_origin_and_remedy() {
         (
             sources()
                 .flag(&settings::RANCHER_URL, "https://r.example")
+                .env("NORMAN_AKS_DATABASE_WAIT_SECONDS", "3"),
+            "database-wait-seconds (variable NORMAN_AKS_DATABASE_WAIT_SECONDS) cannot be used with rancher-url, where \
+             nothing is stored; remove the setting",
+        ),
+        (
+            sources()
+                .flag(&settings::RANCHER_URL, "https://r.example")
                 .flag(&settings::RANCHER_CA_FILE, "/ca.pem")
                 .flag(&settings::RANCHER_CA_CHECKSUM, &"0".repeat(64)),
             "rancher-ca-file (flag --rancher-ca-file) and rancher-ca-checksum (flag --rancher-ca-checksum) exclude each other; \

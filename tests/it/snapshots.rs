@@ -32,7 +32,7 @@ fn cache_status(response: &TestResponse) -> (&str, &str, u16) {
     (response.header("x-norman-aks-cache"), response.header("age"), response.status.as_u16())
 }
 
-/// A server with all [`SAVED_ACTIONS`] lists in its cache.
+/// Starts a server with the lists of all [`SAVED_ACTIONS`] in its cache.
 async fn start_with_lists() -> TestApp {
     let app = TestApp::with_advisory_review().await;
     for action in SAVED_ACTIONS {

@@ -69,7 +69,7 @@ async fn request_connection(
     let response = sender.send_request(request).await.map_err(without_status)?;
     let status = response.status();
     if !status.is_success() {
-        return Err((Some(status.as_u16()), format!("it responded with status {status}")));
+        return Err((Some(status.as_u16()), format!("the proxy responded with status {status}")));
     }
     let upgraded = hyper::upgrade::on(response).await.map_err(without_status)?;
     Ok(Box::new(TokioIo::new(upgraded)))

@@ -144,10 +144,10 @@ fn check(input: &RuleInput<'_>) -> Review {
     let needed = needs::needed(input);
     let mut review = Review::default();
     for rule in rules() {
-        if !rule.scope.applies_to(input) || !rule.needs.iter().all(|block| needed.contains(block)) {
+        if !rule.scope.applies_to(input) || !rule.needs.iter().all(|part| needed.contains(part)) {
             continue;
         }
-        match rule.needs.iter().find_map(|block| input.azure.unknown_reason(*block)) {
+        match rule.needs.iter().find_map(|part| input.azure.unknown_reason(*part)) {
             Some(reason) => {
                 review.unchecked.push(Unchecked { rule: rule.name.to_owned(), reason: reason.to_owned() });
             }

@@ -195,7 +195,7 @@ impl Planner<'_> {
         self.hops.iter().flat_map(|hop| &hop.blocked_by).any(|blocker| dead_ends.contains(&blocker.code))
     }
 
-    /// the blockers of the next hop of the control plane, by the rules of the review.
+    /// The blockers of the next hop of the control plane, by the rules of the review.
     fn control_plane_blockers(&self, to: &str, running: &str) -> Vec<Blocker> {
         let is_first_hop = self.control_plane_version == running;
         let own_targets = if is_first_hop { self.input.start.own_targets } else { &[] };

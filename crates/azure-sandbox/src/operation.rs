@@ -246,7 +246,11 @@ impl LongOperation {
     }
 
     /// The scheduled completion time.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "minutes at most")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "durations are far below 2^53 ms"
+    )]
     pub(crate) fn due_ms(&self, scale: f64) -> i64 {
         self.started_ms.saturating_add((self.duration_ms as f64 * scale) as i64)
     }

@@ -59,7 +59,8 @@ fn resource(template: &RawValue, account: &Account) -> Option<Resource> {
     Some(Resource { group, name, body })
 }
 
-/// Fills a template with the account's subscription, tenant and regions, and with host names derived from `name`.
+/// Fills a template with the account's subscription, tenant and regions, and with unique host names, derived from the
+/// subscription and `name`.
 fn fill_template(template: &RawValue, name: &str, account: &Account) -> Option<Value> {
     let (location, other_location) = match account.environment {
         Cloud::Public => ("eastus", "westeurope"),

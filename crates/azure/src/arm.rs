@@ -155,8 +155,8 @@ impl Arm {
         }
     }
 
-    /// Waits until the budget admits the request, or fails after [`MAX_BUDGET_WAIT`]. Retries need no admission, because they
-    /// have waited as long as Azure requested.
+    /// Waits at most [`MAX_BUDGET_WAIT`] until the budget admits the request. Fails immediately if that would take longer, or if
+    /// no caller waits for the response. Retries need no admission, because they have waited as long as Azure requested.
     async fn admit(&self, request: &ArmRequest<'_>) -> Result<Reservation, Error> {
         let kind = request_kind(request);
         if self.own_token.is_some() && !self.is_started.swap(true, Ordering::AcqRel) {

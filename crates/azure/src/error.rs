@@ -57,7 +57,7 @@ pub enum Error {
     BudgetExhausted {
         /// The time until a request can be sent, in whole seconds.
         retry_after: Duration,
-        /// Whether the remaining requests are reserved for other waiting callers, because this one has used its share.
+        /// Whether the remaining requests are reserved for other callers, because this one has used its share.
         shared: bool,
     },
     /// Not sent: no caller waits for it, and few requests of the application remain in the subscription.

@@ -43,7 +43,7 @@ const MAX_IDLE_CONNECTIONS: usize = 16;
 /// after this time marks its route as failed.
 const TUNNEL_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// The delay after which a GET or HEAD request is also sent through another tunnel.
+/// The delay after which a GET or HEAD request without body and upgrade is also sent through another tunnel.
 const HEDGE_DELAY: Duration = Duration::from_secs(3);
 
 /// The size limit of responses that the server itself reads. A page of nodes is less than a tenth of it.
@@ -133,8 +133,8 @@ impl ClusterClient {
         response.map_err(|error| Error::from_transport(self.host(), &error))
     }
 
-    /// Sends a request by the preferred route. If it fails, tries another route, unless the body cannot be repeated, or a
-    /// request other than GET and HEAD may have reached the cluster.
+    /// Sends a request by the preferred route. If it fails, tries another route, unless the body cannot be repeated, or the
+    /// request may have reached the cluster and is not a GET or HEAD without body and upgrade.
     async fn send(
         &self,
         request: &ReplayableRequest,

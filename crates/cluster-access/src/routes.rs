@@ -133,7 +133,8 @@ impl Routes {
         }
     }
 
-    /// Chooses the route for the next request. If no path is preferred, tries all routes with `probe`.
+    /// Chooses the route for the next request. If the routes must be compared, tries all of them with `probe`, unless none
+    /// worked just before.
     pub(super) async fn choose<F>(&self, probe: impl Fn(Route) -> F + Sync) -> Route
     where
         F: Future<Output = bool> + Send,

@@ -29,7 +29,8 @@ pub(super) struct Attributes<'a> {
 }
 
 impl<'a> Attributes<'a> {
-    /// Parses the decoded segments of a path. If the path is not below `/api` or `/apis`, only the verb is set.
+    /// Parses the decoded segments of a path. If the path has no API version (`/api/<version>…` or `/apis/<group>/<version>…`),
+    /// only the verb is set.
     pub(super) fn new(method: &Method, segments: &[&'a str], query: RawQuery<'a>) -> Self {
         let mut verb = match method.as_str() {
             "GET" | "HEAD" => "get",

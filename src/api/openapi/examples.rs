@@ -20,7 +20,8 @@ pub(super) struct Examples {
 }
 
 /// The contents of `examples.json`. `operations` is keyed by operation ID, `types` by the name of a `/v3` type or of an action.
-/// A value of `types` has an example object as `response`, and example requests by verb.
+/// A value of `types` has example requests by verb and, as `response`, an example object of the type or the response of the
+/// action.
 #[derive(Default, Deserialize)]
 struct ExampleFile {
     operations: BTreeMap<String, Examples>,

@@ -102,8 +102,8 @@ impl Hash for AuditKey {
 }
 
 impl AuditEvent {
-    /// A successful `action` of `caller` on an object; [`AuditEvent::outcome`] sets another outcome. `object_type` is Norman's name,
-    /// such as `cloudCredential`.
+    /// A successful `action` of `caller` on an object; [`AuditEvent::outcome`] sets another outcome. `object_type` is Norman's
+    /// name, such as `cloudCredential`.
     pub fn new(caller: &Arc<Caller>, action: Action, object_type: &'static str, object_id: &str) -> Self {
         let key = AuditKey {
             caller: Arc::clone(caller),

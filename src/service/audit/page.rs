@@ -28,7 +28,7 @@ pub struct AuditPage {
 /// A page of up to `limit` records, at most [`MAX_PAGE_SIZE`].
 ///
 /// # Errors
-/// [`Error::Store`](super::Error::Store).
+/// [`Error::Store`](crate::service::Error::Store).
 pub async fn page(store: &Store, filter: &Filter, limit: u32) -> Result<AuditPage> {
     let limit = limit.min(MAX_PAGE_SIZE);
     let mut rows = store::audit::list(store, limit + 1, filter).await?;
@@ -44,7 +44,8 @@ impl AuditLog {
     /// A page of the audit log for an administrator, including everything that was recorded before the call.
     ///
     /// # Errors
-    /// [`Error::Forbidden`](super::Error::Forbidden) for other callers, [`Error::Store`](super::Error::Store).
+    /// [`Error::Forbidden`](crate::service::Error::Forbidden) for other callers,
+    /// [`Error::Store`](crate::service::Error::Store).
     pub async fn page(&self, caller: &Caller, filter: &Filter, limit: u32) -> Result<AuditPage> {
         if !caller.admin {
             return Err(AdministratorTask::AuditLog.into());

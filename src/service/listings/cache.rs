@@ -124,7 +124,7 @@ impl Cache {
     }
 
     /// The list of `key`, from the cache or loaded by `load`, which runs in its own task and continues if the caller
-    /// disconnects. With `fresh`, the cache is bypassed, but a load in flight is joined. `login` fetches a token within
+    /// disconnects. With `bypasses_cache`, the cache is bypassed, but a load in flight is joined. `login` fetches a token within
     /// the given time; it is called only for an entry of an earlier process.
     pub(super) async fn get<L, F>(
         &self,

@@ -169,7 +169,7 @@ async fn response_reaches_only_callers_who_may_use_the_credential() {
 }
 
 #[tokio::test]
-async fn response_reaches_only_permitted_callers_without_cache() {
+async fn only_permitted_callers_get_lists_without_cached_decisions() {
     assert_responses_reach_only_permitted_callers("0").await;
 }
 

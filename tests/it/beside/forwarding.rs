@@ -190,7 +190,7 @@ async fn request_in_a_loop_gives_508_with_the_remedy() {
     }
 }
 
-/// A server whose `rancher-url` leads, as through an ingress, to a second such server instead of Rancher.
+/// A server whose `rancher-url` leads, as through an ingress, to a second server alongside Rancher instead of Rancher.
 async fn looping_app() -> BesideApp {
     use http_body_util::BodyExt as _;
     let state = RancherState::new();

@@ -180,7 +180,7 @@ fn start_server() -> Result<String, String> {
     const WATCH_SCRIPT: &str = r#"
         trap '' INT TERM HUP
         set -eu
-        # In memory if there is room: on a disk, creating and dropping a database for each test takes a sixth of the time.
+        # In memory if there is room: on a disk, a sixth of the tests' run time is spent creating and dropping their databases.
         base=/tmp
         free=$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')
         [ "${free:-0}" -lt 1000000 ] || base=/dev/shm
@@ -198,7 +198,7 @@ fn start_server() -> Result<String, String> {
         $as "$1/initdb" -D data -U norman -A trust -E UTF8 --locale=C --no-sync >start 2>&1 || fail start
         # Not pg_ctl: the server must be a child of this shell, which waits for its end.
         $as "$1/postgres" -D data -k "$directory" -c listen_addresses= -c fsync=off -c full_page_writes=off \
-            -c synchronous_commit=off -c max_connections=400 -c shared_buffers=32MB \
+            -c synchronous_commit=off -c max_wal_size=128MB -c max_connections=400 -c shared_buffers=32MB \
             </dev/null >log 2>&1 &
         server=$!
         until grep -q 'ready to accept connections' log; do

@@ -73,8 +73,8 @@ impl Replay {
         loop {
             let response = self.send(exchange).await;
             let ours = if response.body.is_empty() { Value::Null } else { response.json() };
-            let names_object = exchange.method != "GET" || exchange.path.contains('?');
-            if response.status == exchange.status && names_object {
+            let may_have_new_id = exchange.method != "GET" || exchange.path.contains('?');
+            if response.status == exchange.status && may_have_new_id {
                 self.learn_id(&exchange.response, &ours);
             }
             let expected = self.ids.in_json(&exchange.response);

@@ -126,7 +126,7 @@ impl Rule {
         Self { needs, rests_on_azure: true, ..self }
     }
 
-    /// Marks a rule that needs no particular data, but depends on whether Azure rejects a request.
+    /// Marks a rule that declares no needed data, but depends on Azure's responses: denials, and data that it uses only if known.
     #[must_use]
     pub(super) const fn resting_on_azure(self) -> Self {
         Self { rests_on_azure: true, ..self }

@@ -18,10 +18,10 @@ const ROUTE_TABLES_DOC: &str = learn!(
 );
 const UNIQUE_SUBNETS_DOC: &str =
     learn!("Create node pools with unique subnets, limitations", "azure/aks/node-pool-unique-subnet");
-const POOL_WITHOUT_SUBNET: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
+const POOL_WITHOUT_SUBNET_DOC: &str = "Azure: AKS issue 2927, The Agentpool does not have subnet defined, https://github.com/Azure/AKS/issues/2927";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule::error("subnets-mixed", POOL_WITHOUT_SUBNET, mixed_subnets),
+    Rule::error("subnets-mixed", POOL_WITHOUT_SUBNET_DOC, mixed_subnets),
     Rule::error("subnets-one-network", UNIQUE_SUBNETS_DOC, one_network),
     Rule::error("network-exists", PLANNING_DOC, subnet_exists).needs(&[DataPart::Networks]),
     Rule::error("network-region", PLANNING_DOC, network_region).needs(&[DataPart::Networks]),

@@ -52,7 +52,7 @@ pub(super) fn no_role(assignments: &[RoleAssignment]) -> Reason {
     let always_needed = assignments.iter().filter(|assignment| assignment.condition.is_none());
     Reason {
         code: "noRole",
-        message: "the application may not read the subscription, and Azure lists no role assignments for it"
+        message: "the application may not read the subscription, and Azure lists no roles of the application"
             .to_owned(),
         remedy: assignment_remedy(always_needed),
         source: ROLES_DOC,

@@ -13,7 +13,7 @@ use crate::response::SandboxResponse;
 use crate::skus::Listing;
 use crate::subscription::{Resource, SubscriptionState};
 
-/// The default limit of the vCPUs of a VM family.
+/// The default limit of the vCPUs of a VM family, and of low-priority vCPUs.
 const DEFAULT_LIMIT: u32 = 100;
 /// The default limit of the vCPUs of a region.
 pub(crate) const DEFAULT_CORES_LIMIT: u32 = 350;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use args::Args;
 pub(crate) use client::Client;
 
-/// The exit code for everything that the sandbox does not support: the shell's exit code for unknown programs.
+/// The exit code for unsupported shell syntax, kubectl commands and programs: the shell's exit code for unknown programs.
 const EXIT_UNSUPPORTED: i32 = 127;
 
 const USAGE: &str = "The sandbox supports: kubectl apply [--server-side] -f FILE, kubectl delete -f FILE, \

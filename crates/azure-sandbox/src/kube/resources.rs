@@ -193,7 +193,7 @@ pub(crate) static ALL: [&Resource; 17] = [
     &ROLES,
 ];
 
-/// A subresource of a type, in discovery.
+/// A subresource of a type, as discovery lists it; requests may use only its verbs.
 #[derive(Debug)]
 pub(crate) struct Subresource {
     pub(crate) name: &'static str,

@@ -148,7 +148,7 @@ async fn fresh_request_never_gets_a_stale_entry() {
 }
 
 #[tokio::test]
-async fn stale_entry_is_served_unless_the_credential_is_invalid() {
+async fn transient_errors_and_unusable_responses_allow_a_stale_entry() {
     let unusable = azure::Error::ForeignLink { host: "elsewhere".to_owned() };
     for (error, allowed) in [
         (timed_out(), true),

@@ -132,7 +132,7 @@ fn change_replaces_managed_keys_and_keeps_unknown_ones() {
 }
 
 #[test]
-fn version_is_replaced_unless_running_or_a_downgrade() {
+fn version_is_replaced_unless_same_as_requested_or_a_downgrade() {
     for (requested, running, desired, expected) in [
         ("1.33", "1.33.6", "1.33.6", "1.33"),
         ("1.33.6", "1.33.6", " v1.33 ", "1.33.6"),

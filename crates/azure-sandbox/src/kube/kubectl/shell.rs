@@ -1,6 +1,6 @@
 //! The part of a shell's syntax that command lines use: words, quotes and `&&`.
 
-/// Parses a command line into commands, each a program with its arguments; the error names the invalid syntax.
+/// Parses a command line into commands, each a program with its arguments; the error names the unsupported syntax.
 pub(super) fn parse(line: &str) -> Result<Vec<Vec<String>>, String> {
     let mut commands = Vec::new();
     let mut words: Vec<String> = Vec::new();

@@ -11,7 +11,7 @@ use super::super::reason::{CatalogReason, CatalogVerdict};
 use crate::service::azure_access::AzureAccess;
 use crate::service::catalog::credential_check::{CredentialReport, Login};
 
-/// The rights of a credential, and the rights for clusters that it lacks.
+/// The rights of a credential, and the rights that it lacks for clusters.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CredentialCheckResult {
