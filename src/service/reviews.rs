@@ -166,11 +166,15 @@ impl Reviews {
             let access_data =
                 Box::pin(gather::cluster_and_permissions(&self.inner.azure, access, by, subject, deadline))
                     .await;
-            // Without time for the second read, the data of the earlier attempt stays.
-            if is_transient(&access_data) || Instant::now() >= deadline {
+            if is_transient(&access_data) {
                 continue;
             }
-            data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;
+            let new_data = Box::pin(gather::all(&self.inner.azure, access, by, subject, deadline)).await;
+            // After the deadline, parts are missing: the data of the earlier attempt stays.
+            if Instant::now() >= deadline {
+                continue;
+            }
+            data = new_data;
             if !is_transient(&data) {
                 count_wait("ended");
                 return data;
