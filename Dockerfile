@@ -43,7 +43,8 @@ COPY --from=build /sbom.cdx.json /usr/share/doc/norman-aks/sbom.cdx.json
 
 # In a container, a server that listens on loopback cannot be reached from outside. /data is for a volume.
 # SQLITE_TMPDIR: with a read-only file system, SQLite has no other directory for temporary files, and migrations fail.
-# RUST_LIB_BACKTRACE=0: errors of failed requests to Azure capture no backtrace, which is slow; panics still do.
+# RUST_LIB_BACKTRACE=0: errors of failed requests to Azure capture no backtrace, which is slow. Panics are still logged with
+# their location.
 ENV NORMAN_AKS_LISTEN=0.0.0.0:8080 \
     NORMAN_AKS_DATA_DIR=/data \
     SQLITE_TMPDIR=/data \

@@ -14,7 +14,7 @@ source .ci/web/environment.sh
 source .ci/chart/environment.sh
 source tests/kubernetes/server.sh
 # Stops the sandbox server first, because finish waits for all processes.
-trap 'leave; finish' EXIT
+trap 'clean_up; finish' EXIT
 require "$KUBE_APISERVER" "$ETCD" openssl cargo
 start_kubernetes
 export KUBECONFIG="$work/localhost.kubeconfig"

@@ -11,7 +11,7 @@ In the environment, as an import manifest sets it:
   CATTLE_SERVER  the server, https://host[:port]; or the file /cattle-credentials/url
   CATTLE_TOKEN  the registration token; or the file /cattle-credentials/token
   CATTLE_CA_CHECKSUM  SHA-256 of the server's cacerts; without it, the authorities of the image are trusted
-  NORMAN_AKS_API_SERVER  the only host:port that the server may reach; by default any host with port 443
+  NORMAN_AKS_API_SERVER  the only host:port that the server may request; by default any host with port 443
   HTTPS_PROXY, NO_PROXY  the proxy to the server
   SSL_CERT_FILE, SSL_CERT_DIR  the trusted certificate authorities
   RUST_LOG  log filter

@@ -134,8 +134,8 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     add_user(store, &user("user-b", "bob")).await;
     add_token(store, &token("t", "user-b")).await;
     add_credential(store, &credential("cc-a")).await;
-    let used = ClusterRow { credential_id: some("cc-a"), ..cluster("c-a") };
-    add_cluster(store, &used).await;
+    let cluster_with_credential = ClusterRow { credential_id: some("cc-a"), ..cluster("c-a") };
+    add_cluster(store, &cluster_with_credential).await;
     let before = record_ids(store).await;
     users::ensure(store, &user("user-b", "x"), None, |_| audit()).await.unwrap_err();
     let ensured = users::ensure(store, &user("user-x", "bob"), Some(false), |_| audit()).await.unwrap();
@@ -153,7 +153,7 @@ async fn unchanged_row_has_no_audit_record(db: &TestDb) {
     assert_eq!(erased, None);
     let outdated = CredentialRow { version: 9, ..credential("cc-a") };
     credentials::update(store, &outdated, false, &audit()).await.unwrap_err();
-    let outdated = ClusterRow { version: 9, ..used.clone() };
+    let outdated = ClusterRow { version: 9, ..cluster_with_credential.clone() };
     clusters::update(store, &outdated, None, None, &audit()).await.unwrap_err();
     let scope = Some(NameScope::VisibleTo(OWNER));
     let taken = clusters::insert(store, &cluster("c-b"), scope, &audit()).await.unwrap_err();

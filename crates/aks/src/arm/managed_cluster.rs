@@ -1,5 +1,5 @@
-//! An AKS cluster of `Microsoft.ContainerService/managedClusters`: its identity, state and access. Its configuration is read
-//! from the whole object, see [`Resource`](super::Resource).
+//! The fields of an AKS cluster (`Microsoft.ContainerService/managedClusters`) that name it and describe its state and access.
+//! The rest of its configuration is read from the JSON, [`Resource::raw`](super::Resource::raw).
 
 use std::collections::BTreeMap;
 
