@@ -449,7 +449,7 @@ async fn only_the_owner_and_administrators_see_a_cluster() {
         (with_foreign_credential.status, norman_error(&with_foreign_credential).message.as_str()),
         (StatusCode::NOT_FOUND, NO_CREDENTIAL)
     );
-    // Ben may use the name of the object, because he cannot see Anna's; but the AKS cluster is taken.
+    // Ben may use the object's name, because Anna's object is invisible to Ben; but the AKS cluster is taken.
     let ben_body = terraform_body(&app.store_credential(&ben).await);
     let rejected = app.post("/v3/clusters").token(&ben).json(&ben_body).send().await;
     assert_eq!(norman_error(&rejected).message, TAKEN);
