@@ -92,8 +92,8 @@ fn summary(removed: &RemovedUser) -> String {
     let tokens = format_count(removed.tokens, "token");
     let memberships = format_count(removed.memberships.len(), "membership");
     let handed_over = removed.new_owner.as_ref().map_or_else(String::new, |owner| {
-        let clusters = format_count(removed.properties.clusters.len(), "cluster");
-        let credentials = format_count(removed.properties.credentials.len(), "cloud credential");
+        let clusters = format_count(removed.owned.clusters.len(), "cluster");
+        let credentials = format_count(removed.owned.credentials.len(), "cloud credential");
         format!("; handed over {clusters} and {credentials} to {}", owner.name)
     });
     format!("removed user {} with {tokens} and {memberships}{handed_over}", removed.user.name)
@@ -164,7 +164,7 @@ mod tests {
         let mut removed = RemovedUser {
             user: user("ann", true),
             new_owner: Some(user("ben", true)),
-            properties: OwnedObjects { clusters: vec![cluster], credentials: Vec::new() },
+            owned: OwnedObjects { clusters: vec![cluster], credentials: Vec::new() },
             memberships: vec!["c-2:crtb-1".to_owned(), "c-3:crtb-1".to_owned()],
             tokens: 1,
         };

@@ -158,9 +158,7 @@ impl Users {
         let removal = store::users::remove(&self.inner.store, &user.id, new_owner.as_deref(), audit).await;
         self.inner.tokens.clear_cache();
         match removal.map_err(|error| from_store_error(error, &user))? {
-            Removal::Done(removed) => {
-                Ok(RemovedUser { properties: with_full_ids(removed.properties), ..removed })
-            }
+            Removal::Done(removed) => Ok(RemovedUser { owned: with_full_ids(removed.owned), ..removed }),
             Removal::NoUser => Err(Error::NotFound { id: user.id }),
             Removal::NoNewOwner => Err(new_owner_error(hand_over_to.unwrap_or_default())),
             Removal::Owns(user, owned) => Err(owns_objects_error(&user.name, &with_full_ids(owned))),
@@ -237,8 +235,8 @@ fn from_store_error(error: store::Error, user: &User) -> Error {
     }
 }
 
-fn owns_objects_error(name: &str, properties: &OwnedObjects) -> Error {
-    let kinds = [("clusters", &properties.clusters), ("cloud credentials", &properties.credentials)];
+fn owns_objects_error(name: &str, owned: &OwnedObjects) -> Error {
+    let kinds = [("clusters", &owned.clusters), ("cloud credentials", &owned.credentials)];
     let lists = kinds.into_iter().filter(|(_, list)| !list.is_empty()).map(|(kind, list)| {
         let names = list.iter().map(|object| match object.name.as_str() {
             "" => object.id.clone(),
@@ -258,21 +256,21 @@ fn owns_objects_error(name: &str, properties: &OwnedObjects) -> Error {
 mod tests {
     use super::*;
 
-    fn properties(count: usize) -> OwnedObjects {
-        let property = |n| OwnedRow { id: format!("c-{n}"), name: format!("n{n}") };
-        OwnedObjects { clusters: (0..count).map(property).collect(), ..OwnedObjects::default() }
+    fn owned(count: usize) -> OwnedObjects {
+        let object = |n| OwnedRow { id: format!("c-{n}"), name: format!("n{n}") };
+        OwnedObjects { clusters: (0..count).map(object).collect(), ..OwnedObjects::default() }
     }
 
     #[test]
     fn owned_objects_are_named_up_to_a_limit() {
-        let message = |properties: &OwnedObjects| owns_objects_error("ann", properties).to_string();
+        let message = |owned: &OwnedObjects| owns_objects_error("ann", owned).to_string();
         let two = OwnedObjects {
             credentials: vec![OwnedRow { id: "cattle-global-data:cc-1".to_owned(), name: String::new() }],
-            ..properties(2)
+            ..owned(2)
         };
         let start = "ann owns the clusters c-0 (n0), c-1 (n1) and the cloud credentials cattle-global-data:cc-1: name";
         assert!(message(&two).starts_with(start), "{}", message(&two));
-        let long = message(&properties(51));
+        let long = message(&owned(51));
         assert!(long.contains("c-49 (n49) and 1 more: name"), "{long}");
     }
 }

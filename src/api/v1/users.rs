@@ -131,8 +131,8 @@ impl From<User> for UserName {
     }
 }
 
-fn owned_objects(properties: Vec<OwnedRow>) -> Vec<OwnedObject> {
-    properties.into_iter().map(|OwnedRow { id, name }| OwnedObject { id, name }).collect()
+fn owned_objects(owned: Vec<OwnedRow>) -> Vec<OwnedObject> {
+    owned.into_iter().map(|OwnedRow { id, name }| OwnedObject { id, name }).collect()
 }
 
 impl From<users::RemovedUser> for RemovedUser {
@@ -140,8 +140,8 @@ impl From<users::RemovedUser> for RemovedUser {
         Self {
             user: removed.user.into(),
             handed_over_to: removed.new_owner.map(UserName::from),
-            clusters: owned_objects(removed.properties.clusters),
-            cloud_credentials: owned_objects(removed.properties.credentials),
+            clusters: owned_objects(removed.owned.clusters),
+            cloud_credentials: owned_objects(removed.owned.credentials),
             memberships: removed.memberships,
             tokens: removed.tokens,
         }
@@ -189,11 +189,11 @@ pub(super) async fn get_user_account(
     Authenticated(caller): Authenticated,
     Path(id): Path<String>,
 ) -> Result<Response, Error> {
-    let (account, properties) = state.users.account(&caller, &id).await?;
+    let (account, owned) = state.users.account(&caller, &id).await?;
     let details = UserDetails {
         user: account.into(),
-        clusters: owned_objects(properties.clusters),
-        cloud_credentials: owned_objects(properties.credentials),
+        clusters: owned_objects(owned.clusters),
+        cloud_credentials: owned_objects(owned.credentials),
     };
     Ok(json::respond(StatusCode::OK, &details))
 }

@@ -18,7 +18,7 @@ pub(super) fn enabled_record(by: &Actor, user: &UserRow, now_ms: i64) -> AuditRo
 
 /// The records of removing a user.
 pub(super) fn removal_records(by: &Actor, removed: &RemovedUser, now_ms: i64) -> Vec<AuditRow> {
-    let RemovedUser { user, new_owner, properties: owned, memberships, tokens } = removed;
+    let RemovedUser { user, new_owner, owned, memberships, tokens } = removed;
     let mut records = Vec::new();
     if let Some(new_owner) = new_owner {
         let detail =

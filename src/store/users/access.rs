@@ -38,7 +38,7 @@ pub struct RemovedUser {
     /// The new owner of the clusters and credentials.
     pub new_owner: Option<UserRow>,
     /// The objects that were handed over.
-    pub properties: OwnedObjects,
+    pub owned: OwnedObjects,
     /// The IDs of the deleted memberships.
     pub memberships: Vec<String>,
     /// The number of deleted tokens.
@@ -143,7 +143,7 @@ pub async fn remove(
     let memberships = transaction.fetch_all(delete_memberships, args![id]).await?;
     let tokens = transaction.execute("delete from tokens where user_id = $1", args![id]).await?;
     transaction.execute("delete from users where id = $1", args![id]).await?;
-    let removed = RemovedUser { user, new_owner, properties: owned, memberships, tokens };
+    let removed = RemovedUser { user, new_owner, owned, memberships, tokens };
     for record in &audit(&removed) {
         transaction.add_audit_record(record).await?;
     }

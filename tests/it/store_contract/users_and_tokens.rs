@@ -277,7 +277,7 @@ async fn users_are_disabled_and_removed_with_their_records(db: &TestDb) {
     assert_eq!(users::owned(store, "user-b").await.unwrap(), owned);
     let done = users::remove(store, "user-b", Some("user-a"), |_| vec![audit()]).await.unwrap();
     let Removal::Done(done) = done else { panic!("{done:?}") };
-    assert_eq!((done.new_owner, done.properties.clone()), (Some(administrator("user-a")), owned.clone()));
+    assert_eq!((done.new_owner, done.owned.clone()), (Some(administrator("user-a")), owned.clone()));
     assert_eq!(users::owned(store, "user-a").await.unwrap(), owned);
     assert_eq!(clusters::get(store, "c-x").await.unwrap().unwrap().version, 2);
 }
